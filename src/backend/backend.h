@@ -1,0 +1,198 @@
+// The narrow waist: what a backend is to everything above it.
+//
+// A backend is a table of function pointers over four opaque objects, each defined by the backend:
+//
+//   device    one processor or GPU, opened once
+//   model     what lives on the device between steps: fp32 masters, working copies, optimiser
+//             moments, EMA, running statistics, loss scale, counters, sums
+//   staging   two slots through which batches travel to the device
+//   executor  what runs on a model for one batch size and mode: activations, workspace, plans. Any
+//             number of executors share one model; none copies a parameter through the host
+//
+// Nothing in the table is per layer, so that a backend may fuse, choose layouts and replay a whole step.
+// Tensors cross the waist as fp32 in canonical layout: conv OIHW, dense [out, in] with the inputs
+// flattened in the order C, H, W, activations NCHW.
+//
+// Threads: a device and its objects are used by one thread at a time, except slot_wait(), which the
+// loader's thread may call at any time. Destroy executors and staging before their model, models
+// before the device. Destroying NULL is allowed. Failures are recorded as base/status.h says.
+#ifndef FM_BACKEND_BACKEND_H
+#define FM_BACKEND_BACKEND_H
+
+#include "base/status.h"
+#include "data/slot.h"
+#include "net/net.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FM_BACKEND_ABI = 1 };
+
+struct fm_device;
+struct fm_model;
+struct fm_staging;
+struct fm_executor;
+
+enum fm_precision {
+    FM_PRECISION_FP32,
+    FM_PRECISION_BF16,
+    FM_PRECISION_FP16,
+};
+
+enum fm_mode {
+    FM_MODE_TRAIN, // forward, backward, update; batch statistics; augmentation and dropout
+    FM_MODE_INFER, // forward; running statistics
+};
+
+enum fm_optimiser {
+    FM_OPTIMISER_ADAM, // Kingma and Ba 2015, arXiv:1412.6980, algorithm 1
+};
+
+struct fm_device_options {
+    int index;   // which of several devices
+    int threads; // of a processor; 0: one for each core
+};
+
+struct fm_device_info {
+    char name[128];       // "AMD EPYC 9R14"
+    char details[512];    // "2 threads, avx512f avx512_bf16"
+    char libraries[256];  // "oneDNN 2.6.3 (compiled against 2.6.3)"
+    uint64_t memory;      // bytes
+    int threads;          // 0 where there is no such thing
+    bool precisions[3];   // by enum fm_precision: trains in it natively
+};
+
+struct fm_optimiser_options {
+    enum fm_optimiser kind;
+    float beta1, beta2, epsilon;
+};
+
+struct fm_model_options {
+    enum fm_precision precision;
+    struct fm_optimiser_options optimiser;
+};
+
+struct fm_augment {
+    int shift; // each image is moved by up to so many pixels each way, zeros coming in
+    bool flip; // mirrored left to right, every other image on average
+};
+
+struct fm_compile_options {
+    int batch;
+    enum fm_mode mode;
+    struct fm_augment augment; // training only
+    float label_smoothing;     // training only: target = (1 - s) onehot + s / classes
+    bool unfused;              // one operation a primitive
+    bool probe;                // every layer's activation (and its gradient) can be read; implies unfused
+    bool profile;              // times every operation
+};
+
+// What is read and written of a model by name.
+enum fm_state_kind {
+    FM_STATE_PARAM,   // fp32 master
+    FM_STATE_GRAD,    // of the last training step, unscaled
+    FM_STATE_MOMENT1, // Adam's m
+    FM_STATE_MOMENT2, // Adam's v
+    FM_STATE_EMA,     // of params and running statistics, where the recipe averages
+    FM_STATE_RUNNING, // batch norm's running mean and variance
+};
+
+struct fm_counters {
+    uint64_t applied;    // optimiser steps that changed the parameters (Adam's t)
+    uint64_t skipped;    // steps skipped because a gradient was not finite
+    uint32_t good_steps; // since the loss scale last changed
+    float loss_scale;    // 1 in fp32
+};
+
+// Sums over the training samples since they were last reset.
+struct fm_sums {
+    double loss; // sum of the samples' losses
+    uint64_t correct;
+    uint64_t count;
+};
+
+enum fm_probe {
+    FM_PROBE_ACTIVATION, // the layer's output
+    FM_PROBE_GRADIENT,   // the loss's gradient with respect to it (training executors)
+};
+
+struct fm_profile_entry {
+    char layer[FM_NAME_MAX]; // "conv2", or "-" for the whole step's
+    char pass[24];           // "forward", "backward data", "backward weights", "update"
+    char plan[96];           // the implementation chosen
+    double seconds;          // sum over `calls`
+    uint64_t calls;
+    double flops; // of one call
+    double bytes; // read and written by one call, each tensor once
+};
+
+struct fm_backend {
+    uint32_t abi;      // FM_BACKEND_ABI
+    const char *name;  // "cpu"
+    const char *title; // "CPU (oneDNN)"
+
+    // Device. An unusable one fails with FM_UNSUPPORTED and the reason.
+    enum fm_status (*device_open)(const struct fm_device_options *options, struct fm_device **device);
+    void (*device_close)(struct fm_device *device);
+    void (*device_describe)(const struct fm_device *device, struct fm_device_info *info);
+
+    // Model. Parameters start at zero, running statistics at their initial values; `net` is copied.
+    // A precision that the device cannot compute in natively fails with FM_UNSUPPORTED.
+    enum fm_status (*model_create)(struct fm_device *device, const struct fm_net *net,
+        const struct fm_model_options *options, struct fm_model **model);
+    void (*model_destroy)(struct fm_model *model);
+    // `count` must be the tensor's; FM_NOT_FOUND for a name that the kind does not have.
+    enum fm_status (*model_get)(struct fm_model *model, enum fm_state_kind kind, const char *name,
+        float *data, size_t count);
+    enum fm_status (*model_set)(struct fm_model *model, enum fm_state_kind kind, const char *name,
+        const float *data, size_t count);
+    enum fm_status (*counters_get)(struct fm_model *model, struct fm_counters *counters);
+    enum fm_status (*counters_set)(struct fm_model *model, const struct fm_counters *counters);
+    // With `wait` the sums of all submitted steps, else those of the steps known to be finished.
+    enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
+    enum fm_status (*sums_reset)(struct fm_model *model);
+
+    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors.
+    enum fm_status (*staging_create)(
+        struct fm_model *model, uint32_t capacity, struct fm_staging **staging);
+    void (*staging_destroy)(struct fm_staging *staging);
+    struct fm_slot *(*staging_slot)(struct fm_staging *staging, int slot);
+    // Returns when the slot's contents have been taken, so that it may be refilled.
+    enum fm_status (*slot_wait)(struct fm_staging *staging, int slot);
+
+    // Executor.
+    enum fm_status (*compile)(struct fm_model *model, const struct fm_compile_options *options,
+        struct fm_executor **executor);
+    void (*executor_destroy)(struct fm_executor *executor);
+    // One training step on the slot; returns at once where the device allows. step->count must be the
+    // executor's batch: a training batch is never padded.
+    enum fm_status (*submit)(struct fm_executor *executor, struct fm_staging *staging, int slot);
+    // Inference on the slot's step->count (at most the batch) samples: logits [count][classes], before
+    // the softmax. Returns when they are there.
+    enum fm_status (*predict)(
+        struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
+    // From an executor compiled for probing, after its last submit or predict: layer's tensor, NCHW
+    // [batch][c][h][w]. layer -1: the input after augmentation and normalisation.
+    enum fm_status (*executor_read)(struct fm_executor *executor, int layer, enum fm_probe probe,
+        float *data, size_t count);
+    // From an executor compiled with `profile`: entries [0, *count) in the order of execution; `capacity`
+    // bounds what is written, *count is what there is.
+    enum fm_status (*executor_profile)(struct fm_executor *executor,
+        struct fm_profile_entry *entries, size_t capacity, size_t *count);
+    // Bytes that the executor owns.
+    uint64_t (*executor_memory)(const struct fm_executor *executor);
+    // Calls `emit` with a line for every plan chosen ("conv2 forward: jit:avx512_core").
+    void (*executor_plans)(const struct fm_executor *executor,
+        void (*emit)(void *context, const char *line), void *context);
+};
+
+// What a module is given when it is loaded, and the one symbol that it exports.
+struct fm_backend_host {
+    uint32_t abi;
+    const struct fm_error_sink *errors;
+};
+#define FM_BACKEND_ENTRY "fm_backend_module"
+typedef const struct fm_backend *fm_backend_entry(const struct fm_backend_host *host);
+
+#endif

@@ -1,0 +1,39 @@
+// The registry: finds and loads backend modules.
+//
+// A backend NAME is the shared object fmnist-NAME.so in one fixed directory: "modules" beside the
+// program (the build tree) or "../lib/fmnist" from it (an installation). It is loaded when it is
+// asked for and stays loaded.
+#ifndef FM_BACKEND_REGISTRY_H
+#define FM_BACKEND_REGISTRY_H
+
+#include "backend/backend.h"
+
+// Names of all backends that this version knows, built or not; ends with NULL.
+extern const char *const fm_backend_names[];
+
+// For tests, whose programs lie elsewhere: the directory to look in.
+void fm_registry_set_directory(const char *directory);
+
+// True when the module's file is there.
+bool fm_registry_has(const char *name);
+
+// Loads a module. An unknown or missing one fails with FM_NOT_FOUND and the list of those there are.
+enum fm_status fm_registry_load(const char *name, const struct fm_backend **backend);
+
+// A loaded backend with an open device: what the layers above pass around.
+struct fm_engine {
+    const struct fm_backend *api;
+    struct fm_device *device;
+    struct fm_device_info info;
+};
+
+// `name` NULL or "auto": the first of fm_backend_names that has a module and a usable device.
+enum fm_status fm_engine_open(
+    const char *name, const struct fm_device_options *options, struct fm_engine *engine);
+void fm_engine_close(struct fm_engine *engine);
+
+enum fm_status fm_precision_parse(
+    const char *name, const struct fm_engine *engine, enum fm_precision *precision); // "auto", "fp32"...
+const char *fm_precision_name(enum fm_precision precision);
+
+#endif

@@ -1,0 +1,36 @@
+// Files: read whole, written whole or not at all.
+#ifndef FM_BASE_FILE_H
+#define FM_BASE_FILE_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { FM_PATH_MAX = 4096 };
+
+// "dir/name" into `out`; fails with FM_IO when it does not fit.
+enum fm_status fm_path_join(char out[FM_PATH_MAX], const char *dir, const char *name);
+
+bool fm_path_exists(const char *path);
+bool fm_path_is_dir(const char *path);
+
+// mkdir -p.
+enum fm_status fm_make_dirs(const char *path);
+
+// The whole file; `*data` is NUL-terminated beyond `*size` and freed by the caller.
+enum fm_status fm_file_read(const char *path, unsigned char **data, size_t *size);
+
+// A file appears under `path` whole or not at all: written under a temporary name in the same
+// folder, fsync'ed, renamed. `chunks` are concatenated.
+struct fm_chunk {
+    const void *data;
+    size_t size;
+};
+enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count);
+enum fm_status fm_file_write(const char *path, const void *data, size_t size);
+
+// Opens for appending, writes `text`, flushes to the disk, closes: for logs of a line an epoch.
+enum fm_status fm_file_append(const char *path, const char *text);
+
+#endif

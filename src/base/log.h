@@ -1,0 +1,21 @@
+// Messages to people: everything that is not a result goes to standard error through here.
+#ifndef FM_BASE_LOG_H
+#define FM_BASE_LOG_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+// A line of information, or a warning ("warning: ..."). --quiet silences the former.
+void fm_note(const char *fmt, ...) FM_PRINTF(1, 2);
+void fm_warn(const char *fmt, ...) FM_PRINTF(1, 2);
+void fm_log_set_quiet(bool quiet);
+
+// True when standard error is a terminal: then, and only then, progress lines are drawn.
+bool fm_log_is_terminal(void);
+
+// Redraws one line in place (terminal only; a no-op otherwise). fm_note and fm_warn clear it first.
+void fm_progress(const char *fmt, ...) FM_PRINTF(1, 2);
+void fm_progress_clear(void);
+
+#endif

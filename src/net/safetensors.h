@@ -1,0 +1,37 @@
+// Weights files in the safetensors format (https://github.com/huggingface/safetensors, README
+// "Format"): an u64 little-endian header length, a JSON header, then the tensors' bytes.
+#ifndef FM_NET_SAFETENSORS_H
+#define FM_NET_SAFETENSORS_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct fm_tensor {
+    char name[128];
+    int ndims;
+    int64_t dims[8];
+    size_t count; // elements
+    float *data;  // fp32, row-major; borrowed when writing, owned by the file when read
+};
+
+struct fm_tensor_file {
+    struct fm_tensor *tensors;
+    int count;
+    char **metadata; // key, value, key, value, ... NULL
+    void *memory;
+};
+
+// Writes fp32 tensors and string metadata (key, value, ..., NULL; may be NULL) whole or not at all.
+// Tensors stand in the given order, so equal contents are equal bytes.
+enum fm_status fm_safetensors_write(
+    const char *path, const struct fm_tensor *tensors, int count, const char *const *metadata);
+
+// Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened), offsets
+// in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
+enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
+const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);
+void fm_safetensors_free(struct fm_tensor_file *file);
+
+#endif

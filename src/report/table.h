@@ -1,0 +1,41 @@
+// A table of results in any of the four formats that commands print.
+#ifndef FM_REPORT_TABLE_H
+#define FM_REPORT_TABLE_H
+
+#include "base/status.h"
+#include "base/text.h"
+
+#include <jansson.h>
+
+enum fm_format {
+    FM_FORMAT_TEXT,
+    FM_FORMAT_MARKDOWN,
+    FM_FORMAT_CSV,
+    FM_FORMAT_JSON,
+};
+enum fm_status fm_format_parse(const char *name, enum fm_format *format); // FM_USAGE with suggestion
+
+struct fm_column {
+    const char *key;   // stable JSON key and CSV heading: "test_accuracy"
+    const char *title; // for people: "test"
+    bool right;        // aligned right
+};
+
+// Cells: a text for people and a JSON value for machines (which CSV prints plainly). Owns its cells.
+struct fm_table;
+
+enum fm_status fm_table_create(
+    const struct fm_column *columns, int column_count, struct fm_table **table);
+void fm_table_free(struct fm_table *table);
+
+// Appends a cell to the present row (the first cell of a full row begins the next). `value` is stolen
+// (NULL becomes null). Out of memory is kept and reported by fm_table_print.
+void fm_table_cell(struct fm_table *table, json_t *value, const char *fmt, ...) FM_PRINTF(3, 4);
+int fm_table_rows(const struct fm_table *table);
+
+// Appends the table to `out`: aligned columns, a Markdown table ('|' escaped), RFC 4180 CSV (a text
+// that starts like a formula is quoted with a leading apostrophe), or a JSON array of objects.
+enum fm_status fm_table_print(const struct fm_table *table, enum fm_format format, struct fm_text *out);
+json_t *fm_table_json(const struct fm_table *table); // new reference
+
+#endif

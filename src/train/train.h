@@ -1,0 +1,64 @@
+// The training loop. It sees the training and selection splits and nothing else: no test image, no
+// report, no device type.
+#ifndef FM_TRAIN_TRAIN_H
+#define FM_TRAIN_TRAIN_H
+
+#include "backend/registry.h"
+#include "data/split.h"
+#include "net/net.h"
+#include "train/recipe.h"
+
+// What the loop tells while it runs. Called after steps (at most ten times a second) and after epochs.
+struct fm_train_progress {
+    int epoch, epochs;     // epoch counts from 1
+    uint64_t step, steps;  // of the whole run
+    uint64_t images;       // trained on so far, in the whole run
+    double loss, accuracy; // of this epoch so far, on the augmented training batches
+    double learning_rate;
+    double images_per_second; // of this epoch
+    double elapsed, remaining; // seconds
+    // after an epoch only:
+    bool epoch_done;
+    double select_accuracy, select_nll;
+    double epoch_seconds; // training alone
+    double waited;        // seconds that steps waited for data in this epoch
+};
+
+struct fm_train_options {
+    const struct fm_recipe *recipe;
+    uint64_t seed;
+    double max_minutes; // ends at the end of the epoch in which it is reached; 0: no limit
+    void (*progress)(void *context, const struct fm_train_progress *progress);
+    void *context;
+};
+
+struct fm_train_result {
+    int epochs;           // trained
+    bool ended_early;     // by max_minutes
+    int kept_epoch;       // whose weights the model holds now, from 1
+    uint64_t steps, images;
+    double seconds;       // of training steps, evaluation excluded
+    double total_seconds; // everything
+    double waited;        // seconds that steps waited for data
+    double images_per_second;
+    double loss;          // of the last epoch
+    double select_accuracy, select_nll; // of the kept weights
+    double train_accuracy;              // of the kept weights, without augmentation
+    uint32_t train_eval_count;          // images it was measured on
+    uint64_t peak_memory;               // bytes, process
+    uint64_t executor_memory;           // bytes of the training executor
+    struct fm_counters counters;
+};
+
+// Creates the model, draws its initial weights, trains it and leaves the kept weights in it; the caller
+// destroys it. `net` carries the input's statistics already.
+enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,
+    const struct fm_samples *samples, const struct fm_split *split,
+    const struct fm_train_options *options, enum fm_precision precision, struct fm_model **model,
+    struct fm_train_result *result);
+
+// The order of an epoch: `ids` sorted stably by a 64-bit draw (stream FM_STREAM_SHUFFLE) into `out`.
+void fm_epoch_order(
+    const uint32_t *ids, uint32_t count, uint64_t seed, uint32_t epoch, uint32_t *out);
+
+#endif
