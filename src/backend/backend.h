@@ -71,6 +71,7 @@ struct fm_optimiser_options {
 struct fm_model_options {
     enum fm_precision precision;
     struct fm_optimiser_options optimiser;
+    bool ema; // keeps an exponential moving average of parameters and running statistics
 };
 
 struct fm_augment {
@@ -94,7 +95,7 @@ enum fm_state_kind {
     FM_STATE_GRAD,    // of the last training step, unscaled
     FM_STATE_MOMENT1, // Adam's m
     FM_STATE_MOMENT2, // Adam's v
-    FM_STATE_EMA,     // of params and running statistics, where the recipe averages
+    FM_STATE_EMA,     // of parameters and running statistics, of a model created with `ema`
     FM_STATE_RUNNING, // batch norm's running mean and variance
 };
 
