@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { FM_PATH_MAX = 4096 };
+enum {
+    FM_PATH_MAX = 4096
+};
 
 // "dir/name" into `out`; fails with FM_IO when it does not fit.
 enum fm_status fm_path_join(char out[FM_PATH_MAX], const char *dir, const char *name);

@@ -7,7 +7,7 @@
 struct fm_machine {
     char processor[128]; // "AMD EPYC 9R14", as the kernel names it
     char features[256];  // the ones that choose code: "avx2 fma avx512f avx512_bf16 amx_bf16 ..."
-    char system[128];    // kernel name, release, architecture
+    char system[200];    // kernel name, release, architecture
     int cores;           // processors this process may run on
     uint64_t memory;     // bytes of main memory
 };

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MESSAGE_MAX = 4096 };
+enum {
+    MESSAGE_MAX = 4096
+};
 
 static _Thread_local char own_message[MESSAGE_MAX];
 

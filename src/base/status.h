@@ -56,9 +56,9 @@ void fm_error_clear(void);
 char *fm_error_take(void);
 void fm_error_put(char *message);
 
-// Where a loaded module's copy of this file sends its messages: a module is given the host's sink once,
-// when it is loaded, so that a failure inside it reaches the host's record. The host itself never
-// sets one.
+// Where a loaded module's copy of this file sends its messages: a module is given the host's sink
+// once, when it is loaded, so that a failure inside it reaches the host's record. The host itself
+// never sets one.
 struct fm_error_sink {
     void (*record)(const char *message);  // keeps it unless there is one already
     void (*replace)(const char *message); // fm_context(): the lengthened message

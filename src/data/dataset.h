@@ -8,7 +8,11 @@
 
 #include <stdint.h>
 
-enum { FM_IMAGE_SIDE = 28, FM_IMAGE_BYTES = FM_IMAGE_SIDE * FM_IMAGE_SIDE, FM_CLASSES_MAX = 256 };
+enum {
+    FM_IMAGE_SIDE = 28,
+    FM_IMAGE_BYTES = FM_IMAGE_SIDE * FM_IMAGE_SIDE,
+    FM_CLASSES_MAX = 256
+};
 
 // Labelled samples: `count` records of `record_size` bytes (here 28x28 u8, row by row, 0 = black).
 struct fm_samples {

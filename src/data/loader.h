@@ -14,8 +14,8 @@ struct fm_loader;
 struct fm_loader_options {
     const struct fm_samples *samples; // must outlive the loader
     struct fm_slot *slots[FM_SLOTS];  // must outlive the loader
-    // Returns when the device has taken the slot's contents, so that it may be refilled. Called in the
-    // loader's thread. NULL: at once.
+    // Returns when the device has taken the slot's contents, so that it may be refilled. Called in
+    // the loader's thread. NULL: at once.
     enum fm_status (*slot_wait)(void *context, int slot);
     void *context;
 };
@@ -28,9 +28,9 @@ void fm_loader_close(struct fm_loader *loader); // also in the middle of a pass;
 enum fm_status fm_loader_begin(
     struct fm_loader *loader, const uint32_t *ids, uint32_t count, uint32_t batch);
 
-// The next filled slot (its records, labels, ids and step->count are set; the other fields of the step
-// are the caller's to fill in), or -1 at the end of the pass. Blocks until it is filled; the time
-// blocked is counted.
+// The next filled slot (its records, labels, ids and step->count are set; the other fields of the
+// step are the caller's to fill in), or -1 at the end of the pass. Blocks until it is filled; the
+// time blocked is counted.
 enum fm_status fm_loader_next(struct fm_loader *loader, int *slot);
 void fm_loader_release(struct fm_loader *loader, int slot);
 

@@ -11,9 +11,9 @@ struct fm_split {
     uint32_t *calibrate, calibrate_count; // ascending; thresholds and temperature, never selection
 };
 
-// A twentieth of the samples (rounded down, at least 1) each to select and to calibrate, stratified:
-// each class in proportion (largest remainder), its members drawn by sorting on a Philox draw of a
-// fixed seed. The same for every run, whatever the run's seed.
+// A twentieth of the samples (rounded down, at least 1) each to select and to calibrate,
+// stratified: each class in proportion (largest remainder), its members drawn by sorting on a
+// Philox draw of a fixed seed. The same for every run, whatever the run's seed.
 enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split);
 void fm_split_free(struct fm_split *split);
 

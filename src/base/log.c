@@ -1,0 +1,103 @@
+// One place writes to standard error, so that a message never lands in the middle of a progress
+// line and messages of several threads never mix within a line.
+#include "base/log.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum {
+    LINE_MAX_BYTES = 4096,
+    DEFAULT_COLUMNS = 80
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static bool quiet;
+static bool progress_shown;
+
+void fm_log_set_quiet(bool value)
+{
+    pthread_mutex_lock(&lock);
+    quiet = value;
+    pthread_mutex_unlock(&lock);
+}
+
+bool fm_log_is_terminal(void)
+{
+    return isatty(STDERR_FILENO) == 1;
+}
+
+// Called with the lock held.
+static void clear_line(void)
+{
+    if (progress_shown)
+        fputs("\r\033[K", stderr);
+    progress_shown = false;
+}
+
+static void print_line(const char *prefix, const char *fmt, va_list args)
+{
+    clear_line();
+    fputs(prefix, stderr);
+    vfprintf(stderr, fmt, args);
+    fputc('\n', stderr);
+    fflush(stderr);
+}
+
+void fm_note(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    pthread_mutex_lock(&lock);
+    if (!quiet)
+        print_line("", fmt, args);
+    pthread_mutex_unlock(&lock);
+    va_end(args);
+}
+
+void fm_warn(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    pthread_mutex_lock(&lock);
+    print_line("warning: ", fmt, args);
+    pthread_mutex_unlock(&lock);
+    va_end(args);
+}
+
+// A line longer than the terminal is wide would wrap and could no longer be redrawn in place.
+static int terminal_columns(void)
+{
+    struct winsize size;
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return DEFAULT_COLUMNS;
+    return size.ws_col;
+}
+
+void fm_progress(const char *fmt, ...)
+{
+    if (!fm_log_is_terminal())
+        return;
+    char line[LINE_MAX_BYTES];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(line, sizeof line, fmt, args);
+    va_end(args);
+    pthread_mutex_lock(&lock);
+    if (!quiet) {
+        fprintf(stderr, "\r%.*s\033[K", terminal_columns() - 1, line);
+        fflush(stderr);
+        progress_shown = true;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+void fm_progress_clear(void)
+{
+    pthread_mutex_lock(&lock);
+    clear_line();
+    fflush(stderr);
+    pthread_mutex_unlock(&lock);
+}
