@@ -1,0 +1,26 @@
+// What the published original aimed at and claimed, beside what is measured here.
+//
+// The original is the Keras notebook "Fashion MNIST Deep Learning: CNN Architecture Comparison".
+// Its figures are quoted as it gives them; nothing of it was run.
+#ifndef FM_APP_CLAIMS_H
+#define FM_APP_CLAIMS_H
+
+#include "report/table.h"
+
+#include <jansson.h>
+
+struct fm_claims_context {
+    json_t *const *results; // result.json of each model measured
+    int result_count;
+    const char *data_label; // NULL for Fashion-MNIST whole; else put with every figure: "data/tiny"
+    const char *command;    // what measured them: "fmnist compare"
+};
+
+// Columns: subject, aim, claim, measured, command. A figure that nothing here measures reads "not
+// measured". The caller frees the table.
+enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table);
+
+// Sentences that belong under the table; ends with NULL.
+extern const char *const fm_claims_notes[];
+
+#endif

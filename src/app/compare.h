@@ -1,0 +1,65 @@
+// The comparison of models: trains what is missing, reuses finished runs of the same configuration,
+// and puts what result.json of each says into one table, beside what the original claims.
+#ifndef FM_APP_COMPARE_H
+#define FM_APP_COMPARE_H
+
+#include "app/train_job.h"
+#include "report/table.h"
+
+#include <jansson.h>
+
+// The models compared by default: simple, deeper, vgg16; ends with NULL.
+extern const char *const fm_compare_models[];
+
+// A row: the model and its recipe, resolved by the caller (a recipe file may hold values for single
+// models).
+struct fm_compare_entry {
+    const char *model;
+    struct fm_recipe recipe;
+};
+
+struct fm_compare_options {
+    const struct fm_compare_entry *entries;
+    int entry_count;
+    uint64_t seed;
+    enum fm_precision precision;
+    double max_minutes;    // of each training; 0: no limit
+    const char *root;      // where runs are looked for and made; NULL: "runs"
+    const char *directory; // the comparison's own; NULL: <root>/compare-<time>
+    bool fresh;            // trains all rows, reuses nothing
+    bool force;            // a comparison that is in `directory` is replaced
+    int argc;
+    char *const *argv;
+    // Before each row: `reused` is the folder of the finished run, or NULL where it is trained. May
+    // be NULL.
+    void (*row)(void *context, int index, int count, const char *model, const char *reused);
+    void *row_context;
+    struct fm_job_hooks hooks; // of each training
+};
+
+struct fm_comparison {
+    char directory[FM_PATH_MAX]; // where compare.md, .csv, .json, .png and claims.csv are
+    struct fm_table *table;      // a row a model
+    struct fm_table *claims;     // app/claims.h
+    char **notes;                // sentences that belong under the tables, in order; owned
+    int note_count;
+    json_t *json; // what compare.json holds
+};
+
+// A run that --max-minutes ended early is reused only where no more time is allowed now than then.
+// On failure nothing needs to be freed, and the runs finished so far stay and will be reused.
+enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_dataset *dataset,
+    const struct fm_split *split, const struct fm_compare_options *options,
+    struct fm_comparison *comparison);
+void fm_comparison_free(struct fm_comparison *comparison);
+
+// All of it as a command prints it in `format`: the table, the claims, the notes (JSON:
+// compare.json's object; CSV: the table alone).
+enum fm_status fm_comparison_print(
+    const struct fm_comparison *comparison, enum fm_format format, struct fm_text *out);
+
+// The comparison table of any number of results, each as result.json holds it; `fmnist train`
+// prints one row of it. The caller frees it.
+enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_table **table);
+
+#endif

@@ -1,0 +1,67 @@
+// Evaluating a finished run: what `fmnist eval RUN` does, and the JSON and tables of its answer.
+#ifndef FM_APP_EVALUATION_H
+#define FM_APP_EVALUATION_H
+
+#include "backend/registry.h"
+#include "base/file.h"
+#include "data/dataset.h"
+#include "data/split.h"
+#include "eval/metrics.h"
+#include "report/table.h"
+#include "run/run.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+// The part of a data set that is evaluated on.
+enum fm_part {
+    FM_PART_SELECT,
+    FM_PART_CALIBRATE,
+    FM_PART_TEST,
+};
+extern const char *const fm_part_names[]; // by enum fm_part; ends with NULL
+enum fm_status fm_part_parse(const char *name, enum fm_part *part); // FM_USAGE with a suggestion
+
+struct fm_evaluation {
+    char directory[FM_PATH_MAX]; // of the run
+    enum fm_part part;
+    struct fm_run_config config; // of the run
+    size_t parameters;
+    bool same_data; // the data set's checksums are those the run was trained on
+    struct fm_metrics metrics;
+    char picture[FM_PATH_MAX]; // the confusion matrix: <run>/confusion-<part>.png
+    double seconds;            // of the evaluation
+};
+
+// Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
+// of the data set and draws the confusion matrix into the run folder. `batch` 0: 256. `progress`
+// may be NULL. FM_NOT_FOUND: no run there; FM_DATA: the data set has another number of classes. On
+// failure nothing needs to be freed.
+enum fm_status fm_evaluation_run(const struct fm_engine *engine, const char *directory,
+    const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part, int batch,
+    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
+    struct fm_evaluation *evaluation);
+void fm_evaluation_free(struct fm_evaluation *evaluation);
+
+// The JSON that `fmnist eval --format json` prints; new reference, NULL when out of memory.
+json_t *fm_evaluation_json(const struct fm_evaluation *evaluation);
+
+// The same in tables: one row of figures; a row a class; the confusion matrix (a column a predicted
+// class); the most confused pairs. The caller frees each.
+enum fm_status fm_evaluation_summary(
+    const struct fm_evaluation *evaluation, struct fm_table **table);
+enum fm_status fm_evaluation_classes(
+    const struct fm_evaluation *evaluation, struct fm_table **table);
+enum fm_status fm_evaluation_confusion(
+    const struct fm_evaluation *evaluation, struct fm_table **table);
+enum fm_status fm_evaluation_confused(
+    const struct fm_evaluation *evaluation, int pairs, struct fm_table **table);
+
+// What both `fmnist eval` and result.json say of metrics: accuracy, nll, ece, macro_precision,
+// macro_recall, macro_f1, count, correct, classes [{name, support, predicted, precision, recall,
+// f1}], confusion [[...]] and most_confused [{actual, predicted, count, share}]. New reference,
+// NULL when out of memory.
+json_t *fm_metrics_json(const struct fm_metrics *metrics, char *const *class_names);
+
+#endif
