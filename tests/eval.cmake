@@ -1,0 +1,2 @@
+fm_test(test_metrics LABEL unit TIMEOUT 30 LINKS fm_eval)
+fm_test(test_evaluate LABEL unit TIMEOUT 60 LINKS fm_eval)
