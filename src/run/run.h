@@ -17,12 +17,15 @@
 
 #include <jansson.h>
 
-// What a run is. `identity` members decide whether a finished run can be reused; the others are told.
+// What a run is. `identity` members decide whether a finished run can be reused; the others are
+// told.
 struct fm_run_config {
     char model[FM_NAME_MAX];
     int classes;
     char *class_names[FM_CLASSES_MAX]; // owned
-    double input_mean, input_deviation; // of the training split, u8/255
+    // Of the training split, u8/255. Files keep 9 significant digits: the same fp32, which is what
+    // a net takes.
+    double input_mean, input_deviation;
     char backend[16];
     char precision[16];
     char device[128];
@@ -35,17 +38,21 @@ struct fm_run_config {
 
 void fm_run_config_free(struct fm_run_config *config);
 
-// JSON and back. Reading checks every key and type: FM_DATA names file and key.
+// JSON and back. Writing gives NULL for text that is not UTF-8. Reading checks every key and type:
+// FM_DATA names file and key.
 json_t *fm_run_config_to_json(const struct fm_run_config *config);
 enum fm_status fm_run_config_from_json(
     const json_t *json, const char *path, struct fm_run_config *config);
 
-// True when two runs would train the same thing: model, classes, precision, backend, seed, recipe, data
-// checksums. Threads, device and places do not count.
+// True when two runs would train the same thing: model, classes, precision, backend, seed, recipe,
+// data checksums. Threads, device and places do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
-// Makes the folder and writes config.json. A folder that holds a run fails with FM_EXISTS unless
-// `force`, which removes the run's files (and nothing else).
+// The names of all files that a run or its evaluation writes into its folder; ends with NULL.
+extern const char *const fm_run_files[];
+
+// Makes the folder and writes config.json. A folder that holds any of fm_run_files fails with
+// FM_EXISTS unless `force`, which removes them (and nothing else).
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
 
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config);
@@ -62,12 +69,12 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
 enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model);
 
-// The part of result.json that says where it was measured: machine, processor features, threads, device,
-// library versions, build, command line (argv, joined). New reference.
+// The part of result.json that says where it was measured: machine, processor features, threads,
+// device, library versions, build, command line (argv, joined). New reference.
 json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const *argv);
 
-// Finds under `root` a finished run of the same configuration: FM_NOT_FOUND (no message recorded) if
-// there is none.
+// Finds under `root` a finished run of the same configuration: FM_NOT_FOUND (no message recorded)
+// if there is none.
 enum fm_status fm_run_find(
     const char *root, const struct fm_run_config *config, char out[FM_PATH_MAX]);
 

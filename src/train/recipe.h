@@ -20,7 +20,8 @@ enum fm_schedule {
 
 enum fm_keep {
     FM_KEEP_LAST, // the weights after the last epoch
-    FM_KEEP_BEST, // those of the epoch with the best accuracy on the selection split (first of equals)
+    FM_KEEP_BEST, // those of the epoch with the best accuracy on the selection split (first of
+                  // equals)
 };
 
 struct fm_recipe {
@@ -31,7 +32,7 @@ struct fm_recipe {
     int optimiser; // enum fm_optimiser
     double learning_rate;
     double beta1, beta2, epsilon;
-    int schedule; // enum fm_schedule
+    int schedule;        // enum fm_schedule
     double warmup_share; // one-cycle: share of all steps on the way up, 0 to 1
     double label_smoothing;
     int shift;
@@ -61,18 +62,28 @@ struct fm_recipe_field {
 
 extern const struct fm_recipe_field fm_recipe_fields[]; // ends with key == NULL
 
-// Reads the recipe for `model` by name ("quick": NAME.json in the recipe directory: "../data/recipes" or
+// Reads the recipe for `model` by name ("quick": NAME.json in the recipe directory:
+// "../data/recipes" or
 // "../share/fmnist/recipes" from the program, or the one set) or by path (if it contains '/' or
 // ends in ".json"). A file holds values and, under "models", values for single models that replace
-// them. Unknown keys, wrong types and values out of range fail with FM_DATA and file, line and key.
+// them; "about" is a line for readers; what it leaves out has a default. The recipe's name is the
+// file's. Unknown keys, wrong types and values out of range fail with FM_DATA and file, line and
+// key, an unknown name with FM_USAGE, a suggestion and the names there are. `model` NULL: none's
+// values.
 enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe);
 void fm_recipe_set_directory(const char *directory);
 
-// Sets one value from a flag's text; FM_USAGE names the flag.
+// Values that contradict one another (a batch larger than an epoch): FM_USAGE. To be called when
+// the flags are set.
+enum fm_status fm_recipe_check(const struct fm_recipe *recipe);
+
+// Sets one value from a flag's text; FM_USAGE names the flag. A FM_FIELD_BOOL takes true, false,
+// yes, no, on, off.
 enum fm_status fm_recipe_set(
     struct fm_recipe *recipe, const struct fm_recipe_field *field, const char *text);
 
-json_t *fm_recipe_to_json(const struct fm_recipe *recipe); // new reference; all keys, table order
+// A new reference: "name", then all keys in table order. Reading wants every one of them.
+json_t *fm_recipe_to_json(const struct fm_recipe *recipe);
 enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe);
 
 // The learning rate of step `step` of `steps`.

@@ -8,14 +8,15 @@
 #include "net/net.h"
 #include "train/recipe.h"
 
-// What the loop tells while it runs. Called after steps (at most ten times a second) and after epochs.
+// What the loop tells while it runs. Called after steps (at most ten times a second) and after
+// epochs.
 struct fm_train_progress {
     int epoch, epochs;     // epoch counts from 1
     uint64_t step, steps;  // of the whole run
     uint64_t images;       // trained on so far, in the whole run
     double loss, accuracy; // of this epoch so far, on the augmented training batches
     double learning_rate;
-    double images_per_second; // of this epoch
+    double images_per_second;  // of this epoch
     double elapsed, remaining; // seconds
     // after an epoch only:
     bool epoch_done;
@@ -33,15 +34,15 @@ struct fm_train_options {
 };
 
 struct fm_train_result {
-    int epochs;           // trained
-    bool ended_early;     // by max_minutes
-    int kept_epoch;       // whose weights the model holds now, from 1
+    int epochs;       // trained
+    bool ended_early; // by max_minutes
+    int kept_epoch;   // whose weights the model holds now, from 1
     uint64_t steps, images;
     double seconds;       // of training steps, evaluation excluded
     double total_seconds; // everything
     double waited;        // seconds that steps waited for data
     double images_per_second;
-    double loss;          // of the last epoch
+    double loss;                        // of the last epoch
     double select_accuracy, select_nll; // of the kept weights
     double train_accuracy;              // of the kept weights, without augmentation
     uint32_t train_eval_count;          // images it was measured on
@@ -50,15 +51,22 @@ struct fm_train_result {
     struct fm_counters counters;
 };
 
-// Creates the model, draws its initial weights, trains it and leaves the kept weights in it; the caller
-// destroys it. `net` carries the input's statistics already.
+// Creates the model, draws its initial weights, trains it and leaves the kept weights in it; the
+// caller destroys it (on failure there is none). `net` carries the input's statistics and the
+// recipe's dropout already.
 enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,
     const struct fm_samples *samples, const struct fm_split *split,
     const struct fm_train_options *options, enum fm_precision precision, struct fm_model **model,
     struct fm_train_result *result);
 
-// The order of an epoch: `ids` sorted stably by a 64-bit draw (stream FM_STREAM_SHUFFLE) into `out`.
-void fm_epoch_order(
+// What a line of log.jsonl and the training part of result.json say. New references; NULL when out
+// of memory or where a number is not finite.
+json_t *fm_train_epoch_json(const struct fm_train_progress *progress);
+json_t *fm_train_result_json(const struct fm_train_result *result);
+
+// The order of an epoch: `ids` sorted stably by a 64-bit draw (stream FM_STREAM_SHUFFLE) into
+// `out`. Epochs count from 0 in draws.
+enum fm_status fm_epoch_order(
     const uint32_t *ids, uint32_t count, uint64_t seed, uint32_t epoch, uint32_t *out);
 
 #endif

@@ -1,0 +1,125 @@
+// JSON files with messages that lead to the place. Recipes and run folders are read by people as
+// well as by the tool, so a wrong value is reported with its line and numbers are printed short.
+#include "run/json.h"
+
+#include "base/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum fm_status fm_json_read_file(const char *path, json_t **json, char **text)
+{
+    unsigned char *data = NULL;
+    size_t size = 0;
+    FM_TRY(fm_file_read(path, &data, &size));
+
+    enum fm_status status = FM_OK;
+    json_error_t error;
+    *json = json_loadb((const char *)data, size, JSON_REJECT_DUPLICATES, &error);
+    if (!*json) {
+        status = fm_fail(FM_DATA, "%s:%d: not valid JSON: %s", path, error.line, error.text);
+    } else if (!json_is_object(*json)) {
+        status = fm_fail(
+            FM_DATA, "%s: found %s, expected a JSON object", path, fm_json_type_name(*json));
+        json_decref(*json);
+        *json = NULL;
+    }
+    if (status == FM_OK && text)
+        *text = (char *)data;
+    else
+        free(data);
+    return status;
+}
+
+char *fm_json_dump(const json_t *json, size_t flags)
+{
+    // 15 digits print 0.1 as people write it, 17 are always exact.
+    char *text = json_dumps(json, flags | JSON_REAL_PRECISION(15));
+    json_t *back = text ? json_loads(text, 0, NULL) : NULL;
+    if (!json_equal(json, back)) {
+        free(text);
+        text = json_dumps(json, flags | JSON_REAL_PRECISION(17));
+    }
+    json_decref(back);
+    return text;
+}
+
+enum fm_status fm_json_write_file(const char *path, const json_t *json)
+{
+    char *text = fm_json_dump(json, JSON_INDENT(2));
+    if (!text)
+        return fm_fail_memory(path, 0);
+    struct fm_chunk chunks[] = {{text, strlen(text)}, {"\n", 1}};
+    enum fm_status status = fm_file_write_chunks(path, chunks, 2);
+    free(text);
+    return status;
+}
+
+const char *fm_json_type_name(const json_t *json)
+{
+    if (!json)
+        return "nothing";
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+        return "an object";
+    case JSON_ARRAY:
+        return "an array";
+    case JSON_STRING:
+        return "a string";
+    case JSON_INTEGER:
+        return "an integer";
+    case JSON_REAL:
+        return "a real number";
+    case JSON_TRUE:
+    case JSON_FALSE:
+        return "a truth value";
+    case JSON_NULL:
+        return "null";
+    }
+    return "an unknown type";
+}
+
+// The character after the string that begins at `quote`.
+static const char *string_end(const char *quote)
+{
+    const char *at = quote + 1;
+    while (*at && *at != '"')
+        at += *at == '\\' && at[1] ? 2 : 1;
+    return *at ? at + 1 : at;
+}
+
+// True when the string in quotes [begin, end) means `key` and a colon follows.
+static bool is_key(const char *begin, const char *end, const char *key)
+{
+    if (end[strspn(end, " \t\r\n")] != ':')
+        return false;
+    json_t *string = json_loadb(begin, (size_t)(end - begin), JSON_DECODE_ANY, NULL);
+    bool same = json_is_string(string) && strcmp(json_string_value(string), key) == 0;
+    json_decref(string);
+    return same;
+}
+
+int fm_json_key_line(const char *text, const char *const *keys, int count)
+{
+    int line = 1, depth = 0, found = 0; // keys[0 .. found) are those of the objects we are in
+    for (const char *at = text; *at;) {
+        if (*at == '"') {
+            const char *end = string_end(at);
+            if (depth == found + 1 && is_key(at, end, keys[found]) && ++found == count)
+                return line;
+            at = end; // a JSON string holds no line break
+            continue;
+        }
+        if (*at == '{' || *at == '[') {
+            depth++;
+        } else if (*at == '}' || *at == ']') {
+            depth--;
+            if (found > 0 && depth <= found)
+                found = depth > 0 ? depth - 1 : 0;
+        } else if (*at == '\n') {
+            line++;
+        }
+        at++;
+    }
+    return 0;
+}

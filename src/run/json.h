@@ -1,0 +1,27 @@
+// JSON files with messages that lead to the place: what jansson leaves out.
+#ifndef FM_RUN_JSON_H
+#define FM_RUN_JSON_H
+
+#include "base/status.h"
+
+#include <jansson.h>
+
+// Reads and parses a file whose root is an object without duplicate keys. A syntax error fails with
+// FM_DATA and "PATH:LINE: ...". `text` (may be NULL) gets the file's text, freed by the caller.
+enum fm_status fm_json_read_file(const char *path, json_t **json, char **text);
+
+// Writes `json` indented, whole or not at all. Numbers read back equal.
+enum fm_status fm_json_write_file(const char *path, const json_t *json);
+
+// `json` as text whose numbers read back equal, with as few digits as that takes; NULL when out of
+// memory. `flags` are jansson's. Freed by the caller.
+char *fm_json_dump(const json_t *json, size_t flags);
+
+// "a string", "an integer", ...; "nothing" for NULL.
+const char *fm_json_type_name(const json_t *json);
+
+// The line, from 1, on which the key keys[count - 1] stands within the objects keys[0],
+// keys[1], ... of the text; 0 if it is not there. jansson tells no positions of values.
+int fm_json_key_line(const char *text, const char *const *keys, int count);
+
+#endif

@@ -1,0 +1,179 @@
+// The run folder: made once, filled by one training, found again by the commands that report.
+#include "run/run.h"
+
+#include "run/json.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// result.json first: a removal that is cut short leaves no folder that looks finished.
+const char *const fm_run_files[] = {"result.json", "confusion-select.png",
+    "confusion-calibrate.png", "confusion-test.png", "model.safetensors", "log.jsonl",
+    "config.json", NULL};
+
+static bool holds(const char *directory, const char *name)
+{
+    char path[FM_PATH_MAX];
+    if (fm_path_join(path, directory, name) != FM_OK) {
+        fm_error_clear(); // a path too long to be one
+        return false;
+    }
+    return fm_path_exists(path);
+}
+
+bool fm_run_is_run(const char *directory)
+{
+    return holds(directory, "config.json");
+}
+
+bool fm_run_is_finished(const char *directory)
+{
+    return holds(directory, "result.json");
+}
+
+static enum fm_status remove_files(const char *directory)
+{
+    for (int i = 0; fm_run_files[i]; i++) {
+        char path[FM_PATH_MAX];
+        FM_TRY(fm_path_join(path, directory, fm_run_files[i]));
+        if (unlink(path) != 0 && errno != ENOENT)
+            return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    }
+    return FM_OK;
+}
+
+static enum fm_status refuse_if_used(const char *directory)
+{
+    for (int i = 0; fm_run_files[i]; i++) {
+        if (holds(directory, fm_run_files[i]))
+            return fm_fail(FM_EXISTS,
+                "%s: holds a run already (%s); --force replaces it, --out DIR takes another folder",
+                directory, fm_run_files[i]);
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
+{
+    FM_TRY(fm_make_dirs(directory));
+    FM_TRY(force ? remove_files(directory) : refuse_if_used(directory));
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "config.json"));
+    json_t *json = fm_run_config_to_json(config);
+    if (!json)
+        return fm_fail(FM_DATA,
+            "%s: not written: a class name or the data directory's path is not UTF-8", path);
+    enum fm_status status = fm_json_write_file(path, json);
+    json_decref(json);
+    return status;
+}
+
+enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "config.json"));
+    if (!fm_path_exists(path))
+        return fm_fail(FM_NOT_FOUND,
+            "%s: not a run folder: there is no config.json in it (fmnist train --out DIR makes "
+            "one)",
+            directory);
+    json_t *json;
+    FM_TRY(fm_json_read_file(path, &json, NULL));
+    enum fm_status status = fm_run_config_from_json(json, path, config);
+    json_decref(json);
+    return status;
+}
+
+enum fm_status fm_run_log(const char *directory, const json_t *line)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "log.jsonl"));
+    struct fm_text text = {0};
+    char *json = fm_json_dump(line, JSON_COMPACT);
+    fm_text_append(&text, "%s\n", json ? json : "");
+    enum fm_status status = !json || text.failed ? fm_fail_memory(path, 0)
+                                                 : fm_file_append(path, fm_text_cstr(&text));
+    free(json);
+    fm_text_free(&text);
+    return status;
+}
+
+enum fm_status fm_run_write_result(const char *directory, const json_t *result)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "result.json"));
+    return fm_json_write_file(path, result);
+}
+
+enum fm_status fm_run_read_result(const char *directory, json_t **result)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "result.json"));
+    if (!fm_path_exists(path))
+        return fm_fail(
+            FM_NOT_FOUND, "%s: the run is not finished: there is no result.json in it", directory);
+    return fm_json_read_file(path, result, NULL);
+}
+
+// True for a finished run of this configuration. Folders that cannot be read as one are none of
+// ours to complain about.
+static bool matches(const char *directory, const struct fm_run_config *config)
+{
+    if (!fm_path_is_dir(directory) || !fm_run_is_finished(directory) || !fm_run_is_run(directory))
+        return false;
+    struct fm_run_config other;
+    if (fm_run_read_config(directory, &other) != FM_OK) {
+        fm_error_clear();
+        return false;
+    }
+    bool same = fm_run_config_same(config, &other);
+    fm_run_config_free(&other);
+    return same;
+}
+
+// When the run was finished; equal times are told apart by name, so that the answer never
+// depends on the order of the directory.
+static bool newer(const char *a, const char *b)
+{
+    char path_a[FM_PATH_MAX], path_b[FM_PATH_MAX];
+    struct stat stat_a, stat_b;
+    if (fm_path_join(path_a, a, "result.json") != FM_OK ||
+        fm_path_join(path_b, b, "result.json") != FM_OK || stat(path_a, &stat_a) != 0 ||
+        stat(path_b, &stat_b) != 0) {
+        fm_error_clear();
+        return false;
+    }
+    if (stat_a.st_mtim.tv_sec != stat_b.st_mtim.tv_sec)
+        return stat_a.st_mtim.tv_sec > stat_b.st_mtim.tv_sec;
+    if (stat_a.st_mtim.tv_nsec != stat_b.st_mtim.tv_nsec)
+        return stat_a.st_mtim.tv_nsec > stat_b.st_mtim.tv_nsec;
+    return strcmp(a, b) > 0;
+}
+
+enum fm_status fm_run_find(
+    const char *root, const struct fm_run_config *config, char out[FM_PATH_MAX])
+{
+    DIR *dir = opendir(root);
+    if (!dir)
+        return FM_NOT_FOUND;
+    enum fm_status status = FM_NOT_FOUND;
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char path[FM_PATH_MAX];
+        if (entry->d_name[0] == '.')
+            continue;
+        if (fm_path_join(path, root, entry->d_name) != FM_OK) {
+            fm_error_clear();
+            continue;
+        }
+        if (matches(path, config) && (status != FM_OK || newer(path, out))) {
+            memcpy(out, path, strlen(path) + 1);
+            status = FM_OK;
+        }
+    }
+    closedir(dir);
+    return status;
+}

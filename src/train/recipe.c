@@ -1,0 +1,531 @@
+// Recipes. Everything goes through one table, so that a value that a file may hold is a flag, is
+// checked, is printed and is part of a run's configuration, or is none of these.
+#include "train/recipe.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "net/zoo.h"
+#include "run/json.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const optimiser_names[] = {[FM_OPTIMISER_ADAM] = "adam", NULL};
+static const char *const schedule_names[] = {
+    [FM_SCHEDULE_CONSTANT] = "constant", [FM_SCHEDULE_ONE_CYCLE] = "one_cycle", NULL};
+static const char *const init_names[] = {
+    [FM_INIT_HE_UNIFORM] = "he", [FM_INIT_GLOROT_UNIFORM] = "glorot", NULL};
+static const char *const keep_names[] = {[FM_KEEP_LAST] = "last", [FM_KEEP_BEST] = "best", NULL};
+
+#define FIELD(key, flag, type, min, max, choices, help)                                            \
+    {                                                                                              \
+#key, flag, FM_FIELD_##type, offsetof(struct fm_recipe, key), min, max, choices, help      \
+    }
+
+const struct fm_recipe_field fm_recipe_fields[] = {
+    FIELD(epochs, "epochs", INT, 1, 100000, NULL, "passes over the training images"),
+    FIELD(epoch_images, "epoch-images", INT, 0, INT_MAX, NULL,
+        "images of a pass, the first of its shuffled order (0: all)"),
+    FIELD(
+        batch, "batch", INT, 1, 65536, NULL, "images of a step; the last step takes what is left"),
+    FIELD(
+        optimiser, "optimiser", CHOICE, 0, 0, optimiser_names, "how gradients change the weights"),
+    FIELD(learning_rate, "learning-rate", REAL, 0, 100, NULL,
+        "step size; the highest of a one_cycle schedule"),
+    FIELD(beta1, "beta1", REAL, 0, 0.999999, NULL, "Adam: decay of the mean of the gradients"),
+    FIELD(beta2, "beta2", REAL, 0, 0.999999, NULL,
+        "Adam: decay of the mean of the squared gradients"),
+    FIELD(epsilon, "epsilon", REAL, 1e-12, 1, NULL,
+        "Adam: added to the root of that mean before the division"),
+    FIELD(schedule, "schedule", CHOICE, 0, 0, schedule_names,
+        "the learning rate over the steps: constant, or one_cycle (up, then down to 0)"),
+    FIELD(warmup_share, "warmup-share", REAL, 0, 1, NULL,
+        "one_cycle: share of all steps on the way up"),
+    FIELD(label_smoothing, "label-smoothing", REAL, 0, 0.999, NULL,
+        "share of the target that is spread evenly over the classes"),
+    FIELD(shift, "shift", INT, 0, 27, NULL,
+        "images are moved by up to so many pixels each way, at random"),
+    FIELD(
+        flip, "flip", BOOL, 0, 1, NULL, "every other image, at random, is mirrored left to right"),
+    FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
+        "rate of every dropout layer (-1: the model's own rates)"),
+    FIELD(init, "init", CHOICE, 0, 0, init_names,
+        "initial weights: uniform after He, or after Glorot"),
+    FIELD(keep, "keep", CHOICE, 0, 0, keep_names,
+        "weights kept: of the last epoch, or of the best on the selection images"),
+    FIELD(train_eval, "train-eval", INT, 0, INT_MAX, NULL,
+        "training images that train accuracy is measured on (0: all)"),
+    {0},
+};
+
+static int *int_of(struct fm_recipe *recipe, const struct fm_recipe_field *field)
+{
+    return (int *)((char *)recipe + field->offset);
+}
+
+static double *real_of(struct fm_recipe *recipe, const struct fm_recipe_field *field)
+{
+    return (double *)((char *)recipe + field->offset);
+}
+
+static bool *bool_of(struct fm_recipe *recipe, const struct fm_recipe_field *field)
+{
+    return (bool *)((char *)recipe + field->offset);
+}
+
+// What a value must be, for messages.
+static void expected_text(const struct fm_recipe_field *field, char out[160])
+{
+    int used = 0;
+    switch (field->type) {
+    case FM_FIELD_INT:
+        snprintf(out, 160, "an integer from %.0f to %.0f", field->min, field->max);
+        break;
+    case FM_FIELD_REAL:
+        snprintf(out, 160, "a number from %g to %g", field->min, field->max);
+        break;
+    case FM_FIELD_BOOL:
+        snprintf(out, 160, "true or false");
+        break;
+    case FM_FIELD_CHOICE:
+        for (int i = 0; field->choices[i]; i++)
+            used += snprintf(out + used, 160 - (size_t)used, "%s\"%s\"",
+                i == 0 ? (field->choices[1] ? "one of " : "") : ", ", field->choices[i]);
+        break;
+    }
+}
+
+static int choice_of(const struct fm_recipe_field *field, const char *name)
+{
+    for (int i = 0; name && field->choices[i]; i++) {
+        if (strcmp(field->choices[i], name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static const struct fm_recipe_field *find_field(const char *key)
+{
+    const struct fm_recipe_field *field = fm_recipe_fields;
+    while (field->key && strcmp(field->key, key) != 0)
+        field++;
+    return field->key ? field : NULL;
+}
+
+// Where a JSON value stands. A file's text gives the line; a run's configuration has none.
+struct place {
+    const char *path;
+    const char *text;    // NULL: lines unknown
+    const char *keys[3]; // the objects around it, outermost first
+    int depth;
+};
+
+// "quick.json:12: models.vgg16.shift" for a key at the place.
+static void place_text(const struct place *place, const char *key, struct fm_text *out)
+{
+    const char *keys[4];
+    for (int i = 0; i < place->depth; i++)
+        keys[i] = place->keys[i];
+    keys[place->depth] = key;
+    int line = place->text ? fm_json_key_line(place->text, keys, place->depth + 1) : 0;
+    fm_text_append(out, "%s:", place->path);
+    if (line > 0)
+        fm_text_append(out, "%d:", line);
+    for (int i = 0; i <= place->depth; i++)
+        fm_text_append(out, "%s%s", i == 0 ? " " : ".", keys[i]);
+}
+
+static enum fm_status wrong_value(
+    const struct place *place, const char *key, const json_t *value, const char *expected)
+{
+    struct fm_text where = {0};
+    place_text(place, key, &where);
+    char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+    enum fm_status status = fm_fail(FM_DATA, "%s: found %.60s (%s), expected %s",
+        fm_text_cstr(&where), found ? found : "?", fm_json_type_name(value), expected);
+    free(found);
+    fm_text_free(&where);
+    return status;
+}
+
+static enum fm_status unknown_key(
+    const struct place *place, const char *key, const char *what, const char *const *candidates)
+{
+    struct fm_text where = {0};
+    place_text(place, key, &where);
+    const char *nearest = fm_nearest_name(key, candidates);
+    enum fm_status status = fm_fail(FM_DATA, "%s: unknown %s%s%s%s", fm_text_cstr(&where), what,
+        nearest ? "; did you mean \"" : "", nearest ? nearest : "", nearest ? "\"?" : "");
+    fm_text_free(&where);
+    return status;
+}
+
+static enum fm_status unknown_field(const struct place *place, const char *key)
+{
+    const char *keys[sizeof fm_recipe_fields / sizeof fm_recipe_fields[0]];
+    size_t count = 0;
+    for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++)
+        keys[count++] = field->key;
+    keys[count] = NULL;
+    return unknown_key(place, key, "key", keys);
+}
+
+static enum fm_status set_from_json(struct fm_recipe *recipe, const struct fm_recipe_field *field,
+    const json_t *value, const struct place *place)
+{
+    double number = json_number_value(value); // 0 for what is none
+    bool within = number >= field->min && number <= field->max;
+    int choice;
+    switch (field->type) {
+    case FM_FIELD_INT:
+        if (json_is_integer(value) && within) {
+            *int_of(recipe, field) = (int)json_integer_value(value);
+            return FM_OK;
+        }
+        break;
+    case FM_FIELD_REAL:
+        if (json_is_number(value) && within) {
+            *real_of(recipe, field) = number;
+            return FM_OK;
+        }
+        break;
+    case FM_FIELD_BOOL:
+        if (json_is_boolean(value)) {
+            *bool_of(recipe, field) = json_is_true(value);
+            return FM_OK;
+        }
+        break;
+    case FM_FIELD_CHOICE:
+        choice = choice_of(field, json_string_value(value));
+        if (choice >= 0) {
+            *int_of(recipe, field) = choice;
+            return FM_OK;
+        }
+        break;
+    }
+    char expected[160];
+    expected_text(field, expected);
+    return wrong_value(place, field->key, value, expected);
+}
+
+enum fm_status fm_recipe_check(const struct fm_recipe *recipe)
+{
+    if (recipe->epoch_images > 0 && recipe->epoch_images < recipe->batch)
+        return fm_fail(FM_USAGE,
+            "an epoch of %d images (epoch_images) holds no batch of %d; lower --batch",
+            recipe->epoch_images, recipe->batch);
+    if (recipe->dropout < 0 && recipe->dropout != -1)
+        return fm_fail(FM_USAGE,
+            "a dropout of %g is no rate: expected 0 to 0.999, or -1 for the model's own rates",
+            recipe->dropout);
+    return FM_OK;
+}
+
+// What a file that leaves a value out means by that: the usual values of Adam, and no extras.
+static const struct fm_recipe defaults = {
+    .epochs = 1,
+    .batch = 256,
+    .optimiser = FM_OPTIMISER_ADAM,
+    .learning_rate = 1e-3,
+    .beta1 = 0.9,
+    .beta2 = 0.999,
+    .epsilon = 1e-8,
+    .schedule = FM_SCHEDULE_CONSTANT,
+    .warmup_share = 0.25,
+    .dropout = -1,
+    .init = FM_INIT_HE_UNIFORM,
+    .keep = FM_KEEP_LAST,
+};
+
+// Sets the values of an object; "about" and "models" are left to the caller where `top`.
+static enum fm_status apply_object(
+    const json_t *object, const struct place *place, bool top, struct fm_recipe *recipe)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (top && (strcmp(key, "about") == 0 || strcmp(key, "models") == 0))
+            continue;
+        const struct fm_recipe_field *field = find_field(key);
+        if (!field)
+            return unknown_field(place, key);
+        FM_TRY(set_from_json(recipe, field, value, place));
+    }
+    return FM_OK;
+}
+
+// All models' sections are checked, whichever is wanted: a file is right or wrong for all.
+static enum fm_status apply_models(
+    const json_t *models, const struct place *root, const char *model, struct fm_recipe *recipe)
+{
+    if (!json_is_object(models))
+        return wrong_value(root, "models", models, "an object");
+    struct place place = *root;
+    place.keys[0] = "models";
+    place.depth = 1;
+    const char *name;
+    json_t *values;
+    json_object_foreach((json_t *)models, name, values)
+    {
+        place.depth = 1;
+        if (!fm_zoo_find(name))
+            return unknown_key(&place, name, "model", fm_zoo_names);
+        if (!json_is_object(values))
+            return wrong_value(&place, name, values, "an object");
+        place.keys[1] = name;
+        place.depth = 2;
+        struct fm_recipe other = *recipe;
+        bool wanted = model && strcmp(model, name) == 0;
+        FM_TRY(apply_object(values, &place, false, wanted ? recipe : &other));
+    }
+    return FM_OK;
+}
+
+static enum fm_status apply_file(
+    const json_t *json, const struct place *place, const char *model, struct fm_recipe *recipe)
+{
+    const json_t *about = json_object_get(json, "about");
+    if (about && !json_is_string(about))
+        return wrong_value(place, "about", about, "a string");
+    FM_TRY(apply_object(json, place, true, recipe));
+    const json_t *models = json_object_get(json, "models");
+    if (models)
+        FM_TRY(apply_models(models, place, model, recipe));
+    return FM_OK;
+}
+
+// The file's name without folder and ".json".
+static enum fm_status name_of_path(const char *path, char name[FM_NAME_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    size_t length = strlen(base);
+    if (length > 5 && strcmp(base + length - 5, ".json") == 0)
+        length -= 5;
+    if (length == 0 || length >= FM_NAME_MAX)
+        return fm_fail(FM_USAGE, "%s: a recipe's file name has 1 to %d bytes before .json", path,
+            FM_NAME_MAX - 1);
+    snprintf(name, FM_NAME_MAX, "%.*s", (int)length, base);
+    return FM_OK;
+}
+
+static enum fm_status load_file(const char *path, const char *model, struct fm_recipe *recipe)
+{
+    *recipe = defaults;
+    FM_TRY(name_of_path(path, recipe->name));
+    json_t *json;
+    char *text;
+    FM_TRY(fm_json_read_file(path, &json, &text));
+    struct place place = {.path = path, .text = text};
+    enum fm_status status = apply_file(json, &place, model, recipe);
+    if (status == FM_OK && fm_recipe_check(recipe) != FM_OK)
+        status = fm_context(FM_DATA, "%s", path);
+    free(text);
+    json_decref(json);
+    return status;
+}
+
+static char directory_set[FM_PATH_MAX];
+
+void fm_recipe_set_directory(const char *directory)
+{
+    snprintf(directory_set, sizeof directory_set, "%s", directory);
+}
+
+// The directory of the shipped recipes: from build/fmnist, from a program below it, from
+// bin/fmnist.
+static enum fm_status find_directory(char out[FM_PATH_MAX])
+{
+    static const char *const places[] = {
+        "../data/recipes", "../../data/recipes", "../share/fmnist/recipes"};
+    if (directory_set[0]) {
+        memcpy(out, directory_set, sizeof directory_set);
+        return FM_OK;
+    }
+    char program[FM_PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0)
+        return fm_fail(FM_IO, "cannot find the recipes: /proc/self/exe cannot be read");
+    program[length] = '\0';
+    *strrchr(program, '/') = '\0';
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        FM_TRY(fm_path_join(out, program, places[i]));
+        if (fm_path_is_dir(out))
+            return FM_OK;
+    }
+    return fm_fail(FM_NOT_FOUND, "no recipes beside the program: looked for %s, %s and %s from %s",
+        places[0], places[1], places[2], program);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+enum {
+    LISTED_MAX = 64
+};
+
+// The names of the recipes in a directory, sorted; ends with NULL. The caller frees each.
+static void list_recipes(const char *directory, char *names[LISTED_MAX + 1])
+{
+    size_t count = 0;
+    DIR *dir = opendir(directory);
+    for (struct dirent *entry; dir && count < LISTED_MAX && (entry = readdir(dir));) {
+        size_t length = strlen(entry->d_name);
+        if (length <= 5 || strcmp(entry->d_name + length - 5, ".json") != 0)
+            continue;
+        names[count] = strndup(entry->d_name, length - 5);
+        if (names[count])
+            count++;
+    }
+    if (dir)
+        closedir(dir);
+    qsort(names, count, sizeof names[0], by_name);
+    names[count] = NULL;
+}
+
+static enum fm_status unknown_recipe(const char *name, const char *directory)
+{
+    char *names[LISTED_MAX + 1];
+    list_recipes(directory, names);
+    struct fm_text text = {0};
+    const char *nearest = fm_nearest_name(name, (const char *const *)names);
+    if (nearest)
+        fm_text_append(&text, "did you mean '%s'? ", nearest);
+    fm_text_append(&text, "There are");
+    for (int i = 0; names[i]; i++)
+        fm_text_append(&text, "%s %s", i ? "," : "", names[i]);
+    fm_text_append(&text, "%s; a recipe of your own is given as a path", names[0] ? "" : " none");
+    enum fm_status status = fm_fail(FM_USAGE, "unknown recipe '%s': %s", name, fm_text_cstr(&text));
+    fm_text_free(&text);
+    for (int i = 0; names[i]; i++)
+        free(names[i]);
+    return status;
+}
+
+enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe)
+{
+    size_t length = strlen(name);
+    if (strchr(name, '/') || (length > 5 && strcmp(name + length - 5, ".json") == 0))
+        return load_file(name, model, recipe);
+
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX], file[FM_NAME_MAX + 8];
+    FM_TRY(find_directory(directory));
+    snprintf(file, sizeof file, "%.*s.json", FM_NAME_MAX, name);
+    FM_TRY(fm_path_join(path, directory, file));
+    if (length == 0 || length >= FM_NAME_MAX || !fm_path_exists(path))
+        return unknown_recipe(name, directory);
+    return load_file(path, model, recipe);
+}
+
+static enum fm_status bad_flag(const struct fm_recipe_field *field, const char *text)
+{
+    char expected[160];
+    expected_text(field, expected);
+    const char *nearest = field->choices ? fm_nearest_name(text, field->choices) : NULL;
+    return fm_fail(FM_USAGE, "invalid value '%s' for --%s: expected %s%s%s%s", text, field->flag,
+        expected, nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+}
+
+static enum fm_status parse_bool(const struct fm_recipe_field *field, const char *text, bool *out)
+{
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        if (strcmp(text, words[i]) == 0) {
+            *out = i % 2 == 1;
+            return FM_OK;
+        }
+    }
+    return bad_flag(field, text);
+}
+
+enum fm_status fm_recipe_set(
+    struct fm_recipe *recipe, const struct fm_recipe_field *field, const char *text)
+{
+    char flag[FM_NAME_MAX + 2];
+    snprintf(flag, sizeof flag, "--%s", field->flag);
+    int64_t integer;
+    int choice;
+    switch (field->type) {
+    case FM_FIELD_INT:
+        FM_TRY(fm_parse_int(flag, text, (int64_t)field->min, (int64_t)field->max, &integer));
+        *int_of(recipe, field) = (int)integer;
+        return FM_OK;
+    case FM_FIELD_REAL:
+        return fm_parse_double(flag, text, field->min, field->max, real_of(recipe, field));
+    case FM_FIELD_BOOL:
+        return parse_bool(field, text, bool_of(recipe, field));
+    case FM_FIELD_CHOICE:
+        choice = choice_of(field, text);
+        if (choice < 0)
+            return bad_flag(field, text);
+        *int_of(recipe, field) = choice;
+        return FM_OK;
+    }
+    return bad_flag(field, text);
+}
+
+static json_t *field_to_json(struct fm_recipe *recipe, const struct fm_recipe_field *field)
+{
+    switch (field->type) {
+    case FM_FIELD_INT:
+        return json_integer(*int_of(recipe, field));
+    case FM_FIELD_REAL:
+        return json_real(*real_of(recipe, field));
+    case FM_FIELD_BOOL:
+        return json_boolean(*bool_of(recipe, field));
+    case FM_FIELD_CHOICE:
+        return json_string(field->choices[*int_of(recipe, field)]);
+    }
+    return NULL;
+}
+
+json_t *fm_recipe_to_json(const struct fm_recipe *recipe)
+{
+    struct fm_recipe copy = *recipe; // the accessors of a value are for writing, too
+    json_t *json = json_pack("{s:s}", "name", recipe->name);
+    for (const struct fm_recipe_field *field = fm_recipe_fields; json && field->key; field++) {
+        if (json_object_set_new(json, field->key, field_to_json(&copy, field)) != 0) {
+            json_decref(json);
+            json = NULL;
+        }
+    }
+    return json;
+}
+
+enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe)
+{
+    struct place place = {.path = path};
+    struct fm_recipe read = {0};
+    if (!json_is_object(json))
+        return fm_fail(
+            FM_DATA, "%s: the recipe is %s, expected an object", path, fm_json_type_name(json));
+    const json_t *name = json_object_get(json, "name");
+    if (!json_is_string(name) || json_string_length(name) >= FM_NAME_MAX)
+        return fm_fail(FM_DATA, "%s: name: found %s, expected the recipe's name", path,
+            fm_json_type_name(name));
+    snprintf(read.name, sizeof read.name, "%s", json_string_value(name));
+    for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++) {
+        const json_t *value = json_object_get(json, field->key);
+        if (!value)
+            return fm_fail(FM_DATA, "%s: %s is missing", path, field->key);
+        FM_TRY(set_from_json(&read, field, value, &place));
+    }
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value)
+    {
+        if (strcmp(key, "name") != 0 && !find_field(key))
+            return unknown_field(&place, key);
+    }
+    *recipe = read;
+    return FM_OK;
+}
