@@ -1,0 +1,386 @@
+// Finds the four files of a data set, reads them at the same time, and refuses everything that
+// would make a training go wrong later and less clearly: files of different sets mixed, labels
+// without a class, images of another size.
+#include "data/dataset.h"
+
+#include "base/clock.h"
+#include "data/idx.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+// Where Debian's package puts the files; the test of what is said when nothing is found replaces
+// it.
+#ifndef FM_DATA_SYSTEM_DIR
+#define FM_DATA_SYSTEM_DIR "/usr/share/datasets/fashion-mnist"
+#endif
+
+enum file_index {
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    TEST_IMAGES,
+    TEST_LABELS,
+    FILES,
+};
+
+enum {
+    CLASS_NAME_MAX = 64
+};
+
+static const char *const file_names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
+
+// Fashion-MNIST is recognised by its label files, so that another set is never given its names.
+static const uint32_t fashion_train_labels_crc32 = 0x741a4657;
+static const uint32_t fashion_test_labels_crc32 = 0x80142c1f;
+static const char *const fashion_names[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+enum {
+    FASHION_CLASSES = sizeof fashion_names / sizeof fashion_names[0]
+};
+
+// ---- Finding ----------------------------------------------------------------------------------
+
+static enum fm_status copy_path(char out[FM_PATH_MAX], const char *path)
+{
+    if (snprintf(out, FM_PATH_MAX, "%s", path) >= FM_PATH_MAX)
+        return fm_fail(FM_IO, "path too long (at most %d bytes): %.60s...", FM_PATH_MAX - 1, path);
+    return FM_OK;
+}
+
+static bool is_file(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && !S_ISDIR(info.st_mode);
+}
+
+// The path of one of the files, plain or else gzipped; `*found` says whether there is one.
+static enum fm_status find_file(
+    const char *dir, enum file_index file, char path[FM_PATH_MAX], bool *found)
+{
+    char zipped[64];
+    FM_TRY(fm_path_join(path, dir, file_names[file]));
+    *found = is_file(path);
+    if (*found)
+        return FM_OK;
+    snprintf(zipped, sizeof zipped, "%s.gz", file_names[file]);
+    FM_TRY(fm_path_join(path, dir, zipped));
+    *found = is_file(path);
+    return FM_OK;
+}
+
+// Looks into one place. A directory with some of the files is an error at once: going on to the
+// next place would train on other data than the user put there. Otherwise why there is nothing is
+// added to `places`.
+static enum fm_status look_in(const char *label, const char *dir, struct fm_text *places,
+    char place[FM_PATH_MAX], bool *found)
+{
+    char path[FM_PATH_MAX];
+    struct fm_text missing = {0};
+    int have = 0;
+    enum fm_status status = FM_OK;
+    for (int i = 0; i < FILES; i++) {
+        bool there = false;
+        FM_TRY_GOTO(status, find_file(dir, (enum file_index)i, path, &there), out);
+        if (there)
+            have++;
+        else
+            fm_text_append(&missing, "%s%s[.gz]", missing.length ? ", " : "", file_names[i]);
+    }
+    *found = have == FILES;
+    if (*found)
+        status = copy_path(place, dir);
+    else if (have > 0)
+        status = fm_fail(FM_NOT_FOUND, "%s: the data set is not complete: missing %s", dir,
+            fm_text_cstr(&missing));
+    else
+        fm_text_append(places, "\n  %s%s (%s)", label, dir,
+            fm_path_is_dir(dir)   ? "none of the files there"
+            : fm_path_exists(dir) ? "not a directory"
+                                  : "no such directory");
+out:
+    fm_text_free(&missing);
+    return status;
+}
+
+// "" when neither variable says where; XDG: a relative path is to be ignored.
+static enum fm_status user_data_dir(char out[FM_PATH_MAX])
+{
+    const char *xdg = getenv("XDG_DATA_HOME");
+    const char *home = getenv("HOME");
+    if (xdg && xdg[0] == '/')
+        return fm_path_join(out, xdg, "fmnist");
+    if (home && home[0] == '/')
+        return fm_path_join(out, home, ".local/share/fmnist");
+    out[0] = '\0';
+    return FM_OK;
+}
+
+static enum fm_status look_everywhere(
+    const char *directory, struct fm_text *places, char out[FM_PATH_MAX], bool *found)
+{
+    const char *variable = getenv("FMNIST_DATA");
+    char user[FM_PATH_MAX];
+    if (directory)
+        return look_in("", directory, places, out, found);
+    if (variable && variable[0])
+        return look_in("$FMNIST_DATA: ", variable, places, out, found);
+    fm_text_append(places, "\n  $FMNIST_DATA (not set)");
+    FM_TRY(user_data_dir(user));
+    if (user[0])
+        FM_TRY(look_in("", user, places, out, found));
+    if (!*found)
+        FM_TRY(look_in("", FM_DATA_SYSTEM_DIR, places, out, found));
+    return FM_OK;
+}
+
+enum fm_status fm_dataset_find(const char *directory, char out[FM_PATH_MAX])
+{
+    struct fm_text places = {0};
+    bool found = false;
+    enum fm_status status = look_everywhere(directory, &places, out, &found);
+    if (status == FM_OK && !found)
+        status = fm_fail(FM_NOT_FOUND,
+            "no data set found. Looked for %s[.gz] and the other three files in:%s\n"
+            "Get Fashion-MNIST with: apt-get install dataset-fashion-mnist\n"
+            "or name a directory with the four files by --data DIR or $FMNIST_DATA",
+            file_names[TRAIN_IMAGES], fm_text_cstr(&places));
+    fm_text_free(&places);
+    return status;
+}
+
+// ---- Reading ----------------------------------------------------------------------------------
+
+// One file's reading: done in a thread of its own, its failure kept for the thread that joins.
+struct job {
+    const char *path;
+    enum fm_idx_kind kind;
+    struct fm_idx idx;
+    enum fm_status status;
+    char *message;
+};
+
+static void *run_job(void *argument)
+{
+    struct job *job = argument;
+    job->status = fm_idx_read(job->path, job->kind, &job->idx);
+    if (job->status == FM_OK && job->kind == FM_IDX_IMAGES &&
+        (job->idx.rows != FM_IMAGE_SIDE || job->idx.cols != FM_IMAGE_SIDE))
+        job->status = fm_fail(FM_DATA,
+            "%s: offset 8: found images of %" PRIu32 "x%" PRIu32 ", expected %dx%d", job->path,
+            job->idx.rows, job->idx.cols, FM_IMAGE_SIDE, FM_IMAGE_SIDE);
+    job->message = fm_error_take();
+    return NULL;
+}
+
+// The calling thread takes the training images, which need longest; it also does the work of a
+// thread that could not be started.
+static enum fm_status read_files(struct fm_dataset *dataset, struct job jobs[FILES])
+{
+    pthread_t threads[FILES];
+    bool started[FILES] = {false};
+    for (int i = 0; i < FILES; i++) {
+        bool images = i == TRAIN_IMAGES || i == TEST_IMAGES;
+        jobs[i] = (struct job){
+            .path = dataset->files[i].path, .kind = images ? FM_IDX_IMAGES : FM_IDX_LABELS};
+    }
+    for (int i = FILES - 1; i > TRAIN_IMAGES; i--)
+        started[i] = pthread_create(&threads[i], NULL, run_job, &jobs[i]) == 0;
+    for (int i = 0; i < FILES; i++) {
+        if (started[i])
+            pthread_join(threads[i], NULL);
+        else
+            run_job(&jobs[i]);
+    }
+    enum fm_status status = FM_OK; // the first failure in the files' order, not in time
+    for (int i = 0; i < FILES; i++) {
+        if (status == FM_OK)
+            status = jobs[i].status;
+        fm_error_put(jobs[i].message);
+        dataset->owned[i] = jobs[i].idx.data;
+        dataset->files[i].crc32 = jobs[i].idx.crc32;
+        dataset->files[i].size = jobs[i].idx.size;
+    }
+    return status;
+}
+
+static enum fm_status pair_up(
+    const struct job *images, const struct job *labels, struct fm_samples *samples)
+{
+    if (images->idx.count != labels->idx.count)
+        return fm_fail(FM_DATA,
+            "%s: offset 4: found %" PRIu32 " labels, expected %" PRIu32 ", as many as images in %s",
+            labels->path, labels->idx.count, images->idx.count, images->path);
+    *samples = (struct fm_samples){.count = images->idx.count,
+        .record_size = FM_IMAGE_BYTES,
+        .records = images->idx.data,
+        .labels = labels->idx.data};
+    return FM_OK;
+}
+
+static enum fm_status count_classes(struct fm_dataset *dataset)
+{
+    const struct fm_samples *train = &dataset->train;
+    uint8_t lowest = UINT8_MAX, highest = 0;
+    for (uint32_t i = 0; i < train->count; i++) {
+        lowest = train->labels[i] < lowest ? train->labels[i] : lowest;
+        highest = train->labels[i] > highest ? train->labels[i] : highest;
+    }
+    if (lowest == highest)
+        return fm_fail(FM_DATA, "%s: offset 8: found the label %d only, expected 2 to %d classes",
+            dataset->files[TRAIN_LABELS].path, highest, FM_CLASSES_MAX);
+    dataset->classes = highest + 1;
+    return FM_OK;
+}
+
+static enum fm_status check_test_labels(const struct fm_dataset *dataset)
+{
+    const struct fm_samples *test = &dataset->test;
+    for (uint32_t i = 0; i < test->count; i++)
+        if (test->labels[i] >= dataset->classes)
+            return fm_fail(FM_DATA,
+                "%s: offset %" PRIu32 ": found the label %d, expected 0 to %d, the labels in %s",
+                dataset->files[TEST_LABELS].path, 8 + i, test->labels[i], dataset->classes - 1,
+                dataset->files[TRAIN_LABELS].path);
+    return FM_OK;
+}
+
+// ---- Class names ------------------------------------------------------------------------------
+
+// The length in bytes of the UTF-8 character at `s`, or 0 when it is none or a control character:
+// the names go into JSON, tables and pictures, and none of them can hold those.
+static int character_length(const unsigned char *s, size_t left)
+{
+    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; // by length: no overlong forms
+    int length = s[0] < 0x80       ? 1
+                 : s[0] >> 5 == 6  ? 2
+                 : s[0] >> 4 == 14 ? 3
+                 : s[0] >> 3 == 30 ? 4
+                                   : 0;
+    if (length == 0 || (size_t)length > left)
+        return 0;
+    uint32_t code = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+    for (int i = 1; i < length; i++) {
+        if (s[i] >> 6 != 2)
+            return 0;
+        code = code << 6 | (s[i] & 0x3fu);
+    }
+    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
+    bool surrogate = code >= 0xd800 && code < 0xe000;
+    return control || surrogate || code < least[length] || code > 0x10ffff ? 0 : length;
+}
+
+static enum fm_status check_name(const char *path, int line, const unsigned char *name, size_t size)
+{
+    if (size == 0 || size > CLASS_NAME_MAX)
+        return fm_fail(FM_DATA, "%s: line %d: found a name of %zu bytes, expected 1 to %d", path,
+            line, size, CLASS_NAME_MAX);
+    for (size_t at = 0; at < size;) {
+        int length = character_length(name + at, size - at);
+        if (length == 0)
+            return fm_fail(FM_DATA,
+                "%s: line %d: found byte 0x%02x at %zu, expected UTF-8 without control characters",
+                path, line, name[at], at);
+        at += (size_t)length;
+    }
+    return FM_OK;
+}
+
+// One name a line; the last line may end without a newline, and lines may end as on Windows.
+static enum fm_status parse_names(
+    struct fm_dataset *dataset, const char *path, const unsigned char *text, size_t size)
+{
+    int count = 0;
+    for (size_t at = 0; at < size;) {
+        const unsigned char *newline = memchr(text + at, '\n', size - at);
+        size_t length = newline ? (size_t)(newline - text) - at : size - at;
+        size_t next = at + length + 1;
+        if (length > 0 && text[at + length - 1] == '\r')
+            length--;
+        FM_TRY(check_name(path, count + 1, text + at, length));
+        if (count < dataset->classes) {
+            dataset->class_names[count] = strndup((const char *)text + at, length);
+            if (!dataset->class_names[count])
+                return fm_fail_memory("a class name", length);
+        }
+        count++;
+        at = next;
+    }
+    if (count != dataset->classes)
+        return fm_fail(FM_DATA, "%s: found %d names, expected %d, one for each class", path, count,
+            dataset->classes);
+    return FM_OK;
+}
+
+static enum fm_status read_names(struct fm_dataset *dataset, const char *path)
+{
+    unsigned char *text = NULL;
+    size_t size = 0;
+    FM_TRY(fm_file_read(path, &text, &size));
+    enum fm_status status = parse_names(dataset, path, text, size);
+    free(text);
+    return status;
+}
+
+static enum fm_status name_classes(struct fm_dataset *dataset)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, dataset->directory, "classes.txt"));
+    if (fm_path_exists(path))
+        return read_names(dataset, path);
+    bool fashion = dataset->classes == FASHION_CLASSES &&
+                   dataset->files[TRAIN_LABELS].crc32 == fashion_train_labels_crc32 &&
+                   dataset->files[TEST_LABELS].crc32 == fashion_test_labels_crc32;
+    for (int i = 0; i < dataset->classes; i++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", i);
+        dataset->class_names[i] = strdup(fashion ? fashion_names[i] : number);
+        if (!dataset->class_names[i])
+            return fm_fail_memory("a class name", sizeof number);
+    }
+    return FM_OK;
+}
+
+// -----------------------------------------------------------------------------------------------
+
+static enum fm_status open_files(const char *directory, struct fm_dataset *dataset)
+{
+    struct job jobs[FILES];
+    FM_TRY(fm_dataset_find(directory, dataset->directory));
+    for (int i = 0; i < FILES; i++) {
+        bool found = false; // found a moment ago; if it has gone since, reading it says so
+        FM_TRY(find_file(dataset->directory, (enum file_index)i, dataset->files[i].path, &found));
+    }
+    FM_TRY(read_files(dataset, jobs));
+    FM_TRY(pair_up(&jobs[TRAIN_IMAGES], &jobs[TRAIN_LABELS], &dataset->train));
+    FM_TRY(pair_up(&jobs[TEST_IMAGES], &jobs[TEST_LABELS], &dataset->test));
+    FM_TRY(count_classes(dataset));
+    FM_TRY(check_test_labels(dataset));
+    return name_classes(dataset);
+}
+
+enum fm_status fm_dataset_open(const char *directory, struct fm_dataset *dataset)
+{
+    double start = fm_clock_seconds();
+    *dataset = (struct fm_dataset){0};
+    enum fm_status status = open_files(directory, dataset);
+    if (status != FM_OK)
+        fm_dataset_close(dataset);
+    else
+        dataset->load_seconds = fm_clock_seconds() - start;
+    return status;
+}
+
+void fm_dataset_close(struct fm_dataset *dataset)
+{
+    for (int i = 0; i < FM_CLASSES_MAX; i++)
+        free(dataset->class_names[i]);
+    for (int i = 0; i < FILES; i++)
+        free(dataset->owned[i]);
+    *dataset = (struct fm_dataset){0};
+}

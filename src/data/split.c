@@ -1,0 +1,186 @@
+// The split is part of what a result means: the same for every run, model and seed, and each class
+// in it in proportion, so that accuracies on it can be compared.
+#include "data/split.h"
+
+#include "philox.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    HELD_OUT_FRACTION = 20, // one sample in twenty
+    STATISTICS_BLOCK = 4096 // pixels; their squares still sum up in 32 bits
+};
+
+static const uint64_t split_seed = 20171;
+
+__extension__ typedef unsigned __int128 wide;
+
+struct keyed {
+    uint64_t key;
+    uint32_t id;
+};
+
+static int compare_keyed(const void *a, const void *b)
+{
+    const struct keyed *x = a, *y = b;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Divides `wanted` among the classes in proportion to `sizes` (summing to `total`) by largest
+// remainder, the lower class first where two are equal, never more than `left` of a class.
+static void apportion(uint32_t wanted, uint32_t total, int classes, const uint32_t *sizes,
+    const uint32_t *left, uint32_t *quota)
+{
+    uint64_t remainder[FM_CLASSES_MAX];
+    uint32_t given = 0;
+    for (int c = 0; c < classes; c++) {
+        uint64_t share = (uint64_t)wanted * sizes[c];
+        quota[c] = (uint32_t)(share / total);
+        if (quota[c] > left[c])
+            quota[c] = left[c];
+        remainder[c] = share % total;
+        given += quota[c];
+    }
+    while (given < wanted) {
+        int best = -1;
+        for (int c = 0; c < classes; c++)
+            if (quota[c] < left[c] && (best < 0 || remainder[c] > remainder[best]))
+                best = c;
+        quota[best]++; // there is one: more samples are left than are wanted
+        remainder[best] = 0;
+        given++;
+    }
+}
+
+// Sorts the class's members by their draws and deals them out: to select, to calibrate, to train.
+static void deal(struct keyed *members, uint32_t count, uint32_t select, uint32_t calibrate,
+    struct fm_split *split)
+{
+    qsort(members, count, sizeof *members, compare_keyed);
+    for (uint32_t i = 0; i < count; i++) {
+        if (i < select)
+            split->select[split->select_count++] = members[i].id;
+        else if (i < select + calibrate)
+            split->calibrate[split->calibrate_count++] = members[i].id;
+        else
+            split->train[split->train_count++] = members[i].id;
+    }
+}
+
+static enum fm_status allocate(struct fm_split *split, uint32_t count, uint32_t held)
+{
+    split->train = malloc((count - 2 * held) * sizeof *split->train);
+    split->select = malloc(held * sizeof *split->select);
+    split->calibrate = malloc(held * sizeof *split->calibrate);
+    if (!split->train || !split->select || !split->calibrate)
+        return fm_fail_memory("the split", count * sizeof *split->train);
+    return FM_OK;
+}
+
+static void divide(const struct fm_samples *samples, int classes, uint32_t held,
+    struct keyed *members, struct fm_split *split)
+{
+    uint32_t sizes[FM_CLASSES_MAX] = {0}, left[FM_CLASSES_MAX];
+    uint32_t select[FM_CLASSES_MAX], calibrate[FM_CLASSES_MAX];
+    for (uint32_t i = 0; i < samples->count; i++)
+        sizes[samples->labels[i]]++;
+    memcpy(left, sizes, sizeof left);
+    apportion(held, samples->count, classes, sizes, left, select);
+    for (int c = 0; c < classes; c++)
+        left[c] -= select[c];
+    apportion(held, samples->count, classes, sizes, left, calibrate);
+
+    for (int c = 0; c < classes; c++) {
+        uint32_t count = 0;
+        for (uint32_t i = 0; i < samples->count; i++)
+            if (samples->labels[i] == c)
+                members[count++] = (struct keyed){fm_draw64(split_seed, 0, i, FM_STREAM_SPLIT), i};
+        deal(members, count, select[c], calibrate[c], split);
+    }
+    qsort(split->train, split->train_count, sizeof *split->train, compare_ids);
+    qsort(split->select, split->select_count, sizeof *split->select, compare_ids);
+    qsort(split->calibrate, split->calibrate_count, sizeof *split->calibrate, compare_ids);
+}
+
+enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split)
+{
+    *split = (struct fm_split){0};
+    if (classes < 1 || classes > FM_CLASSES_MAX)
+        return fm_fail(
+            FM_DATA, "found %d classes to split, expected 1 to %d", classes, FM_CLASSES_MAX);
+    if (samples->count < 3)
+        return fm_fail(FM_DATA,
+            "found %" PRIu32 " training samples, expected at least 3: one each to train on, to "
+            "select on and to calibrate on",
+            samples->count);
+    for (uint32_t i = 0; i < samples->count; i++)
+        if (samples->labels[i] >= classes)
+            return fm_fail(FM_DATA, "sample %" PRIu32 " has the label %d, expected 0 to %d", i,
+                samples->labels[i], classes - 1);
+
+    uint32_t held = samples->count / HELD_OUT_FRACTION;
+    if (held == 0)
+        held = 1;
+    struct keyed *members = malloc(samples->count * sizeof *members);
+    enum fm_status status = members ? FM_OK
+                                    : fm_fail_memory("the split", samples->count * sizeof *members);
+    if (status == FM_OK)
+        status = allocate(split, samples->count, held);
+    if (status == FM_OK)
+        divide(samples, classes, held, members, split);
+    else
+        fm_split_free(split);
+    free(members);
+    return status;
+}
+
+void fm_split_free(struct fm_split *split)
+{
+    free(split->train);
+    free(split->select);
+    free(split->calibrate);
+    *split = (struct fm_split){0};
+}
+
+// Adds one record; whole blocks are summed in 32 bits, which the compiler can vectorise.
+static void add_record(const uint8_t *record, uint32_t size, uint64_t *sum, uint64_t *squares)
+{
+    for (uint32_t start = 0; start < size; start += STATISTICS_BLOCK) {
+        uint32_t end = size - start < STATISTICS_BLOCK ? size : start + STATISTICS_BLOCK;
+        uint32_t block_sum = 0, block_squares = 0;
+        for (uint32_t i = start; i < end; i++) {
+            block_sum += record[i];
+            block_squares += (uint32_t)record[i] * record[i];
+        }
+        *sum += block_sum;
+        *squares += block_squares;
+    }
+}
+
+void fm_pixel_statistics(const struct fm_samples *samples, const uint32_t *ids, uint32_t count,
+    double *mean, double *deviation)
+{
+    uint64_t sum = 0, squares = 0, pixels = (uint64_t)count * samples->record_size;
+    *mean = *deviation = 0;
+    if (pixels == 0)
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        add_record(samples->records + (size_t)ids[i] * samples->record_size, samples->record_size,
+            &sum, &squares);
+    // n * sum(x^2) - sum(x)^2 is exact in 128 bits, so nothing cancels before the one rounding.
+    wide scaled_variance = (wide)pixels * squares - (wide)sum * sum;
+    *mean = (double)sum / (double)pixels / 255.0;
+    *deviation = sqrt((double)scaled_variance) / (double)pixels / 255.0;
+}
