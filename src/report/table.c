@@ -1,0 +1,331 @@
+// One table, four formats: what people read and what programs parse come from the same cells, so
+// that they cannot disagree.
+#include "report/table.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Digits of a real number in CSV and JSON: what survives a double's way through text unchanged,
+// without the noise of the last two ("0.91", not "0.91000000000000003").
+enum {
+    REAL_DIGITS = 15
+};
+
+struct cell {
+    json_t *value;
+    char *text;
+};
+
+struct column {
+    char *key, *title;
+    bool right;
+};
+
+struct fm_table {
+    struct column *columns;
+    int column_count;
+    struct cell *cells; // row by row
+    size_t count, capacity;
+    bool failed;
+};
+
+static const char *const format_names[] = {"text", "markdown", "csv", "json", NULL};
+
+enum fm_status fm_format_parse(const char *name, enum fm_format *format)
+{
+    for (int i = 0; format_names[i]; i++) {
+        if (strcmp(name, format_names[i]) == 0) {
+            *format = (enum fm_format)i;
+            return FM_OK;
+        }
+    }
+    const char *nearest = fm_nearest_name(name, format_names);
+    if (nearest)
+        return fm_fail(
+            FM_USAGE, "unknown format '%s' for --format: did you mean '%s'?", name, nearest);
+    return fm_fail(
+        FM_USAGE, "unknown format '%s' for --format: expected text, markdown, csv or json", name);
+}
+
+enum fm_status fm_table_create(
+    const struct fm_column *columns, int column_count, struct fm_table **out)
+{
+    struct fm_table *table = calloc(1, sizeof *table);
+    size_t n = (size_t)column_count;
+    *out = NULL;
+    if (!table || !(table->columns = calloc(n, sizeof *table->columns)))
+        goto fail;
+    table->column_count = column_count;
+    for (size_t i = 0; i < n; i++) {
+        struct column *c = &table->columns[i];
+        c->key = strdup(columns[i].key);
+        c->title = strdup(columns[i].title);
+        c->right = columns[i].right;
+        if (!c->key || !c->title)
+            goto fail;
+    }
+    *out = table;
+    return FM_OK;
+fail:
+    fm_table_free(table);
+    return fm_fail_memory("a table", n * sizeof(struct column));
+}
+
+void fm_table_free(struct fm_table *table)
+{
+    if (!table)
+        return;
+    for (size_t i = 0; i < table->count; i++) {
+        json_decref(table->cells[i].value);
+        free(table->cells[i].text);
+    }
+    free(table->cells);
+    for (int i = 0; i < table->column_count; i++) {
+        free(table->columns[i].key);
+        free(table->columns[i].title);
+    }
+    free(table->columns);
+    free(table);
+}
+
+static bool reserve(struct fm_table *table)
+{
+    if (table->count < table->capacity)
+        return true;
+    size_t capacity = table->capacity ? 2 * table->capacity : 64;
+    struct cell *cells = realloc(table->cells, capacity * sizeof *cells);
+    if (!cells)
+        return false;
+    table->cells = cells;
+    table->capacity = capacity;
+    return true;
+}
+
+void fm_table_cell(struct fm_table *table, json_t *value, const char *fmt, ...)
+{
+    char *text = NULL;
+    va_list args;
+    va_start(args, fmt);
+    if (vasprintf(&text, fmt, args) < 0)
+        text = NULL;
+    va_end(args);
+    if (table->failed || !text || !reserve(table)) {
+        table->failed = true;
+        free(text);
+        json_decref(value);
+        return;
+    }
+    table->cells[table->count++] = (struct cell){value ? value : json_null(), text};
+}
+
+int fm_table_rows(const struct fm_table *table)
+{
+    size_t n = (size_t)table->column_count;
+    return (int)((table->count + n - 1) / n);
+}
+
+// A cell that the last row does not have reads as an empty one.
+static const struct cell *cell_at(const struct fm_table *table, int row, int column)
+{
+    static const struct cell none = {NULL, (char *)""};
+    size_t at = (size_t)row * (size_t)table->column_count + (size_t)column;
+    return at < table->count ? &table->cells[at] : &none;
+}
+
+// Columns that a UTF-8 text takes: its code points (class names may hold more than ASCII).
+static int text_width(const char *text)
+{
+    int width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xc0) != 0x80;
+    return width;
+}
+
+static void append_spaces(struct fm_text *out, int count)
+{
+    if (count > 0)
+        fm_text_append(out, "%*s", count, "");
+}
+
+static void append_repeated(struct fm_text *out, char c, int count)
+{
+    for (int i = 0; i < count; i++)
+        fm_text_append_bytes(out, &c, 1);
+}
+
+static void append_aligned(struct fm_text *out, const char *text, int width, bool right, bool last)
+{
+    int padding = width - text_width(text);
+    if (right && (text[0] || !last)) // no spaces at the end of a line
+        append_spaces(out, padding);
+    fm_text_append(out, "%s", text);
+    if (!right && !last)
+        append_spaces(out, padding);
+}
+
+static int column_width(const struct fm_table *table, int column)
+{
+    int width = text_width(table->columns[column].title);
+    for (int row = 0; row < fm_table_rows(table); row++) {
+        int w = text_width(cell_at(table, row, column)->text);
+        width = w > width ? w : width;
+    }
+    return width;
+}
+
+static void print_text(const struct fm_table *table, const int *widths, struct fm_text *out)
+{
+    int n = table->column_count;
+    for (int row = -2; row < fm_table_rows(table); row++) { // -2: the titles, -1: the rule
+        for (int i = 0; i < n; i++) {
+            const struct column *c = &table->columns[i];
+            append_spaces(out, i > 0 ? 2 : 0);
+            if (row == -1)
+                append_repeated(out, '-', widths[i]);
+            else
+                append_aligned(out, row == -2 ? c->title : cell_at(table, row, i)->text, widths[i],
+                    c->right, i == n - 1);
+        }
+        fm_text_append(out, "\n");
+    }
+}
+
+static void append_markdown(struct fm_text *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '|' || *text == '\\')
+            fm_text_append(out, "\\%c", *text);
+        else if (*text == '<')
+            fm_text_append(out, "&lt;");
+        else
+            fm_text_append_bytes(out, *text == '\n' || *text == '\r' ? " " : text, 1);
+    }
+}
+
+static void print_markdown(const struct fm_table *table, struct fm_text *out)
+{
+    int n = table->column_count;
+    for (int row = -2; row < fm_table_rows(table); row++) {
+        fm_text_append(out, "|");
+        for (int i = 0; i < n; i++) {
+            const struct column *c = &table->columns[i];
+            if (row == -1) {
+                fm_text_append(out, c->right ? "---:|" : "---|");
+                continue;
+            }
+            fm_text_append(out, " ");
+            append_markdown(out, row == -2 ? c->title : cell_at(table, row, i)->text);
+            fm_text_append(out, " |");
+        }
+        fm_text_append(out, "\n");
+    }
+}
+
+// RFC 4180. A spreadsheet takes a text that starts with one of these for a formula; an apostrophe
+// makes it text again. Numbers are never changed: -0.5 stays a number.
+static void append_csv_text(struct fm_text *out, const char *text)
+{
+    bool formula = text[0] != '\0' && strchr("=+-@\t\r", text[0]);
+    if (!formula && !strpbrk(text, ",\"\r\n")) {
+        fm_text_append(out, "%s", text);
+        return;
+    }
+    fm_text_append(out, formula ? "\"'" : "\"");
+    for (; *text; text++)
+        fm_text_append(out, *text == '"' ? "\"%c" : "%c", *text);
+    fm_text_append(out, "\"");
+}
+
+static void append_csv_value(struct fm_text *out, const json_t *value)
+{
+    if (!value || json_is_null(value))
+        return;
+    if (json_is_string(value)) {
+        append_csv_text(out, json_string_value(value));
+        return;
+    }
+    char *dump = json_dumps(
+        value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
+    if (!dump)
+        out->failed = true;
+    else if (json_is_array(value) || json_is_object(value))
+        append_csv_text(out, dump);
+    else
+        fm_text_append(out, "%s", dump);
+    free(dump);
+}
+
+static void print_csv(const struct fm_table *table, struct fm_text *out)
+{
+    for (int row = -1; row < fm_table_rows(table); row++) {
+        for (int i = 0; i < table->column_count; i++) {
+            fm_text_append(out, i > 0 ? "," : "");
+            if (row < 0)
+                append_csv_text(out, table->columns[i].key);
+            else
+                append_csv_value(out, cell_at(table, row, i)->value);
+        }
+        fm_text_append(out, "\r\n");
+    }
+}
+
+json_t *fm_table_json(const struct fm_table *table)
+{
+    json_t *rows = json_array();
+    for (int row = 0; rows && row < fm_table_rows(table); row++) {
+        json_t *object = json_object();
+        int failed = json_array_append_new(rows, object);
+        for (int i = 0; !failed && i < table->column_count; i++) {
+            json_t *value = cell_at(table, row, i)->value;
+            failed = json_object_set(object, table->columns[i].key, value ? value : json_null());
+        }
+        if (failed) {
+            json_decref(rows);
+            return NULL;
+        }
+    }
+    return rows;
+}
+
+static void print_json(const struct fm_table *table, struct fm_text *out)
+{
+    json_t *rows = fm_table_json(table);
+    char *dump = rows ? json_dumps(rows, JSON_INDENT(2) | JSON_REAL_PRECISION(REAL_DIGITS)) : NULL;
+    if (dump)
+        fm_text_append(out, "%s\n", dump);
+    else
+        out->failed = true;
+    free(dump);
+    json_decref(rows);
+}
+
+static void print_aligned(const struct fm_table *table, struct fm_text *out)
+{
+    int *widths = calloc((size_t)table->column_count, sizeof *widths);
+    if (!widths) {
+        out->failed = true;
+        return;
+    }
+    for (int i = 0; i < table->column_count; i++)
+        widths[i] = column_width(table, i);
+    print_text(table, widths, out);
+    free(widths);
+}
+
+enum fm_status fm_table_print(
+    const struct fm_table *table, enum fm_format format, struct fm_text *out)
+{
+    static void (*const printers[])(const struct fm_table *, struct fm_text *) = {
+        [FM_FORMAT_TEXT] = print_aligned,
+        [FM_FORMAT_MARKDOWN] = print_markdown,
+        [FM_FORMAT_CSV] = print_csv,
+        [FM_FORMAT_JSON] = print_json,
+    };
+    if (!table->failed)
+        printers[format](table, out);
+    if (table->failed || out->failed)
+        return fm_fail_memory("a table", table->count * sizeof *table->cells);
+    return FM_OK;
+}

@@ -1,0 +1,230 @@
+// Evaluation and latency over a backend of a few lines, whose answers are known: what is asked of a
+// backend, in which order, with which counts.
+#include "eval/evaluate.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    SAMPLES = 10,
+    CLASSES = 3
+};
+
+struct fm_staging {
+    uint32_t capacity;
+    struct fm_slot slots[FM_SLOTS];
+    struct fm_step steps[FM_SLOTS];
+};
+
+struct fm_executor {
+    int batch;
+};
+
+static struct {
+    int compiled_batch, predictions, executors, stagings;
+    uint32_t counts[64], last_id;
+    int fail_at; // predict() number that fails; 0: none
+    bool nan;
+} seen;
+
+static enum fm_status fake_staging_create(
+    struct fm_model *model, uint32_t capacity, struct fm_staging **staging)
+{
+    (void)model;
+    struct fm_staging *s = calloc(1, sizeof *s);
+    assert_non_null(s);
+    s->capacity = capacity;
+    for (int i = 0; i < FM_SLOTS; i++)
+        s->slots[i] = (struct fm_slot){capacity, 1, calloc(capacity, 1), calloc(capacity, 1),
+            calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
+    seen.stagings++;
+    *staging = s;
+    return FM_OK;
+}
+
+static void fake_staging_destroy(struct fm_staging *staging)
+{
+    if (!staging)
+        return;
+    for (int i = 0; i < FM_SLOTS; i++) {
+        free(staging->slots[i].records);
+        free(staging->slots[i].labels);
+        free(staging->slots[i].ids);
+    }
+    free(staging);
+    seen.stagings--;
+}
+
+static struct fm_slot *fake_staging_slot(struct fm_staging *staging, int slot)
+{
+    return &staging->slots[slot];
+}
+
+static enum fm_status fake_slot_wait(struct fm_staging *staging, int slot)
+{
+    (void)staging;
+    (void)slot;
+    return FM_OK;
+}
+
+static enum fm_status fake_compile(
+    struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
+{
+    (void)model;
+    assert_int_equal(options->mode, FM_MODE_INFER);
+    *executor = calloc(1, sizeof **executor);
+    assert_non_null(*executor);
+    (*executor)->batch = seen.compiled_batch = options->batch;
+    seen.executors++;
+    return FM_OK;
+}
+
+static void fake_executor_destroy(struct fm_executor *executor)
+{
+    seen.executors -= executor != NULL;
+    free(executor);
+}
+
+// The one byte of a record is the class that it is given.
+static enum fm_status fake_predict(
+    struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits)
+{
+    const struct fm_slot *s = &staging->slots[slot];
+    assert_true(s->step->count >= 1 && s->step->count <= (uint32_t)executor->batch);
+    if (seen.predictions < 64)
+        seen.counts[seen.predictions] = s->step->count;
+    if (++seen.predictions == seen.fail_at)
+        return fm_fail(FM_BACKEND, "the device is gone");
+    for (uint32_t i = 0; i < s->step->count; i++) {
+        for (int k = 0; k < CLASSES; k++)
+            logits[i * CLASSES + (uint32_t)k] = s->records[i] == k ? 20 : 0;
+        if (seen.nan)
+            logits[i * CLASSES] = NAN;
+        seen.last_id = s->ids[i];
+    }
+    return FM_OK;
+}
+
+static const struct fm_backend fake = {
+    .abi = FM_BACKEND_ABI,
+    .name = "fake",
+    .staging_create = fake_staging_create,
+    .staging_destroy = fake_staging_destroy,
+    .staging_slot = fake_staging_slot,
+    .slot_wait = fake_slot_wait,
+    .compile = fake_compile,
+    .executor_destroy = fake_executor_destroy,
+    .predict = fake_predict,
+};
+static const struct fm_engine engine = {.api = &fake};
+
+// Wrong at samples 3 and 7: class 2 taken for 0.
+static const uint8_t records[SAMPLES] = {0, 1, 2, 0, 1, 1, 2, 0, 0, 2};
+static const uint8_t labels[SAMPLES] = {0, 1, 2, 2, 1, 1, 2, 2, 0, 2};
+static const struct fm_samples samples = {SAMPLES, 1, records, labels};
+
+static int reset(void **state)
+{
+    (void)state;
+    memset(&seen, 0, sizeof seen);
+    fm_error_clear();
+    return 0;
+}
+
+static void count_progress(void *context, uint32_t done, uint32_t total)
+{
+    uint32_t *last = context;
+    assert_true(done > *last && done <= total);
+    *last = done;
+}
+
+static void test_all_samples_with_a_tail(void **state)
+{
+    (void)state;
+    struct fm_metrics m;
+    uint32_t last = 0;
+    assert_int_equal(
+        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, count_progress, &last, &m),
+        FM_OK);
+    assert_int_equal(last, SAMPLES);
+    assert_int_equal(seen.predictions, 3);
+    assert_int_equal(seen.counts[2], 2);
+    assert_int_equal(m.count, SAMPLES);
+    assert_int_equal(m.correct, 8);
+    assert_int_equal(m.confusion[2 * CLASSES + 0], 2);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    fm_metrics_free(&m);
+}
+
+static void test_chosen_samples_in_a_batch_no_larger(void **state)
+{
+    (void)state;
+    static const uint32_t ids[3] = {1, 3, 9};
+    struct fm_metrics m;
+    assert_int_equal(
+        fm_evaluate(&engine, NULL, &samples, ids, 3, CLASSES, 256, NULL, NULL, &m), FM_OK);
+    assert_int_equal(seen.compiled_batch, 3);
+    assert_int_equal(m.count, 3);
+    assert_int_equal(m.correct, 2);
+    assert_int_equal(seen.last_id, 9);
+    fm_metrics_free(&m);
+}
+
+static void test_failures_free_everything(void **state)
+{
+    struct fm_metrics m;
+    seen.fail_at = 2;
+    assert_int_equal(
+        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_BACKEND);
+    assert_string_equal(fm_error_message(), "the device is gone");
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    reset(state);
+    seen.nan = true;
+    assert_int_equal(
+        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_NUMERIC);
+    assert_non_null(strstr(fm_error_message(), "sample 0"));
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    reset(state);
+    static const struct fm_samples none = {0, 1, records, labels};
+    assert_int_equal(
+        fm_evaluate(&engine, NULL, &none, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_DATA);
+}
+
+static void test_latency(void **state)
+{
+    (void)state;
+    struct fm_latency l;
+    assert_int_equal(fm_measure_latency(&engine, NULL, &samples, CLASSES, 1, 5, 25, &l), FM_OK);
+    assert_int_equal(seen.predictions, 30);
+    assert_int_equal(seen.counts[29], 1);
+    assert_int_equal(seen.last_id, 29 % SAMPLES);
+    assert_int_equal(l.batch, 1);
+    assert_int_equal(l.runs, 25);
+    assert_true(isfinite(l.mean) && isfinite(l.deviation) && isfinite(l.p99));
+    assert_true(l.p50 > 0 && l.p50 <= l.p90 && l.p90 <= l.p99);
+    assert_true(l.mean > 0 && l.mean <= l.p99 * 25 && l.deviation >= 0);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    seen.fail_at = seen.predictions + 3;
+    assert_int_equal(
+        fm_measure_latency(&engine, NULL, &samples, CLASSES, 1, 5, 25, &l), FM_BACKEND);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    fm_error_clear();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_all_samples_with_a_tail, reset),
+        cmocka_unit_test_setup(test_chosen_samples_in_a_batch_no_larger, reset),
+        cmocka_unit_test_setup(test_failures_free_everything, reset),
+        cmocka_unit_test_setup(test_latency, reset),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

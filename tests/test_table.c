@@ -1,0 +1,171 @@
+// Tables in the four formats, with the cells that each format finds hard.
+#include "report/table.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const struct fm_column columns[] = {
+    {"name", "model", false},
+    {"gap", "gap, points", true},
+    {"note", "note", false},
+};
+
+static struct fm_table *sample(void)
+{
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(columns, 3, &table), FM_OK);
+    assert_int_equal(fm_table_rows(table), 0);
+    fm_table_cell(table, json_string("Ärmel|1"), "%s", "Ärmel|1");
+    fm_table_cell(table, json_real(-0.91), "-0.9");
+    fm_table_cell(table, json_string("=1+1, \"so\""), "=1+1");
+    fm_table_cell(table, json_string("plain"), "plain");
+    fm_table_cell(table, json_integer(12), "12");
+    fm_table_cell(table, NULL, "two\nlines <b>");
+    assert_int_equal(fm_table_rows(table), 2);
+    return table;
+}
+
+static void expect(const struct fm_table *table, enum fm_format format, const char *expected)
+{
+    struct fm_text out = {0};
+    assert_int_equal(fm_table_print(table, format, &out), FM_OK);
+    assert_string_equal(fm_text_cstr(&out), expected);
+    fm_text_free(&out);
+}
+
+static void test_text(void **state)
+{
+    (void)state;
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(columns, 2, &table), FM_OK);
+    fm_table_cell(table, json_string("Ärmel"), "Ärmel");
+    fm_table_cell(table, json_real(-0.9), "-0.9");
+    fm_table_cell(table, json_string("pullover"), "pullover");
+    expect(table, FM_FORMAT_TEXT,
+        "model     gap, points\n"
+        "--------  -----------\n"
+        "Ärmel            -0.9\n"
+        "pullover  \n");
+    fm_table_free(table);
+}
+
+static void test_text_ends_lines_without_spaces(void **state)
+{
+    (void)state;
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(&columns[2], 1, &table), FM_OK);
+    fm_table_cell(table, json_string("a"), "a");
+    expect(table, FM_FORMAT_TEXT, "note\n----\na\n");
+    fm_table_free(table);
+}
+
+static void test_markdown(void **state)
+{
+    (void)state;
+    struct fm_table *table = sample();
+    expect(table, FM_FORMAT_MARKDOWN,
+        "| model | gap, points | note |\n"
+        "|---|---:|---|\n"
+        "| Ärmel\\|1 | -0.9 | =1+1 |\n"
+        "| plain | 12 | two lines &lt;b> |\n");
+    fm_table_free(table);
+}
+
+// Numbers stay numbers, also negative ones; a text that a spreadsheet would compute is made text.
+static void test_csv(void **state)
+{
+    (void)state;
+    struct fm_table *table = sample();
+    expect(table, FM_FORMAT_CSV,
+        "name,gap,note\r\n"
+        "Ärmel|1,-0.91,\"'=1+1, \"\"so\"\"\"\r\n"
+        "plain,12,\r\n");
+    fm_table_free(table);
+}
+
+static void test_csv_guards_every_formula(void **state)
+{
+    (void)state;
+    static const char *const dangerous[] = {"=x", "+x", "-x", "@x", "\tx", "\rx"};
+    for (size_t i = 0; i < sizeof dangerous / sizeof dangerous[0]; i++) {
+        struct fm_table *table;
+        struct fm_text out = {0};
+        assert_int_equal(fm_table_create(columns, 1, &table), FM_OK);
+        fm_table_cell(table, json_string(dangerous[i]), "x");
+        assert_int_equal(fm_table_print(table, FM_FORMAT_CSV, &out), FM_OK);
+        if (strncmp(fm_text_cstr(&out), "name\r\n\"'", 8) != 0)
+            fail_msg("'%s' is not guarded: %s", dangerous[i], fm_text_cstr(&out));
+        fm_text_free(&out);
+        fm_table_free(table);
+    }
+}
+
+static void test_json_round_trip(void **state)
+{
+    (void)state;
+    struct fm_table *table = sample();
+    struct fm_text out = {0};
+    assert_int_equal(fm_table_print(table, FM_FORMAT_JSON, &out), FM_OK);
+    json_t *read = json_loads(fm_text_cstr(&out), 0, NULL);
+    json_t *direct = fm_table_json(table);
+    assert_non_null(read);
+    assert_true(json_equal(read, direct));
+    assert_int_equal(json_array_size(read), 2);
+    json_t *first = json_array_get(read, 0);
+    assert_string_equal(json_string_value(json_object_get(first, "name")), "Ärmel|1");
+    double gap = json_real_value(json_object_get(first, "gap"));
+    assert_true(isfinite(gap) && fabs(gap + 0.91) < 1e-12);
+    assert_true(json_is_null(json_object_get(json_array_get(read, 1), "note")));
+    json_decref(read);
+    json_decref(direct);
+    fm_text_free(&out);
+    fm_table_free(table);
+}
+
+static void test_not_a_number_becomes_null(void **state)
+{
+    (void)state;
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(columns, 1, &table), FM_OK);
+    fm_table_cell(table, json_real(NAN), "-");
+    expect(table, FM_FORMAT_CSV, "name\r\n\r\n");
+    json_t *json = fm_table_json(table);
+    assert_true(json_is_null(json_object_get(json_array_get(json, 0), "name")));
+    json_decref(json);
+    fm_table_free(table);
+}
+
+static void test_format_names(void **state)
+{
+    (void)state;
+    enum fm_format format;
+    assert_int_equal(fm_format_parse("markdown", &format), FM_OK);
+    assert_int_equal(format, FM_FORMAT_MARKDOWN);
+    assert_int_equal(fm_format_parse("jsn", &format), FM_USAGE);
+    assert_non_null(strstr(fm_error_message(), "did you mean 'json'"));
+    fm_error_clear();
+    assert_int_equal(fm_format_parse("spreadsheet", &format), FM_USAGE);
+    assert_non_null(strstr(fm_error_message(), "expected text, markdown, csv or json"));
+    fm_error_clear();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_text),
+        cmocka_unit_test(test_text_ends_lines_without_spaces),
+        cmocka_unit_test(test_markdown),
+        cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_csv_guards_every_formula),
+        cmocka_unit_test(test_json_round_trip),
+        cmocka_unit_test(test_not_a_number_becomes_null),
+        cmocka_unit_test(test_format_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
