@@ -1,6 +1,6 @@
 #!/bin/sh
-# Shows that check_imports.sh finds what it looks for: one small tree that keeps the rules, then one broken
-# rule at a time.
+# Shows that check_imports.sh finds what it looks for: one small tree that keeps the rules, then
+# one broken rule at a time.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")

@@ -1,7 +1,8 @@
 #!/bin/sh
-# scripts/fmnist, with everything in place: passes arguments, folder and exit status on, says nothing of its own,
-# two calls at once both work, and it adds less than half a second. And scripts/setup on a machine that lacks
-# packages, with neither root nor sudo: prints the line to run and fails.
+# scripts/fmnist, with everything in place: passes arguments, folder and exit status on, says
+# nothing of its own, two calls at once both work, and it adds less than half a second. And
+# scripts/setup on a machine that lacks packages, with neither root nor sudo: prints the line to
+# run and fails.
 set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")

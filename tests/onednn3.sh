@@ -1,6 +1,6 @@
 #!/bin/sh
-# Builds the CPU backend's sources against oneDNN 3.x, whose C API differs from Debian's 2.6, and runs the backend's
-# tests with it. Exits 77 with the reason where it cannot be fetched.
+# Builds the CPU backend's sources against oneDNN 3.x, whose C API differs from Debian's 2.6, and
+# runs the backend's tests with it. Exits 77 with the reason where it cannot be fetched.
 set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")

@@ -1,4 +1,5 @@
-# Tests that are scripts: of the sources, of scripts/, and those that build fmnist once more in another way.
+# Tests that are scripts: of the sources, of scripts/, and those that build fmnist once more in
+# another way.
 function(fm_script_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT;PROCESSORS" "COMMAND" ${ARGN})
   add_test(NAME ${name} COMMAND ${ARG_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
@@ -10,16 +11,16 @@ fm_script_test(format TIMEOUT 60 PROCESSORS 1 COMMAND scripts/format --check)
 fm_script_test(imports TIMEOUT 30 PROCESSORS 1 COMMAND sh tests/check_imports.sh)
 fm_script_test(imports_finds TIMEOUT 30 PROCESSORS 1 COMMAND sh tests/check_imports_finds.sh)
 
-# What follows works on build/ and makes further build folders: registered in build/ alone, so that those have
-# none of it.
+# What follows works on build/ and makes further build folders: registered in build/ alone, so
+# that those have none of it.
 if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
   return()
 endif()
 
 fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh)
 
-# A selection that fits CI: what parses and allocates, and the smallest networks. `scripts/sanitize asan` runs
-# everything.
+# A selection that fits CI: what parses and allocates, and the smallest networks.
+# `scripts/sanitize asan` runs everything.
 fm_script_test(asan TIMEOUT 300 PROCESSORS 2 COMMAND scripts/sanitize asan -L ^unit$)
 fm_script_test(tsan TIMEOUT 120 PROCESSORS 2 COMMAND scripts/sanitize tsan -R ^test_loader$)
 fm_script_test(onednn3 TIMEOUT 300 PROCESSORS 2 COMMAND sh tests/onednn3.sh)

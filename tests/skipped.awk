@@ -1,8 +1,9 @@
 # awk -f skipped.awk CTEST_OUTPUT LAST_TEST_LOG
 #
-# Prints "SKIPPED name: reason" for everything that a ctest run skipped: whole tests, which ctest's output
-# names and whose reason is in their own output in LastTest.log (the line with "skip" in it, else the last
-# one); single cmocka cases; and what a nested ctest run has reported in the same form.
+# Prints "SKIPPED name: reason" for everything that a ctest run skipped: whole tests, which
+# ctest's output names and whose reason is in their own output in LastTest.log (the line with
+# "skip" in it, else the last one); single cmocka cases; and what a nested ctest run has reported
+# in the same form.
 
 FNR == 1 {
     file++
