@@ -156,7 +156,8 @@ static enum fm_status gzip_read(struct source *source, unsigned char *out, size_
             return fail_broken(source, offset);
         else if (code == Z_MEM_ERROR)
             return fm_fail(FM_MEMORY, "%s: out of memory for zlib", source->path);
-        else if (code == Z_BUF_ERROR || (z->avail_out > 0 && z->avail_in == 0))
+        else if (code == Z_BUF_ERROR ||
+                 (z->avail_out > 0 && compressed_position(source) == source->file_size))
             return fail_cut_gzip(source, offset);
         else if (code != Z_OK)
             return fm_fail(FM_IO, "%s: inflate: zlib's status %d", source->path, code);
