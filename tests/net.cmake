@@ -1,0 +1,11 @@
+fm_test(test_net LABEL unit TIMEOUT 30 LINKS fm_net)
+fm_test(test_init LABEL unit TIMEOUT 30 LINKS fm_net)
+fm_test(test_safetensors LABEL unit TIMEOUT 30 LINKS fm_net)
+
+# A Python that has the safetensors package (tests/reference/requirements.txt): the format is then also
+# held against its own implementation.
+set(FMNIST_REFERENCE_PYTHON "" CACHE FILEPATH "Python with tests/reference/requirements.txt")
+fm_test(test_safetensors_python LABEL unit TIMEOUT 120
+  SOURCES test_safetensors_python.c LINKS fm_net)
+set_tests_properties(test_safetensors_python PROPERTIES
+  ENVIRONMENT "FMNIST_REFERENCE_PYTHON=${FMNIST_REFERENCE_PYTHON}")
