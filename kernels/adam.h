@@ -1,5 +1,5 @@
-// One element's Adam update (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1), with decoupled weight
-// decay (Loshchilov and Hutter 2019, arXiv:1711.05101) where weight_decay is not 0.
+// One element's Adam update (Kingma and Ba 2015, arXiv:1412.6980, algorithm 1), with decoupled
+// weight decay (Loshchilov and Hutter 2019, arXiv:1711.05101) where weight_decay is not 0.
 #ifndef FM_KERNELS_ADAM_H
 #define FM_KERNELS_ADAM_H
 

@@ -43,8 +43,8 @@ FM_SHARED_FN float fm_normalise(uint8_t pixel, float scale, float offset)
     return fmaf((float)pixel, scale, offset);
 }
 
-// Bilinear resize with half-pixel centres: where output coordinate `to` of `to_size` lies between the
-// inputs `lower` and `upper` of `from_size`, as PyTorch's interpolate(align_corners=False).
+// Bilinear resize with half-pixel centres: where output coordinate `to` of `to_size` lies between
+// the inputs `lower` and `upper` of `from_size`, as PyTorch's interpolate(align_corners=False).
 struct fm_bilinear {
     int lower, upper;
     float weight; // of upper

@@ -10,8 +10,8 @@
 
 #include "portable.h"
 
-// Writes gradient[k] = scale * (p_k - target_k) unless `gradient` is NULL, and *correct = 1 when the
-// first largest logit is the label's. Returns the loss, unscaled.
+// Writes gradient[k] = scale * (p_k - target_k) unless `gradient` is NULL, and *correct = 1 when
+// the first largest logit is the label's. Returns the loss, unscaled.
 FM_SHARED_FN float fm_cross_entropy_row(const float *logits, int classes, int label,
     float smoothing, float scale, float *gradient, int *correct)
 {

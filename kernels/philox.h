@@ -1,8 +1,8 @@
-// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers:
-// as easy as 1, 2, 3", SC 2011; constants from its table 2 and reference implementation).
+// Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random
+// numbers: as easy as 1, 2, 3", SC 2011; constants from its table 2 and reference implementation).
 //
-// A draw depends on nothing but its coordinates, so shuffling, augmentation and dropout are the same
-// on every device, in any order, and a resumed run needs no saved generator.
+// A draw depends on nothing but its coordinates, so shuffling, augmentation and dropout are the
+// same on every device, in any order, and a resumed run needs no saved generator.
 //   key:      the run's seed
 //   counter:  epoch, sample id, stream, element / 4 (one call gives the draws of four elements)
 // Elements are counted in the logical order C, H, W, whatever the layout in memory.
@@ -16,8 +16,8 @@ enum fm_stream {
     FM_STREAM_SHIFT = 1,   // elements 0, 1: rows, columns
     FM_STREAM_FLIP = 2,    // element 0
     FM_STREAM_ERASE = 3,
-    FM_STREAM_INIT = 4,  // sample id: the parameter's index
-    FM_STREAM_SPLIT = 5, // elements 0, 1: the sort key of the split
+    FM_STREAM_INIT = 4,     // sample id: the parameter's index
+    FM_STREAM_SPLIT = 5,    // elements 0, 1: the sort key of the split
     FM_STREAM_DROPOUT = 16, // + the dropout layer's ordinal
 };
 
@@ -63,8 +63,8 @@ FM_SHARED_FN uint64_t fm_draw64(uint64_t seed, uint32_t epoch, uint32_t sample, 
     return (uint64_t)draws.v[0] << 32 | draws.v[1];
 }
 
-// An integer in [0, n): the high word of draw * n (Lemire 2019, without rejection: the bias is below
-// n / 2^32).
+// An integer in [0, n): the high word of draw * n (Lemire 2019, without rejection: the bias is
+// below n / 2^32).
 FM_SHARED_FN uint32_t fm_draw_below(uint32_t draw, uint32_t n)
 {
     return fm_mulhi32(draw, n);

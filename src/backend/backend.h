@@ -9,9 +9,9 @@
 //   executor  what runs on a model for one batch size and mode: activations, workspace, plans. Any
 //             number of executors share one model; none copies a parameter through the host
 //
-// Nothing in the table is per layer, so that a backend may fuse, choose layouts and replay a whole step.
-// Tensors cross the waist as fp32 in canonical layout: conv OIHW, dense [out, in] with the inputs
-// flattened in the order C, H, W, activations NCHW.
+// Nothing in the table is per layer, so that a backend may fuse, choose layouts and replay a whole
+// step. Tensors cross the waist as fp32 in canonical layout: conv OIHW, dense [out, in] with the
+// inputs flattened in the order C, H, W, activations NCHW.
 //
 // Threads: a device and its objects are used by one thread at a time, except slot_wait(), which the
 // loader's thread may call at any time. Destroy executors and staging before their model, models
@@ -27,7 +27,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FM_BACKEND_ABI = 1 };
+enum {
+    FM_BACKEND_ABI = 1
+};
 
 struct fm_device;
 struct fm_model;
@@ -55,12 +57,12 @@ struct fm_device_options {
 };
 
 struct fm_device_info {
-    char name[128];       // "AMD EPYC 9R14"
-    char details[512];    // "2 threads, avx512f avx512_bf16"
-    char libraries[256];  // "oneDNN 2.6.3 (compiled against 2.6.3)"
-    uint64_t memory;      // bytes
-    int threads;          // 0 where there is no such thing
-    bool precisions[3];   // by enum fm_precision: trains in it natively
+    char name[128];      // "AMD EPYC 9R14"
+    char details[512];   // "2 threads, avx512f avx512_bf16"
+    char libraries[256]; // "oneDNN 2.6.3 (compiled against 2.6.3)"
+    uint64_t memory;     // bytes
+    int threads;         // 0 where there is no such thing
+    bool precisions[3];  // by enum fm_precision: trains in it natively
 };
 
 struct fm_optimiser_options {
@@ -85,8 +87,8 @@ struct fm_compile_options {
     struct fm_augment augment; // training only
     float label_smoothing;     // training only: target = (1 - s) onehot + s / classes
     bool unfused;              // one operation a primitive
-    bool probe;                // every layer's activation (and its gradient) can be read; implies unfused
-    bool profile;              // times every operation
+    bool probe;   // every layer's activation (and its gradient) can be read; implies unfused
+    bool profile; // times every operation
 };
 
 // What is read and written of a model by name.
@@ -134,7 +136,8 @@ struct fm_backend {
     const char *title; // "CPU (oneDNN)"
 
     // Device. An unusable one fails with FM_UNSUPPORTED and the reason.
-    enum fm_status (*device_open)(const struct fm_device_options *options, struct fm_device **device);
+    enum fm_status (*device_open)(
+        const struct fm_device_options *options, struct fm_device **device);
     void (*device_close)(struct fm_device *device);
     void (*device_describe)(const struct fm_device *device, struct fm_device_info *info);
 
@@ -166,19 +169,19 @@ struct fm_backend {
     enum fm_status (*compile)(struct fm_model *model, const struct fm_compile_options *options,
         struct fm_executor **executor);
     void (*executor_destroy)(struct fm_executor *executor);
-    // One training step on the slot; returns at once where the device allows. step->count must be the
-    // executor's batch: a training batch is never padded.
+    // One training step on the slot; returns at once where the device allows. step->count must be
+    // the executor's batch: a training batch is never padded.
     enum fm_status (*submit)(struct fm_executor *executor, struct fm_staging *staging, int slot);
-    // Inference on the slot's step->count (at most the batch) samples: logits [count][classes], before
-    // the softmax. Returns when they are there.
+    // Inference on the slot's step->count (at most the batch) samples: logits [count][classes],
+    // before the softmax. Returns when they are there.
     enum fm_status (*predict)(
         struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
     // From an executor compiled for probing, after its last submit or predict: layer's tensor, NCHW
     // [batch][c][h][w]. layer -1: the input after augmentation and normalisation.
-    enum fm_status (*executor_read)(struct fm_executor *executor, int layer, enum fm_probe probe,
-        float *data, size_t count);
-    // From an executor compiled with `profile`: entries [0, *count) in the order of execution; `capacity`
-    // bounds what is written, *count is what there is.
+    enum fm_status (*executor_read)(
+        struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
+    // From an executor compiled with `profile`: entries [0, *count) in the order of execution;
+    // `capacity` bounds what is written, *count is what there is.
     enum fm_status (*executor_profile)(struct fm_executor *executor,
         struct fm_profile_entry *entries, size_t capacity, size_t *count);
     // Bytes that the executor owns.

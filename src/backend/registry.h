@@ -17,7 +17,8 @@ void fm_registry_set_directory(const char *directory);
 // True when the module's file is there.
 bool fm_registry_has(const char *name);
 
-// Loads a module. An unknown or missing one fails with FM_NOT_FOUND and the list of those there are.
+// Loads a module. An unknown or missing one fails with FM_NOT_FOUND and the list of those there
+// are.
 enum fm_status fm_registry_load(const char *name, const struct fm_backend **backend);
 
 // A loaded backend with an open device: what the layers above pass around.
@@ -32,8 +33,8 @@ enum fm_status fm_engine_open(
     const char *name, const struct fm_device_options *options, struct fm_engine *engine);
 void fm_engine_close(struct fm_engine *engine);
 
-enum fm_status fm_precision_parse(
-    const char *name, const struct fm_engine *engine, enum fm_precision *precision); // "auto", "fp32"...
+enum fm_status fm_precision_parse(const char *name, const struct fm_engine *engine,
+    enum fm_precision *precision); // "auto", "fp32"...
 const char *fm_precision_name(enum fm_precision precision);
 
 #endif

@@ -1,0 +1,197 @@
+// A list of copies, looked up by what they are copies of. They are few (a handful a layer), so a
+// linear search at compile time is enough.
+#include "backend/cpu/copies.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct fm_copy {
+    struct fm_model *model;
+    int layer, norm_layer;
+    bool bias;
+    uint64_t version;             // of the model when it was made; 0: never
+    struct fm_tensor_mem plain;   // canonical: the model's own range, or folded values
+    struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
+    struct fm_reorder reorder;    // plain -> ordered
+    struct fm_buffers buffers;
+};
+
+struct fm_copies {
+    struct fm_model *model;
+    struct fm_copy **items;
+    int count, capacity;
+};
+
+enum fm_status fm_copies_create(struct fm_model *model, struct fm_copies **copies)
+{
+    *copies = calloc(1, sizeof **copies);
+    if (!*copies)
+        return fm_fail_memory("working copies", sizeof **copies);
+    (*copies)->model = model;
+    return FM_OK;
+}
+
+static void copy_destroy(struct fm_copy *copy)
+{
+    fm_reorder_free(&copy->reorder);
+    fm_tensor_mem_free(&copy->plain);
+    fm_tensor_mem_free(&copy->ordered);
+    fm_buffers_free(&copy->buffers);
+    free(copy);
+}
+
+void fm_copies_destroy(struct fm_copies *copies)
+{
+    if (!copies)
+        return;
+    for (int i = 0; i < copies->count; i++)
+        copy_destroy(copies->items[i]);
+    free(copies->items);
+    free(copies);
+}
+
+enum fm_status fm_canonical_weight_md(
+    const struct fm_layer *layer, dnnl_format_tag_t tag, struct fm_md *md)
+{
+    if (layer->kind == FM_LAYER_CONV) {
+        int dims[4] = {layer->out.c, layer->in.c, layer->kernel, layer->kernel};
+        return fm_md_create(md, 4, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : dnnl_oihw);
+    }
+    // A dense layer after an activation keeps its input's four dimensions: no flattening copy.
+    int dims[4] = {layer->out.c, layer->in.c, layer->in.h, layer->in.w};
+    bool vector = layer->in.h == 1 && layer->in.w == 1;
+    dnnl_format_tag_t plain = vector ? dnnl_ab : dnnl_abcd;
+    return fm_md_create(
+        md, vector ? 2 : 4, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : plain);
+}
+
+static const struct fm_param *copied_param(const struct fm_copy *copy)
+{
+    const struct fm_net *net = &copy->model->net;
+    const struct fm_layer *layer = &net->layers[copy->layer];
+    int index = copy->bias ? layer->bias : layer->weight;
+    return index >= 0 ? &net->params[index] : NULL; // a folded bias may have none under it
+}
+
+// gamma / sqrt(var + eps) of channel c, and what is added.
+static void fold_channel(const struct fm_copy *copy, int c, float *scale, float *shift)
+{
+    const struct fm_model *m = copy->model;
+    const struct fm_layer *norm = &m->net.layers[copy->norm_layer];
+    float gamma = m->params[m->net.params[norm->weight].offset + (size_t)c];
+    float beta = m->params[m->net.params[norm->bias].offset + (size_t)c];
+    float mean = m->running[m->net.running[norm->running].offset + (size_t)c];
+    float variance = m->running[m->net.running[norm->running + 1].offset + (size_t)c];
+    *scale = gamma / sqrtf(variance + FM_BATCHNORM_EPSILON);
+    *shift = beta - mean * *scale;
+}
+
+static void fold(const struct fm_copy *copy)
+{
+    const struct fm_param *param = copied_param(copy);
+    const float *from = param ? copy->model->params + param->offset : NULL;
+    int channels = copy->model->net.layers[copy->layer].out.c;
+    size_t each = copy->bias ? 1 : param->count / (size_t)channels;
+    for (int c = 0; c < channels; c++) {
+        float scale, shift;
+        fold_channel(copy, c, &scale, &shift);
+        for (size_t i = 0; i < each; i++) {
+            size_t at = (size_t)c * each + i;
+            float value = from ? from[at] : 0.0f;
+            copy->plain.data[at] = copy->bias ? value * scale + shift : value * scale;
+        }
+    }
+}
+
+static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
+{
+    struct fm_model *m = copy->model;
+    if (copy->norm_layer < 0)
+        return fm_tensor_mem_create(
+            &copy->plain, m->device, plain, m->params + copied_param(copy)->offset);
+    void *data = NULL;
+    FM_TRY(fm_buffers_add(&copy->buffers, fm_md_bytes(plain), "folded weights", &data));
+    return fm_tensor_mem_create(&copy->plain, m->device, plain, data);
+}
+
+static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
+{
+    struct fm_model *m = copy->model;
+    const struct fm_layer *layer = &m->net.layers[copy->layer];
+    struct fm_md plain = {0};
+    enum fm_status status = copy->bias
+                                ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
+                                : fm_canonical_weight_md(layer, dnnl_format_tag_undef, &plain);
+    if (status == FM_OK)
+        status = build_plain(copy, &plain);
+    if (status == FM_OK && md && !fm_md_equal(md, &plain)) {
+        void *data = NULL;
+        status = fm_buffers_add(&copy->buffers, fm_md_bytes(md), "working copy", &data);
+        if (status == FM_OK)
+            status = fm_tensor_mem_create(&copy->ordered, m->device, md, data);
+        if (status == FM_OK)
+            status = fm_reorder_create(&copy->reorder, m->device, &plain, md);
+    }
+    fm_md_free(&plain);
+    return status;
+}
+
+static bool is_copy_of(
+    const struct fm_copy *copy, int layer, int norm_layer, const struct fm_md *md)
+{
+    if (copy->layer != layer || copy->norm_layer != norm_layer || copy->bias != (md == NULL))
+        return false;
+    return !md || fm_md_equal(md, copy->ordered.memory ? &copy->ordered.md : &copy->plain.md);
+}
+
+enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_layer,
+    const struct fm_md *md, struct fm_copy **out)
+{
+    for (int i = 0; i < copies->count; i++)
+        if (is_copy_of(copies->items[i], layer, norm_layer, md)) {
+            *out = copies->items[i];
+            return FM_OK;
+        }
+    if (copies->count == copies->capacity) {
+        int capacity = copies->capacity ? 2 * copies->capacity : 32;
+        struct fm_copy **items = realloc(copies->items, (size_t)capacity * sizeof(*items));
+        if (!items)
+            return fm_fail_memory("working copies", (size_t)capacity * sizeof(*items));
+        copies->items = items;
+        copies->capacity = capacity;
+    }
+    struct fm_copy *copy = calloc(1, sizeof *copy);
+    if (!copy)
+        return fm_fail_memory("working copy", sizeof *copy);
+    copy->model = copies->model;
+    copy->layer = layer;
+    copy->norm_layer = norm_layer;
+    copy->bias = md == NULL;
+    enum fm_status status = build(copy, md);
+    if (status != FM_OK) {
+        copy_destroy(copy);
+        return status;
+    }
+    copies->items[copies->count++] = copy;
+    *out = copy;
+    return FM_OK;
+}
+
+enum fm_status fm_copy_refresh(struct fm_copy *copy)
+{
+    if (copy->version == copy->model->version)
+        return FM_OK;
+    if (copy->norm_layer >= 0)
+        fold(copy);
+    if (copy->ordered.memory)
+        FM_TRY(fm_reorder_run(
+            &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
+    copy->version = copy->model->version;
+    return FM_OK;
+}
+
+dnnl_memory_t fm_copy_memory(const struct fm_copy *copy)
+{
+    return copy->ordered.memory ? copy->ordered.memory : copy->plain.memory;
+}

@@ -1,0 +1,32 @@
+// Working copies: parameters in the layouts that executors compute in, owned by the model.
+//
+// Executors with the same layout share a copy; a copy is renewed when the model's version has
+// changed since it was made, so an executor asks for it at the start of every step and pays only
+// after updates.
+#ifndef FM_CPU_COPIES_H
+#define FM_CPU_COPIES_H
+
+#include "backend/cpu/model.h"
+
+struct fm_copies;
+struct fm_copy;
+
+enum fm_status fm_copies_create(struct fm_model *model, struct fm_copies **copies);
+void fm_copies_destroy(struct fm_copies *copies);
+
+// The working copy of conv or dense layer `layer` in the layout `md`: its weight, or (md NULL) its
+// bias. With `norm_layer` >= 0 that batch norm is folded in, with its running statistics:
+// w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta.
+enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_layer,
+    const struct fm_md *md, struct fm_copy **copy);
+
+// Renews the copy if it is stale.
+enum fm_status fm_copy_refresh(struct fm_copy *copy);
+dnnl_memory_t fm_copy_memory(const struct fm_copy *copy);
+
+// Layout of a layer's weight in the model's ranges: OIHW, or OI with the inputs as [c, h, w] when
+// the dense layer's input is an activation of that shape.
+enum fm_status fm_canonical_weight_md(
+    const struct fm_layer *layer, dnnl_format_tag_t tag, struct fm_md *md);
+
+#endif

@@ -1,0 +1,65 @@
+// Opens the processor: one oneDNN engine and stream, OpenMP's threads.
+#include "backend/cpu/device.h"
+
+#include "base/machine.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum fm_status fm_cpu_device_open(
+    const struct fm_device_options *options, struct fm_device **device)
+{
+    if (options->index != 0)
+        return fm_fail(
+            FM_USAGE, "device %d of backend 'cpu': there is only device 0", options->index);
+    struct fm_device *d = calloc(1, sizeof *d);
+    if (!d)
+        return fm_fail_memory("device", sizeof *d);
+    struct fm_machine machine;
+    fm_machine_describe(&machine);
+    d->threads = options->threads > 0 ? options->threads : machine.cores;
+    omp_set_num_threads(d->threads);
+    omp_set_dynamic(0);
+    d->kernels = fm_kernels_choose();
+    enum fm_status status = fm_dnnl_check(
+        dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
+    if (status == FM_OK)
+        status = fm_dnnl_check(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags),
+            "dnnl_stream_create", "cpu");
+    if (status != FM_OK) {
+        fm_cpu_device_close(d);
+        return status;
+    }
+    *device = d;
+    return FM_OK;
+}
+
+void fm_cpu_device_close(struct fm_device *device)
+{
+    if (!device)
+        return;
+    if (device->stream)
+        dnnl_stream_destroy(device->stream);
+    if (device->engine)
+        dnnl_engine_destroy(device->engine);
+    free(device);
+}
+
+void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info)
+{
+    struct fm_machine machine;
+    fm_machine_describe(&machine);
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, "%s", machine.processor);
+    snprintf(info->details, sizeof info->details, "%d thread%s, kernels %s, %s", device->threads,
+        device->threads == 1 ? "" : "s", device->kernels->name, machine.features);
+    const dnnl_version_t *found = dnnl_version();
+    snprintf(info->libraries, sizeof info->libraries, "oneDNN %d.%d.%d (compiled against %d.%d.%d)",
+        found->major, found->minor, found->patch, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR,
+        DNNL_VERSION_PATCH);
+    info->memory = machine.memory;
+    info->threads = device->threads;
+    info->precisions[FM_PRECISION_FP32] = true;
+}

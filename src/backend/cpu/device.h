@@ -1,0 +1,21 @@
+// The processor as a device: oneDNN's engine and stream, the threads, the kernels chosen.
+#ifndef FM_CPU_DEVICE_H
+#define FM_CPU_DEVICE_H
+
+#include "backend/backend.h"
+#include "backend/cpu/dnnl_compat.h"
+#include "backend/cpu/isa/kernels.h"
+
+struct fm_device {
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    const struct fm_kernels *kernels;
+    int threads;
+};
+
+enum fm_status fm_cpu_device_open(
+    const struct fm_device_options *options, struct fm_device **device);
+void fm_cpu_device_close(struct fm_device *device);
+void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info);
+
+#endif

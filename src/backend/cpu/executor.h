@@ -1,0 +1,33 @@
+// An executor of the CPU backend: a network lowered to operations for one batch size and mode.
+#ifndef FM_CPU_EXECUTOR_H
+#define FM_CPU_EXECUTOR_H
+
+#include "backend/cpu/op.h"
+
+struct fm_staging;
+
+// lower.c: creates the operations in network order, fusing where the options allow.
+enum fm_status fm_lower(struct fm_executor *executor);
+
+enum fm_status fm_cpu_compile(struct fm_model *model, const struct fm_compile_options *options,
+    struct fm_executor **executor);
+void fm_cpu_executor_destroy(struct fm_executor *executor);
+enum fm_status fm_cpu_submit(struct fm_executor *executor, struct fm_staging *staging, int slot);
+enum fm_status fm_cpu_predict(
+    struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
+enum fm_status fm_cpu_executor_read(
+    struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
+enum fm_status fm_cpu_executor_profile(
+    struct fm_executor *executor, struct fm_profile_entry *entries, size_t capacity, size_t *count);
+uint64_t fm_cpu_executor_memory(const struct fm_executor *executor);
+void fm_cpu_executor_plans(const struct fm_executor *executor,
+    void (*emit)(void *context, const char *line), void *context);
+
+// Staging on a processor is ordinary memory that is taken the moment it is submitted.
+enum fm_status fm_cpu_staging_create(
+    struct fm_model *model, uint32_t capacity, struct fm_staging **staging);
+void fm_cpu_staging_destroy(struct fm_staging *staging);
+struct fm_slot *fm_cpu_staging_slot(struct fm_staging *staging, int slot);
+enum fm_status fm_cpu_slot_wait(struct fm_staging *staging, int slot);
+
+#endif

@@ -1,0 +1,66 @@
+// The first kernel of every step: from u8 records to the network's input in one pass.
+#include "augment.h"
+#include "backend/cpu/isa/kernels.h"
+
+#include <string.h>
+
+// One augmented image as floats 0 to 255, [rows][cols].
+static void augment_image(const struct fm_input_work *work, int image, float *pixels)
+{
+    const struct fm_input *input = work->input;
+    int rows = input->rows, cols = input->cols;
+    const uint8_t *record = work->records + (size_t)image * (size_t)(rows * cols);
+    struct fm_augment_plan plan = {0, 0, 0};
+    if (work->augment)
+        plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], work->shift, work->flip);
+    for (int y = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++)
+            pixels[y * cols + x] = fm_augmented_pixel(record, rows, cols, plan, y, x);
+}
+
+static void normalise_plane(
+    const float *pixels, int count, float scale, float offset, float *restrict out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = fm_normalise((uint8_t)pixels[i], scale, offset);
+}
+
+static void resize_plane(const struct fm_input *input, const float *plane, float *restrict out)
+{
+    for (int y = 0; y < input->shape.h; y++) {
+        struct fm_bilinear v = fm_bilinear_at(y, input->shape.h, input->rows);
+        const float *lower = plane + v.lower * input->cols, *upper = plane + v.upper * input->cols;
+        for (int x = 0; x < input->shape.w; x++) {
+            struct fm_bilinear h = fm_bilinear_at(x, input->shape.w, input->cols);
+            float above = fm_lerp(lower[h.lower], lower[h.upper], h.weight);
+            float below = fm_lerp(upper[h.lower], upper[h.upper], h.weight);
+            out[y * input->shape.w + x] = fm_lerp(above, below, v.weight);
+        }
+    }
+}
+
+void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
+{
+    enum {
+        RECORD_MAX = 64 * 64
+    };
+    const struct fm_input *input = work->input;
+    int record = input->rows * input->cols;
+    bool same_size = input->shape.h == input->rows && input->shape.w == input->cols;
+    size_t plane = (size_t)input->shape.h * (size_t)input->shape.w;
+    size_t image_size = plane * (size_t)input->shape.c;
+#pragma omp parallel for schedule(static)
+    for (int i = 0; i < work->count; i++) {
+        float pixels[RECORD_MAX], normalised[RECORD_MAX];
+        augment_image(work, i, pixels);
+        for (int c = 0; c < input->shape.c; c++) {
+            float *to = out + (size_t)i * image_size + (size_t)c * plane;
+            float deviation = input->standardise ? input->deviation[c] : 1.0f;
+            float mean = input->standardise ? input->mean[c] : 0.0f;
+            float scale = 1.0f / (255.0f * deviation), offset = -mean / deviation;
+            normalise_plane(pixels, record, scale, offset, same_size ? to : normalised);
+            if (!same_size)
+                resize_plane(input, normalised, to);
+        }
+    }
+}

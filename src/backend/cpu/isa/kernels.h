@@ -1,0 +1,150 @@
+// The CPU backend's own kernels: what oneDNN does not do, or does in more passes.
+//
+// Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
+// table of the best one is chosen when the device is opened; the sources are the same and portable.
+// All kernels share their work among OpenMP's threads and wait for them. Sums are made per image
+// and added in the order of the images, so results do not depend on the number of threads.
+#ifndef FM_CPU_ISA_KERNELS_H
+#define FM_CPU_ISA_KERNELS_H
+
+#include "adam.h"
+#include "net/net.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// An activation in memory: [n][c / block][h][w][block]. Plain NCHW has block 1, NHWC block c,
+// oneDNN's nChw16c block 16. `c` is padded to a multiple of `block`; padding channels hold zeros
+// and stay zero, as oneDNN expects. Kernels see the tensor as n * c / block planes of h * w pixels.
+struct fm_view {
+    int n, c, h, w, block;
+};
+
+static inline size_t fm_view_size(const struct fm_view *v)
+{
+    return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
+}
+
+// What the input kernel does to a batch.
+struct fm_input_work {
+    const struct fm_input *input;
+    const uint8_t *records; // [count][rows][cols]
+    const uint32_t *ids;    // [count]
+    int count;
+    bool augment; // training: shift and flip apply
+    int shift;
+    bool flip;
+    uint64_t seed;
+    uint32_t epoch;
+};
+
+struct fm_dropout_work {
+    const uint32_t *ids; // [view.n]
+    uint64_t seed;
+    uint32_t epoch, stream;
+    int channels; // logical ones, without padding
+    float rate;
+};
+
+struct fm_kernels {
+    const char *name; // "x86-64-v4"
+
+    // Augment, normalise, repeat to channels, resize: out [count][c][h][w], plain.
+    void (*input)(const struct fm_input_work *work, float *out);
+
+    // y += bias[c] in place; and its gradient: db[c] = sum of dy. `image_sums` is scratch [n][c].
+    void (*bias_forward)(const struct fm_view *v, const float *bias, float *y);
+    void (*bias_backward)(const struct fm_view *v, const float *dy, double *image_sums, float *db);
+
+    void (*relu_forward)(size_t count, const float *x, float *y);
+    // dx = y > 0 ? dy : 0; dx may be dy.
+    void (*relu_backward)(size_t count, const float *y, const float *dy, float *dx);
+
+    // 2x2 pooling, stride 2, of view `v` (the input's). `index` [outputs] keeps which of the four
+    // it was (NULL in inference). With `gate` (the pooled output) the gradient passes only where it
+    // is above zero: the backward of a ReLU in front of the pool, for free.
+    void (*maxpool_forward)(const struct fm_view *v, const float *x, float *y, uint8_t *index);
+    void (*maxpool_backward)(const struct fm_view *v, const float *dy, const float *gate,
+        const uint8_t *index, float *dx);
+    void (*meanpool_forward)(const struct fm_view *v, const float *x, float *y);
+    void (*meanpool_backward)(const struct fm_view *v, const float *dy, float *dx);
+
+    // Batch norm. Statistics: per-channel mean and (biased) variance; `image_sums` scratch
+    // [n][c][2].
+    void (*norm_statistics)(
+        const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance);
+    // y = x * scale[c] + shift[c], then ReLU if asked for.
+    void (*norm_apply)(const struct fm_view *v, const float *x, const float *scale,
+        const float *shift, bool relu, float *y);
+    // Gradients of gamma and beta; with `y` (the output after the fused ReLU) dy counts where y >
+    // 0.
+    void (*norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
+        const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
+        float *dgamma, float *dbeta);
+    // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be dy.
+    void (*norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
+        const float *y, const float *a, const float *b, const float *k, float *dx);
+
+    // mask in memory order, 1 where kept; y = mask ? x * scale : 0, y may be x.
+    void (*dropout_mask)(
+        const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
+    void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const float *x, float *y);
+
+    // Softmax cross-entropy of logits [count][classes]: gradient (may be NULL) of the mean loss
+    // times `loss_scale`, sum of losses, correct predictions.
+    void (*loss)(const float *logits, const uint8_t *labels, int count, int classes,
+        float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct);
+
+    // True when every element is finite.
+    bool (*all_finite)(size_t count, const float *x);
+
+    void (*adam)(size_t count, float *param, float *moment1, float *moment2, const float *gradient,
+        const struct fm_adam_step *step);
+    // average = decay * average + (1 - decay) * value
+    void (*average)(size_t count, float *average, const float *value, float decay);
+};
+
+// The table of the best instruction set that this processor has.
+const struct fm_kernels *fm_kernels_choose(void);
+
+// In files compiled once for each instruction set, the name that the table is made of.
+#define FM_ISA_CAT_(a, b) a##_##b
+#define FM_ISA_CAT(a, b) FM_ISA_CAT_(a, b)
+#ifdef FM_ISA
+#define FM_KERNEL(name) FM_ISA_CAT(fm_##name, FM_ISA)
+#define FM_ISA_STRING_(x) #x
+#define FM_ISA_STRING(x) FM_ISA_STRING_(x)
+void FM_KERNEL(input)(const struct fm_input_work *work, float *out);
+void FM_KERNEL(bias_forward)(const struct fm_view *v, const float *bias, float *y);
+void FM_KERNEL(bias_backward)(
+    const struct fm_view *v, const float *dy, double *image_sums, float *db);
+void FM_KERNEL(relu_forward)(size_t count, const float *x, float *y);
+void FM_KERNEL(relu_backward)(size_t count, const float *y, const float *dy, float *dx);
+void FM_KERNEL(maxpool_forward)(const struct fm_view *v, const float *x, float *y, uint8_t *index);
+void FM_KERNEL(maxpool_backward)(
+    const struct fm_view *v, const float *dy, const float *gate, const uint8_t *index, float *dx);
+void FM_KERNEL(meanpool_forward)(const struct fm_view *v, const float *x, float *y);
+void FM_KERNEL(meanpool_backward)(const struct fm_view *v, const float *dy, float *dx);
+void FM_KERNEL(norm_statistics)(
+    const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance);
+void FM_KERNEL(norm_apply)(const struct fm_view *v, const float *x, const float *scale,
+    const float *shift, bool relu, float *y);
+void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
+    const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
+    float *dgamma, float *dbeta);
+void FM_KERNEL(norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
+    const float *y, const float *a, const float *b, const float *k, float *dx);
+void FM_KERNEL(dropout_mask)(
+    const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
+void FM_KERNEL(dropout_apply)(
+    size_t count, const uint8_t *mask, float scale, const float *x, float *y);
+void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,
+    float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct);
+bool FM_KERNEL(all_finite)(size_t count, const float *x);
+void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,
+    const float *gradient, const struct fm_adam_step *step);
+void FM_KERNEL(average)(size_t count, float *average, const float *value, float decay);
+#endif
+
+#endif

@@ -1,0 +1,179 @@
+// Batch norm. One image's plane of a channel block is summed while it is in the cache, and the
+// images' moments are combined in double (Chan, Golub, LeVeque 1979, "Updating formulae and a
+// pairwise algorithm for computing sample variances", eq. 2.1), so that one pass over memory gives
+// a variance without cancellation.
+#include "backend/cpu/isa/kernels.h"
+
+#include <string.h>
+
+// A plane's channels are taken in groups of this many, so that the sums stay in registers or on the
+// stack.
+enum {
+    GROUP = 16
+};
+
+static int group_size(int block, int first)
+{
+    return block - first < GROUP ? block - first : GROUP;
+}
+
+// Sum and sum of squared deviations from the plane's own mean, of `count` channels from `x`.
+static void plane_moments(
+    const float *x, int pixels, int block, int count, double *mean, double *deviations)
+{
+    float sum[GROUP] = {0}, square[GROUP] = {0}, centre[GROUP] = {0};
+    for (int i = 0; i < pixels; i++)
+        for (int k = 0; k < count; k++)
+            sum[k] += x[(size_t)i * (size_t)block + (size_t)k];
+    for (int k = 0; k < count; k++)
+        centre[k] = sum[k] / (float)pixels;
+    for (int i = 0; i < pixels; i++)
+        for (int k = 0; k < count; k++) {
+            float d = x[(size_t)i * (size_t)block + (size_t)k] - centre[k];
+            square[k] += d * d;
+        }
+    for (int k = 0; k < count; k++) {
+        mean[k] = (double)centre[k];
+        deviations[k] = (double)square[k];
+    }
+}
+
+void FM_KERNEL(norm_statistics)(
+    const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance)
+{
+    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    size_t half = (size_t)v->n * (size_t)v->c; // means, then squared deviations
+#pragma omp parallel for schedule(static)
+    for (int p = 0; p < planes; p++)
+        for (int first = 0; first < v->block; first += GROUP) {
+            size_t at = (size_t)p * (size_t)v->block + (size_t)first;
+            const float *from = x + (size_t)p * (size_t)(pixels * v->block) + first;
+            int count = group_size(v->block, first);
+            if (count == GROUP) // a constant count makes the inner loops whole vectors
+                plane_moments(
+                    from, pixels, v->block, GROUP, image_sums + at, image_sums + half + at);
+            else
+                plane_moments(
+                    from, pixels, v->block, count, image_sums + at, image_sums + half + at);
+        }
+#pragma omp parallel for schedule(static)
+    for (int c = 0; c < v->c; c++) {
+        double total = 0.0, spread = 0.0;
+        for (int n = 0; n < v->n; n++)
+            total += image_sums[(size_t)n * (size_t)v->c + (size_t)c];
+        double centre = total / (double)v->n; // every image has as many pixels
+        for (int n = 0; n < v->n; n++) {
+            size_t at = (size_t)n * (size_t)v->c + (size_t)c;
+            double d = image_sums[at] - centre;
+            spread += image_sums[half + at] + d * d * (double)pixels;
+        }
+        mean[c] = (float)centre;
+        variance[c] = (float)(spread / ((double)v->n * (double)pixels));
+    }
+}
+
+static void apply_plane(const float *restrict x, int pixels, int block, const float *restrict scale,
+    const float *restrict shift, float floor_at, float *restrict y)
+{
+    for (int i = 0; i < pixels; i++)
+        for (int k = 0; k < block; k++) {
+            size_t at = (size_t)i * (size_t)block + (size_t)k;
+            float value = fmaf(x[at], scale[k], shift[k]);
+            y[at] = value > floor_at ? value : floor_at;
+        }
+}
+
+void FM_KERNEL(norm_apply)(const struct fm_view *v, const float *x, const float *scale,
+    const float *shift, bool relu, float *y)
+{
+    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    float floor_at = relu ? 0.0f : -INFINITY;
+#pragma omp parallel for schedule(static)
+    for (int p = 0; p < planes; p++) {
+        int c = (p % groups) * v->block;
+        size_t at = (size_t)p * (size_t)(pixels * v->block);
+        if (v->block == GROUP)
+            apply_plane(x + at, pixels, GROUP, scale + c, shift + c, floor_at, y + at);
+        else
+            apply_plane(x + at, pixels, v->block, scale + c, shift + c, floor_at, y + at);
+    }
+}
+
+// Sums of dy and of dy * xhat over a plane, for `count` channels; dy counts where y > 0 (if y).
+static void plane_gradient_sums(const float *x, const float *dy, const float *y, int pixels,
+    int block, int count, const float *mean, const float *inverse, double *sum_dy,
+    double *sum_dy_xhat)
+{
+    float plain[GROUP] = {0}, times_xhat[GROUP] = {0};
+    for (int i = 0; i < pixels; i++)
+        for (int k = 0; k < count; k++) {
+            size_t at = (size_t)i * (size_t)block + (size_t)k;
+            float g = !y || y[at] > 0.0f ? dy[at] : 0.0f;
+            plain[k] += g;
+            times_xhat[k] += g * (x[at] - mean[k]);
+        }
+    for (int k = 0; k < count; k++) {
+        sum_dy[k] = (double)plain[k];
+        sum_dy_xhat[k] = (double)times_xhat[k] * (double)inverse[k];
+    }
+}
+
+void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
+    const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
+    float *dgamma, float *dbeta)
+{
+    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    size_t half = (size_t)v->n * (size_t)v->c;
+#pragma omp parallel for schedule(static)
+    for (int p = 0; p < planes; p++)
+        for (int first = 0; first < v->block; first += GROUP) {
+            size_t at = (size_t)p * (size_t)v->block + (size_t)first;
+            size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
+            int c = (p % groups) * v->block + first, count = group_size(v->block, first);
+            const float *gate = y ? y + pixel : NULL;
+            if (count == GROUP && gate)
+                plane_gradient_sums(x + pixel, dy + pixel, gate, pixels, v->block, GROUP, mean + c,
+                    inverse_deviation + c, image_sums + at, image_sums + half + at);
+            else
+                plane_gradient_sums(x + pixel, dy + pixel, gate, pixels, v->block, count, mean + c,
+                    inverse_deviation + c, image_sums + at, image_sums + half + at);
+        }
+#pragma omp parallel for schedule(static)
+    for (int c = 0; c < v->c; c++) {
+        double beta = 0.0, gamma = 0.0;
+        for (int n = 0; n < v->n; n++) {
+            beta += image_sums[(size_t)n * (size_t)v->c + (size_t)c];
+            gamma += image_sums[half + (size_t)n * (size_t)v->c + (size_t)c];
+        }
+        dbeta[c] = (float)beta;
+        dgamma[c] = (float)gamma;
+    }
+}
+
+static void backward_plane(const float *x, const float *dy, const float *y, int pixels, int block,
+    const float *a, const float *b, const float *k0, float *dx)
+{
+    for (int i = 0; i < pixels; i++)
+#pragma omp simd
+        for (int k = 0; k < block; k++) {
+            size_t at = (size_t)i * (size_t)block + (size_t)k;
+            float g = !y || y[at] > 0.0f ? dy[at] : 0.0f;
+            dx[at] = fmaf(a[k], g, fmaf(b[k], x[at], k0[k]));
+        }
+}
+
+void FM_KERNEL(norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
+    const float *y, const float *a, const float *b, const float *k, float *dx)
+{
+    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+#pragma omp parallel for schedule(static)
+    for (int p = 0; p < planes; p++) {
+        int c = (p % groups) * v->block;
+        size_t at = (size_t)p * (size_t)(pixels * v->block);
+        const float *gate = y ? y + at : NULL;
+        if (v->block == GROUP && gate)
+            backward_plane(x + at, dy + at, gate, pixels, GROUP, a + c, b + c, k + c, dx + at);
+        else
+            backward_plane(x + at, dy + at, gate, pixels, v->block, a + c, b + c, k + c, dx + at);
+    }
+}

@@ -1,0 +1,44 @@
+// What lives between steps: state in canonical layout, and its update.
+//
+// Parameters, gradients and moments are contiguous ranges in the order and offsets of struct
+// fm_net, so that the finite check, the update and a later all-reduce are one call each. Working
+// copies in the layouts that executors want are in copies.h; `version` says when they are stale.
+#ifndef FM_CPU_MODEL_H
+#define FM_CPU_MODEL_H
+
+#include "backend/cpu/tensor.h"
+
+struct fm_copies;
+
+struct fm_model {
+    struct fm_device *device;
+    struct fm_net net;
+    struct fm_model_options options;
+    struct fm_buffers buffers;
+    float *params, *grads, *moment1, *moment2; // [net.param_elements]
+    float *running;                            // [net.running_elements]
+    float *batch_running;                      // the last step's batch mean and unbiased variance
+    float *ema_params, *ema_running;           // NULL without options.ema
+    struct fm_counters counters;
+    struct fm_sums sums;
+    uint64_t version; // changes with every change of parameters or running statistics
+    struct fm_copies *copies;
+};
+
+enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net *net,
+    const struct fm_model_options *options, struct fm_model **model);
+void fm_cpu_model_destroy(struct fm_model *model);
+enum fm_status fm_cpu_model_get(
+    struct fm_model *model, enum fm_state_kind kind, const char *name, float *data, size_t count);
+enum fm_status fm_cpu_model_set(struct fm_model *model, enum fm_state_kind kind, const char *name,
+    const float *data, size_t count);
+enum fm_status fm_cpu_counters_get(struct fm_model *model, struct fm_counters *counters);
+enum fm_status fm_cpu_counters_set(struct fm_model *model, const struct fm_counters *counters);
+enum fm_status fm_cpu_sums_get(struct fm_model *model, bool wait, struct fm_sums *sums);
+enum fm_status fm_cpu_sums_reset(struct fm_model *model);
+
+// The end of a step: one finite check over the gradients, then, only if it passes, parameters,
+// moments, counter, EMA and running statistics change; else the step counts as skipped.
+void fm_cpu_model_update(struct fm_model *model, const struct fm_step *step);
+
+#endif

@@ -1,0 +1,141 @@
+// An operation of a compiled network: one primitive or kernel forward, and its backward.
+//
+// Each op_*.c file holds one family, forward and backward side by side. An operation owns its
+// primitives; the tensors belong to the executor. Creation decides the layout of the output from
+// the layout of the input and what oneDNN prefers.
+#ifndef FM_CPU_OP_H
+#define FM_CPU_OP_H
+
+#include "backend/cpu/model.h"
+
+// A value between operations: an activation and, in training, its gradient in the same layout.
+struct fm_value {
+    struct fm_shape shape;
+    struct fm_md md;
+    struct fm_view view;
+    struct fm_tensor_mem activation;
+    struct fm_tensor_mem gradient; // memory NULL where no gradient flows
+};
+
+// What one step brings with it.
+struct fm_pass {
+    const struct fm_slot *slot;
+    const struct fm_step *step;
+    bool training;
+};
+
+// An oneDNN primitive ready to run, with its share of the executor's scratchpad.
+struct fm_primitive {
+    dnnl_primitive_t primitive;
+    struct fm_md scratch_md;
+    dnnl_memory_t scratchpad;
+    char plan[64];
+};
+
+enum fm_op_pass {
+    FM_PASS_FORWARD,
+    FM_PASS_PREPARE, // backward: what both of the next need (the ReLU's mask, sums)
+    FM_PASS_WEIGHTS,
+    FM_PASS_DATA,
+    FM_PASS_COUNT,
+};
+
+struct fm_op;
+
+struct fm_op_class {
+    const char *name;
+    // By enum fm_op_pass; NULL where there is nothing to do. WEIGHTS runs only where a parameter of
+    // the operation is trained, DATA only where the input's gradient is needed.
+    enum fm_status (*run[FM_PASS_COUNT])(struct fm_op *op, const struct fm_pass *pass);
+    // Called once the values have their memory. May be NULL, like destroy.
+    enum fm_status (*connect)(struct fm_op *op);
+    void (*destroy)(struct fm_op *op);
+    bool gradient_in_place; // the input's gradient may take the output's memory
+};
+
+struct fm_op {
+    const struct fm_op_class *class;
+    struct fm_executor *executor;
+    int layer; // whose output this operation's is, when it is the last of the layer's; -1: the
+               // input
+    char name[FM_NAME_MAX];
+    struct fm_value *in, *out; // in NULL for the input operation
+    bool trains;               // has parameters that are trained
+    bool input_gradient;       // the input's gradient is needed
+    bool in_place;             // the output is the input's memory
+    double seconds[FM_PASS_COUNT];
+    uint64_t calls[FM_PASS_COUNT];
+    double flops[FM_PASS_COUNT];      // of a call
+    double bytes[FM_PASS_COUNT];      // of a call
+    const char *plans[FM_PASS_COUNT]; // NULL: own kernel
+};
+
+struct fm_executor {
+    struct fm_model *model;
+    struct fm_compile_options options;
+    struct fm_value *values; // [op_count], values[i] is the output of ops[i]
+    struct fm_op **ops;
+    int op_count;
+    int layer_op[FM_LAYERS_MAX]; // the operation that ends a layer, -1 where it is fused away
+    struct fm_buffers buffers;
+    struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
+    int primitive_count, primitive_capacity;
+    bool trained_steps; // a submit has filled the gradients
+    double update_seconds, loss_seconds;
+    uint64_t update_calls;
+};
+
+static inline bool fm_executor_trains(const struct fm_executor *e)
+{
+    return e->options.mode == FM_MODE_TRAIN;
+}
+static inline bool fm_executor_fuses(const struct fm_executor *e)
+{
+    return !e->options.unfused && !e->options.probe;
+}
+
+// ---- creation, called by lower.c in network order. Each fills the output's shape and md.
+
+struct fm_op_place {
+    struct fm_executor *executor;
+    int layer;
+    struct fm_value *in, *out;
+};
+
+enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);
+
+struct fm_linear_fusion {
+    bool bias;       // added by the primitive
+    bool relu;       // applied by the primitive
+    bool relu_gated; // its backward is done by the pool behind it
+    int norm_layer;  // folded in (inference), or -1
+};
+enum fm_status fm_op_linear(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
+enum fm_status fm_op_norm(const struct fm_op_place *place, bool relu, struct fm_op **op);
+enum fm_status fm_op_relu(const struct fm_op_place *place, struct fm_op **op);
+// `gated`: the operation in front is fused with a ReLU whose backward this one does.
+enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct fm_op **op);
+enum fm_status fm_op_meanpool(const struct fm_op_place *place, struct fm_op **op);
+enum fm_status fm_op_dropout(const struct fm_op_place *place, struct fm_op **op);
+
+// ---- helpers for the op_*.c files
+
+// Allocates an operation of `size` bytes with its common fields set.
+enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_class *class,
+    size_t size, struct fm_op **op);
+// The output has the input's layout (and shape, unless given another one of as many channels).
+enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
+// Makes a primitive of `pd` (which it destroys) and registers it for the shared scratchpad.
+enum fm_status fm_primitive_create(
+    struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where);
+enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,
+    dnnl_exec_arg_t *args, int count, const char *where);
+void fm_primitive_free(struct fm_primitive *p);
+// Scratch or saved memory of the operation, zeroed, owned by the executor.
+enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data);
+// Notes the bytes that a pass moves, as so many passes over the input and over the output.
+void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs);
+
+#endif

@@ -1,0 +1,34 @@
+// The first operation: from the slot's u8 records to the network's input.
+#include "backend/cpu/op.h"
+
+static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    const struct fm_executor *e = op->executor;
+    struct fm_input_work work = {
+        .input = &e->model->net.input,
+        .records = pass->slot->records,
+        .ids = pass->slot->ids,
+        .count = (int)pass->step->count,
+        .augment = pass->training,
+        .shift = e->options.augment.shift,
+        .flip = e->options.augment.flip,
+        .seed = pass->step->seed,
+        .epoch = pass->step->epoch,
+    };
+    e->model->device->kernels->input(&work, op->out->activation.data);
+    return FM_OK;
+}
+
+static const struct fm_op_class input_class = {
+    .name = "input",
+    .run = {[FM_PASS_FORWARD] = input_forward},
+};
+
+enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op)
+{
+    struct fm_shape shape = place->executor->model->net.input.shape;
+    int dims[4] = {place->executor->options.batch, shape.c, shape.h, shape.w};
+    FM_TRY(fm_op_new(place, &input_class, sizeof **op, op));
+    place->out->shape = shape;
+    return fm_md_create(&place->out->md, 4, dims, dnnl_f32, dnnl_nchw);
+}

@@ -1,0 +1,434 @@
+// Convolution and dense layers, both oneDNN's: forward with bias and ReLU fused, gradients of data
+// and weights. oneDNN chooses the layouts; where one differs from what is there, a reorder stands
+// between.
+#include "backend/cpu/copies.h"
+#include "backend/cpu/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A tensor that a primitive wants in a layout of its own: the given one where the layouts agree,
+// else a buffer and a reorder.
+struct bridge {
+    struct fm_tensor_mem
+        alias; // the other tensor's memory under the wanted descriptor, or the buffer
+    struct fm_reorder reorder; // primitive NULL: none needed
+    struct fm_buffers buffers;
+};
+
+struct linear {
+    struct fm_op op;
+    struct fm_linear_fusion fusion;
+    struct fm_primitive forward, data, weights;
+    struct fm_copy *forward_weight, *data_weight, *bias;
+    struct bridge src;           // in->activation -> forward's and weights' source
+    struct bridge dst;           // forward's output -> out->activation
+    struct bridge data_diff_dst; // out->gradient -> data's
+    struct bridge data_diff_src; // data's output -> in->gradient
+    struct bridge weights_src, weights_diff_dst;
+    struct bridge weight_gradient; // weights' output -> the model's range
+    struct fm_tensor_mem canonical_gradient, bias_gradient;
+};
+
+static const struct fm_layer *layer_of(const struct linear *l)
+{
+    return &l->op.executor->model->net.layers[l->op.layer];
+}
+
+// ---- bridges
+
+static void bridge_free(struct bridge *b)
+{
+    fm_reorder_free(&b->reorder);
+    fm_tensor_mem_free(&b->alias);
+    fm_buffers_free(&b->buffers);
+}
+
+// True when memory in layout `a` can be read in layout `b` as it is: equal descriptors, or a vector
+// with four dimensions (n, c, 1, 1) and one with two.
+static bool same_bytes(const struct fm_md *a, const struct fm_md *b, bool vector)
+{
+    int block;
+    return fm_md_equal(a, b) ||
+           (vector && fm_md_bytes(a) == fm_md_bytes(b) && fm_md_channel_block(a, &block) &&
+               fm_md_channel_block(b, &block));
+}
+
+// Reads `there` as `want`. `inward`: there -> want (inputs), else want -> there (outputs).
+static enum fm_status bridge_create(struct bridge *b, const struct fm_device *device,
+    const struct fm_tensor_mem *there, const struct fm_md *want, bool vector, bool inward)
+{
+    if (same_bytes(&there->md, want, vector))
+        return fm_tensor_mem_create(&b->alias, device, want, there->data);
+    void *data = NULL;
+    FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered activation", &data));
+    FM_TRY(fm_tensor_mem_create(&b->alias, device, want, data));
+    return inward ? fm_reorder_create(&b->reorder, device, &there->md, want)
+                  : fm_reorder_create(&b->reorder, device, want, &there->md);
+}
+
+static enum fm_status bridge_in(
+    const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
+{
+    if (!b->reorder.primitive)
+        return FM_OK;
+    return fm_reorder_run(&b->reorder, device, there->memory, b->alias.memory);
+}
+
+static enum fm_status bridge_out(
+    const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
+{
+    if (!b->reorder.primitive)
+        return FM_OK;
+    return fm_reorder_run(&b->reorder, device, b->alias.memory, there->memory);
+}
+
+// ---- running
+
+static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct linear *l = (struct linear *)op;
+    const struct fm_device *device = op->executor->model->device;
+    FM_TRY(fm_copy_refresh(l->forward_weight));
+    if (l->bias)
+        FM_TRY(fm_copy_refresh(l->bias));
+    FM_TRY(bridge_in(&l->src, device, &op->in->activation));
+    dnnl_exec_arg_t args[5] = {
+        {DNNL_ARG_SRC, l->src.alias.memory},
+        {DNNL_ARG_WEIGHTS, fm_copy_memory(l->forward_weight)},
+        {DNNL_ARG_DST, l->dst.alias.memory},
+    };
+    int count = 3;
+    if (l->bias)
+        args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, fm_copy_memory(l->bias)};
+    FM_TRY(fm_primitive_run(op->executor, &l->forward, args, count, op->name));
+    return bridge_out(&l->dst, device, &op->out->activation);
+}
+
+static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct linear *l = (struct linear *)op;
+    if (l->fusion.relu && !l->fusion.relu_gated)
+        op->executor->model->device->kernels->relu_backward(fm_view_size(&op->out->view),
+            op->out->activation.data, op->out->gradient.data, op->out->gradient.data);
+    return FM_OK;
+}
+
+static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct linear *l = (struct linear *)op;
+    const struct fm_device *device = op->executor->model->device;
+    FM_TRY(bridge_in(&l->weights_src, device, &op->in->activation));
+    FM_TRY(bridge_in(&l->weights_diff_dst, device, &op->out->gradient));
+    dnnl_exec_arg_t args[5] = {
+        {DNNL_ARG_SRC, l->weights_src.alias.memory},
+        {DNNL_ARG_DIFF_DST, l->weights_diff_dst.alias.memory},
+        {DNNL_ARG_DIFF_WEIGHTS, l->weight_gradient.alias.memory},
+    };
+    int count = 3;
+    if (l->bias_gradient.memory)
+        args[count++] = (dnnl_exec_arg_t){DNNL_ARG_DIFF_BIAS, l->bias_gradient.memory};
+    FM_TRY(fm_primitive_run(op->executor, &l->weights, args, count, op->name));
+    return bridge_out(&l->weight_gradient, device, &l->canonical_gradient);
+}
+
+static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct linear *l = (struct linear *)op;
+    const struct fm_device *device = op->executor->model->device;
+    FM_TRY(fm_copy_refresh(l->data_weight));
+    FM_TRY(bridge_in(&l->data_diff_dst, device, &op->out->gradient));
+    dnnl_exec_arg_t args[4] = {
+        {DNNL_ARG_DIFF_DST, l->data_diff_dst.alias.memory},
+        {DNNL_ARG_WEIGHTS, fm_copy_memory(l->data_weight)},
+        {DNNL_ARG_DIFF_SRC, l->data_diff_src.alias.memory},
+    };
+    FM_TRY(fm_primitive_run(op->executor, &l->data, args, 3, op->name));
+    return bridge_out(&l->data_diff_src, device, &op->in->gradient);
+}
+
+static void linear_destroy(struct fm_op *op)
+{
+    struct linear *l = (struct linear *)op;
+    struct bridge *bridges[] = {&l->src, &l->dst, &l->data_diff_dst, &l->data_diff_src,
+        &l->weights_src, &l->weights_diff_dst, &l->weight_gradient};
+    for (size_t i = 0; i < sizeof bridges / sizeof bridges[0]; i++)
+        bridge_free(bridges[i]);
+    fm_tensor_mem_free(&l->canonical_gradient);
+    fm_tensor_mem_free(&l->bias_gradient);
+    fm_primitive_free(&l->forward);
+    fm_primitive_free(&l->data);
+    fm_primitive_free(&l->weights);
+}
+
+// ---- creation
+
+// The descriptors that primitive descriptors are asked for with: `any`, so that oneDNN chooses,
+// except vectors, which have one sensible layout.
+struct wishes {
+    struct fm_md src, weights, bias, dst;
+    bool vector_src;
+};
+
+static void wishes_free(struct wishes *w)
+{
+    fm_md_free(&w->src);
+    fm_md_free(&w->weights);
+    fm_md_free(&w->bias);
+    fm_md_free(&w->dst);
+}
+
+static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
+{
+    const struct fm_layer *layer = layer_of(l);
+    int batch = l->op.executor->options.batch;
+    bool conv = layer->kind == FM_LAYER_CONV;
+    w->vector_src = !conv && layer->in.h == 1 && layer->in.w == 1;
+    int src[4] = {batch, layer->in.c, layer->in.h, layer->in.w};
+    int dst[4] = {batch, layer->out.c, layer->out.h, layer->out.w};
+    FM_TRY(fm_md_create(&w->src, w->vector_src ? 2 : 4, src, dnnl_f32,
+        w->vector_src ? dnnl_ab : dnnl_format_tag_any));
+    FM_TRY(fm_canonical_weight_md(layer, dnnl_format_tag_any, &w->weights));
+    FM_TRY(
+        fm_md_create(&w->dst, conv ? 4 : 2, dst, dnnl_f32, conv ? dnnl_format_tag_any : dnnl_ab));
+    return fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a);
+}
+
+static struct fm_linear_desc linear_desc(const struct linear *l, const struct wishes *w, bool bias)
+{
+    const struct fm_layer *layer = layer_of(l);
+    return (struct fm_linear_desc){
+        .conv = layer->kind == FM_LAYER_CONV,
+        .padding = layer->padding,
+        .src = &w->src,
+        .weights = &w->weights,
+        .bias = bias ? &w->bias : NULL,
+        .dst = &w->dst,
+    };
+}
+
+static enum fm_status create_forward_pd(
+    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t *pd)
+{
+    struct fm_executor *e = l->op.executor;
+    bool bias = l->fusion.bias || l->fusion.norm_layer >= 0;
+    struct fm_linear_desc desc = linear_desc(l, w, bias);
+    dnnl_primitive_attr_t attr = NULL;
+    enum fm_status status = fm_attr_create(&attr, l->fusion.relu);
+    if (status == FM_OK)
+        status = fm_pd_linear_forward(
+            pd, e->model->device->engine, &desc, fm_executor_trains(e), attr, l->op.name);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    return status;
+}
+
+// What a primitive descriptor decided, as tensors or bridges.
+static enum fm_status wanted(
+    dnnl_primitive_desc_t pd, dnnl_query_t what, struct fm_md *md, const char *name)
+{
+    FM_TRY(fm_pd_md(pd, what, md));
+    if (fm_md_bytes(md) == 0)
+        return fm_fail(FM_BACKEND, "%s: the primitive has no descriptor %d", name, (int)what);
+    return FM_OK;
+}
+
+static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
+{
+    struct fm_md md = {0};
+    struct fm_copies *copies = l->op.executor->model->copies;
+    enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
+    if (status == FM_OK)
+        status = fm_copies_want(copies, l->op.layer, l->fusion.norm_layer, &md, &l->forward_weight);
+    if (status == FM_OK && (l->fusion.bias || l->fusion.norm_layer >= 0))
+        status = fm_copies_want(copies, l->op.layer, l->fusion.norm_layer, NULL, &l->bias);
+    // The output keeps the layout that the primitive chose unless own kernels cannot walk it.
+    if (status == FM_OK)
+        status = wanted(pd, dnnl_query_dst_md, &md, l->op.name);
+    int block;
+    if (status == FM_OK && fm_md_channel_block(&md, &block))
+        status = fm_md_copy(&l->op.out->md, &md);
+    else if (status == FM_OK) {
+        const struct fm_shape s = l->op.out->shape;
+        int dims[4] = {l->op.executor->options.batch, s.c, s.h, s.w};
+        status = fm_md_create(&l->op.out->md, 4, dims, dnnl_f32, dnnl_nchw);
+    }
+    fm_md_free(&md);
+    return status;
+}
+
+static enum fm_status connect_bridge(struct linear *l, struct bridge *b,
+    const struct fm_tensor_mem *there, dnnl_primitive_desc_t pd, dnnl_query_t what, bool vector,
+    bool inward)
+{
+    struct fm_md md = {0};
+    enum fm_status status = wanted(pd, what, &md, l->op.name);
+    if (status == FM_OK)
+        status = bridge_create(b, l->op.executor->model->device, there, &md, vector, inward);
+    fm_md_free(&md);
+    return status;
+}
+
+static enum fm_status connect_forward(
+    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t pd)
+{
+    FM_TRY(connect_bridge(
+        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, w->vector_src, true));
+    return connect_bridge(l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, false, false);
+}
+
+static enum fm_status create_weights(
+    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t hint)
+{
+    struct fm_executor *e = l->op.executor;
+    struct fm_model *m = e->model;
+    const struct fm_layer *layer = layer_of(l);
+    struct fm_linear_desc desc = linear_desc(l, w, l->fusion.bias);
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    struct fm_md plain = {0};
+    enum fm_status status = fm_attr_create(&attr, false);
+    if (status == FM_OK)
+        status = fm_pd_linear_backward_weights(
+            &pd, m->device->engine, &desc, attr, hint, l->op.name);
+    if (status == FM_OK)
+        status = fm_canonical_weight_md(layer, dnnl_format_tag_undef, &plain);
+    if (status == FM_OK)
+        status = fm_tensor_mem_create(&l->canonical_gradient, m->device, &plain,
+            m->grads + m->net.params[layer->weight].offset);
+    if (status == FM_OK && l->fusion.bias)
+        status = fm_tensor_mem_create(
+            &l->bias_gradient, m->device, &w->bias, m->grads + m->net.params[layer->bias].offset);
+    if (status == FM_OK)
+        status = connect_bridge(
+            l, &l->weights_src, &l->op.in->activation, pd, dnnl_query_src_md, w->vector_src, true);
+    if (status == FM_OK)
+        status = connect_bridge(
+            l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, false, true);
+    if (status == FM_OK)
+        status = connect_bridge(l, &l->weight_gradient, &l->canonical_gradient, pd,
+            dnnl_query_diff_weights_md, false, false);
+    if (status == FM_OK) {
+        status = fm_primitive_create(e, &l->weights, pd, l->op.name);
+        pd = NULL;
+        l->op.plans[FM_PASS_WEIGHTS] = l->weights.plan;
+    }
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    fm_md_free(&plain);
+    return status;
+}
+
+static enum fm_status create_data(
+    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t hint)
+{
+    struct fm_executor *e = l->op.executor;
+    struct fm_linear_desc desc = linear_desc(l, w, false);
+    dnnl_primitive_attr_t attr = NULL;
+    dnnl_primitive_desc_t pd = NULL;
+    struct fm_md md = {0};
+    enum fm_status status = fm_attr_create(&attr, false);
+    if (status == FM_OK)
+        status = fm_pd_linear_backward_data(
+            &pd, e->model->device->engine, &desc, attr, hint, l->op.name);
+    if (status == FM_OK)
+        status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
+    if (status == FM_OK)
+        status = fm_copies_want(e->model->copies, l->op.layer, -1, &md, &l->data_weight);
+    if (status == FM_OK)
+        status = connect_bridge(
+            l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, false, true);
+    if (status == FM_OK)
+        status = connect_bridge(l, &l->data_diff_src, &l->op.in->gradient, pd,
+            dnnl_query_diff_src_md, w->vector_src, false);
+    if (status == FM_OK) {
+        status = fm_primitive_create(e, &l->data, pd, l->op.name);
+        pd = NULL;
+        l->op.plans[FM_PASS_DATA] = l->data.plan;
+    }
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    if (attr)
+        dnnl_primitive_attr_destroy(attr);
+    fm_md_free(&md);
+    return status;
+}
+
+static enum fm_status connect_with(struct linear *l, const struct wishes *w)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    FM_TRY(create_forward_pd(l, w, &pd));
+    enum fm_status status = connect_forward(l, w, pd);
+    if (status == FM_OK && l->op.trains)
+        status = create_weights(l, w, pd);
+    if (status == FM_OK && l->op.input_gradient)
+        status = create_data(l, w, pd);
+    if (status != FM_OK) {
+        dnnl_primitive_desc_destroy(pd);
+        return status;
+    }
+    status = fm_primitive_create(l->op.executor, &l->forward, pd, l->op.name);
+    l->op.plans[FM_PASS_FORWARD] = l->forward.plan;
+    return status;
+}
+
+static enum fm_status linear_connect(struct fm_op *op)
+{
+    struct linear *l = (struct linear *)op;
+    struct wishes w = {0};
+    enum fm_status status = wishes_make(l, &w);
+    if (status == FM_OK)
+        status = connect_with(l, &w);
+    wishes_free(&w);
+    return status;
+}
+
+static const struct fm_op_class linear_class = {
+    .name = "linear",
+    .run = {linear_forward, linear_prepare, linear_weights, linear_data},
+    .connect = linear_connect,
+    .destroy = linear_destroy,
+};
+
+static void count_work(struct linear *l)
+{
+    const struct fm_layer *layer = layer_of(l);
+    double flops = 2.0 * (double)layer->macs * l->op.executor->options.batch;
+    double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
+    double weights = (double)l->op.executor->model->net.params[layer->weight].count;
+    double bytes = 4.0 * (weights + (in + out) * l->op.executor->options.batch);
+    for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+        if (pass == FM_PASS_PREPARE)
+            continue;
+        l->op.flops[pass] = flops;
+        l->op.bytes[pass] = bytes;
+    }
+}
+
+enum fm_status fm_op_linear(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
+{
+    FM_TRY(fm_op_new(place, &linear_class, sizeof(struct linear), op));
+    struct linear *l = (struct linear *)*op;
+    l->fusion = *fusion;
+    place->out->shape = layer_of(l)->out;
+    count_work(l);
+    struct wishes w = {0};
+    dnnl_primitive_desc_t pd = NULL;
+    enum fm_status status = wishes_make(l, &w);
+    if (status == FM_OK)
+        status = create_forward_pd(l, &w, &pd);
+    if (status == FM_OK)
+        status = keep_forward(l, pd);
+    if (pd)
+        dnnl_primitive_desc_destroy(pd);
+    wishes_free(&w);
+    return status;
+}

@@ -1,0 +1,85 @@
+// Pooling: 2x2 maximum, and the global mean.
+#include "backend/cpu/op.h"
+
+struct maxpool {
+    struct fm_op op;
+    bool gated;     // does the backward of the ReLU in front
+    uint8_t *index; // [outputs] which of the window's four it was; NULL in inference
+};
+
+static const struct fm_kernels *kernels_of(const struct fm_op *op)
+{
+    return op->executor->model->device->kernels;
+}
+
+static enum fm_status maxpool_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct maxpool *p = (struct maxpool *)op;
+    kernels_of(op)->maxpool_forward(
+        &op->in->view, op->in->activation.data, op->out->activation.data, p->index);
+    return FM_OK;
+}
+
+static enum fm_status maxpool_data(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct maxpool *p = (struct maxpool *)op;
+    kernels_of(op)->maxpool_backward(&op->in->view, op->out->gradient.data,
+        p->gated ? op->out->activation.data : NULL, p->index, op->in->gradient.data);
+    return FM_OK;
+}
+
+static enum fm_status maxpool_connect(struct fm_op *op)
+{
+    struct maxpool *p = (struct maxpool *)op;
+    if (!fm_executor_trains(op->executor))
+        return FM_OK;
+    void *data = NULL;
+    FM_TRY(fm_op_buffer(op, fm_view_size(&op->out->view), &data));
+    p->index = data;
+    return FM_OK;
+}
+
+static const struct fm_op_class maxpool_class = {
+    .name = "maxpool",
+    .run = {[FM_PASS_FORWARD] = maxpool_forward, [FM_PASS_DATA] = maxpool_data},
+    .connect = maxpool_connect,
+};
+
+enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct fm_op **op)
+{
+    FM_TRY(fm_op_new(place, &maxpool_class, sizeof(struct maxpool), op));
+    ((struct maxpool *)*op)->gated = gated;
+    fm_op_moves(*op, FM_PASS_FORWARD, 1, 1.25);
+    fm_op_moves(*op, FM_PASS_DATA, 1, gated ? 2.25 : 1.25);
+    return fm_op_same_layout(*op, place->executor->model->net.layers[place->layer].out);
+}
+
+static enum fm_status meanpool_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    kernels_of(op)->meanpool_forward(
+        &op->in->view, op->in->activation.data, op->out->activation.data);
+    return FM_OK;
+}
+
+static enum fm_status meanpool_data(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    kernels_of(op)->meanpool_backward(&op->in->view, op->out->gradient.data, op->in->gradient.data);
+    return FM_OK;
+}
+
+static const struct fm_op_class meanpool_class = {
+    .name = "meanpool",
+    .run = {[FM_PASS_FORWARD] = meanpool_forward, [FM_PASS_DATA] = meanpool_data},
+};
+
+enum fm_status fm_op_meanpool(const struct fm_op_place *place, struct fm_op **op)
+{
+    FM_TRY(fm_op_new(place, &meanpool_class, sizeof **op, op));
+    fm_op_moves(*op, FM_PASS_FORWARD, 1, 1);
+    fm_op_moves(*op, FM_PASS_DATA, 1, 1);
+    return fm_op_same_layout(*op, place->executor->model->net.layers[place->layer].out);
+}

@@ -1,0 +1,104 @@
+// Memory is zeroed because oneDNN expects padding channels to hold zeros, and because a first touch
+// at compile time keeps page faults out of the first step.
+#include "backend/cpu/tensor.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    LINE = 64,
+    HUGE_PAGE = 2 << 20,
+    HUGE_FROM = 4 << 20
+};
+
+enum fm_status fm_buffers_add(
+    struct fm_buffers *buffers, size_t bytes, const char *what, void **data)
+{
+    if (buffers->count == buffers->capacity) {
+        int capacity = buffers->capacity ? 2 * buffers->capacity : 16;
+        void **items = realloc(buffers->items, (size_t)capacity * sizeof *items);
+        if (!items)
+            return fm_fail_memory(what, bytes);
+        buffers->items = items;
+        buffers->capacity = capacity;
+    }
+    size_t alignment = bytes >= HUGE_FROM ? HUGE_PAGE : LINE;
+    size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+    if (rounded == 0)
+        rounded = alignment;
+    void *memory = aligned_alloc(alignment, rounded);
+    if (!memory)
+        return fm_fail_memory(what, bytes);
+    if (alignment == HUGE_PAGE)
+        madvise(memory, rounded, MADV_HUGEPAGE); // a wish: refused where the kernel has none
+    memset(memory, 0, rounded);
+    buffers->items[buffers->count++] = memory;
+    buffers->bytes += rounded;
+    *data = memory;
+    return FM_OK;
+}
+
+void fm_buffers_free(struct fm_buffers *buffers)
+{
+    for (int i = 0; i < buffers->count; i++)
+        free(buffers->items[i]);
+    free(buffers->items);
+    memset(buffers, 0, sizeof *buffers);
+}
+
+enum fm_status fm_tensor_mem_create(
+    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, float *data)
+{
+    t->data = data;
+    FM_TRY(fm_md_copy(&t->md, md));
+    return fm_memory_create(&t->memory, &t->md, device->engine, data);
+}
+
+void fm_tensor_mem_free(struct fm_tensor_mem *t)
+{
+    if (t->memory)
+        dnnl_memory_destroy(t->memory);
+    fm_md_free(&t->md);
+    memset(t, 0, sizeof *t);
+}
+
+enum fm_status fm_view_of(
+    const struct fm_md *md, int batch, struct fm_shape shape, struct fm_view *view)
+{
+    int block;
+    if (!fm_md_channel_block(md, &block))
+        return fm_fail(FM_BACKEND, "layout of a %dx%dx%dx%d activation has no channel blocks",
+            batch, shape.c, shape.h, shape.w);
+    int padded = (shape.c + block - 1) / block * block;
+    *view = (struct fm_view){batch, padded, shape.h, shape.w, block};
+    if (fm_view_size(view) * sizeof(float) != fm_md_bytes(md))
+        return fm_fail(FM_BACKEND, "layout of a %dx%dx%dx%d activation: %zu bytes, expected %zu",
+            batch, shape.c, shape.h, shape.w, fm_md_bytes(md), fm_view_size(view) * sizeof(float));
+    return FM_OK;
+}
+
+enum fm_status fm_reorder_create(struct fm_reorder *reorder, const struct fm_device *device,
+    const struct fm_md *from, const struct fm_md *to)
+{
+    dnnl_primitive_desc_t pd = NULL;
+    FM_TRY(fm_pd_reorder(&pd, device->engine, from, to, NULL));
+    dnnl_status_t made = dnnl_primitive_create(&reorder->primitive, pd);
+    dnnl_primitive_desc_destroy(pd);
+    return fm_dnnl_check(made, "dnnl_primitive_create", "reorder");
+}
+
+enum fm_status fm_reorder_run(const struct fm_reorder *reorder, const struct fm_device *device,
+    dnnl_memory_t from, dnnl_memory_t to)
+{
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, from}, {DNNL_ARG_TO, to}};
+    FM_DNNL(dnnl_primitive_execute(reorder->primitive, device->stream, 2, args), "reorder");
+    return FM_OK;
+}
+
+void fm_reorder_free(struct fm_reorder *reorder)
+{
+    if (reorder->primitive)
+        dnnl_primitive_destroy(reorder->primitive);
+    reorder->primitive = NULL;
+}

@@ -1,0 +1,45 @@
+// Memory of the CPU backend: aligned buffers, activations with a layout, and reorders between
+// layouts.
+#ifndef FM_CPU_TENSOR_H
+#define FM_CPU_TENSOR_H
+
+#include "backend/cpu/device.h"
+
+// A list of aligned, zeroed allocations that are freed together. One allocation a tensor, so that a
+// write past its end is seen by AddressSanitizer.
+struct fm_buffers {
+    void **items;
+    int count, capacity;
+    uint64_t bytes;
+};
+// Zeroed memory aligned to 64 bytes (2 MiB and huge pages from 4 MiB on).
+enum fm_status fm_buffers_add(
+    struct fm_buffers *buffers, size_t bytes, const char *what, void **data);
+void fm_buffers_free(struct fm_buffers *buffers);
+
+// A tensor with a layout; `data` belongs to a list of buffers or to the model.
+struct fm_tensor_mem {
+    struct fm_md md;
+    dnnl_memory_t memory;
+    float *data;
+};
+enum fm_status fm_tensor_mem_create(
+    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, float *data);
+void fm_tensor_mem_free(struct fm_tensor_mem *t);
+
+// An activation's shape in the layout of `md` (which must have channel blocks: tensor.c sees to
+// it).
+enum fm_status fm_view_of(
+    const struct fm_md *md, int batch, struct fm_shape shape, struct fm_view *view);
+
+// A ready reorder from one tensor to another.
+struct fm_reorder {
+    dnnl_primitive_t primitive;
+};
+enum fm_status fm_reorder_create(struct fm_reorder *reorder, const struct fm_device *device,
+    const struct fm_md *from, const struct fm_md *to);
+enum fm_status fm_reorder_run(const struct fm_reorder *reorder, const struct fm_device *device,
+    dnnl_memory_t from, dnnl_memory_t to);
+void fm_reorder_free(struct fm_reorder *reorder);
+
+#endif

@@ -1,0 +1,183 @@
+// Backends are modules so that a machine without one of their libraries needs none of it, and a
+// command that computes nothing maps nothing.
+#include "backend/registry.h"
+
+#include "base/file.h"
+#include "base/text.h"
+#include "base/version.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+// In the order of preference: a GPU, where there is one, is what the tool is for.
+const char *const fm_backend_names[] = {"cuda", "cpu", NULL};
+
+static char fixed_directory[FM_PATH_MAX];
+
+void fm_registry_set_directory(const char *directory)
+{
+    snprintf(fixed_directory, sizeof fixed_directory, "%s", directory);
+}
+
+// "DIR of the program/RELATIVE/fmnist-NAME.so" into `out`; true if the file is there.
+static bool module_beside_program(char out[FM_PATH_MAX], const char *relative, const char *name)
+{
+    char program[FM_PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    if (length <= 0)
+        return false;
+    program[length] = '\0';
+    char *slash = strrchr(program, '/');
+    if (!slash)
+        return false;
+    slash[1] = '\0';
+    int need = snprintf(
+        out, FM_PATH_MAX, "%s%s/fmnist-%s%s", program, relative, name, FM_MODULE_SUFFIX);
+    return need > 0 && need < FM_PATH_MAX && fm_path_exists(out);
+}
+
+static bool find_module(char out[FM_PATH_MAX], const char *name)
+{
+    if (fixed_directory[0]) {
+        int need = snprintf(
+            out, FM_PATH_MAX, "%s/fmnist-%s%s", fixed_directory, name, FM_MODULE_SUFFIX);
+        return need > 0 && need < FM_PATH_MAX && fm_path_exists(out);
+    }
+    return module_beside_program(out, "modules", name) ||
+           module_beside_program(out, "../lib/fmnist", name);
+}
+
+static bool is_known(const char *name)
+{
+    for (int i = 0; fm_backend_names[i]; i++)
+        if (strcmp(fm_backend_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+bool fm_registry_has(const char *name)
+{
+    char path[FM_PATH_MAX];
+    return is_known(name) && find_module(path, name);
+}
+
+static enum fm_status fail_unavailable(const char *name)
+{
+    struct fm_text present = {0};
+    for (int i = 0; fm_backend_names[i]; i++)
+        if (fm_registry_has(fm_backend_names[i]))
+            fm_text_append(&present, "%s%s", present.length ? ", " : "", fm_backend_names[i]);
+    const char *list = present.length ? fm_text_cstr(&present) : "none";
+    enum fm_status status;
+    const char *nearest = fm_nearest_name(name, fm_backend_names);
+    if (is_known(name))
+        status = fm_fail(FM_NOT_FOUND,
+            "backend '%s' is not part of this build (there is: %s); build it, or choose one with "
+            "--backend",
+            name, list);
+    else if (nearest)
+        status = fm_fail(FM_NOT_FOUND, "unknown backend '%s'; did you mean '%s'? (there is: %s)",
+            name, nearest, list);
+    else
+        status = fm_fail(FM_NOT_FOUND, "unknown backend '%s' (there is: %s)", name, list);
+    fm_text_free(&present);
+    return status;
+}
+
+enum fm_status fm_registry_load(const char *name, const struct fm_backend **backend)
+{
+    char path[FM_PATH_MAX];
+    if (!is_known(name) || !find_module(path, name))
+        return fail_unavailable(name);
+    // Never closed: OpenMP's worker threads and the GPU libraries outlive any moment to do so.
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!module)
+        return fm_fail(FM_BACKEND, "cannot load backend '%s': %s", name, dlerror());
+    fm_backend_entry *entry;
+    void *symbol = dlsym(module, FM_BACKEND_ENTRY);
+    memcpy(&entry, &symbol, sizeof entry); // ISO C has no cast from an object to a function pointer
+    if (!symbol)
+        return fm_fail(
+            FM_BACKEND, "%s: no symbol %s: not a backend of fmnist", path, FM_BACKEND_ENTRY);
+    static const struct fm_backend_host host = {FM_BACKEND_ABI, &fm_error_own_sink};
+    const struct fm_backend *table = entry(&host);
+    if (!table || table->abi != FM_BACKEND_ABI)
+        return fm_fail(FM_BACKEND, "%s: interface version %u, expected %d: build it again", path,
+            table ? table->abi : 0, FM_BACKEND_ABI);
+    *backend = table;
+    return FM_OK;
+}
+
+static enum fm_status open_named(
+    const char *name, const struct fm_device_options *options, struct fm_engine *engine)
+{
+    FM_TRY(fm_registry_load(name, &engine->api));
+    FM_TRY(engine->api->device_open(options, &engine->device));
+    engine->api->device_describe(engine->device, &engine->info);
+    return FM_OK;
+}
+
+enum fm_status fm_engine_open(
+    const char *name, const struct fm_device_options *options, struct fm_engine *engine)
+{
+    memset(engine, 0, sizeof *engine);
+    if (name && strcmp(name, "auto") != 0) {
+        enum fm_status status = open_named(name, options, engine);
+        if (status != FM_OK)
+            memset(engine, 0, sizeof *engine);
+        return status;
+    }
+    struct fm_text reasons = {0};
+    for (int i = 0; fm_backend_names[i]; i++) {
+        if (!fm_registry_has(fm_backend_names[i]))
+            continue;
+        if (open_named(fm_backend_names[i], options, engine) == FM_OK) {
+            fm_text_free(&reasons);
+            return FM_OK;
+        }
+        fm_text_append(&reasons, "; %s: %s", fm_backend_names[i], fm_error_message());
+        fm_error_clear();
+        memset(engine, 0, sizeof *engine);
+    }
+    enum fm_status status = fm_fail(FM_NOT_FOUND, "no usable backend%s",
+        reasons.length ? fm_text_cstr(&reasons) : ": none is part of this build");
+    fm_text_free(&reasons);
+    return status;
+}
+
+void fm_engine_close(struct fm_engine *engine)
+{
+    if (engine->api)
+        engine->api->device_close(engine->device);
+    memset(engine, 0, sizeof *engine);
+}
+
+static const char *const precision_names[] = {"fp32", "bf16", "fp16"};
+
+const char *fm_precision_name(enum fm_precision precision)
+{
+    return precision_names[precision];
+}
+
+enum fm_status fm_precision_parse(
+    const char *name, const struct fm_engine *engine, enum fm_precision *precision)
+{
+    if (strcmp(name, "auto") == 0) {
+        // The fastest that the device trains in: bf16 needs no loss scale, fp32 is always there.
+        *precision = engine->info.precisions[FM_PRECISION_BF16] ? FM_PRECISION_BF16
+                                                                : FM_PRECISION_FP32;
+        return FM_OK;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(name, precision_names[i]) != 0)
+            continue;
+        if (!engine->info.precisions[i])
+            return fm_fail(FM_UNSUPPORTED, "backend '%s' does not train in %s on this device (%s)",
+                engine->api->name, name, engine->info.name);
+        *precision = (enum fm_precision)i;
+        return FM_OK;
+    }
+    return fm_fail(FM_USAGE, "invalid precision '%s': expected auto, fp32, bf16 or fp16", name);
+}
