@@ -58,6 +58,6 @@ enum fm_status fm_job_build_net(const struct fm_job *job, const struct fm_datase
 // The configuration of a job, as config.json holds it and fm_run_find() compares it. The caller
 // frees it with fm_run_config_free().
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,
-    const struct fm_job *job, const struct fm_net *net, struct fm_run_config *config);
+    const struct fm_split *split, const struct fm_job *job, struct fm_run_config *config);
 
 #endif

@@ -1,0 +1,306 @@
+// An evaluation needs nothing but the run folder and the data set: the network, its input
+// statistics and its class names come from config.json, so that a run means the same wherever it is
+// evaluated.
+#include "app/evaluation.h"
+
+#include "app/data_label.h"
+#include "base/clock.h"
+#include "eval/evaluate.h"
+#include "net/zoo.h"
+#include "report/chart.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    DEFAULT_BATCH = 256,
+    CONFUSED_PAIRS = 5 // most confused pairs that JSON lists
+};
+
+const char *const fm_part_names[] = {"select", "calibrate", "test", NULL};
+
+enum fm_status fm_part_parse(const char *name, enum fm_part *part)
+{
+    for (int i = 0; fm_part_names[i]; i++) {
+        if (strcmp(name, fm_part_names[i]) == 0) {
+            *part = (enum fm_part)i;
+            return FM_OK;
+        }
+    }
+    const char *nearest = fm_nearest_name(name, fm_part_names);
+    if (nearest)
+        return fm_fail(
+            FM_USAGE, "unknown split '%s' for --split: did you mean '%s'?", name, nearest);
+    return fm_fail(
+        FM_USAGE, "unknown split '%s' for --split: expected select, calibrate or test", name);
+}
+
+// ---- Running ----
+
+static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_evaluation *e)
+{
+    if (dataset->classes != e->config.classes)
+        return fm_fail(FM_DATA,
+            "%s: the data set has %d classes, the run %s was trained on %d: name its data with "
+            "--data DIR (it was %s)",
+            dataset->directory, dataset->classes, e->directory, e->config.classes,
+            e->config.data_directory);
+    e->same_data = true;
+    for (int i = 0; i < 4; i++)
+        e->same_data = e->same_data && dataset->files[i].crc32 == e->config.data_crc32[i];
+    return FM_OK;
+}
+
+static enum fm_status load_model(
+    const struct fm_engine *engine, struct fm_evaluation *e, struct fm_model **model)
+{
+    struct fm_net net;
+    struct fm_model_options options = {.optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}};
+    FM_TRY(fm_zoo_build(e->config.model, e->config.classes, &net));
+    fm_net_set_input_statistics(
+        &net, (float)e->config.input_mean, (float)e->config.input_deviation);
+    FM_TRY(fm_precision_parse(e->config.precision, engine, &options.precision));
+    FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
+    e->parameters = net.param_elements;
+    return fm_run_load_weights(e->directory, &net, engine->api, *model);
+}
+
+static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluation *e)
+{
+    char name[64], label[FM_PATH_MAX];
+    struct fm_text title = {0};
+    snprintf(name, sizeof name, "confusion-%s.png", fm_part_names[e->part]);
+    FM_TRY(fm_path_join(e->picture, e->directory, name));
+    fm_data_label(dataset, label);
+    fm_text_append(&title, "%s on %s, %s split", e->config.model, label, fm_part_names[e->part]);
+    enum fm_status status = fm_chart_confusion(
+        e->picture, &e->metrics, e->config.class_names, fm_text_cstr(&title));
+    fm_text_free(&title);
+    return status;
+}
+
+static enum fm_status evaluate(const struct fm_engine *engine, const struct fm_dataset *dataset,
+    const struct fm_split *split, int batch,
+    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
+    struct fm_model *model, struct fm_evaluation *e)
+{
+    const struct fm_samples *samples = e->part == FM_PART_TEST ? &dataset->test : &dataset->train;
+    const uint32_t *ids = e->part == FM_PART_SELECT      ? split->select
+                          : e->part == FM_PART_CALIBRATE ? split->calibrate
+                                                         : NULL;
+    uint32_t count = e->part == FM_PART_SELECT      ? split->select_count
+                     : e->part == FM_PART_CALIBRATE ? split->calibrate_count
+                                                    : samples->count;
+    double start = fm_clock_seconds();
+    FM_TRY(fm_evaluate(engine, model, samples, ids, count, e->config.classes, batch, progress,
+        context, &e->metrics));
+    e->seconds = fm_clock_seconds() - start;
+    return FM_OK;
+}
+
+enum fm_status fm_evaluation_run(const struct fm_engine *engine, const char *directory,
+    const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part, int batch,
+    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
+    struct fm_evaluation *e)
+{
+    struct fm_model *model = NULL;
+    enum fm_status status;
+    memset(e, 0, sizeof *e);
+    e->part = part;
+    if (snprintf(e->directory, sizeof e->directory, "%s", directory) >= (int)sizeof e->directory)
+        return fm_fail(FM_IO, "%s: the path is too long", directory);
+    FM_TRY(fm_run_read_config(directory, &e->config));
+    FM_TRY_GOTO(status, check_data(dataset, e), out);
+    FM_TRY_GOTO(status, load_model(engine, e, &model), out);
+    FM_TRY_GOTO(status,
+        evaluate(
+            engine, dataset, split, batch ? batch : DEFAULT_BATCH, progress, context, model, e),
+        out);
+    FM_TRY_GOTO(status, draw(dataset, e), out);
+out:
+    engine->api->model_destroy(model);
+    if (status != FM_OK)
+        fm_evaluation_free(e);
+    return status;
+}
+
+void fm_evaluation_free(struct fm_evaluation *e)
+{
+    fm_metrics_free(&e->metrics);
+    fm_run_config_free(&e->config);
+}
+
+// ---- JSON ----
+
+static json_t *classes_json(const struct fm_metrics *m, char *const *names)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < m->classes; k++) {
+        const struct fm_class_metrics *c = &m->per_class[k];
+        json_array_append_new(
+            list, json_pack("{s:s, s:I, s:I, s:f, s:f, s:f}", "name", names[k], "support",
+                      (json_int_t)c->support, "predicted", (json_int_t)c->predicted, "precision",
+                      c->precision, "recall", c->recall, "f1", c->f1));
+    }
+    return list;
+}
+
+static json_t *confusion_json(const struct fm_metrics *m)
+{
+    json_t *rows = json_array();
+    for (int a = 0; a < m->classes; a++) {
+        json_t *row = json_array();
+        for (int p = 0; p < m->classes; p++)
+            json_array_append_new(row,
+                json_integer((json_int_t)m->confusion[(size_t)a * (size_t)m->classes + (size_t)p]));
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static double share_of(const struct fm_metrics *m, const struct fm_confused *pair)
+{
+    return (double)pair->count / (double)m->per_class[pair->actual].support;
+}
+
+static json_t *confused_json(const struct fm_metrics *m, char *const *names)
+{
+    struct fm_confused pairs[CONFUSED_PAIRS];
+    int count = fm_metrics_confused(m, pairs, CONFUSED_PAIRS);
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:s, s:I, s:f}", "actual", names[pairs[i].actual], "predicted",
+                      names[pairs[i].predicted], "count", (json_int_t)pairs[i].count, "share",
+                      share_of(m, &pairs[i])));
+    return list;
+}
+
+json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, s:o, s:o, s:o}", "accuracy",
+        m->accuracy, "nll", m->nll, "ece", m->ece, "macro_precision", m->macro_precision,
+        "macro_recall", m->macro_recall, "macro_f1", m->macro_f1, "count", (json_int_t)m->count,
+        "correct", (json_int_t)m->correct, "most_confused", confused_json(m, names), "classes",
+        classes_json(m, names), "confusion", confusion_json(m));
+}
+
+json_t *fm_evaluation_json(const struct fm_evaluation *e)
+{
+    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:b, s:f, s:s}", "run", e->directory, "model",
+        e->config.model, "split", fm_part_names[e->part], "parameters", (json_int_t)e->parameters,
+        "same_data", e->same_data, "seconds", e->seconds, "picture", e->picture);
+    json_t *metrics = fm_metrics_json(&e->metrics, e->config.class_names);
+    int failed = json_object_update(json, metrics);
+    json_decref(metrics);
+    if (failed) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+// ---- Tables ----
+
+enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_table **table)
+{
+    static const struct fm_column columns[] = {
+        {"run", "run", false},
+        {"split", "split", false},
+        {"count", "images", true},
+        {"accuracy", "accuracy", true},
+        {"macro_precision", "precision", true},
+        {"macro_recall", "recall", true},
+        {"macro_f1", "F1", true},
+        {"ece", "ECE", true},
+        {"nll", "NLL", true},
+    };
+    const struct fm_metrics *m = &e->metrics;
+    char digits[32];
+    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
+    fm_table_cell(*table, json_string(e->directory), "%s", e->directory);
+    fm_table_cell(*table, json_string(fm_part_names[e->part]), "%s", fm_part_names[e->part]);
+    fm_table_cell(*table, json_integer((json_int_t)m->count), "%s",
+        fm_group_digits((int64_t)m->count, digits));
+    fm_table_cell(*table, json_real(m->accuracy), "%.2f %%", 100 * m->accuracy);
+    fm_table_cell(*table, json_real(m->macro_precision), "%.4f", m->macro_precision);
+    fm_table_cell(*table, json_real(m->macro_recall), "%.4f", m->macro_recall);
+    fm_table_cell(*table, json_real(m->macro_f1), "%.4f", m->macro_f1);
+    fm_table_cell(*table, json_real(m->ece), "%.4f", m->ece);
+    fm_table_cell(*table, json_real(m->nll), "%.4f", m->nll);
+    return FM_OK;
+}
+
+enum fm_status fm_evaluation_classes(const struct fm_evaluation *e, struct fm_table **table)
+{
+    static const struct fm_column columns[] = {
+        {"name", "class", false},
+        {"support", "images", true},
+        {"predicted", "predicted", true},
+        {"precision", "precision", true},
+        {"recall", "recall", true},
+        {"f1", "F1", true},
+    };
+    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
+    for (int k = 0; k < e->metrics.classes; k++) {
+        const struct fm_class_metrics *c = &e->metrics.per_class[k];
+        const char *name = e->config.class_names[k];
+        fm_table_cell(*table, json_string(name), "%s", name);
+        fm_table_cell(
+            *table, json_integer((json_int_t)c->support), "%llu", (unsigned long long)c->support);
+        fm_table_cell(*table, json_integer((json_int_t)c->predicted), "%llu",
+            (unsigned long long)c->predicted);
+        fm_table_cell(*table, json_real(c->precision), "%.4f", c->precision);
+        fm_table_cell(*table, json_real(c->recall), "%.4f", c->recall);
+        fm_table_cell(*table, json_real(c->f1), "%.4f", c->f1);
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_evaluation_confusion(const struct fm_evaluation *e, struct fm_table **table)
+{
+    struct fm_column columns[FM_CLASSES_MAX + 1] = {{"actual", "actual \\ predicted", false}};
+    int n = e->metrics.classes;
+    for (int p = 0; p < n; p++)
+        columns[p + 1] = (struct fm_column){
+            e->config.class_names[p], e->config.class_names[p], true};
+    FM_TRY(fm_table_create(columns, n + 1, table));
+    for (int a = 0; a < n; a++) {
+        const char *name = e->config.class_names[a];
+        fm_table_cell(*table, json_string(name), "%s", name);
+        for (int p = 0; p < n; p++) {
+            uint64_t count = e->metrics.confusion[(size_t)a * (size_t)n + (size_t)p];
+            fm_table_cell(
+                *table, json_integer((json_int_t)count), "%llu", (unsigned long long)count);
+        }
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_evaluation_confused(
+    const struct fm_evaluation *e, int pairs, struct fm_table **table)
+{
+    static const struct fm_column columns[] = {
+        {"actual", "actual", false},
+        {"predicted", "taken for", false},
+        {"count", "images", true},
+        {"share", "share of the class", true},
+    };
+    enum {
+        MOST = 64
+    };
+    struct fm_confused found[MOST];
+    int count = fm_metrics_confused(&e->metrics, found, pairs < MOST ? pairs : MOST);
+    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
+    for (int i = 0; i < count; i++) {
+        const char *actual = e->config.class_names[found[i].actual];
+        const char *predicted = e->config.class_names[found[i].predicted];
+        double share = share_of(&e->metrics, &found[i]);
+        fm_table_cell(*table, json_string(actual), "%s", actual);
+        fm_table_cell(*table, json_string(predicted), "%s", predicted);
+        fm_table_cell(*table, json_integer((json_int_t)found[i].count), "%llu",
+            (unsigned long long)found[i].count);
+        fm_table_cell(*table, json_real(share), "%.1f %%", 100 * share);
+    }
+    return FM_OK;
+}
