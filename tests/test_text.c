@@ -121,7 +121,7 @@ static void a_misspelt_name_finds_its_nearest(void **state)
         const char *name, *nearest;
     } cases[] = {{"deepr", "deeper"}, {"deeper", "deeper"}, {"edeper", "deeper"},
         {"simpel", "simple"}, {"vgg61", "vgg16"}, {"vgg", NULL}, {"simple_ref", "simple-ref"},
-        {"resnet", NULL}, {"", NULL}, {"x", NULL}, {"depr", "deeper"}, {"deee", NULL},
+        {"resnet", NULL}, {"", NULL}, {"x", NULL}, {"depr", "deeper"}, {"dxxx", NULL},
         {"deeeeper", "deeper"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *nearest = fm_nearest_name(cases[i].name, names);
