@@ -124,6 +124,9 @@ enum fm_status fm_cpu_model_get(
     float *state;
     FM_TRY(locate(model, kind, name, count, &state));
     memcpy(data, state, count * sizeof *data);
+    if (kind == FM_STATE_GRAD && model->counters.loss_scale != 1.0f)
+        for (size_t i = 0; i < count; i++)
+            data[i] /= model->counters.loss_scale;
     return FM_OK;
 }
 
