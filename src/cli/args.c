@@ -1,0 +1,314 @@
+// Reads a command line by the tables of options.c.
+#include "cli/args.h"
+
+#include "app/evaluation.h"
+#include "net/zoo.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    SEEN_MAX = 96, // more than any command has options
+    CANDIDATES_MAX = 128,
+    TEXT_MAX = 512
+};
+
+// A command line being read.
+struct parser {
+    struct fm_args *args;
+    const char *seen[SEEN_MAX]; // names of the options given so far
+    int seen_count;
+    // Recipe flags are checked by setting them here; the recipe they are meant for is not known
+    // yet.
+    struct fm_recipe scratch;
+};
+
+// "; did you mean 'a'?" or "; expected a, b or c", for a name that is none of `names`.
+static enum fm_status unknown_name(
+    const char *kind, const char *name, const char *where, const char *const *names)
+{
+    const char *nearest = fm_nearest_name(name, names);
+    if (nearest)
+        return fm_fail(
+            FM_USAGE, "unknown %s '%s'%s; did you mean '%s'?", kind, name, where, nearest);
+    char list[TEXT_MAX] = "";
+    size_t used = 0;
+    for (int i = 0; names[i] && used < sizeof list; i++) {
+        const char *join = i == 0 ? "" : names[i + 1] ? ", " : " or ";
+        used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", join, names[i]);
+    }
+    return fm_fail(FM_USAGE, "unknown %s '%s'%s; expected %s", kind, name, where, list);
+}
+
+enum fm_status fm_command_parse(const char *name, const struct fm_command **command)
+{
+    const char *names[CANDIDATES_MAX];
+    int count = 0;
+    *command = fm_command_find(name);
+    if (*command)
+        return FM_OK;
+    for (const struct fm_command *c = fm_commands; c->name; c++)
+        names[count++] = c->name;
+    names[count] = NULL;
+    return unknown_name("command", name, "", names);
+}
+
+static const struct fm_option *find_option(const struct fm_command *command, const char *name)
+{
+    for (const struct fm_option *const *table = command->options; *table; table++)
+        for (const struct fm_option *option = *table; option->name; option++)
+            if (strcmp(option->name, name) == 0)
+                return option;
+    return NULL;
+}
+
+static const struct fm_recipe_field *find_field(const struct fm_command *command, const char *name)
+{
+    if (!command->recipe)
+        return NULL;
+    for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++)
+        if (strcmp(field->flag, name) == 0)
+            return field;
+    return NULL;
+}
+
+static enum fm_status unknown_option(const struct fm_command *command, const char *name)
+{
+    const char *names[CANDIDATES_MAX];
+    int count = 0;
+    names[count++] = "help";
+    for (const struct fm_option *const *table = command->options; *table; table++)
+        for (const struct fm_option *option = *table; option->name; option++)
+            if (count < CANDIDATES_MAX - 1)
+                names[count++] = option->name;
+    for (const struct fm_recipe_field *field = fm_recipe_fields; command->recipe && field->key;
+         field++)
+        if (count < CANDIDATES_MAX - 1)
+            names[count++] = field->flag;
+    names[count] = NULL;
+    const char *nearest = fm_nearest_name(name, names);
+    if (nearest)
+        return fm_fail(FM_USAGE, "unknown option '--%s' for '%s'; did you mean '--%s'?", name,
+            command->name, nearest);
+    return fm_fail(FM_USAGE, "unknown option '--%s' for '%s'", name, command->name);
+}
+
+// A comma-separated list of model names, none twice, into args->models.
+static enum fm_status parse_models(const char *flag, const char *text, struct fm_args *args)
+{
+    int count = 0;
+    for (const char *name = text;;) {
+        char one[FM_NAME_MAX];
+        size_t length = strcspn(name, ",");
+        if (length == 0)
+            return fm_fail(FM_USAGE, "an empty name in '%s' for %s", text, flag);
+        snprintf(
+            one, sizeof one, "%.*s", (int)(length < sizeof one ? length : sizeof one - 1), name);
+        const struct fm_zoo_entry *entry = fm_zoo_find(one);
+        if (!entry) {
+            char where[TEXT_MAX];
+            snprintf(where, sizeof where, " for %s", flag);
+            return unknown_name("model", one, where, fm_zoo_names);
+        }
+        for (int i = 0; i < count; i++)
+            if (args->models[i] == entry->name)
+                return fm_fail(FM_USAGE, "model '%s' stands twice in %s", one, flag);
+        if (count == FM_ARGS_MODELS_MAX)
+            return fm_fail(FM_USAGE, "more than %d models for %s", FM_ARGS_MODELS_MAX, flag);
+        args->models[count++] = entry->name;
+        args->models[count] = NULL;
+        if (name[length] == '\0')
+            return FM_OK;
+        name += length + 1;
+    }
+}
+
+static enum fm_status parse_choice(
+    const struct fm_option *option, const char *flag, const char *text, int *index)
+{
+    for (int i = 0; option->choices[i]; i++)
+        if (strcmp(option->choices[i], text) == 0) {
+            *index = i;
+            return FM_OK;
+        }
+    char where[TEXT_MAX];
+    snprintf(where, sizeof where, " for %s", flag);
+    return unknown_name(option->name, text, where, option->choices);
+}
+
+static enum fm_status set_option(
+    const struct fm_option *option, const char *flag, const char *text, struct fm_args *args)
+{
+    char *member = (char *)args + option->offset;
+    int64_t integer;
+    int index = 0;
+    switch (option->type) {
+    case FM_OPTION_FLAG:
+        *(bool *)(void *)member = true;
+        return FM_OK;
+    case FM_OPTION_TEXT:
+        *(const char **)(void *)member = text;
+        return FM_OK;
+    case FM_OPTION_NAME:
+        FM_TRY(parse_choice(option, flag, text, &index));
+        *(const char **)(void *)member = option->choices[index];
+        return FM_OK;
+    case FM_OPTION_CHOICE:
+        FM_TRY(parse_choice(option, flag, text, &index));
+        *(int *)(void *)member = index;
+        return FM_OK;
+    case FM_OPTION_INT:
+        FM_TRY(fm_parse_int(flag, text, (int64_t)option->min, (int64_t)option->max, &integer));
+        *(int *)(void *)member = (int)integer;
+        return FM_OK;
+    case FM_OPTION_INT64:
+        FM_TRY(fm_parse_int(flag, text, (int64_t)option->min, (int64_t)option->max, &integer));
+        *(int64_t *)(void *)member = integer;
+        return FM_OK;
+    case FM_OPTION_REAL:
+        return fm_parse_double(flag, text, option->min, option->max, (double *)(void *)member);
+    case FM_OPTION_MODELS:
+        return parse_models(flag, text, args);
+    }
+    return fm_fail(FM_USAGE, "%s: no such type of option", flag);
+}
+
+static enum fm_status set_field(
+    struct parser *parser, const struct fm_recipe_field *field, const char *text)
+{
+    struct fm_args *args = parser->args;
+    FM_TRY(fm_recipe_set(&parser->scratch, field, text));
+    if (args->recipe_flag_count == FM_ARGS_RECIPE_MAX)
+        return fm_fail(FM_USAGE, "more than %d recipe values", FM_ARGS_RECIPE_MAX);
+    args->recipe_flags[args->recipe_flag_count++] = (struct fm_recipe_flag){field, text};
+    return FM_OK;
+}
+
+static enum fm_status note_seen(struct parser *parser, const char *name)
+{
+    for (int i = 0; i < parser->seen_count; i++)
+        if (strcmp(parser->seen[i], name) == 0)
+            return fm_fail(FM_USAGE, "--%s is given twice", name);
+    if (parser->seen_count == SEEN_MAX)
+        return fm_fail(FM_USAGE, "more than %d options", SEEN_MAX);
+    parser->seen[parser->seen_count++] = name;
+    return FM_OK;
+}
+
+// Reads the option at argv[*at] and its value; *at moves to the last argument used.
+static enum fm_status parse_option(struct parser *parser, int *at)
+{
+    struct fm_args *args = parser->args;
+    const char *text = args->argv[*at] + 2;
+    const char *equals = strchr(text, '=');
+    char name[TEXT_MAX], flag[TEXT_MAX + 2];
+    int length = equals ? (int)(equals - text) : (int)strnlen(text, sizeof name - 1);
+    snprintf(name, sizeof name, "%.*s", length, text);
+    snprintf(flag, sizeof flag, "--%s", name);
+
+    const struct fm_option *option = find_option(args->command, name);
+    const struct fm_recipe_field *field = option ? NULL : find_field(args->command, name);
+    bool help = strcmp(name, "help") == 0;
+    if (!option && !field && !help)
+        return unknown_option(args->command, name);
+    if (help || (option && option->type == FM_OPTION_FLAG)) {
+        if (equals)
+            return fm_fail(FM_USAGE, "%s takes no value, found '%s'", flag, equals + 1);
+        if (help) {
+            args->help = true;
+            return FM_OK;
+        }
+        FM_TRY(note_seen(parser, option->name));
+        return set_option(option, flag, NULL, args);
+    }
+    FM_TRY(note_seen(parser, option ? option->name : field->flag));
+    const char *value = equals ? equals + 1 : NULL;
+    if (!equals && *at + 1 < args->argc) {
+        value = args->argv[*at + 1];
+        if (strncmp(value, "--", 2) == 0)
+            return fm_fail(FM_USAGE, "%s needs a value, found the option '%s'", flag, value);
+        ++*at;
+    }
+    if (!value || *value == '\0')
+        return fm_fail(FM_USAGE, "%s needs a value", flag);
+    return option ? set_option(option, flag, value, args) : set_field(parser, field, value);
+}
+
+static enum fm_status parse_operand(struct fm_args *args, const char *text)
+{
+    if (!args->command->operand || args->operand)
+        return fm_fail(FM_USAGE, "unexpected argument '%s' for '%s'", text, args->command->name);
+    if (*text == '\0')
+        return fm_fail(FM_USAGE, "%s is empty", args->command->operand);
+    args->operand = text;
+    return FM_OK;
+}
+
+static enum fm_status check_complete(const struct parser *parser)
+{
+    const struct fm_args *args = parser->args;
+    const struct fm_command *command = args->command;
+    if (command->operand_required && !args->operand)
+        return fm_fail(FM_USAGE, "'%s' needs %s", command->name, command->operand);
+    if (!command->required)
+        return FM_OK;
+    for (int i = 0; i < parser->seen_count; i++)
+        if (strcmp(parser->seen[i], command->required) == 0)
+            return FM_OK;
+    return fm_fail(FM_USAGE, "'%s' needs --%s %s", command->name, command->required,
+        find_option(command, command->required)->value);
+}
+
+// What may stand in the place of the command: --help or --version, alone.
+static enum fm_status parse_global(struct fm_args *args)
+{
+    static const char *const names[] = {"help", "version", NULL};
+    const char *text = args->argv[1];
+    if (strcmp(text, "--help") == 0)
+        args->help = true;
+    else if (strcmp(text, "--version") == 0)
+        args->version = true;
+    else if (strncmp(text, "--", 2) == 0 && fm_nearest_name(text + 2, names))
+        return fm_fail(FM_USAGE, "unknown option '%s'; did you mean '--%s'?", text,
+            fm_nearest_name(text + 2, names));
+    else
+        return fm_fail(FM_USAGE, "expected a command before '%s'", text);
+    if (args->argc > 2)
+        return fm_fail(FM_USAGE, "unexpected argument '%s' after %s", args->argv[2], text);
+    return FM_OK;
+}
+
+enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
+{
+    *args = (struct fm_args){
+        .program = argc > 0 ? argv[0] : "fmnist",
+        .argc = argc,
+        .argv = argv,
+        .backend = "auto",
+        .precision = "auto",
+        .recipe = "quick",
+        .seed = 1,
+        .split = FM_PART_TEST,
+        .format = FM_FORMAT_TEXT,
+    };
+    struct parser parser = {.args = args};
+    if (argc < 2)
+        return fm_fail(FM_USAGE, "no command given");
+    if (argv[1][0] == '-')
+        return parse_global(args);
+    FM_TRY(fm_command_parse(argv[1], &args->command));
+
+    bool options_over = false;
+    for (int i = 2; i < argc && !args->help; i++) {
+        if (options_over || argv[i][0] != '-' || argv[i][1] == '\0')
+            FM_TRY(parse_operand(args, argv[i]));
+        else if (strcmp(argv[i], "--") == 0)
+            options_over = true;
+        else if (strncmp(argv[i], "--", 2) == 0)
+            FM_TRY(parse_option(&parser, &i));
+        else
+            return fm_fail(
+                FM_USAGE, "unknown option '%s': options are written in full, as --help", argv[i]);
+    }
+    return args->help ? FM_OK : check_complete(&parser);
+}

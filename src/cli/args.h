@@ -1,0 +1,123 @@
+// The command line: tables of commands and options that drive both parsing and help, so that the
+// two cannot drift apart.
+//
+// Strict: options are written in full (`--epochs 3` or `--epochs=3`), none twice, every value is
+// checked where it is read, and a misspelt name is answered with the nearest one there is. A
+// failure is FM_USAGE and says which argument and why.
+#ifndef FM_CLI_ARGS_H
+#define FM_CLI_ARGS_H
+
+#include "base/status.h"
+#include "base/text.h"
+#include "train/recipe.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FM_ARGS_MODELS_MAX = 16,
+    FM_ARGS_RECIPE_MAX = 48
+};
+
+// A recipe value given as a flag. `text` has been checked against the field.
+struct fm_recipe_flag {
+    const struct fm_recipe_field *field;
+    const char *text;
+};
+
+struct fm_command;
+
+// Everything that any command can be told. Strings belong to argv. An option that was not given has
+// the value that fm_args_parse() starts from; its table entry's help says which.
+struct fm_args {
+    const struct fm_command *command; // set even when the rest failed, for the hint; NULL before
+    const char *program;              // argv[0]
+    int argc;                         // the command line as it was, for the run folder
+    char *const *argv;
+    bool help;           // --help: nothing else is to be done
+    bool version;        // --version
+    const char *operand; // RUN, NAME or COMMAND; NULL
+
+    const char *data;    // directory; NULL: where fm_dataset_open() looks
+    const char *backend; // "auto"
+    const char *precision;
+    int threads; // 0: one for each core
+    bool quiet;
+    int format; // enum fm_format
+
+    const char *model;
+    const char
+        *models[FM_ARGS_MODELS_MAX + 1]; // --models a,b: entries of fm_zoo_names; ends with NULL
+    const char *recipe;
+    struct fm_recipe_flag recipe_flags[FM_ARGS_RECIPE_MAX];
+    int recipe_flag_count;
+    int64_t seed;
+    double max_minutes; // 0: no limit
+    const char *out;    // NULL: the command's own choice
+    const char *runs;   // folder of runs; NULL: "runs"
+    bool force;
+    bool fresh;
+    int split; // enum fm_part
+};
+
+enum fm_option_type {
+    FM_OPTION_FLAG,   // bool; takes no value
+    FM_OPTION_TEXT,   // const char *
+    FM_OPTION_NAME,   // const char *, one of `choices`
+    FM_OPTION_CHOICE, // int, index into `choices`
+    FM_OPTION_INT,    // int, within [min, max]
+    FM_OPTION_INT64,  // int64_t, within [min, max]
+    FM_OPTION_REAL,   // double, within [min, max]
+    FM_OPTION_MODELS, // names of models, separated by commas
+};
+
+struct fm_option {
+    const char *name;  // "max-minutes"
+    const char *value; // what help calls its value: "M"; NULL for a flag
+    enum fm_option_type type;
+    size_t offset; // in struct fm_args
+    double min, max;
+    const char *const *choices; // ends with NULL
+    const char *help;
+};
+
+// Options that several commands share are a table of their own.
+enum {
+    FM_OPTION_TABLES_MAX = 8
+};
+
+struct fm_command {
+    const char *name;
+    const char *summary;     // one line, for the overview
+    const char *description; // paragraphs, for its own page
+    const char *operand;     // "RUN"; NULL: takes none
+    bool operand_required;
+    bool recipe;          // every value of fm_recipe_fields is a flag, too
+    const char *required; // an option that must be given; NULL
+    const struct fm_option *options[FM_OPTION_TABLES_MAX + 1]; // tables; ends with NULL
+    const char *const *examples;                               // command lines; ends with NULL
+    enum fm_status (*run)(const struct fm_args *args);
+};
+
+extern const struct fm_command fm_commands[]; // ends with name == NULL
+const struct fm_command *fm_command_find(const char *name);
+// FM_USAGE with a suggestion for an unknown name.
+enum fm_status fm_command_parse(const char *name, const struct fm_command **command);
+
+// Fills `args` from a command line. `--help` after a command ends the parsing.
+enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args);
+
+// Help, generated from the tables: the overview, or a command's page.
+void fm_help_overview(struct fm_text *out);
+void fm_help_command(const struct fm_command *command, struct fm_text *out);
+
+// The commands, a file each.
+enum fm_status fm_cmd_train(const struct fm_args *args);
+enum fm_status fm_cmd_eval(const struct fm_args *args);
+enum fm_status fm_cmd_compare(const struct fm_args *args);
+enum fm_status fm_cmd_models(const struct fm_args *args);
+enum fm_status fm_cmd_info(const struct fm_args *args);
+enum fm_status fm_cmd_help(const struct fm_args *args);
+
+#endif

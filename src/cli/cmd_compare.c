@@ -1,0 +1,81 @@
+// `fmnist compare`: the models side by side, and the original's claims beside what is measured.
+#include "cli/common.h"
+
+#include "app/compare.h"
+#include "base/log.h"
+
+// Resolves the recipe of each model that was asked for.
+static enum fm_status make_entries(
+    const struct fm_args *args, struct fm_compare_entry entries[FM_ARGS_MODELS_MAX], int *count)
+{
+    const char *const *models = args->models[0] ? args->models : fm_compare_models;
+    for (*count = 0; models[*count] && *count < FM_ARGS_MODELS_MAX; ++*count) {
+        entries[*count].model = models[*count];
+        FM_TRY(fm_resolve_recipe(args, models[*count], &entries[*count].recipe));
+    }
+    return FM_OK;
+}
+
+static void note_row(void *context, int index, int count, const char *model, const char *reused)
+{
+    (void)context;
+    struct fm_text folder = {0};
+    if (reused) {
+        fm_clean_append(&folder, reused);
+        fm_note("%s (%d of %d): reusing the finished run %s", model, index + 1, count,
+            fm_text_cstr(&folder));
+    } else {
+        fm_note("%s (%d of %d): training", model, index + 1, count);
+    }
+    fm_text_free(&folder);
+}
+
+static enum fm_status print_comparison(
+    const struct fm_comparison *comparison, enum fm_format format)
+{
+    struct fm_text text = {0};
+    enum fm_status status = fm_comparison_print(comparison, format, &text);
+    if (status != FM_OK) {
+        fm_text_free(&text);
+        return status;
+    }
+    struct fm_text folder = {0};
+    fm_clean_append(&folder, comparison->directory);
+    fm_note("written to %s", fm_text_cstr(&folder));
+    fm_text_free(&folder);
+    return fm_print_text(&text);
+}
+
+enum fm_status fm_cmd_compare(const struct fm_args *args)
+{
+    struct fm_session session;
+    struct fm_comparison comparison;
+    struct fm_compare_entry entries[FM_ARGS_MODELS_MAX];
+    int count;
+    FM_TRY(make_entries(args, entries, &count));
+    FM_TRY(fm_session_open(args, &session));
+
+    const struct fm_compare_options options = {
+        .entries = entries,
+        .entry_count = count,
+        .seed = (uint64_t)args->seed,
+        .precision = session.precision,
+        .max_minutes = args->max_minutes,
+        .root = args->runs,
+        .directory = args->out,
+        .fresh = args->fresh,
+        .force = args->force,
+        .argc = args->argc,
+        .argv = args->argv,
+        .row = note_row,
+        .hooks = fm_progress_hooks(),
+    };
+    enum fm_status status = fm_compare(
+        &session.engine, &session.dataset, &session.split, &options, &comparison);
+    if (status == FM_OK) {
+        status = print_comparison(&comparison, (enum fm_format)args->format);
+        fm_comparison_free(&comparison);
+    }
+    fm_session_close(&session);
+    return status;
+}

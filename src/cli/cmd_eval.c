@@ -1,0 +1,167 @@
+// `fmnist eval RUN`: what a finished run's weights are worth on a part of the data.
+#include "cli/common.h"
+
+#include "app/evaluation.h"
+#include "base/log.h"
+
+#include <stdio.h>
+
+enum {
+    CONFUSED_PAIRS = 5
+};
+
+// A heading, then the table, which is freed here. `status` is that of making the table.
+static enum fm_status append_section(struct fm_text *out, const char *heading,
+    enum fm_format format, enum fm_status status, struct fm_table *table)
+{
+    FM_TRY(status);
+    fm_text_append(out, format == FM_FORMAT_MARKDOWN ? "\n### %s\n\n" : "\n%s\n\n", heading);
+    status = fm_table_print(table, format, out);
+    fm_table_free(table);
+    return status;
+}
+
+static enum fm_status append_all(
+    struct fm_text *out, const struct fm_evaluation *evaluation, enum fm_format format)
+{
+    struct fm_table *table = NULL;
+    enum fm_status status = fm_evaluation_summary(evaluation, &table);
+    FM_TRY(status);
+    status = fm_table_print(table, format, out);
+    fm_table_free(table);
+    FM_TRY(status);
+
+    table = NULL;
+    status = fm_evaluation_classes(evaluation, &table);
+    FM_TRY(append_section(out, "Classes", format, status, table));
+    table = NULL;
+    status = fm_evaluation_confusion(evaluation, &table);
+    FM_TRY(append_section(out, "Confusion matrix (a row an actual class, a column a predicted one)",
+        format, status, table));
+    table = NULL;
+    status = fm_evaluation_confused(evaluation, CONFUSED_PAIRS, &table);
+    return append_section(out, "Most confused pairs", format, status, table);
+}
+
+static enum fm_status print_prose(const struct fm_evaluation *evaluation, enum fm_format format)
+{
+    struct fm_text text = {0};
+    enum fm_status status = append_all(&text, evaluation, format);
+    if (status != FM_OK) {
+        fm_text_free(&text);
+        return status;
+    }
+    fm_text_append(&text, "\nConfusion matrix as a picture: %s\n", evaluation->picture);
+    return fm_print_text(&text);
+}
+
+static void append_value(struct fm_table *table, const char *measure, const char *class_name,
+    const char *predicted, json_t *value, double shown)
+{
+    fm_table_cell(table, json_string(measure), "%s", measure);
+    fm_table_cell(table, json_string(class_name), "%s", class_name);
+    fm_table_cell(table, json_string(predicted), "%s", predicted);
+    fm_table_cell(table, value, "%.6g", shown);
+}
+
+static void append_real(
+    struct fm_table *table, const char *measure, const char *class_name, double value)
+{
+    append_value(table, measure, class_name, "", json_real(value), value);
+}
+
+static void append_count(struct fm_table *table, const char *measure, const char *class_name,
+    const char *predicted, uint64_t value)
+{
+    append_value(
+        table, measure, class_name, predicted, json_integer((json_int_t)value), (double)value);
+}
+
+static void append_classes(struct fm_table *table, const struct fm_evaluation *evaluation)
+{
+    const struct fm_metrics *metrics = &evaluation->metrics;
+    char *const *names = evaluation->config.class_names;
+    for (int i = 0; i < metrics->classes; i++) {
+        const struct fm_class_metrics *one = &metrics->per_class[i];
+        append_count(table, "support", names[i], "", one->support);
+        append_real(table, "precision", names[i], one->precision);
+        append_real(table, "recall", names[i], one->recall);
+        append_real(table, "f1", names[i], one->f1);
+    }
+    for (int i = 0; i < metrics->classes; i++)
+        for (int j = 0; j < metrics->classes; j++)
+            append_count(table, "confusion", names[i], names[j],
+                metrics->confusion[(size_t)i * (size_t)metrics->classes + (size_t)j]);
+}
+
+// One rectangular table of everything, a value a row, which is what programs that read CSV expect.
+static enum fm_status print_csv(const struct fm_evaluation *evaluation)
+{
+    static const struct fm_column columns[] = {
+        {"measure", "measure", false},
+        {"class", "class", false},
+        {"predicted", "predicted", false},
+        {"value", "value", true},
+    };
+    const struct fm_metrics *metrics = &evaluation->metrics;
+    struct fm_table *table;
+    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], &table));
+    append_count(table, "count", "", "", metrics->count);
+    append_count(table, "correct", "", "", metrics->correct);
+    append_real(table, "accuracy", "", metrics->accuracy);
+    append_real(table, "nll", "", metrics->nll);
+    append_real(table, "ece", "", metrics->ece);
+    append_real(table, "macro_precision", "", metrics->macro_precision);
+    append_real(table, "macro_recall", "", metrics->macro_recall);
+    append_real(table, "macro_f1", "", metrics->macro_f1);
+    append_classes(table, evaluation);
+    enum fm_status status = fm_print_table(table, FM_FORMAT_CSV);
+    fm_table_free(table);
+    return status;
+}
+
+static enum fm_status print_evaluation(
+    const struct fm_evaluation *evaluation, enum fm_format format)
+{
+    if (format == FM_FORMAT_JSON)
+        return fm_print_json(fm_evaluation_json(evaluation));
+    return format == FM_FORMAT_CSV ? print_csv(evaluation) : print_prose(evaluation, format);
+}
+
+// A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
+static enum fm_status check_run(const char *directory)
+{
+    if (!fm_run_is_run(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out %s' "
+            "makes one",
+            directory, directory);
+    if (!fm_run_is_finished(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "the run in %s is not finished: there is no result.json in it; 'fmnist train' with "
+            "--out %s --force trains it anew",
+            directory, directory);
+    return FM_OK;
+}
+
+enum fm_status fm_cmd_eval(const struct fm_args *args)
+{
+    struct fm_session session;
+    struct fm_evaluation evaluation;
+    enum fm_part part = (enum fm_part)args->split;
+    FM_TRY(check_run(args->operand));
+    FM_TRY(fm_session_open(args, &session));
+
+    char what[64];
+    snprintf(what, sizeof what, "the %s images", fm_part_names[part]);
+    enum fm_status status = fm_evaluation_run(&session.engine, args->operand, &session.dataset,
+        &session.split, part, 0, fm_progress_evaluate, what, &evaluation);
+    if (status == FM_OK) {
+        if (!evaluation.same_data)
+            fm_warn("the data differs from what the run was trained on (checksums)");
+        status = print_evaluation(&evaluation, (enum fm_format)args->format);
+        fm_evaluation_free(&evaluation);
+    }
+    fm_session_close(&session);
+    return status;
+}

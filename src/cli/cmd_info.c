@@ -1,0 +1,199 @@
+// `fmnist info`: what this build has, what this machine offers, and why something cannot be used.
+#include "cli/common.h"
+
+#include "base/machine.h"
+#include "base/version.h"
+
+#include <cairo.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <zlib.h>
+
+enum {
+    PRECISIONS = 3
+};
+
+static json_t *precisions_json(const struct fm_device_info *info)
+{
+    json_t *names = json_array();
+    for (int i = 0; i < PRECISIONS; i++)
+        if (info->precisions[i])
+            json_array_append_new(names, json_string(fm_precision_name((enum fm_precision)i)));
+    return names;
+}
+
+// A backend with its device, or with the reason why it cannot be used.
+static json_t *backend_json(const char *name, const struct fm_args *args)
+{
+    struct fm_engine engine;
+    const struct fm_device_options options = {.threads = args->threads};
+    json_t *json;
+    if (fm_engine_open(name, &options, &engine) == FM_OK) {
+        json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:i, s:I, s:o}", "name", name, "usable", 1,
+            "title", engine.api->title, "device", engine.info.name, "details", engine.info.details,
+            "libraries", engine.info.libraries, "threads", engine.info.threads, "memory",
+            (json_int_t)engine.info.memory, "precisions", precisions_json(&engine.info));
+        fm_engine_close(&engine);
+        return json;
+    }
+    struct fm_text reason = {0};
+    fm_clean_append(&reason, fm_error_message());
+    fm_error_clear();
+    json = json_pack("{s:s, s:b, s:s}", "name", name, "usable", 0, "reason", fm_text_cstr(&reason));
+    fm_text_free(&reason);
+    return json;
+}
+
+static json_t *backends_json(const struct fm_args *args)
+{
+    json_t *backends = json_array();
+    bool all = strcmp(args->backend, "auto") == 0;
+    for (int i = 0; fm_backend_names[i]; i++)
+        if (all || strcmp(args->backend, fm_backend_names[i]) == 0)
+            json_array_append_new(backends, backend_json(fm_backend_names[i], args));
+    return backends;
+}
+
+static json_t *data_json(const struct fm_args *args)
+{
+    char directory[FM_PATH_MAX];
+    bool found = fm_dataset_find(args->data, directory) == FM_OK;
+    struct fm_text text = {0};
+    fm_clean_append(&text, found ? directory : fm_error_message());
+    fm_error_clear();
+    json_t *json = json_pack(
+        "{s:b, s:s}", "found", found, found ? "directory" : "reason", fm_text_cstr(&text));
+    fm_text_free(&text);
+    return json;
+}
+
+static json_t *library_json(const char *name, const char *compiled, const char *found)
+{
+    return json_pack("{s:s, s:s, s:s}", "name", name, "compiled", compiled, "found", found);
+}
+
+static json_t *libraries_json(void)
+{
+    return json_pack("[o, o, o]", library_json("zlib", ZLIB_VERSION, zlibVersion()),
+        library_json("jansson", JANSSON_VERSION, jansson_version_str()),
+        library_json("cairo", CAIRO_VERSION_STRING, cairo_version_string()));
+}
+
+static json_t *machine_json(void)
+{
+    struct fm_machine machine;
+    fm_machine_describe(&machine);
+    return json_pack("{s:s, s:s, s:i, s:I, s:s}", "processor", machine.processor, "features",
+        machine.features, "cores", machine.cores, "memory", (json_int_t)machine.memory, "system",
+        machine.system);
+}
+
+static json_t *info_json(const struct fm_args *args)
+{
+    return json_pack("{s:s, s:{s:s, s:s}, s:o, s:o, s:o, s:o}", "version", FM_VERSION, "build",
+        "type", FM_BUILD_TYPE, "compiler", FM_COMPILER, "backends", backends_json(args), "data",
+        data_json(args), "libraries", libraries_json(), "machine", machine_json());
+}
+
+// A row "item, value". Messages of several lines become one.
+static void append_item(struct fm_table *table, const char *item, const char *fmt, ...)
+    FM_PRINTF(3, 4);
+static void append_item(struct fm_table *table, const char *item, const char *fmt, ...)
+{
+    char value[8192];
+    struct fm_text line = {0};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(value, sizeof value, fmt, args);
+    va_end(args);
+    for (const char *s = value; *s; s++) {
+        if (*s != '\n') {
+            fm_text_append_bytes(&line, s, 1);
+            continue;
+        }
+        fm_text_append(&line, s > value && s[-1] == ':' ? " " : "; ");
+        s += strspn(s + 1, " \n");
+    }
+    fm_table_cell(table, json_string(item), "%s", item);
+    fm_table_cell(table, json_string(fm_text_cstr(&line)), "%s", fm_text_cstr(&line));
+    fm_text_free(&line);
+}
+
+static const char *string_of(const json_t *object, const char *key)
+{
+    const char *string = json_string_value(json_object_get(object, key));
+    return string ? string : "";
+}
+
+static void append_backend(struct fm_table *table, const json_t *backend)
+{
+    struct fm_text item = {0}, precisions = {0};
+    const json_t *name;
+    size_t i;
+    fm_text_append(&item, "backend %s", string_of(backend, "name"));
+    json_array_foreach(json_object_get(backend, "precisions"), i, name)
+    {
+        fm_text_append(&precisions, "%s%s", i ? ", " : "", json_string_value(name));
+    }
+    if (json_is_true(json_object_get(backend, "usable")))
+        append_item(table, fm_text_cstr(&item), "%s, %s, %s, trains in %s",
+            string_of(backend, "device"), string_of(backend, "details"),
+            string_of(backend, "libraries"), fm_text_cstr(&precisions));
+    else
+        append_item(table, fm_text_cstr(&item), "not usable: %s", string_of(backend, "reason"));
+    fm_text_free(&item);
+    fm_text_free(&precisions);
+}
+
+static void append_machine(struct fm_table *table, const json_t *machine)
+{
+    json_int_t cores = json_integer_value(json_object_get(machine, "cores"));
+    double memory = json_number_value(json_object_get(machine, "memory"));
+    append_item(table, "processor", "%s, %lld core%s, %.1f GiB of memory",
+        string_of(machine, "processor"), (long long)cores, cores == 1 ? "" : "s",
+        memory / (1024.0 * 1024 * 1024));
+    append_item(table, "features", "%s", string_of(machine, "features"));
+    append_item(table, "system", "%s", string_of(machine, "system"));
+}
+
+static void append_rows(struct fm_table *table, const json_t *info)
+{
+    const json_t *build = json_object_get(info, "build");
+    const json_t *data = json_object_get(info, "data");
+    const json_t *entry;
+    size_t i;
+    bool found = json_is_true(json_object_get(data, "found"));
+    append_item(table, "version", "%s", string_of(info, "version"));
+    append_item(table, "build", "%s, %s", string_of(build, "type"), string_of(build, "compiler"));
+    json_array_foreach(json_object_get(info, "backends"), i, entry)
+    {
+        append_backend(table, entry);
+    }
+    json_array_foreach(json_object_get(info, "libraries"), i, entry)
+    {
+        append_item(table, string_of(entry, "name"), "%s (compiled against %s)",
+            string_of(entry, "found"), string_of(entry, "compiled"));
+    }
+    append_item(table, "data", "%s", string_of(data, found ? "directory" : "reason"));
+    append_machine(table, json_object_get(info, "machine"));
+}
+
+enum fm_status fm_cmd_info(const struct fm_args *args)
+{
+    static const struct fm_column columns[] = {{"item", "item", false}, {"value", "value", false}};
+    json_t *info = info_json(args);
+    if (!info)
+        return fm_fail(FM_MEMORY, "out of memory while collecting information");
+    if (args->format == FM_FORMAT_JSON)
+        return fm_print_json(info);
+    struct fm_table *table;
+    enum fm_status status;
+    FM_TRY_GOTO(status, fm_table_create(columns, 2, &table), out);
+    append_rows(table, info);
+    status = fm_print_table(table, (enum fm_format)args->format);
+    fm_table_free(table);
+out:
+    json_decref(info);
+    return status;
+}

@@ -1,0 +1,54 @@
+// What the commands share: printing a result, opening the device and the data, and telling
+// progress.
+#ifndef FM_CLI_COMMON_H
+#define FM_CLI_COMMON_H
+
+#include "cli/args.h"
+
+#include "app/train_job.h"
+#include "backend/registry.h"
+#include "data/dataset.h"
+#include "data/split.h"
+#include "report/table.h"
+
+#include <jansson.h>
+
+// Names from outside (data, run folders, files) reach a terminal only as UTF-8 without control
+// characters: any other byte, and any control character but an end of line, becomes U+FFFD.
+void fm_clean_append(struct fm_text *out, const char *text);
+
+// Writes to standard output and frees the text; FM_IO when it could not be written, FM_MEMORY when
+// the text had failed.
+enum fm_status fm_print_text(struct fm_text *text);
+// The table in this format; frees nothing.
+enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format);
+// An object or array, indented; steals the reference. NULL fails with FM_MEMORY.
+enum fm_status fm_print_json(json_t *json);
+// Everything printed has reached its destination, or FM_IO. Called once, at the end.
+enum fm_status fm_print_end(void);
+
+// What a computing command works with. The first line on standard error names the backend, the
+// device and the libraries; the second the data.
+struct fm_session {
+    struct fm_engine engine;
+    struct fm_dataset dataset;
+    struct fm_split split;
+    enum fm_precision precision;
+};
+enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
+void fm_session_close(struct fm_session *session);
+
+// "cpu: AMD EPYC 9R14, 2 threads, avx2 fma, oneDNN 2.6.3 (compiled against 2.6.3)".
+void fm_describe_engine(const struct fm_engine *engine, struct fm_text *out);
+
+// The recipe of --recipe for `model`, with the flags' values in it.
+enum fm_status fm_resolve_recipe(
+    const struct fm_args *args, const char *model, struct fm_recipe *recipe);
+
+// Hooks that tell a training's progress on standard error: a line an epoch and, on a terminal, one
+// line redrawn in place.
+struct fm_job_hooks fm_progress_hooks(void);
+// The same for an evaluation: `context` is the name of what is evaluated.
+void fm_progress_evaluate(void *context, uint32_t done, uint32_t total);
+
+#endif

@@ -1,0 +1,72 @@
+// The program: reads the command line, runs the command, prints why it failed, and is the only
+// place that ends the process.
+#include "cli/args.h"
+#include "cli/common.h"
+
+#include "base/log.h"
+#include "base/version.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+enum {
+    EXIT_OK = 0,
+    EXIT_FAILED = 1,
+    EXIT_USAGE = 2
+};
+
+static enum fm_status run(const struct fm_args *args)
+{
+    struct fm_text text = {0};
+    if (args->version) {
+        fm_text_append(&text, "fmnist %s\n", FM_VERSION);
+        return fm_print_text(&text);
+    }
+    if (args->help) {
+        if (args->command)
+            fm_help_command(args->command, &text);
+        else
+            fm_help_overview(&text);
+        return fm_print_text(&text);
+    }
+    return args->command->run(args);
+}
+
+// A line that says what to do next, where the message itself does not.
+static void print_hint(enum fm_status status, const struct fm_args *args)
+{
+    const char *command = args->command ? args->command->name : NULL;
+    if (status == FM_USAGE && command)
+        fprintf(stderr, "hint: 'fmnist help %s' lists its options\n", command);
+    else if (status == FM_USAGE)
+        fprintf(stderr, "hint: 'fmnist help' lists the commands\n");
+    else if (status == FM_UNSUPPORTED || status == FM_BACKEND)
+        fprintf(stderr, "hint: 'fmnist info' says what each backend and device offers\n");
+}
+
+static int report(enum fm_status status, const struct fm_args *args)
+{
+    if (status == FM_OK)
+        return EXIT_OK;
+    struct fm_text clean = {0};
+    const char *message = fm_error_message();
+    fm_progress_clear();
+    fm_clean_append(&clean, message[0] ? message : fm_status_text(status));
+    fprintf(stderr, "fmnist: error: %s\n", fm_text_cstr(&clean));
+    fm_text_free(&clean);
+    print_hint(status, args);
+    return status == FM_USAGE ? EXIT_USAGE : EXIT_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    struct fm_args args;
+    // A reader that went away is a failed write like any other: reported, and exit status 1.
+    signal(SIGPIPE, SIG_IGN);
+    enum fm_status status = fm_args_parse(argc, argv, &args);
+    if (status == FM_OK)
+        status = run(&args);
+    if (status == FM_OK)
+        status = fm_print_end();
+    return report(status, &args);
+}

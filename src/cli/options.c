@@ -1,0 +1,176 @@
+// The commands and their options as tables: all that the parser and the help know of them.
+#include "cli/args.h"
+
+#include "app/evaluation.h"
+#include "net/zoo.h"
+
+#include <string.h>
+
+// The registry's names with "auto" before them; a test holds the two lists together.
+static const char *const backend_choices[] = {"auto", "cpu", "cuda", NULL};
+static const char *const precision_choices[] = {"auto", "fp32", "bf16", "fp16", NULL};
+static const char *const format_choices[] = {"text", "markdown", "csv", "json", NULL};
+
+#define AT(member) offsetof(struct fm_args, member)
+
+static const struct fm_option model_options[] = {{"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0,
+                                                     fm_zoo_names, "the model to train (required)"},
+    {0}};
+
+static const struct fm_option training_options[] = {
+    {"recipe", "NAME", FM_OPTION_TEXT, AT(recipe), 0, 0, NULL,
+        "quick, reference, or a recipe file (default: quick)"},
+    {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
+        "seed of every random number (default: 1)"},
+    {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
+        "what is computed in; bf16 and fp16 only where the device has them (default: auto)"},
+    {"max-minutes", "M", FM_OPTION_REAL, AT(max_minutes), 0.001, 100000, NULL,
+        "end a training with the epoch in which this time is reached (default: no limit)"},
+    {0}};
+
+static const struct fm_option train_options[] = {
+    {"out", "DIR", FM_OPTION_TEXT, AT(out), 0, 0, NULL,
+        "the run folder (default: runs/<model>-<time>)"},
+    {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL, "replace the run that is in the folder"},
+    {0}};
+
+static const struct fm_option compare_options[] = {
+    {"models", "A,B,...", FM_OPTION_MODELS, AT(models), 0, 0, fm_zoo_names,
+        "the rows, in this order (default: simple,deeper,vgg16)"},
+    {"runs", "DIR", FM_OPTION_TEXT, AT(runs), 0, 0, NULL,
+        "where finished runs are looked for and new ones made (default: runs)"},
+    {"out", "DIR", FM_OPTION_TEXT, AT(out), 0, 0, NULL,
+        "folder of the comparison's files (default: <runs>/compare-<time>)"},
+    {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL,
+        "replace the comparison that is in the folder"},
+    {"fresh", NULL, FM_OPTION_FLAG, AT(fresh), 0, 0, NULL, "train every row, reuse no run"}, {0}};
+
+static const struct fm_option eval_options[] = {
+    {"split", "NAME", FM_OPTION_CHOICE, AT(split), 0, 0, fm_part_names,
+        "the images to evaluate on (default: test)"},
+    {0}};
+
+static const struct fm_option data_options[] = {
+    {"data", "DIR", FM_OPTION_TEXT, AT(data), 0, 0, NULL,
+        "folder of the four data files (default: $FMNIST_DATA, the user's data folder, Debian's)"},
+    {0}};
+
+static const struct fm_option device_options[] = {
+    {"backend", "NAME", FM_OPTION_NAME, AT(backend), 0, 0, backend_choices,
+        "what computes (default: auto, the first that is usable)"},
+    {"threads", "N", FM_OPTION_INT, AT(threads), 1, 4096, NULL,
+        "threads of the CPU backend (default: one for each core)"},
+    {0}};
+
+static const struct fm_option quiet_options[] = {
+    {"quiet", NULL, FM_OPTION_FLAG, AT(quiet), 0, 0, NULL,
+        "print the result and errors, nothing else"},
+    {0}};
+
+static const struct fm_option format_options[] = {
+    {"format", "NAME", FM_OPTION_CHOICE, AT(format), 0, 0, format_choices,
+        "how the result is printed (default: text)"},
+    {0}};
+
+static const char *const train_examples[] = {
+    "fmnist train --model deeper",
+    "fmnist train --model simple --recipe reference --epochs 3 --out runs/short",
+    "fmnist train --model deeper --max-minutes 5 --format json",
+    NULL,
+};
+static const char *const eval_examples[] = {
+    "fmnist eval runs/deeper-20261124-153012",
+    "fmnist eval runs/short --split select --format json",
+    NULL,
+};
+static const char *const compare_examples[] = {
+    "fmnist compare",
+    "fmnist compare --recipe reference --models simple,deeper",
+    "fmnist compare --max-minutes 2 --format markdown",
+    NULL,
+};
+static const char *const models_examples[] = {
+    "fmnist models",
+    "fmnist models deeper",
+    "fmnist models --format json",
+    NULL,
+};
+static const char *const info_examples[] = {
+    "fmnist info",
+    "fmnist info --format json",
+    NULL,
+};
+static const char *const help_examples[] = {
+    "fmnist help train",
+    NULL,
+};
+
+const struct fm_command fm_commands[] = {
+    {.name = "train",
+        .summary = "train a model and leave a run folder",
+        .description =
+            "Trains a model on 54,000 of the 60,000 training images, measures it on 3,000 held\n"
+            "out for selection and, once, at the end, on the 10,000 test images. The run folder\n"
+            "keeps the configuration, a line of JSON an epoch, the weights and the result.",
+        .recipe = true,
+        .required = "model",
+        .options = {model_options, training_options, train_options, data_options, device_options,
+            quiet_options, format_options},
+        .examples = train_examples,
+        .run = fm_cmd_train},
+    {.name = "eval",
+        .summary = "evaluate a run: accuracy, classes, confusion, calibration",
+        .description =
+            "Reads the weights of a finished run and evaluates them: accuracy, precision, recall\n"
+            "and F1 of each class, the confusion matrix (also as a picture in the run folder), "
+            "the\n"
+            "most confused pairs, expected calibration error and negative log-likelihood.",
+        .operand = "RUN",
+        .operand_required = true,
+        .options = {eval_options, data_options, device_options, quiet_options, format_options},
+        .examples = eval_examples,
+        .run = fm_cmd_eval},
+    {.name = "compare",
+        .summary = "train what is missing and compare the models",
+        .description =
+            "Trains the models, reusing finished runs of the same configuration, and prints a row\n"
+            "for each, then what the published original claims beside what is measured here. The\n"
+            "same stands in one folder as Markdown, CSV, JSON and PNG.",
+        .recipe = true,
+        .options = {compare_options, training_options, data_options, device_options, quiet_options,
+            format_options},
+        .examples = compare_examples,
+        .run = fm_cmd_compare},
+    {.name = "models",
+        .summary = "list the models, or the layers of one",
+        .description =
+            "Without a name, a line for each model: parameters and multiply-accumulates of a\n"
+            "forward pass of one image. With a name, a line for each of its layers, and totals.",
+        .operand = "NAME",
+        .options = {format_options},
+        .examples = models_examples,
+        .run = fm_cmd_models},
+    {.name = "info",
+        .summary = "say what this build has and what this machine offers",
+        .description =
+            "Version and build; each backend with its device and its libraries, as compiled "
+            "against\n"
+            "and as found, or the reason why it cannot be used; the data found; the processor.",
+        .options = {data_options, device_options, format_options},
+        .examples = info_examples,
+        .run = fm_cmd_info},
+    {.name = "help",
+        .summary = "explain a command",
+        .description = "Prints what a command does, its options and examples.",
+        .operand = "COMMAND",
+        .examples = help_examples,
+        .run = fm_cmd_help},
+    {0}};
+
+const struct fm_command *fm_command_find(const char *name)
+{
+    for (const struct fm_command *command = fm_commands; command->name; command++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}

@@ -1,0 +1,87 @@
+// Tells how far a training is. Each epoch leaves a line, on a terminal and in a log file alike;
+// only on a terminal is there also a line that is redrawn while an epoch runs (base/log.h decides).
+#include "cli/common.h"
+
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum {
+    BAR_CELLS = 16,
+    SHORT_MAX = 32
+};
+
+// Share of the present epoch's steps that are done, 0 to 1.
+static double epoch_share(const struct fm_train_progress *progress)
+{
+    if (progress->epochs < 1 || progress->steps < (uint64_t)progress->epochs)
+        return 0;
+    double of_epoch = (double)progress->steps / progress->epochs;
+    double share = ((double)progress->step - (progress->epoch - 1) * of_epoch) / of_epoch;
+    return share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
+static void begin(void *context, const char *model, const char *directory, size_t parameters)
+{
+    (void)context;
+    char count[SHORT_MAX];
+    struct fm_text folder = {0};
+    fm_clean_append(&folder, directory);
+    fm_note("%s: %s parameters, run folder %s", model, fm_group_digits((int64_t)parameters, count),
+        fm_text_cstr(&folder));
+    fm_text_free(&folder);
+}
+
+static void train_line(const struct fm_train_progress *progress)
+{
+    char bar[BAR_CELLS + 1], rate[SHORT_MAX], left[SHORT_MAX];
+    double share = epoch_share(progress);
+    int filled = (int)(share * BAR_CELLS);
+    memset(bar, '.', BAR_CELLS);
+    memset(bar, '#', (size_t)filled);
+    bar[BAR_CELLS] = '\0';
+    fm_progress("epoch %d/%d [%s] %3.0f %%  loss %.4f  accuracy %.2f %%  %s images/s  %s left",
+        progress->epoch, progress->epochs, bar, 100 * share, progress->loss,
+        100 * progress->accuracy, fm_group_digits((int64_t)progress->images_per_second, rate),
+        fm_duration(progress->remaining, left));
+}
+
+static void train(void *context, const struct fm_train_progress *progress)
+{
+    (void)context;
+    if (!progress->epoch_done) {
+        train_line(progress);
+        return;
+    }
+    char rate[SHORT_MAX], took[SHORT_MAX], waited[SHORT_MAX], left[SHORT_MAX];
+    fm_note("epoch %d/%d: loss %.4f, accuracy %.2f %%, selection accuracy %.2f %%, %s images/s, %s "
+            "(%s waiting for data), %s left",
+        progress->epoch, progress->epochs, progress->loss, 100 * progress->accuracy,
+        100 * progress->select_accuracy,
+        fm_group_digits((int64_t)progress->images_per_second, rate),
+        fm_duration(progress->epoch_seconds, took), fm_duration(progress->waited, waited),
+        fm_duration(progress->remaining, left));
+}
+
+void fm_progress_evaluate(void *context, uint32_t done, uint32_t total)
+{
+    const char *what = context;
+    if (done < total)
+        fm_progress("evaluating on %s: %" PRIu32 " of %" PRIu32 " images", what, done, total);
+    else
+        fm_progress_clear();
+}
+
+static void evaluate(void *context, uint32_t done, uint32_t total)
+{
+    (void)context;
+    char what[] = "the test images";
+    fm_progress_evaluate(what, done, total);
+}
+
+struct fm_job_hooks fm_progress_hooks(void)
+{
+    return (struct fm_job_hooks){.begin = begin, .train = train, .evaluate = evaluate};
+}
