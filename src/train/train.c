@@ -34,11 +34,12 @@ struct trainer {
 
     struct fm_model *model;
     struct fm_staging *staging;
-    struct fm_executor *full; // of recipe->batch; NULL if an epoch has no full batch
+    struct fm_executor *full; // of `batch`
     struct fm_executor *tail; // of what is left; NULL if nothing is
     struct fm_loader *loader;
     uint32_t *order;       // [split->train_count]
     uint32_t epoch_images; // the first so many of it are trained on
+    uint32_t batch;        // the recipe's, or all of an epoch where that is less
     float *best;           // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
 
     uint64_t step, steps; // submitted, of the whole run
@@ -86,8 +87,6 @@ static enum fm_status create_model(struct trainer *t, enum fm_precision precisio
 
 static enum fm_status compile(struct trainer *t, uint32_t batch, struct fm_executor **executor)
 {
-    if (batch == 0)
-        return FM_OK;
     struct fm_compile_options options = {
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
@@ -99,9 +98,9 @@ static enum fm_status compile(struct trainer *t, uint32_t batch, struct fm_execu
     return FM_OK;
 }
 
-static enum fm_status open_loader(struct trainer *t, uint32_t capacity)
+static enum fm_status open_loader(struct trainer *t)
 {
-    FM_TRY(t->api->staging_create(t->model, capacity, &t->staging));
+    FM_TRY(t->api->staging_create(t->model, t->batch, &t->staging));
     struct fm_loader_options options = {
         .samples = t->samples, .slot_wait = wait_for_slot, .context = t};
     for (int i = 0; i < FM_SLOTS; i++)
@@ -124,25 +123,29 @@ static enum fm_status allocate(struct trainer *t)
 
 static enum fm_status prepare(struct trainer *t, enum fm_precision precision)
 {
-    uint32_t batch = (uint32_t)t->recipe->batch, wanted = (uint32_t)t->recipe->epoch_images;
-    if (t->split->train_count == 0)
+    uint32_t count = t->split->train_count, wanted = (uint32_t)t->recipe->epoch_images;
+    if (count == 0)
         return fm_fail(FM_DATA, "there is no image to train on");
-    t->epoch_images = wanted > 0 && wanted < t->split->train_count ? wanted : t->split->train_count;
-    uint32_t full = t->epoch_images / batch, tail = t->epoch_images % batch;
+    t->epoch_images = wanted > 0 && wanted < count ? wanted : count;
+    t->batch = (uint32_t)t->recipe->batch;
+    if (t->batch > t->epoch_images)
+        t->batch = t->epoch_images;
+    uint32_t full = t->epoch_images / t->batch, tail = t->epoch_images % t->batch;
     t->steps = (uint64_t)t->recipe->epochs * (full + (tail > 0));
 
     FM_TRY(create_model(t, precision));
-    FM_TRY(compile(t, full > 0 ? batch : 0, &t->full));
-    FM_TRY(compile(t, tail, &t->tail));
-    FM_TRY(open_loader(t, full > 0 ? batch : tail));
+    FM_TRY(compile(t, t->batch, &t->full));
+    if (tail > 0)
+        FM_TRY(compile(t, tail, &t->tail));
+    FM_TRY(open_loader(t));
     return allocate(t);
 }
 
 static void destroy(struct trainer *t)
 {
+    fm_loader_close(t->loader); // it may be reading t->order
     free(t->best);
     free(t->order);
-    fm_loader_close(t->loader);
     t->api->executor_destroy(t->tail);
     t->api->executor_destroy(t->full);
     t->api->staging_destroy(t->staging);
@@ -150,15 +153,20 @@ static void destroy(struct trainer *t)
 
 // ---- While training: what is told of it
 
+// Images that train accuracy is measured on.
+static uint32_t train_eval_count(const struct trainer *t)
+{
+    uint32_t wanted = (uint32_t)t->recipe->train_eval, all = t->split->train_count;
+    return wanted > 0 && wanted < all ? wanted : all;
+}
+
 // `training`: seconds that the steps so far took.
 static double remaining_seconds(const struct trainer *t, double training)
 {
     uint64_t epochs_left = (uint64_t)(t->recipe->epochs - t->result.epochs);
-    uint64_t train_eval = t->recipe->train_eval ? (uint64_t)t->recipe->train_eval
-                                                : t->split->train_count;
+    uint64_t to_evaluate = epochs_left * t->split->select_count + train_eval_count(t);
     double each = t->evaluated ? t->evaluating / (double)t->evaluated : 0;
-    return training / (double)t->step * (double)(t->steps - t->step) +
-           each * (double)(epochs_left * t->split->select_count + train_eval);
+    return training / (double)t->step * (double)(t->steps - t->step) + each * (double)to_evaluate;
 }
 
 // Fills in what is known of the epoch that is under way.
@@ -210,8 +218,7 @@ static enum fm_status train_step(struct trainer *t, int slot)
     t->progress.learning_rate = step->learning_rate;
     uint32_t count = step->count;
 
-    bool full = t->full && count == (uint32_t)t->recipe->batch;
-    enum fm_status status = t->api->submit(full ? t->full : t->tail, t->staging, slot);
+    enum fm_status status = t->api->submit(count == t->batch ? t->full : t->tail, t->staging, slot);
     fm_loader_release(t->loader, slot);
     t->step++;
     t->result.images += count;
@@ -267,7 +274,7 @@ static enum fm_status train_epoch(struct trainer *t)
     FM_TRY(t->api->sums_reset(t->model));
     t->epoch_waited = fm_loader_waited(t->loader);
     t->epoch_start = fm_clock_seconds();
-    FM_TRY(fm_loader_begin(t->loader, t->order, t->epoch_images, (uint32_t)t->recipe->batch));
+    FM_TRY(fm_loader_begin(t->loader, t->order, t->epoch_images, t->batch));
     FM_TRY(train_steps(t));
     t->result.epochs++;
     t->result.seconds += t->progress.epoch_seconds;
@@ -332,13 +339,11 @@ static enum fm_status keep(struct trainer *t)
 // Accuracy on the training split, of the kept weights and without augmentation.
 static enum fm_status measure_train_accuracy(struct trainer *t)
 {
-    uint32_t wanted = (uint32_t)t->recipe->train_eval, count = t->split->train_count;
-    FM_TRY(fm_epoch_order(t->split->train, count, TRAIN_EVAL_SEED, TRAIN_EVAL_EPOCH, t->order));
-    if (wanted > 0 && wanted < count)
-        count = wanted;
     double nll;
-    t->result.train_eval_count = count;
-    return evaluate(t, t->order, count, &t->result.train_accuracy, &nll);
+    FM_TRY(fm_epoch_order(
+        t->split->train, t->split->train_count, TRAIN_EVAL_SEED, TRAIN_EVAL_EPOCH, t->order));
+    t->result.train_eval_count = train_eval_count(t);
+    return evaluate(t, t->order, t->result.train_eval_count, &t->result.train_accuracy, &nll);
 }
 
 static bool out_of_time(const struct trainer *t)

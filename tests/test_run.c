@@ -1,0 +1,487 @@
+// Run folders: configuration there and back, what is refused, what is removed, weights through a
+// model of a few lines, and finding a run again.
+#include "run/run.h"
+
+#include "net/safetensors.h"
+#include "net/zoo.h"
+#include "run/json.h"
+#include "scratch.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char root[FM_PATH_MAX];
+
+static const char *in_root(const char *name)
+{
+    static char path[4][FM_PATH_MAX];
+    static int turn;
+    char *out = path[turn++ % 4];
+    assert_int_equal(fm_path_join(out, root, name), FM_OK);
+    return out;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    scratch_make(root, "run");
+    fm_error_clear();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    scratch_remove(root);
+    return 0;
+}
+
+static void assert_message(const char *part)
+{
+    if (!strstr(fm_error_message(), part))
+        fail_msg("\"%s\" is not in the message: %s", part, fm_error_message());
+    fm_error_clear();
+}
+
+static void make_config(struct fm_run_config *config)
+{
+    *config = (struct fm_run_config){.model = "simple",
+        .classes = 3,
+        .input_mean = 0.28604063,
+        .input_deviation = 0.3530242,
+        .backend = "cpu",
+        .precision = "fp32",
+        .device = "a processor",
+        .threads = 2,
+        .seed = 0xFFFFFFFFFFFFFFFFu,
+        .data_directory = "/data",
+        .data_crc32 = {0xdeadbeef, 0, 7, 0xffffffff}};
+    static const char *const names[] = {"T-shirt/top", "Robe d'\xc3\xa9t\xc3\xa9", "\"quoted\""};
+    for (int i = 0; i < 3; i++)
+        config->class_names[i] = strdup(names[i]);
+    config->recipe = json_pack("{s:s, s:i, s:f}", "name", "quick", "epochs", 3, "rate", 0.1 + 0.2);
+}
+
+static void create(const char *directory, const struct fm_run_config *config, bool finished)
+{
+    if (fm_run_create(directory, config, false) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    json_t *result = json_pack("{s:f}", "accuracy", 0.5);
+    if (finished)
+        assert_int_equal(fm_run_write_result(directory, result), FM_OK);
+    json_decref(result);
+}
+
+static void test_config_round_trip(void **state)
+{
+    (void)state;
+    struct fm_run_config config, back;
+    make_config(&config);
+    create(in_root("a/b"), &config, false); // folders above are made, too
+    assert_true(fm_run_is_run(in_root("a/b")));
+    assert_false(fm_run_is_finished(in_root("a/b")));
+    if (fm_run_read_config(in_root("a/b"), &back) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    assert_true(fm_run_config_same(&config, &back)); // the recipe's 17 digits as well
+    assert_string_equal(back.device, config.device);
+    assert_string_equal(back.data_directory, config.data_directory);
+    assert_int_equal(back.threads, 2);
+    assert_true((float)back.input_mean == (float)config.input_mean);
+    assert_true((float)back.input_deviation == (float)config.input_deviation);
+    for (int i = 0; i < 3; i++)
+        assert_string_equal(back.class_names[i], config.class_names[i]);
+    fm_run_config_free(&back);
+    fm_run_config_free(&config);
+}
+
+static void test_same(void **state)
+{
+    (void)state;
+    struct fm_run_config a, b;
+    make_config(&a);
+    make_config(&b);
+    // Not of the identity:
+    b.threads = 64;
+    snprintf(b.device, sizeof b.device, "another");
+    snprintf(b.data_directory, sizeof b.data_directory, "/elsewhere");
+    assert_true(fm_run_config_same(&a, &b));
+#define DIFFERS(change, undo)                                                                      \
+    do {                                                                                           \
+        change;                                                                                    \
+        assert_false(fm_run_config_same(&a, &b));                                                  \
+        undo;                                                                                      \
+        assert_true(fm_run_config_same(&a, &b));                                                   \
+    } while (0)
+    DIFFERS(b.model[0] = 'S', b.model[0] = 's');
+    DIFFERS(b.classes = 2, b.classes = 3);
+    DIFFERS(b.backend[0] = 'C', b.backend[0] = 'c');
+    DIFFERS(b.precision[0] = 'b', b.precision[0] = 'f');
+    DIFFERS(b.seed--, b.seed++);
+    DIFFERS(b.data_crc32[3]--, b.data_crc32[3]++);
+    DIFFERS(json_object_set_new(b.recipe, "epochs", json_integer(4)),
+        json_object_set_new(b.recipe, "epochs", json_integer(3)));
+#undef DIFFERS
+    fm_run_config_free(&a);
+    fm_run_config_free(&b);
+}
+
+// Each case replaces the value of one key ("data.crc32.test_labels") by JSON text, or deletes it.
+static const struct {
+    const char *key, *value, *message;
+} wrong_configs[] = {
+    {"format", "2", "key \"format\": found 2, expected an integer from 1 to 1"},
+    {"model", "3", "key \"model\": found 3, expected a string"},
+    {"model", NULL, "key \"model\" is missing, expected a string"},
+    {"classes", "1", "key \"classes\": found 1, expected an integer from 2 to 256"},
+    {"classes", "\"10\"", "key \"classes\": found \"10\", expected an integer"},
+    {"class_names", "[\"a\", \"b\"]",
+        "key \"class_names\": found [\"a\",\"b\"], expected an array"},
+    {"class_names", "[1, 2, 3]", "key \"class_names\": found [1,2,3], expected an array of str"},
+    {"input", "[]", "key \"input\": found [], expected an object"},
+    {"input.mean", "null", "key \"input.mean\": found null, expected a number"},
+    {"input.deviation", "0", "key \"input.deviation\": found 0, expected a number"},
+    {"input.median", "0", "unknown key \"input.median\""},
+    {"backend", "\"a name too long for one\"", "expected a string of at most 15 bytes"},
+    {"precision", "{}", "key \"precision\": found {}, expected a string"},
+    {"device", NULL, "key \"device\" is missing"},
+    {"threads", "-1", "key \"threads\": found -1, expected an integer"},
+    {"seed", "1.0", "key \"seed\": found 1.0, expected an integer"},
+    {"recipe", "\"quick\"", "key \"recipe\": found \"quick\", expected an object"},
+    {"data.directory", NULL, "key \"data.directory\" is missing"},
+    {"data.crc32.test_labels", "\"xyz\"",
+        "key \"data.crc32.test_labels\": found \"xyz\", expected 8"},
+    {"data.crc32.test_labels", "7", "expected 8 hexadecimal digits"},
+    {"colour", "1", "unknown key \"colour\""},
+};
+
+static void put(json_t *json, const char *key, const char *value)
+{
+    char name[64];
+    const char *dot;
+    for (; (dot = strchr(key, '.')); key = dot + 1) {
+        snprintf(name, sizeof name, "%.*s", (int)(dot - key), key);
+        json = json_object_get(json, name);
+    }
+    if (value)
+        json_object_set_new(json, key, json_loads(value, JSON_DECODE_ANY, NULL));
+    else
+        assert_int_equal(json_object_del(json, key), 0);
+}
+
+static void test_wrong_configs(void **state)
+{
+    (void)state;
+    struct fm_run_config config, read;
+    make_config(&config);
+    for (size_t i = 0; i < sizeof wrong_configs / sizeof wrong_configs[0]; i++) {
+        json_t *json = fm_run_config_to_json(&config);
+        assert_non_null(json);
+        put(json, wrong_configs[i].key, wrong_configs[i].value);
+        if (fm_run_config_from_json(json, "x/config.json", &read) != FM_DATA)
+            fail_msg("taken: %s = %s", wrong_configs[i].key, wrong_configs[i].value);
+        assert_non_null(strstr(fm_error_message(), "x/config.json: "));
+        assert_message(wrong_configs[i].message);
+        json_decref(json);
+    }
+    fm_run_config_free(&config);
+
+    assert_int_equal(fm_run_read_config(in_root("none"), &read), FM_NOT_FOUND);
+    assert_message("none: not a run folder");
+    assert_int_equal(fm_file_write(in_root("config.json"), "{\n\"format\": 1,,\n", 16), FM_OK);
+    assert_int_equal(fm_run_read_config(root, &read), FM_DATA);
+    assert_message("config.json:2: not valid JSON");
+}
+
+static void test_not_utf8(void **state)
+{
+    (void)state;
+    struct fm_run_config config;
+    make_config(&config);
+    config.class_names[1][0] = '\xff';
+    assert_int_equal(fm_run_create(in_root("a"), &config, false), FM_DATA);
+    assert_message("not UTF-8");
+    fm_run_config_free(&config);
+}
+
+static void test_existing(void **state)
+{
+    (void)state;
+    struct fm_run_config config;
+    make_config(&config);
+    const char *run = in_root("run");
+    create(run, &config, true);
+    json_t *line = json_pack("{s:i}", "epoch", 1);
+    assert_int_equal(fm_run_log(run, line), FM_OK);
+    json_decref(line);
+    assert_int_equal(fm_file_write(in_root("run/notes.txt"), "mine", 4), FM_OK);
+
+    assert_int_equal(fm_run_create(run, &config, false), FM_EXISTS);
+    assert_message("holds a run already (result.json); --force replaces it");
+    assert_true(fm_run_is_finished(run)); // nothing was touched
+    assert_true(fm_path_exists(in_root("run/log.jsonl")));
+
+    assert_int_equal(fm_run_create(run, &config, true), FM_OK);
+    assert_false(fm_run_is_finished(run));
+    assert_true(fm_run_is_run(run));
+    assert_false(fm_path_exists(in_root("run/log.jsonl")));
+    assert_true(fm_path_exists(in_root("run/notes.txt"))); // not a run's file
+
+    // Somebody's weights alone are not overwritten either; a folder with other files is taken.
+    assert_int_equal(fm_make_dirs(in_root("other")), FM_OK);
+    assert_int_equal(fm_file_write(in_root("other/model.safetensors"), "", 0), FM_OK);
+    assert_int_equal(fm_run_create(in_root("other"), &config, false), FM_EXISTS);
+    assert_message("model.safetensors");
+    assert_int_equal(unlink(in_root("other/model.safetensors")), 0);
+    assert_int_equal(fm_file_write(in_root("other/notes.txt"), "", 0), FM_OK);
+    assert_int_equal(fm_run_create(in_root("other"), &config, false), FM_OK);
+    fm_run_config_free(&config);
+}
+
+static void test_log_and_result(void **state)
+{
+    (void)state;
+    for (int i = 1; i <= 2; i++) {
+        json_t *line = json_pack("{s:i, s:f, s:s}", "epoch", i, "loss", 0.1, "note", "a\nb");
+        assert_int_equal(fm_run_log(root, line), FM_OK);
+        json_decref(line);
+    }
+    unsigned char *text;
+    size_t size;
+    assert_int_equal(fm_file_read(in_root("log.jsonl"), &text, &size), FM_OK);
+    assert_string_equal((char *)text, "{\"epoch\":1,\"loss\":0.1,\"note\":\"a\\nb\"}\n"
+                                      "{\"epoch\":2,\"loss\":0.1,\"note\":\"a\\nb\"}\n");
+    free(text);
+
+    json_t *result = NULL;
+    assert_int_equal(fm_run_read_result(root, &result), FM_NOT_FOUND);
+    assert_message("not finished");
+    json_t *written = json_pack("{s:f, s:{s:f}}", "accuracy", 1.0 / 3, "deep", "x", 0.1);
+    assert_int_equal(fm_run_write_result(root, written), FM_OK);
+    assert_int_equal(fm_run_read_result(root, &result), FM_OK);
+    assert_true(json_equal(written, result));
+    json_decref(written);
+    json_decref(result);
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    struct fm_run_config config, other;
+    make_config(&config);
+    make_config(&other);
+    other.seed = 5;
+    char found[FM_PATH_MAX];
+
+    assert_int_equal(fm_run_find(in_root("none"), &config, found), FM_NOT_FOUND);
+    assert_int_equal(fm_run_find(root, &config, found), FM_NOT_FOUND);
+    create(in_root("unfinished"), &config, false);
+    create(in_root("another"), &other, true);
+    assert_int_equal(fm_make_dirs(in_root("broken")), FM_OK);
+    assert_int_equal(fm_file_write(in_root("broken/config.json"), "{", 1), FM_OK);
+    assert_int_equal(fm_file_write(in_root("broken/result.json"), "{}", 2), FM_OK);
+    assert_int_equal(fm_file_write(in_root("file"), "", 0), FM_OK);
+    assert_int_equal(fm_run_find(root, &config, found), FM_NOT_FOUND);
+    assert_string_equal(fm_error_message(), "");
+
+    // The newest of three, whatever their names.
+    static const char *const names[] = {"m", "z", "a"};
+    static const time_t times[] = {2000, 3000, 1000};
+    for (int i = 0; i < 3; i++) {
+        char result[64];
+        snprintf(result, sizeof result, "%s/result.json", names[i]);
+        create(in_root(names[i]), &config, true);
+        struct timespec stamps[2] = {{times[i], 0}, {times[i], 0}};
+        assert_int_equal(utimensat(AT_FDCWD, in_root(result), stamps, 0), 0);
+    }
+    assert_int_equal(fm_run_find(root, &config, found), FM_OK);
+    assert_string_equal(found, in_root("z"));
+    assert_int_equal(fm_run_find(root, &other, found), FM_OK);
+    assert_string_equal(found, in_root("another"));
+    fm_run_config_free(&config);
+    fm_run_config_free(&other);
+}
+
+// A model that holds its states and nothing else.
+struct fm_model {
+    const struct fm_net *net;
+    float *params, *running;
+    int sets;
+};
+
+static float *find_state(
+    struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count)
+{
+    if (kind == FM_STATE_PARAM) {
+        int i = fm_net_find_param(model->net, name);
+        assert_true(i >= 0 && model->net->params[i].count == count);
+        return model->params + model->net->params[i].offset;
+    }
+    assert_int_equal(kind, FM_STATE_RUNNING);
+    int i = fm_net_find_running(model->net, name);
+    assert_true(i >= 0 && model->net->running[i].count == count);
+    return model->running + model->net->running[i].offset;
+}
+
+static enum fm_status fake_get(
+    struct fm_model *model, enum fm_state_kind kind, const char *name, float *data, size_t count)
+{
+    memcpy(data, find_state(model, kind, name, count), count * sizeof *data);
+    return FM_OK;
+}
+
+static enum fm_status fake_set(struct fm_model *model, enum fm_state_kind kind, const char *name,
+    const float *data, size_t count)
+{
+    model->sets++;
+    memcpy(find_state(model, kind, name, count), data, count * sizeof *data);
+    return FM_OK;
+}
+
+static const struct fm_backend fake = {
+    .abi = FM_BACKEND_ABI, .name = "fake", .model_get = fake_get, .model_set = fake_set};
+
+// A net with batch norm, small: conv, bn, dense.
+static void make_net(struct fm_net *net, const char *name, int channels)
+{
+    struct fm_input input = {.rows = 4, .cols = 4, .shape = {1, 4, 4}};
+    fm_net_begin(net, name, &input);
+    assert_int_equal(fm_net_conv(net, "conv1", channels, 3, 0, true), FM_OK);
+    assert_int_equal(fm_net_batchnorm(net, "bn1"), FM_OK);
+    assert_int_equal(fm_net_dense(net, "fc1", 3, true), FM_OK);
+    assert_int_equal(fm_net_end(net), FM_OK);
+}
+
+static void make_model(struct fm_model *model, const struct fm_net *net)
+{
+    *model = (struct fm_model){.net = net,
+        .params = calloc(net->param_elements, sizeof(float)),
+        .running = calloc(net->running_elements, sizeof(float))};
+    assert_true(model->params && model->running);
+}
+
+static void free_model(struct fm_model *model)
+{
+    free(model->params);
+    free(model->running);
+}
+
+static void test_weights_round_trip(void **state)
+{
+    (void)state;
+    static struct fm_net net;
+    struct fm_model from, to;
+    make_net(&net, "small", 2);
+    make_model(&from, &net);
+    make_model(&to, &net);
+    for (size_t i = 0; i < net.param_elements; i++)
+        from.params[i] = 1.0f / (float)(i + 3);
+    for (size_t i = 0; i < net.running_elements; i++)
+        from.running[i] = -1.0f / (float)(i + 7);
+    assert_int_equal(fm_run_save_weights(root, &net, &fake, &from), FM_OK);
+    if (fm_run_load_weights(root, &net, &fake, &to) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    assert_memory_equal(from.params, to.params, net.param_elements * sizeof(float));
+    assert_memory_equal(from.running, to.running, net.running_elements * sizeof(float));
+    free_model(&from);
+    free_model(&to);
+}
+
+static void assert_load_fails(const struct fm_net *net, const char *message)
+{
+    struct fm_model model;
+    make_model(&model, net);
+    if (fm_run_load_weights(root, net, &fake, &model) != FM_DATA)
+        fail_msg("loaded; expected: %s", message);
+    assert_message(message);
+    assert_int_equal(model.sets, 0); // refused before anything was changed
+    free_model(&model);
+}
+
+// Writes the file again with `tensors` [0, count) of the read one.
+static void write_again(const struct fm_tensor_file *file, struct fm_tensor *tensors, int count)
+{
+    assert_int_equal(fm_safetensors_write(in_root("model.safetensors"), tensors, count,
+                         (const char *const *)file->metadata),
+        FM_OK);
+}
+
+static void test_wrong_weights(void **state)
+{
+    (void)state;
+    static struct fm_net net, wider, renamed;
+    struct fm_model model;
+    make_net(&net, "small", 2);
+    make_net(&wider, "small", 4);
+    make_net(&renamed, "other", 2);
+    make_model(&model, &net);
+    assert_int_equal(fm_run_save_weights(root, &net, &fake, &model), FM_OK);
+
+    assert_load_fails(&renamed, "metadata \"model\": found \"small\", expected \"other\"");
+    assert_load_fails(
+        &wider, "tensor \"conv1.weight\": found shape [2, 1, 3, 3], expected [4, 1, 3, 3]");
+
+    struct fm_tensor_file file;
+    assert_int_equal(fm_safetensors_read(in_root("model.safetensors"), &file), FM_OK);
+    struct fm_tensor more[16];
+    assert_true(file.count < 15);
+    memcpy(more, file.tensors, (size_t)file.count * sizeof more[0]);
+    more[file.count] = more[0];
+    snprintf(more[file.count].name, sizeof more[0].name, "conv9.weight");
+    write_again(&file, more, file.count + 1);
+    assert_load_fails(&net, "tensor \"conv9.weight\" is none of model small");
+    char missing[256];
+    snprintf(missing, sizeof missing, "tensor \"%s\" is missing", more[file.count - 1].name);
+    write_again(&file, more, file.count - 1);
+    assert_load_fails(&net, missing);
+    const char *const no_metadata[] = {NULL};
+    assert_int_equal(
+        fm_safetensors_write(in_root("model.safetensors"), more, file.count, no_metadata), FM_OK);
+    assert_load_fails(&net, "metadata \"fmnist_format\": found nothing, expected \"1\"");
+    fm_safetensors_free(&file);
+    free_model(&model);
+}
+
+static void test_environment(void **state)
+{
+    (void)state;
+    struct fm_engine engine = {.api = &fake, .info = {.name = "a processor", .threads = 3}};
+    char *const argv[] = {"fmnist", "train", "--out", "my runs/it's", "--x", "", NULL};
+    json_t *json = fm_run_environment(&engine, 6, argv);
+    assert_non_null(json);
+    assert_string_equal(json_string_value(json_object_get(json, "command")),
+        "fmnist train --out 'my runs/it'\\''s' --x ''");
+    assert_string_equal(json_string_value(json_object_get(json, "backend")), "fake");
+    assert_int_equal(json_integer_value(json_object_get(json, "threads")), 3);
+    const json_t *machine = json_object_get(json, "machine");
+    assert_true(json_integer_value(json_object_get(machine, "cores")) >= 1);
+    assert_true(json_integer_value(json_object_get(machine, "memory")) > 0);
+    assert_true(json_is_string(json_object_get(json_object_get(json, "libraries"), "zlib")));
+    json_decref(json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_config_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_same, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_configs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_not_utf8, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_existing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_log_and_result, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_weights_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_weights, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_environment, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

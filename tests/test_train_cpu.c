@@ -1,0 +1,174 @@
+// The training loop on the real CPU backend and real images (data/tiny): it learns, it gives the
+// same bits again, and what it says of the weights kept is true of them.
+#include "train/train.h"
+
+#include "eval/evaluate.h"
+#include "net/zoo.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct fm_engine engine;
+static struct fm_dataset dataset;
+static struct fm_split split;
+static struct fm_net net;
+
+static int open_all(void **state)
+{
+    (void)state;
+    struct fm_device_options options = {.threads = 2};
+    double mean, deviation;
+    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    if (fm_engine_open("cpu", &options, &engine) != FM_OK ||
+        fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &dataset) != FM_OK ||
+        fm_split_make(&dataset.train, dataset.classes, &split) != FM_OK ||
+        fm_zoo_build("simple", dataset.classes, &net) != FM_OK) {
+        print_error("%s\n", fm_error_message());
+        return -1;
+    }
+    fm_pixel_statistics(&dataset.train, split.train, split.train_count, &mean, &deviation);
+    fm_net_set_input_statistics(&net, (float)mean, (float)deviation);
+    return 0;
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    fm_split_free(&split);
+    fm_dataset_close(&dataset);
+    fm_engine_close(&engine);
+    return 0;
+}
+
+// What the epochs of a run said.
+struct told {
+    int epochs;
+    double loss[16], select_accuracy[16];
+};
+
+static void note_epoch(void *context, const struct fm_train_progress *progress)
+{
+    struct told *told = context;
+    if (!progress->epoch_done || told->epochs == 16)
+        return;
+    told->loss[told->epochs] = progress->loss;
+    told->select_accuracy[told->epochs++] = progress->select_accuracy;
+}
+
+static struct fm_recipe make_recipe(int epochs)
+{
+    return (struct fm_recipe){.name = "test",
+        .epochs = epochs,
+        .batch = 32,
+        .learning_rate = 2e-3,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .schedule = FM_SCHEDULE_ONE_CYCLE,
+        .warmup_share = 0.25,
+        .shift = 1,
+        .flip = true,
+        .dropout = -1,
+        .keep = FM_KEEP_BEST};
+}
+
+static struct fm_model *train(const struct fm_recipe *recipe, uint64_t seed, struct told *told,
+    struct fm_train_result *result)
+{
+    struct fm_train_options options = {
+        .recipe = recipe, .seed = seed, .progress = note_epoch, .context = told};
+    struct fm_model *model;
+    memset(told, 0, sizeof *told);
+    if (fm_train(&engine, &net, &dataset.train, &split, &options, FM_PRECISION_FP32, &model,
+            result) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    return model;
+}
+
+static float *read_weights(struct fm_model *model)
+{
+    float *weights = malloc(net.param_elements * sizeof *weights);
+    assert_non_null(weights);
+    for (int i = 0; i < net.param_count; i++) {
+        const struct fm_param *param = &net.params[i];
+        assert_int_equal(engine.api->model_get(model, FM_STATE_PARAM, param->name,
+                             weights + param->offset, param->count),
+            FM_OK);
+    }
+    return weights;
+}
+
+static void test_learns(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe = make_recipe(6);
+    struct told told;
+    struct fm_train_result result;
+    struct fm_model *model = train(&recipe, 1, &told, &result);
+
+    assert_int_equal(told.epochs, 6);
+    for (int i = 0; i < told.epochs; i++)
+        assert_true(isfinite(told.loss[i]) && told.loss[i] > 0);
+    if (!(told.loss[5] < 0.7 * told.loss[0]))
+        fail_msg("the loss went from %g to %g", told.loss[0], told.loss[5]);
+    if (!(result.train_accuracy > 0.5)) // chance is 0.1
+        fail_msg("train accuracy %g", result.train_accuracy);
+    assert_int_equal(result.counters.skipped, 0);
+    assert_int_equal(result.counters.applied, result.steps);
+
+    // The figures are those of the weights that the model holds now.
+    struct fm_metrics metrics;
+    assert_int_equal(fm_evaluate(&engine, model, &dataset.train, split.select, split.select_count,
+                         dataset.classes, 32, NULL, NULL, &metrics),
+        FM_OK);
+    assert_true(metrics.accuracy == result.select_accuracy);
+    assert_true(fabs(metrics.nll - result.select_nll) < 1e-5 * metrics.nll);
+    fm_metrics_free(&metrics);
+
+    // And these are the first of the best.
+    int best = 0;
+    for (int i = 1; i < told.epochs; i++) {
+        if (told.select_accuracy[i] > told.select_accuracy[best])
+            best = i;
+    }
+    assert_int_equal(result.kept_epoch, best + 1);
+    assert_true(result.select_accuracy == told.select_accuracy[best]);
+    engine.api->model_destroy(model);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe = make_recipe(2);
+    struct told told[3];
+    struct fm_train_result result;
+    float *weights[3];
+    static const uint64_t seeds[] = {7, 7, 8};
+    for (int i = 0; i < 3; i++) {
+        struct fm_model *model = train(&recipe, seeds[i], &told[i], &result);
+        weights[i] = read_weights(model);
+        engine.api->model_destroy(model);
+    }
+    size_t bytes = net.param_elements * sizeof(float);
+    assert_memory_equal(weights[0], weights[1], bytes);
+    assert_memory_equal(&told[0], &told[1], sizeof told[0]);
+    assert_memory_not_equal(weights[0], weights[2], bytes); // the seed counts
+    for (int i = 0; i < 3; i++)
+        free(weights[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_same_bits),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
