@@ -23,6 +23,18 @@ static inline void scratch_make(char out[SCRATCH_PATH_MAX], const char *name)
     }
 }
 
+// Not fm_file_write(): hundreds of broken files need not reach the disk one by one. Removed first,
+// as file systems also flush a file that is truncated and written again.
+static inline int scratch_write(const char *path, const void *data, size_t size)
+{
+    remove(path);
+    FILE *file = fopen(path, "wb");
+    if (!file)
+        return -1;
+    size_t written = size ? fwrite(data, 1, size, file) : 0;
+    return fclose(file) == 0 && written == size ? 0 : -1;
+}
+
 static inline int scratch_remove_entry(
     const char *path, const struct stat *info, int type, struct FTW *walk)
 {

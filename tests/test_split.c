@@ -1,0 +1,252 @@
+// The split: sizes, strata, no sample twice, the same everywhere; and the exact pixel statistics.
+#include "data/split.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+static void make(const uint8_t *labels, uint32_t count, int classes, struct fm_split *split)
+{
+    struct fm_samples samples = {.count = count, .record_size = 1, .labels = labels};
+    fm_error_clear();
+    if (fm_split_make(&samples, classes, split) != FM_OK)
+        fail_msg("%u samples: %s", count, fm_error_message());
+}
+
+static void mark(const uint32_t *ids, uint32_t count, uint8_t *seen, uint32_t total)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        assert_true(ids[i] < total);
+        assert_true(i == 0 || ids[i] > ids[i - 1]);
+        assert_int_equal(seen[ids[i]]++, 0);
+    }
+}
+
+// Ascending, every sample in exactly one part.
+static void expect_partition(const struct fm_split *split, uint32_t total)
+{
+    uint8_t *seen = calloc(total, 1);
+    assert_non_null(seen);
+    mark(split->train, split->train_count, seen, total);
+    mark(split->select, split->select_count, seen, total);
+    mark(split->calibrate, split->calibrate_count, seen, total);
+    assert_int_equal(split->train_count + split->select_count + split->calibrate_count, total);
+    free(seen);
+}
+
+static uint32_t of_class(const uint32_t *ids, uint32_t count, const uint8_t *labels, int c)
+{
+    uint32_t found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        found += labels[ids[i]] == c;
+    return found;
+}
+
+static uint8_t *balanced_labels(uint32_t count, int classes)
+{
+    uint8_t *labels = malloc(count);
+    assert_non_null(labels);
+    for (uint32_t i = 0; i < count; i++)
+        labels[i] = (uint8_t)(i * 7 % (uint32_t)classes);
+    return labels;
+}
+
+static void sixty_thousand_are_54_3_3(void **state)
+{
+    (void)state;
+    struct fm_split split;
+    uint8_t *labels = balanced_labels(60000, 10);
+    make(labels, 60000, 10, &split);
+    assert_int_equal(split.train_count, 54000);
+    assert_int_equal(split.select_count, 3000);
+    assert_int_equal(split.calibrate_count, 3000);
+    expect_partition(&split, 60000);
+    for (int c = 0; c < 10; c++) {
+        assert_int_equal(of_class(split.train, 54000, labels, c), 5400);
+        assert_int_equal(of_class(split.select, 3000, labels, c), 300);
+        assert_int_equal(of_class(split.calibrate, 3000, labels, c), 300);
+    }
+    fm_split_free(&split);
+    assert_null(split.train);
+    free(labels);
+}
+
+// The ids' CRC, from an implementation in Python that was checked against the known answers of the
+// Random123 library. Another split would make every published accuracy incomparable.
+static void the_split_is_the_same_everywhere(void **state)
+{
+    (void)state;
+    struct fm_split split;
+    uint8_t *labels = balanced_labels(60000, 10);
+    make(labels, 60000, 10, &split);
+    uLong crc = crc32(0, NULL, 0);
+    for (uint32_t i = 0; i < 3000; i++)
+        for (int shift = 0; shift < 32; shift += 8) { // little-endian, on any machine
+            Bytef select = (Bytef)(split.select[i] >> shift);
+            Bytef calibrate = (Bytef)(split.calibrate[i] >> shift);
+            crc = crc32(crc, &select, 1);
+            crc = crc32(crc, &calibrate, 1);
+        }
+    assert_int_equal(split.select[0], 0);
+    assert_int_equal(split.calibrate[0], 20);
+    assert_int_equal(crc, 0x45a7e389);
+    fm_split_free(&split);
+    free(labels);
+}
+
+// Members are drawn at random: both halves of the data are hit about equally.
+static void members_come_from_all_over(void **state)
+{
+    (void)state;
+    struct fm_split split;
+    uint8_t *labels = balanced_labels(60000, 10);
+    make(labels, 60000, 10, &split);
+    uint32_t lower = 0;
+    for (uint32_t i = 0; i < split.select_count; i++)
+        lower += split.select[i] < 30000;
+    assert_in_range(lower, 1360, 1640); // 1500 +- 5 standard deviations of 27
+    fm_split_free(&split);
+    free(labels);
+}
+
+static void unequal_classes_are_in_proportion(void **state)
+{
+    (void)state;
+    // 400 samples: 20 to select and 20 to calibrate; shares 10.0, 6.5, 3.45, 0.05.
+    static const uint32_t sizes[] = {200, 130, 69, 1}, expected[] = {10, 7, 3, 0};
+    uint8_t labels[400];
+    uint32_t at = 0;
+    for (int c = 0; c < 4; c++)
+        for (uint32_t i = 0; i < sizes[c]; i++)
+            labels[at++] = (uint8_t)c;
+    struct fm_split split;
+    make(labels, 400, 4, &split);
+    expect_partition(&split, 400);
+    for (int c = 0; c < 4; c++) {
+        assert_int_equal(of_class(split.select, 20, labels, c), expected[c]);
+        assert_int_equal(of_class(split.calibrate, 20, labels, c), expected[c]);
+    }
+    fm_split_free(&split);
+}
+
+// Few samples, many classes, classes of one: always a partition of the right sizes.
+static void small_sets_are_split_too(void **state)
+{
+    (void)state;
+    for (uint32_t count = 3; count <= 260; count++) {
+        for (int classes = 2; classes <= 256; classes = classes * 2 - 1) {
+            struct fm_split split;
+            uint8_t *labels = balanced_labels(count, classes);
+            uint32_t held = count / 20 > 0 ? count / 20 : 1;
+            make(labels, count, classes, &split);
+            expect_partition(&split, count);
+            assert_int_equal(split.select_count, held);
+            assert_int_equal(split.calibrate_count, held);
+            fm_split_free(&split);
+            free(labels);
+        }
+    }
+}
+
+static void what_cannot_be_split_is_refused(void **state)
+{
+    (void)state;
+    const uint8_t labels[] = {0, 1, 2};
+    struct fm_samples samples = {.count = 2, .record_size = 1, .labels = labels};
+    struct fm_split split;
+    fm_error_clear();
+    assert_int_equal(fm_split_make(&samples, 3, &split), FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "at least 3"));
+    samples.count = 3;
+    fm_error_clear();
+    assert_int_equal(fm_split_make(&samples, 2, &split), FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "sample 2 has the label 2, expected 0 to 1"));
+    fm_error_clear();
+    assert_int_equal(fm_split_make(&samples, 257, &split), FM_DATA);
+    assert_null(split.train);
+}
+
+static void expect_close(const char *what, double found, double expected)
+{
+    if (isnan(found) || !(fabs(found - expected) <= 1e-14))
+        fail_msg("%s: found %.17g, expected %.17g", what, found, expected);
+}
+
+static void pixel_statistics_are_exact(void **state)
+{
+    (void)state;
+    double mean = NAN, deviation = NAN;
+    // Records longer than the block in which pixels are summed, and the largest sums.
+    enum {
+        SIZE = 10000,
+        COUNT = 4
+    };
+    uint8_t *records = malloc((size_t)SIZE * COUNT);
+    assert_non_null(records);
+    memset(records, 255, (size_t)SIZE * COUNT);
+    memset(records + SIZE, 0, SIZE);
+    struct fm_samples samples = {.count = COUNT, .record_size = SIZE, .records = records};
+    const uint32_t ones[] = {0, 2, 3}, half[] = {0, 1};
+    fm_pixel_statistics(&samples, ones, 3, &mean, &deviation);
+    expect_close("mean of white", mean, 1);
+    expect_close("deviation of white", deviation, 0);
+    fm_pixel_statistics(&samples, half, 2, &mean, &deviation);
+    expect_close("mean of half", mean, 0.5);
+    expect_close("deviation of half", deviation, 0.5);
+
+    // Against the definition, in double.
+    double sum = 0, squares = 0;
+    for (int i = 0; i < SIZE * COUNT; i++) {
+        records[i] = (uint8_t)((unsigned)i * 2654435761u >> 24);
+        sum += records[i] / 255.0;
+    }
+    for (int i = 0; i < SIZE * COUNT; i++)
+        squares += pow(records[i] / 255.0 - sum / (SIZE * COUNT), 2);
+    const uint32_t all[] = {3, 1, 0, 2};
+    fm_pixel_statistics(&samples, all, COUNT, &mean, &deviation);
+    assert_true(fabs(mean - sum / (SIZE * COUNT)) < 1e-12);
+    assert_true(fabs(deviation - sqrt(squares / (SIZE * COUNT))) < 1e-12);
+    free(records);
+}
+
+static void fashion_mnist_has_its_known_statistics(void **state)
+{
+    (void)state;
+    struct fm_dataset dataset;
+    double mean = NAN, deviation = NAN;
+    if (!fm_path_is_dir("/usr/share/datasets/fashion-mnist"))
+        skip();
+    assert_int_equal(fm_dataset_open("/usr/share/datasets/fashion-mnist", &dataset), FM_OK);
+    uint32_t *all = malloc(dataset.train.count * sizeof *all);
+    assert_non_null(all);
+    for (uint32_t i = 0; i < dataset.train.count; i++)
+        all[i] = i;
+    fm_pixel_statistics(&dataset.train, all, dataset.train.count, &mean, &deviation);
+    assert_true(fabs(mean - 0.2860) < 5e-5); // the figures in common use
+    assert_true(fabs(deviation - 0.3530) < 5e-5);
+    free(all);
+    fm_dataset_close(&dataset);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sixty_thousand_are_54_3_3),
+        cmocka_unit_test(the_split_is_the_same_everywhere),
+        cmocka_unit_test(members_come_from_all_over),
+        cmocka_unit_test(unequal_classes_are_in_proportion),
+        cmocka_unit_test(small_sets_are_split_too),
+        cmocka_unit_test(what_cannot_be_split_is_refused),
+        cmocka_unit_test(pixel_statistics_are_exact),
+        cmocka_unit_test(fashion_mnist_has_its_known_statistics),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
