@@ -55,13 +55,14 @@ static void test_text(void **state)
     fm_table_free(table);
 }
 
-static void test_text_ends_lines_without_spaces(void **state)
+static void test_text_is_safe_to_print(void **state)
 {
     (void)state;
     struct fm_table *table;
     assert_int_equal(fm_table_create(&columns[2], 1, &table), FM_OK);
     fm_table_cell(table, json_string("a"), "a");
-    expect(table, FM_FORMAT_TEXT, "note\n----\na\n");
+    fm_table_cell(table, json_string("b"), "b\x1b[2Jc");
+    expect(table, FM_FORMAT_TEXT, "note\n------\na\nb?[2Jc\n");
     fm_table_free(table);
 }
 
@@ -87,6 +88,20 @@ static void test_csv(void **state)
         "Ärmel|1,-0.91,\"'=1+1, \"\"so\"\"\"\r\n"
         "plain,12,\r\n");
     fm_table_free(table);
+}
+
+static void test_transpose(void **state)
+{
+    (void)state;
+    struct fm_table *table = sample(), *tall;
+    assert_int_equal(fm_table_transpose(table, "note", &tall), FM_OK);
+    fm_table_free(table);
+    expect(tall, FM_FORMAT_MARKDOWN,
+        "| model | Ärmel\\|1 | plain |\n"
+        "|---|---:|---:|\n"
+        "| gap, points | -0.9 | 12 |\n");
+    expect(tall, FM_FORMAT_CSV, "name,Ärmel|1,plain\r\ngap,-0.91,12\r\n");
+    fm_table_free(tall);
 }
 
 static void test_csv_guards_every_formula(void **state)
@@ -159,9 +174,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
-        cmocka_unit_test(test_text_ends_lines_without_spaces),
+        cmocka_unit_test(test_text_is_safe_to_print),
         cmocka_unit_test(test_markdown),
         cmocka_unit_test(test_csv),
+        cmocka_unit_test(test_transpose),
         cmocka_unit_test(test_csv_guards_every_formula),
         cmocka_unit_test(test_json_round_trip),
         cmocka_unit_test(test_not_a_number_becomes_null),

@@ -16,8 +16,9 @@ struct fm_claims_context {
     const char *command;    // what measured them: "fmnist compare"
 };
 
-// Columns: subject, aim, claim, measured, command. A figure that nothing here measures reads "not
-// measured". The caller frees the table.
+// Columns: subject, model, aim, claim, measured, command. A row for each figure and each model that
+// the original has (and simple-ref and deeper-ref where they are measured). A figure that nothing
+// here measures reads "not measured". The caller frees the table.
 enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table);
 
 // Sentences that belong under the table; ends with NULL.

@@ -40,6 +40,7 @@ struct fm_compare_options {
 struct fm_comparison {
     char directory[FM_PATH_MAX]; // where compare.md, .csv, .json, .png and claims.csv are
     struct fm_table *table;      // a row a model
+    struct fm_table *tall;       // the same for a terminal: a column a model, no notes
     struct fm_table *claims;     // app/claims.h
     char **notes;                // sentences that belong under the tables, in order; owned
     int note_count;

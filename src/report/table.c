@@ -155,12 +155,19 @@ static void append_repeated(struct fm_text *out, char c, int count)
         fm_text_append_bytes(out, &c, 1);
 }
 
+// A control character in a class name or a path must not reach a terminal.
+static void append_printable(struct fm_text *out, const char *text)
+{
+    for (; *text; text++)
+        fm_text_append_bytes(out, (unsigned char)*text < 0x20 || *text == 0x7f ? "?" : text, 1);
+}
+
 static void append_aligned(struct fm_text *out, const char *text, int width, bool right, bool last)
 {
     int padding = width - text_width(text);
     if (right && (text[0] || !last)) // no spaces at the end of a line
         append_spaces(out, padding);
-    fm_text_append(out, "%s", text);
+    append_printable(out, text);
     if (!right && !last)
         append_spaces(out, padding);
 }
@@ -299,6 +306,37 @@ static void print_json(const struct fm_table *table, struct fm_text *out)
         out->failed = true;
     free(dump);
     json_decref(rows);
+}
+
+enum fm_status fm_table_transpose(
+    const struct fm_table *table, const char *skip, struct fm_table **out)
+{
+    int rows = fm_table_rows(table);
+    struct fm_column *columns = calloc((size_t)rows + 1, sizeof *columns);
+    *out = NULL;
+    if (!columns || table->failed) {
+        free(columns);
+        return fm_fail_memory("a table", ((size_t)rows + 1) * sizeof *columns);
+    }
+    columns[0] = (struct fm_column){table->columns[0].key, table->columns[0].title, false};
+    for (int row = 0; row < rows; row++) {
+        const char *name = cell_at(table, row, 0)->text;
+        columns[row + 1] = (struct fm_column){name, name, true};
+    }
+    enum fm_status status = fm_table_create(columns, rows + 1, out);
+    free(columns);
+    FM_TRY(status);
+    for (int i = 1; i < table->column_count; i++) {
+        const struct column *c = &table->columns[i];
+        if (skip && strcmp(c->key, skip) == 0)
+            continue;
+        fm_table_cell(*out, json_string(c->key), "%s", c->title);
+        for (int row = 0; row < rows; row++) {
+            const struct cell *cell = cell_at(table, row, i);
+            fm_table_cell(*out, json_incref(cell->value), "%s", cell->text);
+        }
+    }
+    return FM_OK;
 }
 
 static void print_aligned(const struct fm_table *table, struct fm_text *out)

@@ -13,7 +13,8 @@ enum fm_format {
     FM_FORMAT_CSV,
     FM_FORMAT_JSON,
 };
-enum fm_status fm_format_parse(const char *name, enum fm_format *format); // FM_USAGE with suggestion
+enum fm_status fm_format_parse(
+    const char *name, enum fm_format *format); // FM_USAGE with suggestion
 
 struct fm_column {
     const char *key;   // stable JSON key and CSV heading: "test_accuracy"
@@ -21,21 +22,30 @@ struct fm_column {
     bool right;        // aligned right
 };
 
-// Cells: a text for people and a JSON value for machines (which CSV prints plainly). Owns its cells.
+// Cells: a text for people and a JSON value for machines (which CSV prints plainly). Owns its
+// cells.
 struct fm_table;
 
 enum fm_status fm_table_create(
     const struct fm_column *columns, int column_count, struct fm_table **table);
 void fm_table_free(struct fm_table *table);
 
-// Appends a cell to the present row (the first cell of a full row begins the next). `value` is stolen
-// (NULL becomes null). Out of memory is kept and reported by fm_table_print.
+// Appends a cell to the present row (the first cell of a full row begins the next). `value` is
+// stolen (NULL becomes null). Out of memory is kept and reported by fm_table_print.
 void fm_table_cell(struct fm_table *table, json_t *value, const char *fmt, ...) FM_PRINTF(3, 4);
 int fm_table_rows(const struct fm_table *table);
 
+// A new table with a row for each column of `table` (its titles stand in the first column, headed
+// by the first column's title) and a column for each row, named by the row's first cell: what is
+// too wide for a terminal. The column with key `skip` is left out (NULL: none). The caller frees
+// it.
+enum fm_status fm_table_transpose(
+    const struct fm_table *table, const char *skip, struct fm_table **out);
+
 // Appends the table to `out`: aligned columns, a Markdown table ('|' escaped), RFC 4180 CSV (a text
 // that starts like a formula is quoted with a leading apostrophe), or a JSON array of objects.
-enum fm_status fm_table_print(const struct fm_table *table, enum fm_format format, struct fm_text *out);
+enum fm_status fm_table_print(
+    const struct fm_table *table, enum fm_format format, struct fm_text *out);
 json_t *fm_table_json(const struct fm_table *table); // new reference
 
 #endif

@@ -1,0 +1,217 @@
+// The claims table and the comparison table from results as result.json holds them: the original's
+// figures beside the right measurements, and "not measured" where there are none.
+#include "app/claims.h"
+#include "app/compare.h"
+#include "app/data_label.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static json_t *make_result(
+    const char *model, int parameters, double train, double select, double test)
+{
+    json_t *result = json_pack("{s:s, s:i, s:f, s:i, s:f, s:f, s:f, s:f, s:i, s:i, s:i, s:b, s:I}",
+        "model", model, "parameters", parameters, "train_accuracy", train, "train_eval_count", 3000,
+        "select_accuracy", select, "gap", train - select, "seconds", 83.0, "images_per_second",
+        1295.2, "epochs", 2, "epochs_planned", 2, "images", 108000, "ended_early", 0, "peak_memory",
+        (json_int_t)512 * 1024 * 1024);
+    assert_non_null(result);
+    json_object_set_new(result, "epoch_images", json_integer(54000));
+    json_object_set_new(result, "test",
+        json_pack("{s:f, s:[{s:s, s:s, s:i, s:f}]}", "accuracy", test, "most_confused", "actual",
+            "Shirt", "predicted", "T-shirt/top", "count", 112, "share", 0.112));
+    json_object_set_new(result, "latency", json_pack("{s:f}", "p50", 0.00123));
+    json_object_set_new(result, "data",
+        json_pack(
+            "{s:s, s:b, s:i}", "name", "Fashion-MNIST", "fashion_mnist", 1, "train_images", 54000));
+    return result;
+}
+
+static struct fm_table *claims_of(json_t *const *results, int count, const char *label)
+{
+    struct fm_table *table;
+    struct fm_claims_context context = {results, count, label, "fmnist compare"};
+    assert_int_equal(fm_claims_table(&context, &table), FM_OK);
+    return table;
+}
+
+// The row of a figure and a model; `model` NULL for figures of none.
+static json_t *row_of(json_t *rows, const char *subject, const char *model)
+{
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *s = json_string_value(json_object_get(row, "subject"));
+        const char *m = json_string_value(json_object_get(row, "model"));
+        if (strcmp(s, subject) == 0 && (m ? model && strcmp(m, model) == 0 : !model))
+            return row;
+    }
+    return NULL;
+}
+
+static void expect(json_t *rows, const char *subject, const char *model, const char *aim,
+    const char *claim, const char *measured)
+{
+    json_t *row = row_of(rows, subject, model);
+    const char *keys[] = {"aim", "claim", "measured"}, *values[] = {aim, claim, measured};
+    if (!row)
+        fail_msg("no row '%s', %s", subject, model ? model : "no model");
+    for (int i = 0; i < 3; i++) {
+        const char *found = json_string_value(json_object_get(row, keys[i]));
+        if (values[i] ? !found || strcmp(found, values[i]) != 0 : found != NULL)
+            fail_msg("'%s', %s, %s: found %s, expected %s", subject, model ? model : "no model",
+                keys[i], found ? found : "null", values[i] ? values[i] : "null");
+    }
+    const char *command = json_string_value(json_object_get(row, "command"));
+    if (strcmp(measured, "not measured") == 0)
+        assert_null(command);
+    else
+        assert_string_equal(command, "fmnist compare");
+}
+
+static void test_measured_beside_claimed(void **state)
+{
+    (void)state;
+    json_t *results[2] = {make_result("deeper", 3770442, 0.9521, 0.9283, 0.9246),
+        make_result("simple", 1199882, 0.931, 0.915, 0.9123)};
+    struct fm_table *table = claims_of(results, 2, NULL);
+    json_t *rows = fm_table_json(table);
+    expect(rows, "test accuracy", "simple", "above 90 %", "87.0 %", "91.23 %");
+    expect(rows, "test accuracy", "deeper", "above 90 %", "87.0 %", "92.46 %");
+    expect(rows, "test accuracy", "vgg16", "above 90 %", "87.0 %", "not measured");
+    expect(rows, "validation accuracy", "simple", NULL, "91.8 %", "91.50 %");
+    expect(rows, "validation accuracy", "deeper", NULL, "91.9 %", "92.83 %");
+    expect(rows, "validation accuracy", "vgg16", NULL, "87.0 %", "not measured");
+    expect(rows, "training accuracy", "deeper", NULL, "93.7 %", "95.21 %");
+    expect(rows, "train-validation gap", "deeper", NULL, "1.8 %", "2.38 points");
+    expect(rows, "parameters", "simple", NULL, "1.2 M", "1,199,882");
+    expect(rows, "inference, one image", "simple", "under 20 ms", "under 10 ms",
+        "1.23 ms, batch 1, median");
+    expect(rows, "worst confusion", "simple", NULL, "Coat against Pullover",
+        "Shirt taken for T-shirt/top");
+    expect(rows, "training speed-up, mixed precision", NULL, NULL, "4.8x", "not measured");
+    expect(rows, "labelling cost", NULL, NULL, "down 60-70 %, simulated", "not measured");
+    assert_null(row_of(rows, "test accuracy", "simple-ref"));
+    json_decref(rows);
+    fm_table_free(table);
+    json_decref(results[0]);
+    json_decref(results[1]);
+}
+
+static void test_other_data_is_labelled(void **state)
+{
+    (void)state;
+    json_t *results[1] = {make_result("simple-ref", 923914, 0.9, 0.7, 0.725)};
+    struct fm_table *table = claims_of(results, 1, "tiny");
+    json_t *rows = fm_table_json(table);
+    expect(rows, "test accuracy", "simple-ref", "above 90 %", "87.0 %", "72.50 % on tiny");
+    expect(rows, "parameters", "simple-ref", NULL, "1.2 M", "923,914 on tiny");
+    expect(rows, "test accuracy", "simple", "above 90 %", "87.0 %", "not measured");
+    json_decref(rows);
+    fm_table_free(table);
+    json_decref(results[0]);
+}
+
+// A result that lacks everything must not become a figure.
+static void test_empty_result_measures_nothing(void **state)
+{
+    (void)state;
+    json_t *results[1] = {json_pack("{s:s}", "model", "simple")};
+    struct fm_table *table = claims_of(results, 1, NULL), *comparison;
+    json_t *rows = fm_table_json(table);
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+        assert_string_equal(json_string_value(json_object_get(row, "measured")), "not measured");
+    assert_int_equal(json_array_size(rows), 8 * 3 + 2);
+    json_decref(rows);
+    fm_table_free(table);
+
+    assert_int_equal(fm_compare_table(results, 1, &comparison), FM_OK);
+    rows = fm_table_json(comparison);
+    assert_true(json_is_null(json_object_get(json_array_get(rows, 0), "test_accuracy")));
+    json_decref(rows);
+    fm_table_free(comparison);
+    json_decref(results[0]);
+}
+
+static void test_comparison_row(void **state)
+{
+    (void)state;
+    json_t *result = make_result("vgg16", 14848586, 0.9521, 0.9283, 0.9246);
+    json_object_set_new(result, "ended_early", json_true());
+    json_object_set_new(result, "epochs", json_integer(1));
+    json_object_set_new(result, "max_minutes", json_real(2.5));
+    struct fm_table *table, *tall;
+    struct fm_text text = {0};
+    assert_int_equal(fm_compare_table(&result, 1, &table), FM_OK);
+    assert_int_equal(fm_table_transpose(table, "note", &tall), FM_OK);
+    assert_int_equal(fm_table_print(tall, FM_FORMAT_TEXT, &text), FM_OK);
+    assert_string_equal(fm_text_cstr(&text), "model                                  vgg16\n"
+                                             "--------------  ----------------------------\n"
+                                             "parameters                        14,848,586\n"
+                                             "train                                95.21 %\n"
+                                             "train images                           3,000\n"
+                                             "selection                            92.83 %\n"
+                                             "test                                 92.46 %\n"
+                                             "gap                              2.38 points\n"
+                                             "training time                     1 min 23 s\n"
+                                             "images/s                                1295\n"
+                                             "latency                              1.23 ms\n"
+                                             "peak memory                          512 MiB\n"
+                                             "most confused   Shirt as T-shirt/top, 11.2 %\n"
+                                             "epochs                                1 of 2\n"
+                                             "split an epoch                          1.00\n"
+                                             "images trained                       108,000\n");
+    json_t *rows = fm_table_json(table), *row = json_array_get(rows, 0);
+    assert_string_equal(json_string_value(json_object_get(row, "note")),
+        "from scratch, no ImageNet weights; ended at epoch 1 of 2 by --max-minutes 2.5");
+    json_decref(rows);
+    fm_text_free(&text);
+    fm_table_free(tall);
+    fm_table_free(table);
+    json_decref(result);
+}
+
+static void test_data_label(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *directory, *label;
+    } cases[] = {{"data/tiny", "tiny"}, {"/sets/kmnist//", "kmnist"}, {"mnist", "mnist"},
+        {"/", "/"}, {"..", ".."}};
+    static struct fm_dataset dataset;
+    char label[FM_PATH_MAX];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        snprintf(dataset.directory, sizeof dataset.directory, "%s", cases[i].directory);
+        fm_data_label(&dataset, label);
+        assert_string_equal(label, cases[i].label);
+    }
+    dataset.files[0].crc32 = 0xb4f29f28;
+    dataset.files[1].crc32 = 0x741a4657;
+    dataset.files[2].crc32 = 0x678fe0b1;
+    assert_false(fm_is_fashion_mnist(&dataset));
+    dataset.files[3].crc32 = 0x80142c1f;
+    assert_true(fm_is_fashion_mnist(&dataset));
+    fm_data_label(&dataset, label);
+    assert_string_equal(label, "Fashion-MNIST");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_measured_beside_claimed),
+        cmocka_unit_test(test_other_data_is_labelled),
+        cmocka_unit_test(test_empty_result_measures_nothing),
+        cmocka_unit_test(test_comparison_row),
+        cmocka_unit_test(test_data_label),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
