@@ -1,5 +1,5 @@
 fm_test(test_idx LABEL unit TIMEOUT 60 LINKS fm_data)
-fm_test(test_dataset LABEL unit TIMEOUT 120 LINKS fm_data)
+fm_test(test_dataset LABEL unit TIMEOUT 120 LINKS fm_data m)
 fm_test(test_split LABEL unit TIMEOUT 60 LINKS fm_data m)
 fm_test(test_loader LABEL unit TIMEOUT 60 LINKS fm_data)
 
