@@ -111,8 +111,8 @@ static void test_other_data_is_labelled(void **state)
     json_t *results[1] = {make_result("simple-ref", 923914, 0.9, 0.7, 0.725)};
     struct fm_table *table = claims_of(results, 1, "tiny");
     json_t *rows = fm_table_json(table);
-    expect(rows, "test accuracy", "simple-ref", "above 90 %", "87.0 %", "72.50 % on tiny");
-    expect(rows, "parameters", "simple-ref", NULL, "1.2 M", "923,914 on tiny");
+    expect(rows, "test accuracy", "simple-ref", "above 90 %", "87.0 %", "72.50 % (tiny)");
+    expect(rows, "parameters", "simple-ref", NULL, "1.2 M", "923,914 (tiny)");
     expect(rows, "test accuracy", "simple", "above 90 %", "87.0 %", "not measured");
     json_decref(rows);
     fm_table_free(table);

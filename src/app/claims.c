@@ -72,10 +72,12 @@ static void add_row(struct rows *rows, const char *subject, const char *model, c
     const char *claim, const struct fm_text *measured)
 {
     bool known = measured && measured->length > 0;
+    const char *label = rows->context->data_label;
     struct fm_text labelled = {0};
     if (known)
-        fm_text_append(&labelled, "%s%s%s", measured->data, rows->context->data_label ? " on " : "",
-            rows->context->data_label ? rows->context->data_label : "");
+        fm_text_append(&labelled, "%s", measured->data);
+    if (known && label)
+        fm_text_append(&labelled, " (%s)", label);
     text_cell(rows->table, subject);
     text_cell(rows->table, model);
     text_cell(rows->table, aim);

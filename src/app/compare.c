@@ -18,7 +18,8 @@
 enum {
     COMPARISON_FORMAT = 1,
     MODELS_MAX = 16,
-    NOTES_MAX = 64
+    NOTES_MAX = 64,
+    TERMINAL_WIDTH = 100 // notes are broken there
 };
 static const double mebibyte = 1024.0 * 1024;
 
@@ -61,13 +62,17 @@ static const char *string_of(const json_t *object, const char *key)
 // What must be known to read the row rightly; empty for most.
 static void append_remarks(const json_t *result, struct fm_text *out)
 {
-    const json_t *data = json_object_get(result, "data");
     if (strcmp(string_of(result, "model"), "vgg16") == 0)
         fm_text_append(out, "from scratch, no ImageNet weights");
     if (json_is_true(json_object_get(result, "ended_early")))
         fm_text_append(out, "%sended at epoch %.0f of %.0f by --max-minutes %g",
             out->length ? "; " : "", number_of(result, "epochs"),
             number_of(result, "epochs_planned"), number_of(result, "max_minutes"));
+}
+
+static void append_data_remark(const json_t *result, struct fm_text *out)
+{
+    const json_t *data = json_object_get(result, "data");
     if (!json_is_true(json_object_get(data, "fashion_mnist")))
         fm_text_append(out, "%smeasured on %s, not on Fashion-MNIST", out->length ? "; " : "",
             string_of(data, "name"));
@@ -145,6 +150,7 @@ static void add_row(struct fm_table *table, const json_t *result)
     number_cell(table, share, false, "%.2f", share);
     count_cell(table, number_of(result, "images"));
     append_remarks(result, &remarks);
+    append_data_remark(result, &remarks);
     fm_table_cell(table, json_string(fm_text_cstr(&remarks)), "%s", fm_text_cstr(&remarks));
     fm_text_free(&remarks);
 }
@@ -355,27 +361,51 @@ static void append_machine(const json_t *environment, struct fm_text *out)
         fm_text_append(out, "- %s: %s\n", key, json_string_value(value));
 }
 
-static void append_notes(const struct fm_comparison *out, const char *bullet, struct fm_text *text)
+// A sentence after a bullet, broken between words at `width` columns; 0: in one line.
+static void append_note(struct fm_text *text, const char *bullet, const char *note, size_t width)
 {
-    for (int i = 0; i < out->note_count; i++)
-        fm_text_append(text, "%s%s\n", bullet, out->notes[i]);
+    size_t column = strlen(bullet);
+    fm_text_append(text, "%s", bullet);
+    while (*note) {
+        size_t word = strcspn(note, " ");
+        bool first = column == strlen(bullet);
+        if (!first && width > 0 && column + 1 + word > width) {
+            fm_text_append(text, "\n%*s", (int)strlen(bullet), "");
+            column = strlen(bullet);
+        } else if (!first) {
+            fm_text_append(text, " ");
+            column++;
+        }
+        fm_text_append_bytes(text, note, word);
+        column += word;
+        note += word;
+        note += strspn(note, " ");
+    }
+    fm_text_append(text, "\n");
 }
 
-static void append_claims_notes(const char *bullet, struct fm_text *text)
+static void append_notes(
+    const struct fm_comparison *out, const char *bullet, size_t width, struct fm_text *text)
+{
+    for (int i = 0; i < out->note_count; i++)
+        append_note(text, bullet, out->notes[i], width);
+}
+
+static void append_claims_notes(const char *bullet, size_t width, struct fm_text *text)
 {
     for (int i = 0; fm_claims_notes[i]; i++)
-        fm_text_append(text, "%s%s\n", bullet, fm_claims_notes[i]);
+        append_note(text, bullet, fm_claims_notes[i], width);
 }
 
 static enum fm_status append_markdown(const struct fm_comparison *out, struct fm_text *text)
 {
     FM_TRY(fm_table_print(out->table, FM_FORMAT_MARKDOWN, text));
     fm_text_append(text, "\n");
-    append_notes(out, "- ", text);
+    append_notes(out, "- ", 0, text);
     fm_text_append(text, "\n## What the original claims\n\n");
     FM_TRY(fm_table_print(out->claims, FM_FORMAT_MARKDOWN, text));
     fm_text_append(text, "\n");
-    append_claims_notes("- ", text);
+    append_claims_notes("- ", 0, text);
     return FM_OK;
 }
 
@@ -547,11 +577,11 @@ static enum fm_status print_text(const struct fm_comparison *comparison, struct 
 {
     FM_TRY(fm_table_print(comparison->tall, FM_FORMAT_TEXT, out));
     fm_text_append(out, "\n");
-    append_notes(comparison, "* ", out);
+    append_notes(comparison, "* ", TERMINAL_WIDTH, out);
     fm_text_append(out, "\nWhat the original claims\n\n");
     FM_TRY(fm_table_print(comparison->claims, FM_FORMAT_TEXT, out));
     fm_text_append(out, "\n");
-    append_claims_notes("* ", out);
+    append_claims_notes("* ", TERMINAL_WIDTH, out);
     return FM_OK;
 }
 

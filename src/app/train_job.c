@@ -19,8 +19,11 @@ enum {
     TEST_BATCH = 256,
     LATENCY_WARMUP = 20,
     LATENCY_RUNS = 200,
+    LATENCY_RUNS_MIN = 30, // of a model that would take longer than latency_seconds
+    LATENCY_PROBES = 5,
     NAMES_TRIED = 100 // run folders of the same second
 };
+static const double latency_seconds = 3;
 
 static enum fm_status input_statistics(
     const struct fm_dataset *dataset, const struct fm_split *split, double *mean, double *deviation)
@@ -146,6 +149,18 @@ static enum fm_status draw_confusion(const struct fm_job *job, const struct fm_d
     return status;
 }
 
+// A slow model is measured fewer times, so that nobody waits long for its latency.
+static enum fm_status measure_latency(const struct fm_engine *engine,
+    const struct fm_dataset *dataset, struct fm_model *model, struct fm_latency *latency)
+{
+    FM_TRY(fm_measure_latency(engine, model, &dataset->test, dataset->classes, 1, LATENCY_PROBES,
+        LATENCY_PROBES, latency));
+    double affordable = latency_seconds / fmax(latency->p50, 1e-9);
+    int runs = (int)fmin(LATENCY_RUNS, fmax(LATENCY_RUNS_MIN, affordable));
+    return fm_measure_latency(engine, model, &dataset->test, dataset->classes, 1,
+        runs < LATENCY_RUNS ? LATENCY_PROBES : LATENCY_WARMUP, runs, latency);
+}
+
 static enum fm_status test(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_job *job, const struct running *running, struct fm_model *model,
     struct fm_metrics *metrics, struct fm_latency *latency)
@@ -153,8 +168,7 @@ static enum fm_status test(const struct fm_engine *engine, const struct fm_datas
     const struct fm_job_hooks *hooks = running->hooks;
     FM_TRY(fm_evaluate(engine, model, &dataset->test, NULL, 0, dataset->classes, TEST_BATCH,
         hooks ? hooks->evaluate : NULL, hooks ? hooks->context : NULL, metrics));
-    enum fm_status status = fm_measure_latency(
-        engine, model, &dataset->test, dataset->classes, 1, LATENCY_WARMUP, LATENCY_RUNS, latency);
+    enum fm_status status = measure_latency(engine, dataset, model, latency);
     if (status == FM_OK)
         status = draw_confusion(job, dataset, running->directory, metrics);
     if (status != FM_OK)
@@ -183,9 +197,8 @@ static json_t *data_json(const struct fm_dataset *dataset, const struct fm_split
 
 static json_t *latency_json(const struct fm_latency *l)
 {
-    return json_pack("{s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "batch", l->batch, "warmup",
-        LATENCY_WARMUP, "runs", l->runs, "p50", l->p50, "p90", l->p90, "p99", l->p99, "mean",
-        l->mean, "deviation", l->deviation);
+    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "batch", l->batch, "runs", l->runs,
+        "p50", l->p50, "p90", l->p90, "p99", l->p99, "mean", l->mean, "deviation", l->deviation);
 }
 
 static json_t *result_json(const struct fm_engine *engine, const struct fm_dataset *dataset,
