@@ -9,8 +9,8 @@ fm_test(test_dataset_places LABEL unit TIMEOUT 20
 target_compile_definitions(test_dataset_places PRIVATE
   FM_DATA_SYSTEM_DIR="/nonexistent/datasets/fashion-mnist")
 
-# ThreadSanitizer is part of the ordinary suite. It cannot be combined with AddressSanitizer, so this
-# test compiles what it needs itself, without fm_options, whatever FMNIST_SANITIZE says.
+# ThreadSanitizer is part of the ordinary suite. It cannot be combined with AddressSanitizer, so
+# this test compiles what it needs itself, without fm_options, whatever FMNIST_SANITIZE says.
 add_executable(test_loader_tsan test_loader.c
   ${CMAKE_SOURCE_DIR}/src/data/loader.c
   ${CMAKE_SOURCE_DIR}/src/base/status.c ${CMAKE_SOURCE_DIR}/src/base/clock.c)
