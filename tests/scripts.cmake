@@ -19,8 +19,7 @@ endif()
 
 fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh)
 
-# A selection that fits CI: what parses and allocates, and the smallest networks.
-# `scripts/sanitize asan` runs everything.
-fm_script_test(asan TIMEOUT 300 PROCESSORS 2 COMMAND scripts/sanitize asan -L ^unit$)
-fm_script_test(tsan TIMEOUT 120 PROCESSORS 2 COMMAND scripts/sanitize tsan -R ^test_loader$)
+# What parses, allocates and computes; `scripts/sanitize asan` runs everything.
+fm_script_test(asan TIMEOUT 300 PROCESSORS 2
+  COMMAND scripts/sanitize asan -t tests_unit -t tests_backend -L "^(unit|backend)$")
 fm_script_test(onednn3 TIMEOUT 300 PROCESSORS 2 COMMAND sh tests/onednn3.sh)
