@@ -58,12 +58,8 @@ enum fm_status fm_canonical_weight_md(
         int dims[4] = {layer->out.c, layer->in.c, layer->kernel, layer->kernel};
         return fm_md_create(md, 4, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : dnnl_oihw);
     }
-    // A dense layer after an activation keeps its input's four dimensions: no flattening copy.
-    int dims[4] = {layer->out.c, layer->in.c, layer->in.h, layer->in.w};
-    bool vector = layer->in.h == 1 && layer->in.w == 1;
-    dnnl_format_tag_t plain = vector ? dnnl_ab : dnnl_abcd;
-    return fm_md_create(
-        md, vector ? 2 : 4, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : plain);
+    int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
+    return fm_md_create(md, 2, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : dnnl_ab);
 }
 
 static const struct fm_param *copied_param(const struct fm_copy *copy)

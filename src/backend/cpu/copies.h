@@ -24,8 +24,8 @@ enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_laye
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy);
 
-// Layout of a layer's weight in the model's ranges: OIHW, or OI with the inputs as [c, h, w] when
-// the dense layer's input is an activation of that shape.
+// Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
+// dnnl_format_tag_any, its shape with the layout left open.
 enum fm_status fm_canonical_weight_md(
     const struct fm_layer *layer, dnnl_format_tag_t tag, struct fm_md *md);
 

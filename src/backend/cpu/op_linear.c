@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A tensor that a primitive wants in a layout of its own: the given one where the layouts agree,
-// else a buffer and a reorder.
+// A tensor that a primitive wants in a layout of its own: the given one's memory where the layouts
+// agree, else a buffer with a reorder in front of the primitive (inputs) or behind it (outputs).
 struct bridge {
-    struct fm_tensor_mem
-        alias; // the other tensor's memory under the wanted descriptor, or the buffer
-    struct fm_reorder reorder; // primitive NULL: none needed
+    struct fm_tensor_mem wanted; // what the primitive is given
+    struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
+    struct fm_reorder reorder;
     struct fm_buffers buffers;
 };
 
@@ -41,47 +41,37 @@ static const struct fm_layer *layer_of(const struct linear *l)
 static void bridge_free(struct bridge *b)
 {
     fm_reorder_free(&b->reorder);
-    fm_tensor_mem_free(&b->alias);
+    fm_tensor_mem_free(&b->wanted);
+    fm_tensor_mem_free(&b->staged);
     fm_buffers_free(&b->buffers);
 }
 
-// True when memory in layout `a` can be read in layout `b` as it is: equal descriptors, or a vector
-// with four dimensions (n, c, 1, 1) and one with two.
-static bool same_bytes(const struct fm_md *a, const struct fm_md *b, bool vector)
+// True when memory in layout `a` can be read in layout `b` as it is. A dense layer reads an
+// activation (n, c, h, w) as vectors (n, c h w): the same bytes if the activation is plain, or has
+// one pixel and no padding channels.
+static bool same_bytes(const struct fm_md *a, const struct fm_md *b, bool flattens, bool one_pixel)
 {
     int block;
-    return fm_md_equal(a, b) ||
-           (vector && fm_md_bytes(a) == fm_md_bytes(b) && fm_md_channel_block(a, &block) &&
-               fm_md_channel_block(b, &block));
-}
-
-// Reads `there` as `want`. `inward`: there -> want (inputs), else want -> there (outputs).
-static enum fm_status bridge_create(struct bridge *b, const struct fm_device *device,
-    const struct fm_tensor_mem *there, const struct fm_md *want, bool vector, bool inward)
-{
-    if (same_bytes(&there->md, want, vector))
-        return fm_tensor_mem_create(&b->alias, device, want, there->data);
-    void *data = NULL;
-    FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered activation", &data));
-    FM_TRY(fm_tensor_mem_create(&b->alias, device, want, data));
-    return inward ? fm_reorder_create(&b->reorder, device, &there->md, want)
-                  : fm_reorder_create(&b->reorder, device, want, &there->md);
+    if (!flattens)
+        return fm_md_equal(a, b);
+    return fm_md_bytes(a) == fm_md_bytes(b) && fm_md_channel_block(a, &block) &&
+           (block == 1 || one_pixel);
 }
 
 static enum fm_status bridge_in(
     const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
 {
-    if (!b->reorder.primitive)
+    if (!b->staged.memory)
         return FM_OK;
-    return fm_reorder_run(&b->reorder, device, there->memory, b->alias.memory);
+    return fm_reorder_run(&b->reorder, device, there->memory, b->staged.memory);
 }
 
 static enum fm_status bridge_out(
     const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
 {
-    if (!b->reorder.primitive)
+    if (!b->staged.memory)
         return FM_OK;
-    return fm_reorder_run(&b->reorder, device, b->alias.memory, there->memory);
+    return fm_reorder_run(&b->reorder, device, b->staged.memory, there->memory);
 }
 
 // ---- running
@@ -96,9 +86,9 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
         FM_TRY(fm_copy_refresh(l->bias));
     FM_TRY(bridge_in(&l->src, device, &op->in->activation));
     dnnl_exec_arg_t args[5] = {
-        {DNNL_ARG_SRC, l->src.alias.memory},
+        {DNNL_ARG_SRC, l->src.wanted.memory},
         {DNNL_ARG_WEIGHTS, fm_copy_memory(l->forward_weight)},
-        {DNNL_ARG_DST, l->dst.alias.memory},
+        {DNNL_ARG_DST, l->dst.wanted.memory},
     };
     int count = 3;
     if (l->bias)
@@ -125,9 +115,9 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     FM_TRY(bridge_in(&l->weights_src, device, &op->in->activation));
     FM_TRY(bridge_in(&l->weights_diff_dst, device, &op->out->gradient));
     dnnl_exec_arg_t args[5] = {
-        {DNNL_ARG_SRC, l->weights_src.alias.memory},
-        {DNNL_ARG_DIFF_DST, l->weights_diff_dst.alias.memory},
-        {DNNL_ARG_DIFF_WEIGHTS, l->weight_gradient.alias.memory},
+        {DNNL_ARG_SRC, l->weights_src.wanted.memory},
+        {DNNL_ARG_DIFF_DST, l->weights_diff_dst.wanted.memory},
+        {DNNL_ARG_DIFF_WEIGHTS, l->weight_gradient.wanted.memory},
     };
     int count = 3;
     if (l->bias_gradient.memory)
@@ -144,9 +134,9 @@ static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
     FM_TRY(fm_copy_refresh(l->data_weight));
     FM_TRY(bridge_in(&l->data_diff_dst, device, &op->out->gradient));
     dnnl_exec_arg_t args[4] = {
-        {DNNL_ARG_DIFF_DST, l->data_diff_dst.alias.memory},
+        {DNNL_ARG_DIFF_DST, l->data_diff_dst.wanted.memory},
         {DNNL_ARG_WEIGHTS, fm_copy_memory(l->data_weight)},
-        {DNNL_ARG_DIFF_SRC, l->data_diff_src.alias.memory},
+        {DNNL_ARG_DIFF_SRC, l->data_diff_src.wanted.memory},
     };
     FM_TRY(fm_primitive_run(op->executor, &l->data, args, 3, op->name));
     return bridge_out(&l->data_diff_src, device, &op->in->gradient);
@@ -169,10 +159,10 @@ static void linear_destroy(struct fm_op *op)
 // ---- creation
 
 // The descriptors that primitive descriptors are asked for with: `any`, so that oneDNN chooses,
-// except vectors, which have one sensible layout.
+// except a dense layer's inputs and outputs, which are plain vectors: its fastest kernels want
+// those.
 struct wishes {
     struct fm_md src, weights, bias, dst;
-    bool vector_src;
 };
 
 static void wishes_free(struct wishes *w)
@@ -183,20 +173,26 @@ static void wishes_free(struct wishes *w)
     fm_md_free(&w->dst);
 }
 
+static bool is_dense(const struct linear *l)
+{
+    return layer_of(l)->kind == FM_LAYER_DENSE;
+}
+
 static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
 {
     const struct fm_layer *layer = layer_of(l);
     int batch = l->op.executor->options.batch;
-    bool conv = layer->kind == FM_LAYER_CONV;
-    w->vector_src = !conv && layer->in.h == 1 && layer->in.w == 1;
+    FM_TRY(fm_canonical_weight_md(layer, dnnl_format_tag_any, &w->weights));
+    FM_TRY(fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a));
+    if (is_dense(l)) {
+        int src[2] = {batch, (int)fm_shape_size(layer->in)}, dst[2] = {batch, layer->out.c};
+        FM_TRY(fm_md_create(&w->src, 2, src, dnnl_f32, dnnl_ab));
+        return fm_md_create(&w->dst, 2, dst, dnnl_f32, dnnl_ab);
+    }
     int src[4] = {batch, layer->in.c, layer->in.h, layer->in.w};
     int dst[4] = {batch, layer->out.c, layer->out.h, layer->out.w};
-    FM_TRY(fm_md_create(&w->src, w->vector_src ? 2 : 4, src, dnnl_f32,
-        w->vector_src ? dnnl_ab : dnnl_format_tag_any));
-    FM_TRY(fm_canonical_weight_md(layer, dnnl_format_tag_any, &w->weights));
-    FM_TRY(
-        fm_md_create(&w->dst, conv ? 4 : 2, dst, dnnl_f32, conv ? dnnl_format_tag_any : dnnl_ab));
-    return fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a);
+    FM_TRY(fm_md_create(&w->src, 4, src, dnnl_f32, dnnl_format_tag_any));
+    return fm_md_create(&w->dst, 4, dst, dnnl_f32, dnnl_format_tag_any);
 }
 
 static struct fm_linear_desc linear_desc(const struct linear *l, const struct wishes *w, bool bias)
@@ -250,7 +246,7 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     // The output keeps the layout that the primitive chose unless own kernels cannot walk it.
     if (status == FM_OK)
         status = wanted(pd, dnnl_query_dst_md, &md, l->op.name);
-    int block;
+    int block; // the layout has channel blocks
     if (status == FM_OK && fm_md_channel_block(&md, &block))
         status = fm_md_copy(&l->op.out->md, &md);
     else if (status == FM_OK) {
@@ -262,24 +258,61 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     return status;
 }
 
-static enum fm_status connect_bridge(struct linear *l, struct bridge *b,
-    const struct fm_tensor_mem *there, dnnl_primitive_desc_t pd, dnnl_query_t what, bool vector,
-    bool inward)
+enum direction {
+    INWARD,  // there -> wanted, before the primitive
+    OUTWARD, // wanted -> there, after it
+};
+
+static enum fm_status build_bridge(struct linear *l, struct bridge *b,
+    const struct fm_tensor_mem *there, const struct fm_md *want, bool flattens,
+    enum direction direction)
 {
+    const struct fm_device *device = l->op.executor->model->device;
+    struct fm_shape shape = layer_of(l)->in;
+    if (same_bytes(&there->md, want, flattens, shape.h == 1 && shape.w == 1))
+        return fm_tensor_mem_create(&b->wanted, device, want, there->data);
+    void *data = NULL;
+    FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered tensor", &data));
+    FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, data));
+    struct fm_md staged = {0};
+    int dims[4] = {l->op.executor->options.batch, shape.c, shape.h, shape.w};
+    enum fm_status status = flattens ? fm_md_create(&staged, 4, dims, dnnl_f32, dnnl_nchw)
+                                     : fm_md_copy(&staged, want);
+    if (status == FM_OK)
+        status = fm_tensor_mem_create(&b->staged, device, &staged, data);
+    if (status == FM_OK)
+        status = direction == INWARD ? fm_reorder_create(&b->reorder, device, &there->md, &staged)
+                                     : fm_reorder_create(&b->reorder, device, &staged, &there->md);
+    fm_md_free(&staged);
+    return status;
+}
+
+// A bridge between `there` and what `pd` wants for `what`.
+static enum fm_status connect_bridge(struct linear *l, struct bridge *b,
+    const struct fm_tensor_mem *there, dnnl_primitive_desc_t pd, dnnl_query_t what,
+    enum direction direction)
+{
+    bool input = what == dnnl_query_src_md || what == dnnl_query_diff_src_md;
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, what, &md, l->op.name);
     if (status == FM_OK)
-        status = bridge_create(b, l->op.executor->model->device, there, &md, vector, inward);
+        status = build_bridge(l, b, there, &md, input && is_dense(l), direction);
     fm_md_free(&md);
     return status;
 }
 
-static enum fm_status connect_forward(
-    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t pd)
+// The source of the weights' gradient is most often the one that the forward has reordered already.
+static enum fm_status connect_weights_source(struct linear *l, dnnl_primitive_desc_t pd)
 {
-    FM_TRY(connect_bridge(
-        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, w->vector_src, true));
-    return connect_bridge(l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, false, false);
+    struct fm_md md = {0};
+    enum fm_status status = wanted(pd, dnnl_query_src_md, &md, l->op.name);
+    if (status == FM_OK && fm_md_equal(&md, &l->src.wanted.md))
+        status = fm_tensor_mem_create(
+            &l->weights_src.wanted, l->op.executor->model->device, &md, l->src.wanted.data);
+    else if (status == FM_OK)
+        status = build_bridge(l, &l->weights_src, &l->op.in->activation, &md, is_dense(l), INWARD);
+    fm_md_free(&md);
+    return status;
 }
 
 static enum fm_status create_weights(
@@ -305,14 +338,13 @@ static enum fm_status create_weights(
         status = fm_tensor_mem_create(
             &l->bias_gradient, m->device, &w->bias, m->grads + m->net.params[layer->bias].offset);
     if (status == FM_OK)
-        status = connect_bridge(
-            l, &l->weights_src, &l->op.in->activation, pd, dnnl_query_src_md, w->vector_src, true);
+        status = connect_weights_source(l, pd);
     if (status == FM_OK)
         status = connect_bridge(
-            l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, false, true);
+            l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, INWARD);
     if (status == FM_OK)
         status = connect_bridge(l, &l->weight_gradient, &l->canonical_gradient, pd,
-            dnnl_query_diff_weights_md, false, false);
+            dnnl_query_diff_weights_md, OUTWARD);
     if (status == FM_OK) {
         status = fm_primitive_create(e, &l->weights, pd, l->op.name);
         pd = NULL;
@@ -344,10 +376,10 @@ static enum fm_status create_data(
         status = fm_copies_want(e->model->copies, l->op.layer, -1, &md, &l->data_weight);
     if (status == FM_OK)
         status = connect_bridge(
-            l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, false, true);
+            l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, INWARD);
     if (status == FM_OK)
-        status = connect_bridge(l, &l->data_diff_src, &l->op.in->gradient, pd,
-            dnnl_query_diff_src_md, w->vector_src, false);
+        status = connect_bridge(
+            l, &l->data_diff_src, &l->op.in->gradient, pd, dnnl_query_diff_src_md, OUTWARD);
     if (status == FM_OK) {
         status = fm_primitive_create(e, &l->data, pd, l->op.name);
         pd = NULL;
@@ -365,7 +397,10 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
 {
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(create_forward_pd(l, w, &pd));
-    enum fm_status status = connect_forward(l, w, pd);
+    enum fm_status status = connect_bridge(
+        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, INWARD);
+    if (status == FM_OK)
+        status = connect_bridge(l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, OUTWARD);
     if (status == FM_OK && l->op.trains)
         status = create_weights(l, w, pd);
     if (status == FM_OK && l->op.input_gradient)

@@ -1,0 +1,504 @@
+// What the waist promises of a backend beyond its numbers: state by name, skipped steps, sums,
+// sharing of a model between executors, profile and plans, refusals, the same bits again, and steps
+// that allocate nothing.
+#include "backend/registry.h"
+#include "net/init.h"
+#include "net/zoo.h"
+#include "philox.h"
+
+#include <dlfcn.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COUNTS_ALLOCATIONS 0
+#else
+#define COUNTS_ALLOCATIONS 1
+#endif
+
+#if COUNTS_ALLOCATIONS
+// While armed, counts the allocator's calls made by the backend module itself, and anybody's of a
+// page or more. oneDNN makes some small ones in each dnnl_primitive_execute (the table of
+// arguments), which nobody outside can avoid.
+enum {
+    PAGE = 4096
+};
+static atomic_bool armed;
+static atomic_ulong module_calls, large_calls;
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static void count_call(size_t size, const void *caller)
+{
+    if (!armed)
+        return;
+    Dl_info info;
+    if (dladdr(caller, &info) && info.dli_fname && strstr(info.dli_fname, "fmnist-cpu"))
+        module_calls++;
+    if (size >= PAGE)
+        large_calls++;
+}
+
+void *malloc(size_t size)
+{
+    count_call(size, __builtin_return_address(0));
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t items, size_t size)
+{
+    count_call(items * size, __builtin_return_address(0));
+    return __libc_calloc(items, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    count_call(size, __builtin_return_address(0));
+    return __libc_realloc(old, size);
+}
+
+int posix_memalign(void **memory, size_t alignment, size_t size)
+{
+    count_call(size, __builtin_return_address(0));
+    *memory = __libc_memalign(alignment, size);
+    return *memory ? 0 : 12;
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    count_call(size, __builtin_return_address(0));
+    return __libc_memalign(alignment, size);
+}
+#endif
+
+enum {
+    BATCH = 8,
+    CLASSES = 10
+};
+
+struct bench {
+    struct fm_engine engine;
+    struct fm_net net;
+    struct fm_model *model;
+    struct fm_staging *staging;
+};
+
+#define assert_ok(call)                                                                            \
+    do {                                                                                           \
+        fm_error_clear();                                                                          \
+        enum fm_status ok_status_ = (call);                                                        \
+        if (ok_status_ != FM_OK)                                                                   \
+            fail_msg("%s: %s", #call, fm_error_message());                                         \
+    } while (0)
+
+#define assert_fails(expected, words, call)                                                        \
+    do {                                                                                           \
+        fm_error_clear();                                                                          \
+        assert_int_equal((call), (expected));                                                      \
+        if (!strstr(fm_error_message(), words))                                                    \
+            fail_msg("'%s' does not contain '%s'", fm_error_message(), words);                     \
+        fm_error_clear();                                                                          \
+    } while (0)
+
+static void fill_slot(struct bench *b, int slot, uint32_t count)
+{
+    struct fm_slot *s = b->engine.api->staging_slot(b->staging, slot);
+    for (uint32_t i = 0; i < count; i++) {
+        s->ids[i] = 100 + i;
+        s->labels[i] = (uint8_t)(i % CLASSES);
+        for (uint32_t k = 0; k < s->record_size; k++)
+            s->records[i * s->record_size + k] = (uint8_t)fm_draw(7, 0, i, FM_STREAM_INIT, k);
+    }
+    memset(s->step, 0, sizeof *s->step);
+    s->step->count = count;
+    s->step->seed = 3;
+    s->step->learning_rate = 1e-3f;
+}
+
+static void open_bench(struct bench *b, const char *model, bool ema, int threads)
+{
+    memset(b, 0, sizeof *b);
+    struct fm_device_options device = {.threads = threads};
+    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    assert_ok(fm_engine_open("cpu", &device, &b->engine));
+    assert_ok(fm_zoo_build(model, CLASSES, &b->net));
+    fm_net_set_input_statistics(&b->net, 0.5f, 0.25f);
+    struct fm_model_options options = {
+        .optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}, .ema = ema};
+    assert_ok(b->engine.api->model_create(b->engine.device, &b->net, &options, &b->model));
+    for (int i = 0; i < b->net.param_count; i++) {
+        const struct fm_param *p = &b->net.params[i];
+        float *values = malloc(p->count * sizeof *values);
+        fm_init_param(&b->net, i, FM_INIT_HE_UNIFORM, 1, values);
+        assert_ok(b->engine.api->model_set(b->model, FM_STATE_PARAM, p->name, values, p->count));
+        if (ema)
+            assert_ok(b->engine.api->model_set(b->model, FM_STATE_EMA, p->name, values, p->count));
+        free(values);
+    }
+    assert_ok(b->engine.api->staging_create(b->model, BATCH, &b->staging));
+    fill_slot(b, 0, BATCH);
+    fill_slot(b, 1, BATCH);
+}
+
+static void close_bench(struct bench *b)
+{
+    b->engine.api->staging_destroy(b->staging);
+    b->engine.api->model_destroy(b->model);
+    fm_engine_close(&b->engine);
+}
+
+static struct fm_executor *compile(struct bench *b, struct fm_compile_options options)
+{
+    struct fm_executor *executor = NULL;
+    if (options.batch == 0)
+        options.batch = BATCH;
+    assert_ok(b->engine.api->compile(b->model, &options, &executor));
+    return executor;
+}
+
+// All state of a model in one allocation: params, moments, running statistics.
+static float *snapshot(struct bench *b, size_t *count)
+{
+    const struct fm_net *net = &b->net;
+    static const enum fm_state_kind kinds[] = {FM_STATE_PARAM, FM_STATE_MOMENT1, FM_STATE_MOMENT2};
+    *count = 3 * net->param_elements + net->running_elements;
+    float *all = malloc(*count * sizeof *all), *to = all;
+    for (int k = 0; k < 3; k++)
+        for (int i = 0; i < net->param_count; i++, to += net->params[i - 1].count)
+            assert_ok(b->engine.api->model_get(
+                b->model, kinds[k], net->params[i].name, to, net->params[i].count));
+    for (int i = 0; i < net->running_count; i++, to += net->running[i - 1].count)
+        assert_ok(b->engine.api->model_get(
+            b->model, FM_STATE_RUNNING, net->running[i].name, to, net->running[i].count));
+    return all;
+}
+
+// ---- tests
+
+static void test_state_by_name(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "deeper", false, 1);
+    const struct fm_backend *api = b.engine.api;
+    float in[64], out[64];
+    for (int i = 0; i < 64; i++)
+        in[i] = (float)i + 0.5f;
+    assert_ok(api->model_set(b.model, FM_STATE_RUNNING, "bn1.running_var", in, 64));
+    assert_ok(api->model_get(b.model, FM_STATE_RUNNING, "bn1.running_var", out, 64));
+    assert_memory_equal(in, out, sizeof in);
+    assert_fails(FM_DATA, "63 elements, expected 64",
+        api->model_get(b.model, FM_STATE_RUNNING, "bn1.running_var", out, 63));
+    assert_fails(FM_NOT_FOUND, "bn1.running_var",
+        api->model_get(b.model, FM_STATE_PARAM, "bn1.running_var", out, 64));
+    assert_fails(
+        FM_NOT_FOUND, "no average", api->model_get(b.model, FM_STATE_EMA, "bn1.weight", out, 64));
+    close_bench(&b);
+}
+
+static void test_nonfinite_gradient_changes_nothing(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    assert_ok(api->submit(e, b.staging, 0));
+    // An infinite scale on the loss makes every gradient infinite or NaN.
+    struct fm_counters counters;
+    assert_ok(api->counters_get(b.model, &counters));
+    assert_int_equal(counters.applied, 1);
+    counters.loss_scale = INFINITY;
+    assert_ok(api->counters_set(b.model, &counters));
+    size_t count;
+    float *before = snapshot(&b, &count);
+    assert_ok(api->submit(e, b.staging, 1));
+    float *after = snapshot(&b, &count);
+    assert_memory_equal(before, after, count * sizeof *before);
+    assert_ok(api->counters_get(b.model, &counters));
+    assert_int_equal(counters.applied, 1);
+    assert_int_equal(counters.skipped, 1);
+    // And the next healthy step goes on.
+    counters.loss_scale = 1.0f;
+    assert_ok(api->counters_set(b.model, &counters));
+    assert_ok(api->submit(e, b.staging, 0));
+    float *later = snapshot(&b, &count);
+    assert_memory_not_equal(after, later, count * sizeof *before);
+    free(before);
+    free(after);
+    free(later);
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+static void test_sums(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    struct fm_sums sums;
+    for (int i = 0; i < 3; i++)
+        assert_ok(api->submit(e, b.staging, i % FM_SLOTS));
+    assert_ok(api->sums_get(b.model, true, &sums));
+    assert_int_equal(sums.count, 3 * BATCH);
+    assert_true(isfinite(sums.loss) && sums.loss > 0.0);
+    assert_true(sums.correct <= sums.count);
+    assert_ok(api->sums_reset(b.model));
+    assert_ok(api->sums_get(b.model, false, &sums));
+    assert_int_equal(sums.count, 0);
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+// Two runs from the same state end in the same bits; executors of one model see each other's steps.
+static void test_same_bits_and_sharing(void **state)
+{
+    (void)state;
+    float *ends[2];
+    size_t count;
+    for (int run = 0; run < 2; run++) {
+        struct bench b;
+        open_bench(&b, "deeper", false, 2);
+        const struct fm_backend *api = b.engine.api;
+        struct fm_compile_options options = {
+            .mode = FM_MODE_TRAIN, .augment = {2, true}, .label_smoothing = 0.1f};
+        struct fm_executor *whole = compile(&b, options);
+        options.batch = 3;
+        struct fm_executor *tail = compile(&b, options);
+        struct fm_executor *infer = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
+        float before[BATCH * CLASSES], after[BATCH * CLASSES];
+        assert_ok(api->predict(infer, b.staging, 0, before));
+        assert_ok(api->submit(whole, b.staging, 0));
+        fill_slot(&b, 1, 3);
+        assert_ok(api->submit(tail, b.staging, 1));
+        assert_ok(api->predict(infer, b.staging, 0, after));
+        assert_memory_not_equal(before, after, sizeof before);
+        ends[run] = snapshot(&b, &count);
+        api->executor_destroy(whole);
+        api->executor_destroy(tail);
+        api->executor_destroy(infer);
+        close_bench(&b);
+    }
+    assert_memory_equal(ends[0], ends[1], count * sizeof **ends);
+    free(ends[0]);
+    free(ends[1]);
+}
+
+static void test_average(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", true, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    float before[CLASSES], after[CLASSES], average[CLASSES];
+    assert_ok(api->model_get(b.model, FM_STATE_EMA, "fc2.bias", before, CLASSES));
+    api->staging_slot(b.staging, 0)->step->ema_decay = 0.75f;
+    assert_ok(api->submit(e, b.staging, 0));
+    assert_ok(api->model_get(b.model, FM_STATE_PARAM, "fc2.bias", after, CLASSES));
+    assert_ok(api->model_get(b.model, FM_STATE_EMA, "fc2.bias", average, CLASSES));
+    for (int i = 0; i < CLASSES; i++) {
+        assert_float_equal(average[i], 0.75f * before[i] + 0.25f * after[i], 1e-7);
+        assert_true(average[i] != before[i]);
+    }
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+static double largest_difference(const float *a, const float *b, size_t count)
+{
+    double largest = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(isfinite(a[i]) && isfinite(b[i]));
+        double d = fabs((double)a[i] - (double)b[i]);
+        largest = d > largest ? d : largest;
+    }
+    return largest;
+}
+
+// Fused and unfused executors compute the same; in inference the folded batch norm too.
+static void test_unfused_agrees(const char *model)
+{
+    struct bench b;
+    open_bench(&b, model, false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_compile_options options = {.mode = FM_MODE_INFER};
+    struct fm_executor *fused = compile(&b, options);
+    options.unfused = true;
+    struct fm_executor *unfused = compile(&b, options);
+    float one[BATCH * CLASSES], other[BATCH * CLASSES];
+    assert_ok(api->predict(fused, b.staging, 0, one));
+    assert_ok(api->predict(unfused, b.staging, 0, other));
+    double difference = largest_difference(one, other, BATCH * CLASSES);
+    if (difference > 1e-4)
+        fail_msg("%s: fused and unfused logits differ by %g", model, difference);
+    api->executor_destroy(fused);
+    api->executor_destroy(unfused);
+
+    options = (struct fm_compile_options){.mode = FM_MODE_TRAIN};
+    float *gradients[2];
+    api->staging_slot(b.staging, 0)->step->learning_rate = 0.0f;
+    for (int i = 0; i < 2; i++) {
+        options.unfused = i == 1;
+        struct fm_executor *e = compile(&b, options);
+        assert_ok(api->submit(e, b.staging, 0));
+        gradients[i] = malloc(b.net.param_elements * sizeof **gradients);
+        for (int p = 0; p < b.net.param_count; p++)
+            assert_ok(api->model_get(b.model, FM_STATE_GRAD, b.net.params[p].name,
+                gradients[i] + b.net.params[p].offset, b.net.params[p].count));
+        api->executor_destroy(e);
+    }
+    difference = largest_difference(gradients[0], gradients[1], b.net.param_elements);
+    if (difference > 1e-4)
+        fail_msg("%s: fused and unfused gradients differ by %g", model, difference);
+    free(gradients[0]);
+    free(gradients[1]);
+    close_bench(&b);
+}
+
+static void test_unfused(void **state)
+{
+    (void)state;
+    test_unfused_agrees("simple");
+    test_unfused_agrees("deeper");
+    test_unfused_agrees("simple-ref");
+}
+
+static void count_line(void *context, const char *line)
+{
+    assert_non_null(strchr(line, ':'));
+    ++*(int *)context;
+}
+
+static void test_profile_and_plans(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(
+        &b, (struct fm_compile_options){.mode = FM_MODE_TRAIN, .profile = true});
+    for (int i = 0; i < 2; i++)
+        assert_ok(api->submit(e, b.staging, 0));
+    struct fm_profile_entry entries[128];
+    size_t count = 0;
+    assert_ok(api->executor_profile(e, entries, 128, &count));
+    assert_true(count > 30 && count <= 128);
+    double flops = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(entries[i].calls, 2);
+        assert_true(entries[i].seconds >= 0.0);
+        flops += strcmp(entries[i].pass, "forward") == 0 ? entries[i].flops : 0.0;
+    }
+    assert_float_equal(flops, 2.0 * (double)fm_net_macs(&b.net) * BATCH, 1.0);
+    size_t again = 0; // a short buffer is filled as far as it goes, and the count is the whole
+    assert_ok(api->executor_profile(e, entries, 1, &again));
+    assert_int_equal(again, count);
+    int lines = 0;
+    api->executor_plans(e, count_line, &lines);
+    assert_int_equal(
+        lines, 3 * 9 - 1); // nine linear layers, three passes, no data gradient at first
+    assert_true(api->executor_memory(e) > 1000000);
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", false, 1);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *train = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    struct fm_executor *infer = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
+    struct fm_executor *none = NULL;
+    struct fm_profile_entry entry;
+    size_t count;
+    float logits[BATCH * CLASSES];
+    assert_fails(FM_USAGE, "compiled for inference", api->submit(infer, b.staging, 0));
+    assert_fails(FM_USAGE, "compiled for training", api->predict(train, b.staging, 0, logits));
+    assert_fails(FM_USAGE, "not compiled for probing",
+        api->executor_read(train, 0, FM_PROBE_ACTIVATION, logits, 1));
+    assert_fails(
+        FM_USAGE, "not compiled for profiling", api->executor_profile(train, &entry, 1, &count));
+    assert_fails(FM_USAGE, "at least 1",
+        api->compile(b.model, &(struct fm_compile_options){.batch = 0}, &none));
+    api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
+    assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));
+    fill_slot(&b, 1, BATCH - 1);
+    assert_fails(
+        FM_USAGE, "7 samples, but this executor's batch is 8", api->submit(train, b.staging, 1));
+    struct fm_model *refused = NULL;
+    struct fm_model_options options = {.precision = FM_PRECISION_FP16};
+    assert_fails(
+        FM_UNSUPPORTED, "fp32", api->model_create(b.engine.device, &b.net, &options, &refused));
+    api->executor_destroy(train);
+    api->executor_destroy(infer);
+    close_bench(&b);
+    struct fm_engine engine;
+    struct fm_device_options device = {.index = 1};
+    assert_fails(FM_USAGE, "only device 0", fm_engine_open("cpu", &device, &engine));
+    assert_fails(FM_NOT_FOUND, "did you mean 'cpu'", fm_engine_open("cpuu", &device, &engine));
+}
+
+static void test_steps_allocate_nothing(void **state)
+{
+    (void)state;
+#if COUNTS_ALLOCATIONS
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(
+        &b, (struct fm_compile_options){
+                .mode = FM_MODE_TRAIN, .augment = {2, true}, .label_smoothing = 0.1f});
+    for (int i = 0; i < 3; i++) // the first ones may: threads start, code is generated
+        assert_ok(api->submit(e, b.staging, i % FM_SLOTS));
+    armed = true;
+    enum fm_status status = FM_OK;
+    for (int i = 0; i < 4 && status == FM_OK; i++)
+        status = api->submit(e, b.staging, i % FM_SLOTS);
+    armed = false;
+    assert_ok(status);
+    if (module_calls != 0 || large_calls != 0)
+        fail_msg("four steps: %lu allocations by the module, %lu of a page or more",
+            (unsigned long)module_calls, (unsigned long)large_calls);
+    // The counting itself works: compiling allocates, in the module and large.
+    armed = true;
+    struct fm_executor *other = compile(
+        &b, (struct fm_compile_options){.mode = FM_MODE_TRAIN, .batch = 4});
+    armed = false;
+    assert_true(module_calls > 0 && large_calls > 0);
+    api->executor_destroy(other);
+    api->executor_destroy(e);
+    close_bench(&b);
+#else
+    skip(); // the sanitizer's allocator is not to be replaced
+#endif
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_state_by_name),
+        cmocka_unit_test(test_nonfinite_gradient_changes_nothing),
+        cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_same_bits_and_sharing),
+        cmocka_unit_test(test_average),
+        cmocka_unit_test(test_unfused),
+        cmocka_unit_test(test_profile_and_plans),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_steps_allocate_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
