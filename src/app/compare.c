@@ -486,10 +486,15 @@ static enum fm_status check_options(const struct fm_compare_options *options)
     if (options->entry_count < 1 || options->entry_count > MODELS_MAX)
         return fm_fail(FM_USAGE, "a comparison of %d models: expected 1 to %d",
             options->entry_count, MODELS_MAX);
-    for (int i = 0; i < options->entry_count; i++)
+    for (int i = 0; i < options->entry_count; i++) {
+        const struct fm_compare_entry *entry = &options->entries[i];
         for (int k = 0; k < i; k++)
-            if (strcmp(options->entries[i].model, options->entries[k].model) == 0)
-                return fm_fail(FM_USAGE, "model '%s' is named twice", options->entries[i].model);
+            if (strcmp(entry->model, options->entries[k].model) == 0)
+                return fm_fail(FM_USAGE, "model '%s' is named twice", entry->model);
+        enum fm_status status = fm_recipe_check(&entry->recipe);
+        if (status != FM_OK)
+            return fm_context(status, "%s", entry->model);
+    }
     return FM_OK;
 }
 

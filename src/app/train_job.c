@@ -261,6 +261,7 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     struct fm_train_result trained;
     struct running running = {.hooks = hooks, .directory = directory};
     enum fm_status status;
+    FM_TRY(fm_recipe_check(&job->recipe)); // before a folder is made
     FM_TRY(fm_job_build_net(job, dataset, split, &net));
     FM_TRY(choose_directory(job, directory));
     FM_TRY(fm_job_config(engine, dataset, split, job, &config));

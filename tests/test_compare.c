@@ -1,0 +1,307 @@
+// Whole jobs on the tiny data set: what a run leaves behind, when a finished one is reused, and
+// that nothing of the test images reaches the weights.
+#include "app/compare.h"
+#include "app/evaluation.h"
+
+#include <ftw.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct fm_engine engine;
+static struct fm_dataset dataset;
+static struct fm_split split;
+static char root[] = "test_compare-XXXXXX";
+static char *argv[] = {(char *)"fmnist", (char *)"compare", NULL};
+
+static struct fm_compare_entry entry(void)
+{
+    struct fm_compare_entry e = {.model = "simple"};
+    assert_int_equal(fm_recipe_load("quick", e.model, &e.recipe), FM_OK);
+    e.recipe.epochs = 2;
+    e.recipe.epoch_images = 64;
+    e.recipe.batch = 32;
+    e.recipe.train_eval = 50;
+    return e;
+}
+
+static void compare(
+    const char *directory, double max_minutes, bool fresh, struct fm_comparison *comparison)
+{
+    char path[FM_PATH_MAX];
+    struct fm_compare_entry e = entry();
+    assert_int_equal(fm_path_join(path, root, directory), FM_OK);
+    struct fm_compare_options options = {
+        .entries = &e,
+        .entry_count = 1,
+        .seed = 1,
+        .max_minutes = max_minutes,
+        .root = root,
+        .directory = path,
+        .fresh = fresh,
+        .argc = 2,
+        .argv = argv,
+    };
+    enum fm_status status = fm_compare(&engine, &dataset, &split, &options, comparison);
+    if (status != FM_OK)
+        fail_msg("%s: %s", directory, fm_error_message());
+}
+
+static json_t *row_of(const struct fm_comparison *comparison)
+{
+    return json_array_get(json_object_get(comparison->json, "models"), 0);
+}
+
+static bool is_reused(const struct fm_comparison *comparison)
+{
+    return json_is_true(json_object_get(row_of(comparison), "reused"));
+}
+
+static int epochs_of(const struct fm_comparison *comparison)
+{
+    return (int)json_integer_value(json_object_get(row_of(comparison), "epochs"));
+}
+
+static const char *run_of(const struct fm_comparison *comparison)
+{
+    return json_string_value(json_object_get(row_of(comparison), "run"));
+}
+
+static void assert_files(const char *directory, const char *const *names)
+{
+    for (int i = 0; names[i]; i++) {
+        char path[FM_PATH_MAX];
+        assert_int_equal(fm_path_join(path, directory, names[i]), FM_OK);
+        if (!fm_path_exists(path))
+            fail_msg("%s is missing", path);
+    }
+}
+
+static void test_trains_what_is_missing_and_reuses_the_rest(void **state)
+{
+    (void)state;
+    static const char *const files[] = {
+        "compare.md", "compare.csv", "claims.csv", "compare.json", "compare.png", NULL};
+    static const char *const run_files[] = {
+        "config.json", "log.jsonl", "model.safetensors", "result.json", "confusion-test.png", NULL};
+    struct fm_comparison first, second;
+    compare("a", 0, false, &first);
+    assert_false(is_reused(&first));
+    assert_int_equal(epochs_of(&first), 2);
+    assert_files(first.directory, files);
+    assert_files(run_of(&first), run_files);
+    compare("b", 0, false, &second);
+    assert_true(is_reused(&second));
+    assert_string_equal(run_of(&first), run_of(&second));
+    assert_true(json_equal(json_object_get(row_of(&first), "test_accuracy"),
+        json_object_get(row_of(&second), "test_accuracy")));
+    fm_comparison_free(&first);
+    fm_comparison_free(&second);
+}
+
+// A run that was cut short answers only who allows no more time than it had.
+static void test_a_run_cut_short_is_no_whole_one(void **state)
+{
+    (void)state;
+    struct fm_comparison cut, same, more;
+    compare("c", 1e-6, true, &cut);
+    assert_false(is_reused(&cut));
+    assert_int_equal(epochs_of(&cut), 1);
+    const char *note = json_string_value(json_object_get(row_of(&cut), "note"));
+    assert_non_null(strstr(note, "ended at epoch 1 of 2 by --max-minutes"));
+    compare("d", 1e-6, false, &same);
+    assert_true(is_reused(&same));
+    assert_int_equal(epochs_of(&same), 1);
+    compare("e", 0, false, &more);
+    assert_false(is_reused(&more));
+    assert_int_equal(epochs_of(&more), 2);
+    fm_comparison_free(&cut);
+    fm_comparison_free(&same);
+    fm_comparison_free(&more);
+}
+
+static void test_a_comparison_is_not_overwritten(void **state)
+{
+    (void)state;
+    struct fm_comparison comparison;
+    struct fm_compare_entry e[2] = {entry(), entry()};
+    char path[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(path, root, "a"), FM_OK);
+    struct fm_compare_options options = {.entries = e,
+        .entry_count = 1,
+        .seed = 1,
+        .root = root,
+        .directory = path,
+        .argc = 2,
+        .argv = argv};
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_EXISTS);
+    assert_non_null(strstr(fm_error_message(), "--force"));
+    fm_error_clear();
+    options.force = true;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_OK);
+    fm_comparison_free(&comparison);
+    options.entry_count = 2;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_USAGE);
+    assert_non_null(strstr(fm_error_message(), "named twice"));
+    fm_error_clear();
+}
+
+static struct fm_job job(const char *directory)
+{
+    return (struct fm_job){.model = "simple",
+        .recipe = entry().recipe,
+        .seed = 7,
+        .directory = directory,
+        .argc = 2,
+        .argv = argv};
+}
+
+static void read_weights(const char *directory, unsigned char **data, size_t *size)
+{
+    char path[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(path, directory, "model.safetensors"), FM_OK);
+    assert_int_equal(fm_file_read(path, data, size), FM_OK);
+}
+
+// With noise in the place of the test images: another test accuracy, the same bits in the weights.
+static void test_weights_know_nothing_of_the_test_images(void **state)
+{
+    (void)state;
+    char clean[FM_PATH_MAX], noisy[FM_PATH_MAX], out[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(clean, root, "clean"), FM_OK);
+    assert_int_equal(fm_path_join(noisy, root, "noisy"), FM_OK);
+    size_t bytes = (size_t)dataset.test.count * dataset.test.record_size;
+    uint8_t *noise = malloc(bytes);
+    assert_non_null(noise);
+    for (size_t i = 0; i < bytes; i++)
+        noise[i] = (uint8_t)(i * 2654435761u >> 13);
+
+    struct fm_dataset with_noise = dataset;
+    with_noise.test.records = noise;
+    struct fm_job first = job(clean), second = job(noisy);
+    json_t *results[2] = {NULL, NULL};
+    assert_int_equal(fm_job_run(&engine, &dataset, &split, &first, NULL, out, &results[0]), FM_OK);
+    assert_int_equal(
+        fm_job_run(&engine, &with_noise, &split, &second, NULL, out, &results[1]), FM_OK);
+    unsigned char *a, *b;
+    size_t a_size, b_size;
+    read_weights(clean, &a, &a_size);
+    read_weights(noisy, &b, &b_size);
+    assert_int_equal(a_size, b_size);
+    assert_memory_equal(a, b, a_size);
+    double nll[2];
+    for (int i = 0; i < 2; i++)
+        nll[i] = json_number_value(json_object_get(json_object_get(results[i], "test"), "nll"));
+    assert_true(isfinite(nll[0]) && isfinite(nll[1]) && nll[0] != nll[1]);
+    free(a);
+    free(b);
+    free(noise);
+    json_decref(results[0]);
+    json_decref(results[1]);
+}
+
+static void test_evaluating_the_run_gives_its_result(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX];
+    json_t *result;
+    struct fm_evaluation e;
+    assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
+    assert_int_equal(fm_run_read_result(directory, &result), FM_OK);
+    assert_int_equal(
+        fm_evaluation_run(&engine, directory, &dataset, &split, FM_PART_TEST, 0, NULL, NULL, &e),
+        FM_OK);
+    assert_true(e.same_data);
+    json_t *test = json_object_get(result, "test");
+    assert_int_equal(json_integer_value(json_object_get(test, "correct")), e.metrics.correct);
+    fm_evaluation_free(&e);
+
+    assert_int_equal(
+        fm_evaluation_run(&engine, directory, &dataset, &split, FM_PART_SELECT, 7, NULL, NULL, &e),
+        FM_OK);
+    assert_int_equal(e.metrics.count, split.select_count);
+    double select = json_number_value(json_object_get(result, "select_accuracy"));
+    assert_true(fabs(e.metrics.accuracy - select) < 1e-12);
+    assert_true(fm_path_exists(e.picture));
+    json_t *json = fm_evaluation_json(&e);
+    assert_true(json_is_real(json_object_get(json, "accuracy")));
+    json_decref(json);
+    fm_evaluation_free(&e);
+    json_decref(result);
+}
+
+static void test_evaluation_refuses(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX];
+    struct fm_evaluation e;
+    assert_int_equal(
+        fm_evaluation_run(&engine, root, &dataset, &split, FM_PART_TEST, 0, NULL, NULL, &e),
+        FM_NOT_FOUND);
+    fm_error_clear();
+    struct fm_dataset other = dataset;
+    other.classes = 9;
+    assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
+    assert_int_equal(
+        fm_evaluation_run(&engine, directory, &other, &split, FM_PART_TEST, 0, NULL, NULL, &e),
+        FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "9 classes"));
+    fm_error_clear();
+    enum fm_part part;
+    assert_int_equal(fm_part_parse("tset", &part), FM_USAGE);
+    assert_non_null(strstr(fm_error_message(), "did you mean 'test'"));
+    fm_error_clear();
+}
+
+static int open_all(void **state)
+{
+    (void)state;
+    struct fm_device_options options = {.threads = 1};
+    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_recipe_set_directory(FM_TEST_SOURCE_DIR "/data/recipes");
+    if (!mkdtemp(root) || fm_engine_open("cpu", &options, &engine) != FM_OK ||
+        fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &dataset) != FM_OK ||
+        fm_split_make(&dataset.train, dataset.classes, &split) != FM_OK) {
+        fprintf(stderr, "%s\n", fm_error_message());
+        return -1;
+    }
+    return 0;
+}
+
+static int remove_entry(const char *path, const struct stat *info, int kind, struct FTW *ftw)
+{
+    (void)info;
+    (void)kind;
+    (void)ftw;
+    return remove(path);
+}
+
+static int close_all(void **state)
+{
+    (void)state;
+    fm_split_free(&split);
+    fm_dataset_close(&dataset);
+    fm_engine_close(&engine);
+    return nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trains_what_is_missing_and_reuses_the_rest),
+        cmocka_unit_test(test_a_run_cut_short_is_no_whole_one),
+        cmocka_unit_test(test_a_comparison_is_not_overwritten),
+        cmocka_unit_test(test_weights_know_nothing_of_the_test_images),
+        cmocka_unit_test(test_evaluating_the_run_gives_its_result),
+        cmocka_unit_test(test_evaluation_refuses),
+    };
+    return cmocka_run_group_tests(tests, open_all, close_all);
+}
