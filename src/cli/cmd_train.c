@@ -36,7 +36,7 @@ static void append_result(struct fm_table *table, const json_t *result, const ch
     char time[SHORT_MAX];
     const char *model = text_at(result, "model");
     const char *data = text_at(json_object_get(result, "data"), "name");
-    double seconds = json_number_value(json_object_get(result, "total_seconds"));
+    double seconds = json_number_value(json_object_get(result, "seconds"));
     fm_table_cell(table, json_string(model), "%s", model);
     fm_table_cell(table, json_string(data), "%s", data);
     percent_cell(table, json_object_get(result, "test"), "accuracy");
@@ -57,7 +57,7 @@ static enum fm_status print_table(
         {"select_accuracy", "selection", true},
         {"train_accuracy", "train", true},
         {"epochs", "epochs", true},
-        {"total_seconds", "time", true},
+        {"training_seconds", "training time", true},
         {"run", "run folder", false},
     };
     struct fm_table *table;

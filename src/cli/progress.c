@@ -5,11 +5,8 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
 
 enum {
-    BAR_CELLS = 16,
     SHORT_MAX = 32
 };
 
@@ -34,16 +31,12 @@ static void begin(void *context, const char *model, const char *directory, size_
     fm_text_free(&folder);
 }
 
+// At most 79 columns in all but odd cases, since what is wider than the terminal is cut off.
 static void train_line(const struct fm_train_progress *progress)
 {
-    char bar[BAR_CELLS + 1], rate[SHORT_MAX], left[SHORT_MAX];
-    double share = epoch_share(progress);
-    int filled = (int)(share * BAR_CELLS);
-    memset(bar, '.', BAR_CELLS);
-    memset(bar, '#', (size_t)filled);
-    bar[BAR_CELLS] = '\0';
-    fm_progress("epoch %d/%d [%s] %3.0f %%  loss %.4f  accuracy %.2f %%  %s images/s  %s left",
-        progress->epoch, progress->epochs, bar, 100 * share, progress->loss,
+    char rate[SHORT_MAX], left[SHORT_MAX];
+    fm_progress("epoch %d/%d %3.0f %%, loss %.3f, accuracy %.1f %%, %s img/s, %s left",
+        progress->epoch, progress->epochs, 100 * epoch_share(progress), progress->loss,
         100 * progress->accuracy, fm_group_digits((int64_t)progress->images_per_second, rate),
         fm_duration(progress->remaining, left));
 }
@@ -56,13 +49,14 @@ static void train(void *context, const struct fm_train_progress *progress)
         return;
     }
     char rate[SHORT_MAX], took[SHORT_MAX], waited[SHORT_MAX], left[SHORT_MAX];
+    bool last = progress->epoch == progress->epochs;
     fm_note("epoch %d/%d: loss %.4f, accuracy %.2f %%, selection accuracy %.2f %%, %s images/s, %s "
-            "(%s waiting for data), %s left",
+            "(%s waiting for data)%s%s%s",
         progress->epoch, progress->epochs, progress->loss, 100 * progress->accuracy,
         100 * progress->select_accuracy,
         fm_group_digits((int64_t)progress->images_per_second, rate),
         fm_duration(progress->epoch_seconds, took), fm_duration(progress->waited, waited),
-        fm_duration(progress->remaining, left));
+        last ? "" : ", ", last ? "" : fm_duration(progress->remaining, left), last ? "" : " left");
 }
 
 void fm_progress_evaluate(void *context, uint32_t done, uint32_t total)

@@ -1,0 +1,154 @@
+#!/bin/sh
+# The tool as a user calls it: exit statuses, messages, what goes to which stream. Trains nothing.
+#
+#   cli_test.sh FMNIST
+set -u
+
+fmnist=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0
+
+complain() {
+    echo "FAILED: $*"
+    sed 's/^/    stdout: /' "$work/out"
+    sed 's/^/    stderr: /' "$work/err"
+    failed=1
+}
+
+# run STATUS ARGUMENT...: runs the tool and checks its exit status.
+run() {
+    wanted=$1
+    shift
+    "$fmnist" "$@" >"$work/out" 2>"$work/err"
+    status=$?
+    [ "$status" -eq "$wanted" ] || complain "'$*' exits with $status, expected $wanted"
+}
+
+# The last run's output: a fixed string in it, or nothing at all.
+out_has() { grep -qF -- "$1" "$work/out" || complain "standard output lacks '$1'"; }
+err_has() { grep -qF -- "$1" "$work/err" || complain "standard error lacks '$1'"; }
+out_empty() { [ ! -s "$work/out" ] || complain "standard output is not empty"; }
+err_empty() { [ ! -s "$work/err" ] || complain "standard error is not empty"; }
+
+# Help and version are results: standard output, status 0.
+for command in train eval compare models info help; do
+    run 0 help "$command"
+    out_has "usage: fmnist $command"
+    out_has "example"
+    err_empty
+    cp "$work/out" "$work/page"
+    run 0 "$command" --help
+    cmp -s "$work/out" "$work/page" || complain "'$command --help' differs from 'help $command'"
+done
+run 0 help
+out_has "commands:"
+err_empty
+cp "$work/out" "$work/page"
+run 0 --help
+cmp -s "$work/out" "$work/page" || complain "'--help' differs from 'help'"
+run 0 --version
+out_has "fmnist "
+err_empty
+
+# Wrong usage: status 2, nothing on standard output, the message and a hint.
+run 2
+out_empty
+err_has "fmnist: error: no command given"
+err_has "hint: 'fmnist help' lists the commands"
+run 2 trian
+out_empty
+err_has "unknown command 'trian'; did you mean 'train'?"
+run 2 train --model deeper --epochs 1O
+out_empty
+err_has "fmnist: error: invalid number '1O' for --epochs"
+err_has "hint: 'fmnist help train' lists its options"
+run 2 train --model deeper --recipe quikc
+err_has "unknown recipe 'quikc'"
+err_has "did you mean 'quick'"
+run 2 train --model deper
+err_has "did you mean 'deeper'?"
+run 2 models deper
+err_has "did you mean 'deeper'?"
+run 2 help trian
+err_has "did you mean 'train'?"
+run 2 compare --models simple,
+out_empty
+
+# Failures: status 1, before anything is computed.
+run 1 eval "$work/none"
+out_empty
+err_has "$work/none"
+run 1 train --model simple --data "$work/none" --out "$work/run"
+out_empty
+err_has "$work/none"
+[ ! -e "$work/run" ] || complain "a run folder was made without data"
+run 1 train --model simple --recipe "$work/none.json"
+err_has "$work/none.json"
+
+# A name from outside cannot steer the terminal.
+run 2 models "$(printf 'a\033[2Jb')"
+! grep -q "$(printf '\033')" "$work/err" || complain "an escape sequence reached standard error"
+
+# A result that cannot be written is a failure, a reader that went away too.
+if [ -c /dev/full ]; then
+    "$fmnist" models >/dev/full 2>"$work/err"
+    [ $? -eq 1 ] || complain "a full disk is not reported"
+    err_has "cannot write to standard output"
+fi
+"$fmnist" models >&- 2>"$work/err"
+[ $? -eq 1 ] || complain "a closed standard output is not reported"
+mkfifo "$work/pipe"
+# The reader opens the pipe, so that the tool can, and is gone before anything is written.
+{ exec 3<"$work/pipe"; exec 3<&-; : >"$work/gone"; } &
+(
+    exec 4>"$work/pipe"
+    while [ ! -e "$work/gone" ]; do sleep 0.05; done
+    "$fmnist" models >&4 2>"$work/err"
+    echo $? >"$work/status"
+)
+wait
+[ "$(cat "$work/status")" -eq 1 ] || complain "a reader that went away is not reported"
+err_has "cannot write to standard output: Broken pipe"
+
+# Models: the four formats, and no backend's library is mapped.
+run 0 models
+out_has "deeper"
+out_has "3,770,442"
+err_empty
+run 0 models --format json
+out_has '"name": "deeper"'
+out_has '"parameters": 3770442'
+run 0 models --format=csv
+out_has "deeper,3770442,"
+run 0 models --format markdown
+out_has "| deeper | 3,770,442 |"
+run 0 models deeper
+out_has "total: 3,770,442 parameters"
+run 0 models deeper --format json
+out_has '"layers"'
+out_has '"output"'
+mapped=$(LD_DEBUG=files "$fmnist" models 2>&1 >/dev/null)
+case $mapped in
+*file=*) ;;
+*) complain "the loader does not tell which files it maps" ;;
+esac
+case $mapped in
+*dnnl* | *cudnn* | *cudart* | *fmnist-cpu* | *fmnist-cuda*) complain "'models' maps a backend" ;;
+esac
+
+# Info: everything has a line, also what is absent.
+run 0 info
+err_empty
+for item in version build "backend cuda" "backend cpu" zlib jansson cairo data processor; do
+    out_has "$item"
+done
+run 0 info --data "$work/none"
+out_has "$work/none"
+run 0 info --format json
+out_has '"backends"'
+out_has '"found"'
+run 0 info --format csv
+out_has "item,value"
+
+exit $failed

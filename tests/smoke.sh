@@ -1,0 +1,98 @@
+#!/bin/sh
+# A whole round on the small data set: train, eval, compare, in every format, and what a second run does.
+#
+#   smoke.sh FMNIST DATA
+set -eu
+
+fmnist=$1
+data=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+# Threads that spin at a barrier starve one another when other tests have the cores.
+export OMP_WAIT_POLICY=passive
+
+fail() {
+    echo "FAILED: $*"
+    [ ! -s err ] || sed 's/^/    stderr: /' err
+    exit 1
+}
+
+# call ARGUMENT...: must succeed; out and err are what it wrote.
+call() {
+    "$fmnist" "$@" >out 2>err || fail "'$*' exits with $?"
+}
+out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1': $(cat out)"; }
+err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
+
+call info
+out_has '^backend cpu .*oneDNN [0-9.]+ \(compiled against [0-9.]+\)'
+
+# Training. 1,000 images: 900 to train on, 50 to select, 50 to calibrate; 400 to test.
+call train --model simple --data "$data" --epochs 2 --epoch-images 0 --batch 64 --shift 0 --out run
+head -n 1 err | grep -qE '^cpu: .*oneDNN [0-9.]+' || fail "the first line does not name the device"
+err_has '^epoch 1/2: loss [0-9.]+, accuracy [0-9.]+ %'
+err_has '^epoch 2/2: '
+! grep -q "$(printf '\r')" err || fail "a progress line outside a terminal"
+out_has 'simple +tiny +[0-9.]+ %'
+for file in config.json log.jsonl model.safetensors result.json confusion-test.png; do
+    [ -s "run/$file" ] || fail "run/$file is missing"
+done
+[ "$(wc -l <run/log.jsonl)" -eq 2 ] || fail "log.jsonl has not a line an epoch"
+
+# The network has learnt: chance is 10 %.
+call eval run --data "$data" --format json
+out_has '"accuracy": 0\.[4-9]'
+out_has '"same_data": true'
+[ -s run/confusion-test.png ] || fail "no picture"
+
+# A run is not overwritten unless told to.
+before=$(cksum <run/result.json)
+status=0
+"$fmnist" train --model simple --data "$data" --out run >out 2>err || status=$?
+[ "$status" -eq 1 ] || fail "a run in the way: exit status $status"
+err_has 'holds a run already'
+[ ! -s out ] || fail "a failure prints a result"
+[ "$(cksum <run/result.json)" = "$before" ] || fail "the run in the way was changed"
+call train --model simple --data "$data" --epochs 1 --epoch-images 320 --batch 32 --out run --force \
+    --quiet --format json
+[ ! -s err ] || fail "--quiet is not quiet"
+out_has '"epochs": 1'
+out_has '"run": "run"'
+
+# Evaluation: every split, every format.
+for split in select calibrate test; do
+    call eval run --data "$data" --split "$split"
+    out_has "$split"
+    out_has 'Confusion matrix'
+    [ -s "run/confusion-$split.png" ] || fail "no picture of $split"
+done
+out_has 'T-shirt'
+call eval run --data "$data" --format csv
+out_has '^accuracy,,,0\.'
+out_has '^confusion,Coat,Pullover,[0-9]'
+call eval run --data "$data" --format markdown
+out_has '^\| Coat '
+
+# Comparison: trains two, then reuses both.
+call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --out table
+out_has 'simple-ref'
+out_has '923,914'
+ls table/*.md table/*.csv table/*.json table/*.png >/dev/null || fail "files of the comparison"
+call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --format json
+err_has 'simple .*reusing the finished run'
+err_has 'simple-ref .*reusing the finished run'
+! grep -q '^epoch ' err || fail "the second comparison trains"
+
+# On a terminal a line is redrawn while an epoch runs, and the result still goes to standard output.
+if command -v script >/dev/null; then
+    script -qec "'$fmnist' train --model simple --data '$data' --epochs 1 --batch 64 --out seen >shown" \
+        /dev/null >err </dev/null || fail "train on a terminal"
+    grep -q "$(printf '\repoch 1/1')" err || fail "no progress line on a terminal"
+    grep -q '^simple' shown || fail "no result beside a terminal"
+fi
+
+# --max-minutes ends a training at an epoch and the result says so.
+call train --model simple --data "$data" --epochs 5000 --max-minutes 0.02 --format json
+out_has '"ended_early": true'
