@@ -108,16 +108,16 @@ static float *read_weights(struct fm_model *model)
 static void test_learns(void **state)
 {
     (void)state;
-    struct fm_recipe recipe = make_recipe(6);
+    struct fm_recipe recipe = make_recipe(4);
     struct told told;
     struct fm_train_result result;
     struct fm_model *model = train(&recipe, 1, &told, &result);
 
-    assert_int_equal(told.epochs, 6);
+    assert_int_equal(told.epochs, 4);
     for (int i = 0; i < told.epochs; i++)
         assert_true(isfinite(told.loss[i]) && told.loss[i] > 0);
-    if (!(told.loss[5] < 0.7 * told.loss[0]))
-        fail_msg("the loss went from %g to %g", told.loss[0], told.loss[5]);
+    if (!(told.loss[3] < 0.7 * told.loss[0]))
+        fail_msg("the loss went from %g to %g", told.loss[0], told.loss[3]);
     if (!(result.train_accuracy > 0.5)) // chance is 0.1
         fail_msg("train accuracy %g", result.train_accuracy);
     assert_int_equal(result.counters.skipped, 0);
@@ -147,6 +147,8 @@ static void test_same_bits(void **state)
 {
     (void)state;
     struct fm_recipe recipe = make_recipe(2);
+    recipe.epoch_images = 176; // with a tail
+    recipe.train_eval = 64;
     struct told told[3];
     struct fm_train_result result;
     float *weights[3];

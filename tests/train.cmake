@@ -5,6 +5,6 @@ fm_test(test_train LABEL unit TIMEOUT 60 LINKS fm_train)
 target_link_options(test_train PRIVATE -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc)
 
 if(FMNIST_BACKEND_CPU)
-  fm_test(test_train_cpu LABEL backend TIMEOUT 120 LINKS fm_train)
+  fm_test(test_train_cpu LABEL backend TIMEOUT 300 LINKS fm_train)
   add_dependencies(test_train_cpu fmnist-cpu)
 endif()
