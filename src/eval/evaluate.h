@@ -6,9 +6,9 @@
 #include "data/dataset.h"
 #include "eval/metrics.h"
 
-// Evaluates `model` on samples `ids` (NULL: all of them, in order) in inference mode, through a loader, in
-// batches of at most `batch`. `progress` (may be NULL) is called after each batch with the samples done
-// and the total. On failure `metrics` needs no free.
+// Evaluates `model` on samples `ids` (NULL: all of them, in order) in inference mode, through a
+// loader, in batches of at most `batch`. `progress` (may be NULL) is called after each batch with
+// the samples done and the total. On failure `metrics` needs no free.
 enum fm_status fm_evaluate(const struct fm_engine *engine, struct fm_model *model,
     const struct fm_samples *samples, const uint32_t *ids, uint32_t count, int classes, int batch,
     void (*progress)(void *context, uint32_t done, uint32_t total), void *context,

@@ -7,11 +7,13 @@
 
 #include <stdint.h>
 
-enum { FM_ECE_BINS = 15 }; // equal-width, Guo et al. 2017, arXiv:1706.04599
+enum {
+    FM_ECE_BINS = 15
+}; // equal-width, Guo et al. 2017, arXiv:1706.04599
 
 struct fm_class_metrics {
-    uint64_t support;           // samples of the class
-    uint64_t predicted;         // samples given the class
+    uint64_t support;             // samples of the class
+    uint64_t predicted;           // samples given the class
     double precision, recall, f1; // 0 where undefined
 };
 
@@ -25,9 +27,9 @@ struct fm_metrics {
     int classes;
     uint64_t count, correct;
     double accuracy;
-    double nll;         // mean of -ln p(label), nats
-    double ece;         // sum over bins of |accuracy - confidence| * share
-    uint64_t *confusion; // [actual][predicted], owned
+    double nll;                         // mean of -ln p(label), nats
+    double ece;                         // sum over bins of |accuracy - confidence| * share
+    uint64_t *confusion;                // [actual][predicted], owned
     struct fm_class_metrics *per_class; // [classes], owned
     double macro_precision, macro_recall, macro_f1;
     // accumulators
@@ -46,8 +48,8 @@ enum fm_status fm_metrics_add(
 void fm_metrics_finish(struct fm_metrics *metrics);
 void fm_metrics_free(struct fm_metrics *metrics);
 
-// The most frequent off-diagonal entries, most first (ties: lower actual, then predicted); returns how
-// many were written.
+// The most frequent off-diagonal entries, most first (ties: lower actual, then predicted); returns
+// how many were written.
 int fm_metrics_confused(const struct fm_metrics *metrics, struct fm_confused *out, int capacity);
 
 #endif

@@ -9,8 +9,8 @@ enum fm_status fm_chart_confusion(const char *path, const struct fm_metrics *met
     char *const *class_names, const char *title);
 
 struct fm_bar_group {
-    const char *name;   // "deeper"
-    double values[3];   // shares 0 to 1; NaN: no bar
+    const char *name; // "deeper"
+    double values[3]; // shares 0 to 1; NaN: no bar
 };
 // Grouped bars with values above them: the models of a comparison.
 enum fm_status fm_chart_bars(const char *path, const char *title, const char *const series[3],
