@@ -21,6 +21,7 @@ target_link_options(test_loader_tsan PRIVATE -fsanitize=thread)
 target_link_libraries(test_loader_tsan PRIVATE Threads::Threads PkgConfig::CMOCKA)
 set_target_properties(test_loader_tsan PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_dependencies(tests_unit test_loader_tsan)
 # gcc 12's sanitizer does not know the address layouts of newer kernels: without randomisation they
 # do no harm. Where a container forbids that, it has to do as it is.
 add_test(NAME test_loader_tsan COMMAND sh -c
