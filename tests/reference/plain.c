@@ -185,9 +185,11 @@ static void resize(const struct fm_input *input, const double *in, double *out)
             int x0, x1;
             double wx;
             bilinear_source(x, input->cols, input->shape.w, &x0, &x1, &wx);
-            double above = (1.0 - wx) * in[y0 * input->cols + x0] + wx * in[y0 * input->cols + x1];
-            double below = (1.0 - wx) * in[y1 * input->cols + x0] + wx * in[y1 * input->cols + x1];
-            out[y * input->shape.w + x] = (1.0 - wy) * above + wy * below;
+            const double *above = in + y0 * input->cols, *below = in + y1 * input->cols;
+            // In this form a constant region stays exactly constant, so that its ties stay ties.
+            double top = above[x0] + wx * (above[x1] - above[x0]);
+            double bottom = below[x0] + wx * (below[x1] - below[x0]);
+            out[y * input->shape.w + x] = top + wy * (bottom - top);
         }
     }
 }

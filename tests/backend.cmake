@@ -1,0 +1,17 @@
+# Numeric tests: a double-precision reference, itself tested, and the backends held to it and to
+# PyTorch's golden files.
+add_library(fm_reference STATIC reference/plain.c reference/cases.c reference/golden.c)
+target_include_directories(fm_reference PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(fm_reference PUBLIC fm_net fm_data PkgConfig::CMOCKA m)
+target_compile_definitions(fm_reference PRIVATE FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+
+fm_test(test_plain LABEL unit TIMEOUT 120 LINKS fm_reference)
+
+if(FMNIST_BACKEND_CPU)
+  add_library(fm_rig STATIC reference/rig.c)
+  target_link_libraries(fm_rig PUBLIC fm_reference fm_registry)
+  target_compile_definitions(fm_rig PRIVATE FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  add_dependencies(fm_rig fmnist-cpu)
+
+  fm_test(test_ops LABEL backend TIMEOUT 300 LINKS fm_rig)
+endif()
