@@ -14,4 +14,9 @@ if(FMNIST_BACKEND_CPU)
   add_dependencies(fm_rig fmnist-cpu)
 
   fm_test(test_ops LABEL backend TIMEOUT 300 LINKS fm_rig)
+  fm_test(test_models LABEL backend TIMEOUT 180 LINKS fm_rig)
+  fm_test(test_golden LABEL backend TIMEOUT 180 LINKS fm_rig)
+  # Threads that spin while they wait make many small operations crawl on a busy machine.
+  set_tests_properties(test_ops test_models test_golden PROPERTIES
+    ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endif()
