@@ -273,6 +273,19 @@ static void test_log_and_result(void **state)
     json_decref(result);
 }
 
+static bool has_accuracy(const json_t *result, const void *context)
+{
+    return json_number_value(json_object_get(result, "accuracy")) == *(const double *)context;
+}
+
+static void set_time(const char *directory, time_t time)
+{
+    char result[64];
+    snprintf(result, sizeof result, "%s/result.json", directory);
+    struct timespec stamps[2] = {{time, 0}, {time, 0}};
+    assert_int_equal(utimensat(AT_FDCWD, in_root(result), stamps, 0), 0);
+}
+
 static void test_find(void **state)
 {
     (void)state;
@@ -282,31 +295,42 @@ static void test_find(void **state)
     other.seed = 5;
     char found[FM_PATH_MAX];
 
-    assert_int_equal(fm_run_find(in_root("none"), &config, found), FM_NOT_FOUND);
-    assert_int_equal(fm_run_find(root, &config, found), FM_NOT_FOUND);
+    assert_int_equal(fm_run_find(in_root("none"), &config, NULL, NULL, found), FM_NOT_FOUND);
+    assert_int_equal(fm_run_find(root, &config, NULL, NULL, found), FM_NOT_FOUND);
     create(in_root("unfinished"), &config, false);
     create(in_root("another"), &other, true);
     assert_int_equal(fm_make_dirs(in_root("broken")), FM_OK);
     assert_int_equal(fm_file_write(in_root("broken/config.json"), "{", 1), FM_OK);
     assert_int_equal(fm_file_write(in_root("broken/result.json"), "{}", 2), FM_OK);
     assert_int_equal(fm_file_write(in_root("file"), "", 0), FM_OK);
-    assert_int_equal(fm_run_find(root, &config, found), FM_NOT_FOUND);
+    assert_int_equal(fm_run_find(root, &config, NULL, NULL, found), FM_NOT_FOUND);
     assert_string_equal(fm_error_message(), "");
 
     // The newest of three, whatever their names.
     static const char *const names[] = {"m", "z", "a"};
     static const time_t times[] = {2000, 3000, 1000};
     for (int i = 0; i < 3; i++) {
-        char result[64];
-        snprintf(result, sizeof result, "%s/result.json", names[i]);
         create(in_root(names[i]), &config, true);
-        struct timespec stamps[2] = {{times[i], 0}, {times[i], 0}};
-        assert_int_equal(utimensat(AT_FDCWD, in_root(result), stamps, 0), 0);
+        set_time(names[i], times[i]);
     }
-    assert_int_equal(fm_run_find(root, &config, found), FM_OK);
+    assert_int_equal(fm_run_find(root, &config, NULL, NULL, found), FM_OK);
     assert_string_equal(found, in_root("z"));
-    assert_int_equal(fm_run_find(root, &other, found), FM_OK);
+    assert_int_equal(fm_run_find(root, &other, NULL, NULL, found), FM_OK);
     assert_string_equal(found, in_root("another"));
+
+    // One that does not do, or cannot be read, hides none that is older.
+    double accuracy = 0.5;
+    assert_int_equal(fm_file_write(in_root("z/result.json"), "{\"accuracy\": 0.75}", 18), FM_OK);
+    set_time("z", 3000);
+    assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
+    assert_string_equal(found, in_root("m"));
+    assert_int_equal(fm_file_write(in_root("m/result.json"), "{", 1), FM_OK);
+    set_time("m", 2000);
+    assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
+    assert_string_equal(found, in_root("a"));
+    accuracy = 1;
+    assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_NOT_FOUND);
+    assert_string_equal(fm_error_message(), "");
     fm_run_config_free(&config);
     fm_run_config_free(&other);
 }
@@ -455,7 +479,7 @@ static void test_environment(void **state)
 {
     (void)state;
     struct fm_engine engine = {.api = &fake, .info = {.name = "a processor", .threads = 3}};
-    char *const argv[] = {"fmnist", "train", "--out", "my runs/it's", "--x", "", NULL};
+    char *const argv[] = {"/some where/fmnist", "train", "--out", "my runs/it's", "--x", "", NULL};
     json_t *json = fm_run_environment(&engine, 6, argv);
     assert_non_null(json);
     assert_string_equal(json_string_value(json_object_get(json, "command")),

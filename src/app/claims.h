@@ -13,7 +13,7 @@ struct fm_claims_context {
     json_t *const *results; // result.json of each model measured
     int result_count;
     const char *data_label; // NULL for Fashion-MNIST whole; else put with every figure: "data/tiny"
-    const char *command;    // what measured them: "fmnist compare"
+    const char *command;    // what measured them: "fmnist compare --seed 2"
 };
 
 // Columns: subject, model, aim, claim, measured, command. A row for each figure and each model that

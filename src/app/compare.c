@@ -9,11 +9,13 @@
 #include "report/chart.h"
 #include "run/json.h"
 
+#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     COMPARISON_FORMAT = 1,
@@ -197,9 +199,10 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
     };
 }
 
-// A run cut short answers only a question that allows no more time.
-static bool long_enough(const json_t *result, double max_minutes)
+// A run cut short answers only a question that allows no more time. `context`: the job.
+static bool long_enough(const json_t *result, const void *context)
 {
+    double max_minutes = ((const struct fm_job *)context)->max_minutes;
     return !json_is_true(json_object_get(result, "ended_early")) ||
            (max_minutes > 0 && max_minutes <= number_of(result, "max_minutes"));
 }
@@ -209,14 +212,11 @@ static enum fm_status find_run(const struct comparing *c, const struct fm_job *j
 {
     struct fm_run_config config;
     FM_TRY(fm_job_config(c->engine, c->dataset, c->split, job, &config));
-    enum fm_status found = fm_run_find(job->root ? job->root : "runs", &config, row->directory);
+    enum fm_status found = fm_run_find(
+        job->root ? job->root : "runs", &config, long_enough, job, row->directory);
     fm_run_config_free(&config);
     if (found == FM_OK && fm_run_read_result(row->directory, &row->result) != FM_OK)
         fm_error_clear();
-    if (row->result && !long_enough(row->result, job->max_minutes)) {
-        json_decref(row->result);
-        row->result = NULL;
-    }
     row->reused = row->result != NULL;
     return FM_OK;
 }
@@ -471,11 +471,13 @@ static enum fm_status draw_bars(const struct comparing *c, const struct fm_compa
 static enum fm_status write_files(const struct comparing *c, const struct fm_comparison *out)
 {
     char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, out->directory, "compare.json"));
+    if (unlink(path) != 0 && errno != ENOENT) // of a comparison that this one replaces
+        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
     FM_TRY(write_markdown(out));
     FM_TRY(write_csv(out, "compare.csv", out->table));
     FM_TRY(write_csv(out, "claims.csv", out->claims));
     FM_TRY(draw_bars(c, out));
-    FM_TRY(fm_path_join(path, out->directory, "compare.json"));
     return fm_json_write_file(path, out->json);
 }
 
@@ -521,13 +523,13 @@ static enum fm_status make_directory(
 static enum fm_status build(struct comparing *c, struct fm_comparison *out)
 {
     int count = c->options->entry_count;
+    c->environment = fm_run_environment(c->engine, c->options->argc, c->options->argv);
     struct fm_claims_context claims = {
         .results = c->results,
         .result_count = count,
         .data_label = c->fashion_mnist ? NULL : c->label,
-        .command = "fmnist compare",
+        .command = string_of(c->environment, "command"), // this very one: options change figures
     };
-    c->environment = fm_run_environment(c->engine, c->options->argc, c->options->argv);
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));
     FM_TRY(fm_claims_table(&claims, &out->claims));

@@ -47,8 +47,11 @@ static json_t *machine_to_json(void)
 json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const *argv)
 {
     struct fm_text command = {0};
-    for (int i = 0; i < argc; i++)
-        append_argument(&command, argv[i]);
+    for (int i = 0; i < argc; i++) {
+        // Where the program lies means nothing on another machine.
+        const char *slash = i == 0 ? strrchr(argv[0], '/') : NULL;
+        append_argument(&command, slash ? slash + 1 : argv[i]);
+    }
     char time[32];
     json_t *json = json_pack("{s:s, s:o, s:{s:s, s:s, s:s}, s:o, s:s, s:{s:s, s:s}, s:i, "
                              "s:{s:s, s:s, s:s}}",

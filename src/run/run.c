@@ -119,9 +119,29 @@ enum fm_status fm_run_read_result(const char *directory, json_t **result)
     return fm_json_read_file(path, result, NULL);
 }
 
-// True for a finished run of this configuration. Folders that cannot be read as one are none of
-// ours to complain about.
-static bool matches(const char *directory, const struct fm_run_config *config)
+// What a run must be to be found.
+struct wanted_run {
+    const struct fm_run_config *config;
+    bool (*accepts)(const json_t *result, const void *context);
+    const void *context;
+};
+
+// Called for a finished run: a newer one that does not do must not hide an older one that does.
+static bool result_does(const char *directory, const struct wanted_run *wanted)
+{
+    json_t *result;
+    if (fm_run_read_result(directory, &result) != FM_OK) {
+        fm_error_clear();
+        return false;
+    }
+    bool does = !wanted->accepts || wanted->accepts(result, wanted->context);
+    json_decref(result);
+    return does;
+}
+
+// True for a finished run that is wanted. Folders that cannot be read as one are none of ours to
+// complain about.
+static bool matches(const char *directory, const struct wanted_run *wanted)
 {
     if (!fm_path_is_dir(directory) || !fm_run_is_finished(directory) || !fm_run_is_run(directory))
         return false;
@@ -130,9 +150,9 @@ static bool matches(const char *directory, const struct fm_run_config *config)
         fm_error_clear();
         return false;
     }
-    bool same = fm_run_config_same(config, &other);
+    bool same = fm_run_config_same(wanted->config, &other);
     fm_run_config_free(&other);
-    return same;
+    return same && result_does(directory, wanted);
 }
 
 // When the run was finished; equal times are told apart by name, so that the answer never
@@ -154,9 +174,11 @@ static bool newer(const char *a, const char *b)
     return strcmp(a, b) > 0;
 }
 
-enum fm_status fm_run_find(
-    const char *root, const struct fm_run_config *config, char out[FM_PATH_MAX])
+enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
+    bool (*accepts)(const json_t *result, const void *context), const void *context,
+    char out[FM_PATH_MAX])
 {
+    const struct wanted_run wanted = {config, accepts, context};
     DIR *dir = opendir(root);
     if (!dir)
         return FM_NOT_FOUND;
@@ -169,7 +191,7 @@ enum fm_status fm_run_find(
             fm_error_clear();
             continue;
         }
-        if (matches(path, config) && (status != FM_OK || newer(path, out))) {
+        if (matches(path, &wanted) && (status != FM_OK || newer(path, out))) {
             memcpy(out, path, strlen(path) + 1);
             status = FM_OK;
         }

@@ -73,9 +73,11 @@ enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *n
 // device, library versions, build, command line (argv, joined). New reference.
 json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const *argv);
 
-// Finds under `root` a finished run of the same configuration: FM_NOT_FOUND (no message recorded)
-// if there is none.
-enum fm_status fm_run_find(
-    const char *root, const struct fm_run_config *config, char out[FM_PATH_MAX]);
+// Finds under `root` the newest finished run of the same configuration whose result.json can be
+// read and satisfies `accepts` (NULL: every one does): FM_NOT_FOUND (no message recorded) if there
+// is none.
+enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
+    bool (*accepts)(const json_t *result, const void *context), const void *context,
+    char out[FM_PATH_MAX]);
 
 #endif
