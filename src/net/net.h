@@ -9,7 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { FM_NAME_MAX = 64, FM_LAYERS_MAX = 64, FM_PARAMS_MAX = 96, FM_CHANNELS_MAX = 3 };
+enum {
+    FM_NAME_MAX = 64,
+    FM_LAYERS_MAX = 64,
+    FM_PARAMS_MAX = 96,
+    FM_CHANNELS_MAX = 3
+};
 
 enum fm_layer_kind {
     FM_LAYER_CONV,      // cross-correlation, square kernel, stride 1, zero padding
@@ -21,8 +26,8 @@ enum fm_layer_kind {
     FM_LAYER_DENSE,    // flattens its input in the order C, H, W
 };
 
-#define FM_BATCHNORM_EPSILON 1e-5f  // PyTorch's default
-#define FM_BATCHNORM_MOMENTUM 0.1f  // running = 0.9 running + 0.1 batch, unbiased variance there
+#define FM_BATCHNORM_EPSILON 1e-5f // PyTorch's default
+#define FM_BATCHNORM_MOMENTUM 0.1f // running = 0.9 running + 0.1 batch, unbiased variance there
 
 struct fm_shape {
     int c, h, w; // of one sample; a vector has h = w = 1
@@ -31,10 +36,10 @@ struct fm_shape {
 // How a record becomes the first layer's input: augment, (u8/255 - mean)/deviation, repeated to
 // `channels`, resized bilinearly (half-pixel centres, no antialias) to `shape`.
 struct fm_input {
-    int rows, cols;                    // of a record, u8
-    struct fm_shape shape;             // what the first layer sees
-    bool standardise;                  // false: u8/255 only (mean 0, deviation 1)
-    float mean[FM_CHANNELS_MAX];       // of u8/255
+    int rows, cols;              // of a record, u8
+    struct fm_shape shape;       // what the first layer sees
+    bool standardise;            // false: u8/255 only (mean 0, deviation 1)
+    float mean[FM_CHANNELS_MAX]; // of u8/255
     float deviation[FM_CHANNELS_MAX];
 };
 
@@ -53,9 +58,9 @@ struct fm_param {
     size_t count;  // elements
     size_t offset; // first element within the contiguous range of all parameters (no gaps)
     int fan_in, fan_out;
-    bool trainable;       // an untrained prefix of layers gets no backward
-    bool decay;           // weight decay applies: weights only
-    float lr_multiplier;  // of the step's learning rate
+    bool trainable;      // an untrained prefix of layers gets no backward
+    bool decay;          // weight decay applies: weights only
+    float lr_multiplier; // of the step's learning rate
 };
 
 // Batch norm's running statistics: named tensors that are not trained.
@@ -72,10 +77,10 @@ struct fm_layer {
     struct fm_shape in, out;
     int kernel, padding; // conv
     float rate;          // dropout
-    uint32_t stream;     // dropout: its ordinal, 0 for the first (enum fm_stream in kernels/philox.h)
-    int weight, bias;    // indices of params, -1 if none (batch norm: scale, shift)
-    int running;         // batch norm: index of the running mean; the variance follows it. Else -1
-    uint64_t macs;       // multiply-accumulates of a forward pass, a sample (conv and dense)
+    uint32_t stream;  // dropout: its ordinal, 0 for the first (enum fm_stream in kernels/philox.h)
+    int weight, bias; // indices of params, -1 if none (batch norm: scale, shift)
+    int running;      // batch norm: index of the running mean; the variance follows it. Else -1
+    uint64_t macs;    // multiply-accumulates of a forward pass, a sample (conv and dense)
 };
 
 struct fm_net {
@@ -86,7 +91,7 @@ struct fm_net {
     struct fm_layer layers[FM_LAYERS_MAX];
     struct fm_param params[FM_PARAMS_MAX];
     struct fm_running running[FM_PARAMS_MAX];
-    size_t param_elements;   // of all params: the published count of parameters
+    size_t param_elements; // of all params: the published count of parameters
     size_t running_elements;
 };
 
@@ -110,9 +115,9 @@ void fm_net_set_dropout(struct fm_net *net, float rate);
 // Sets the input's statistics of every channel; ignored by a net that does not standardise.
 void fm_net_set_input_statistics(struct fm_net *net, float mean, float deviation);
 
-const char *fm_layer_kind_name(enum fm_layer_kind kind);        // "conv"
-size_t fm_layer_params(const struct fm_net *net, int layer);    // elements
-size_t fm_shape_size(struct fm_shape shape);                    // c * h * w
+const char *fm_layer_kind_name(enum fm_layer_kind kind);           // "conv"
+size_t fm_layer_params(const struct fm_net *net, int layer);       // elements
+size_t fm_shape_size(struct fm_shape shape);                       // c * h * w
 int fm_net_find_param(const struct fm_net *net, const char *name); // index, or -1
 int fm_net_find_running(const struct fm_net *net, const char *name);
 uint64_t fm_net_macs(const struct fm_net *net); // of a forward pass of one sample

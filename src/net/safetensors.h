@@ -28,8 +28,8 @@ struct fm_tensor_file {
 enum fm_status fm_safetensors_write(
     const char *path, const struct fm_tensor *tensors, int count, const char *const *metadata);
 
-// Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened), offsets
-// in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
+// Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened),
+// offsets in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
 const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);
 void fm_safetensors_free(struct fm_tensor_file *file);
