@@ -186,7 +186,7 @@ def report(options, results):
         f"- Command: `{options.command}`",
         "- Steps a round: " + ", ".join(f"{r['model']} {r['steps']}" for r in results),
         f"- Processor: {processor()}, {len(os.sched_getaffinity(0))} cores usable, "
-        f"{platform.system()} {platform.release()}",
+        f"{platform.system()} {platform.release()}; load average before {options.load:.1f}",
         f"- fmnist {info['version']}: " + "; ".join(
             f"{b['name']}: {b['libraries']}" for b in info["backends"] if b.get("libraries")),
         f"- PyTorch {about['torch']} from PyPI, {about['capability']} kernels, Adam(fused=True); "
@@ -233,6 +233,10 @@ def main():
     options = parser.parse_args()
     options.data = find_data(options.data)
     options.most_steps = min(200, TRAINING_IMAGES // options.batch)
+    options.load = os.getloadavg()[0]
+    if options.load > 0.5:
+        say(f"warning: something else is running here (load average {options.load:.1f}): the rates "
+            "will be lower than they could be")
     shown = [a for i, a in enumerate(sys.argv[1:]) if "--fmnist" not in sys.argv[i:i + 2]]
     options.command = shlex.join(["scripts/bench-vs", *shown])
 
