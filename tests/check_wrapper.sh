@@ -61,3 +61,12 @@ printf '#!/bin/sh\necho 0\n' >bin/id
 PATH="$scratch/bin:$PATH" "$root/scripts/setup" >setup.out 2>setup.err || fail "as root: $(cat setup.err)"
 grep -q 'installing Debian packages: gcc ' setup.err || fail "does not say what it installs"
 grep -q 'install -y --no-install-recommends gcc .*dataset-fashion-mnist$' apt.log || fail "$(cat apt.log)"
+
+# Where apt-get fails (no network, a sudo that refuses), the line to run is said as well.
+printf '#!/bin/sh\necho "E: no network"\nexit 100\n' >bin/apt-get
+status=0
+PATH="$scratch/bin:$PATH" "$root/scripts/setup" >setup.out 2>setup.err || status=$?
+[ $status -eq 1 ] || fail "exit status $status where apt-get fails, expected 1"
+grep -q 'E: no network' setup.err || fail "does not say why: $(cat setup.err)"
+grep -q 'apt-get install -y --no-install-recommends gcc .*dataset-fashion-mnist$' setup.err ||
+    fail "no line to run in: $(cat setup.err)"
