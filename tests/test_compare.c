@@ -100,6 +100,8 @@ static void test_trains_what_is_missing_and_reuses_the_rest(void **state)
     assert_int_equal(epochs_of(&first), 2);
     assert_files(first.directory, files);
     assert_files(run_of(&first), run_files);
+    const json_t *note = json_array_get(json_object_get(first.json, "notes"), 1);
+    assert_non_null(strstr(json_string_value(note), "Recipe quick, seed 1."));
     const json_t *claim = json_array_get(json_object_get(first.json, "claims"), 0);
     assert_string_equal(json_string_value(json_object_get(claim, "command")), argv_text);
     compare("b", 1, 0, false, &second);

@@ -285,6 +285,10 @@ static enum fm_status make_notes(const struct comparing *c, struct fm_comparison
             c->dataset->directory, c->dataset->train.count, c->dataset->test.count);
     add_row_notes(c, out);
     add_note(out,
+        "Recipe %s, seed %llu. What options changed of it stands in the command; config.json of each "
+        "run holds every value.",
+        c->options->entries[0].recipe.name, (unsigned long long)c->options->seed);
+    add_note(out,
         "Split: %u images to train on, %u to select on, %u kept for calibration; the %u test "
         "images "
         "are used once, after the training.",
