@@ -8,7 +8,6 @@
 
 #include "backend/cpu/model.h"
 
-struct fm_copies;
 struct fm_copy;
 
 enum fm_status fm_copies_create(struct fm_model *model, struct fm_copies **copies);

@@ -338,10 +338,10 @@ enum fm_status fm_pd_linear_backward_weights(dnnl_primitive_desc_t *pd, dnnl_eng
 }
 
 enum fm_status fm_pd_reorder(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-    const struct fm_md *from, const struct fm_md *to, const_dnnl_primitive_attr_t attr)
+    const struct fm_md *from, const struct fm_md *to)
 {
     FM_DNNL(
-        dnnl_reorder_primitive_desc_create(pd, pointer(from), engine, pointer(to), engine, attr),
+        dnnl_reorder_primitive_desc_create(pd, pointer(from), engine, pointer(to), engine, NULL),
         "reorder");
     return FM_OK;
 }

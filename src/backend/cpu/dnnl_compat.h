@@ -19,10 +19,8 @@ enum fm_status fm_dnnl_check(dnnl_status_t status, const char *call, const char 
 
 // A memory descriptor. Zero-initialise; fm_md_free() when done (it may be freed when zero).
 struct fm_md {
-#if DNNL_VERSION_MAJOR >= 3
     dnnl_memory_desc_t desc;
-#else
-    dnnl_memory_desc_t desc;
+#if DNNL_VERSION_MAJOR < 3
     bool set;
 #endif
 };
@@ -66,6 +64,6 @@ enum fm_status fm_pd_linear_backward_weights(dnnl_primitive_desc_t *pd, dnnl_eng
     const struct fm_linear_desc *desc, const_dnnl_primitive_attr_t attr,
     const_dnnl_primitive_desc_t hint, const char *where);
 enum fm_status fm_pd_reorder(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
-    const struct fm_md *from, const struct fm_md *to, const_dnnl_primitive_attr_t attr);
+    const struct fm_md *from, const struct fm_md *to);
 
 #endif

@@ -357,7 +357,6 @@ enum fm_status fm_cpu_submit(struct fm_executor *e, struct fm_staging *staging, 
     fm_cpu_model_update(e->model, pass.step);
     e->update_seconds += fm_clock_seconds() - start;
     e->update_calls++;
-    e->trained_steps = true;
     return FM_OK;
 }
 

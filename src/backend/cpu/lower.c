@@ -1,9 +1,10 @@
 // Lowering: from the network's layers to operations, deciding what is fused.
 //
-//   training   conv/dense + ReLU, batch norm + ReLU, and a ReLU's backward into the max-pool behind
-//   it inference  conv + batch norm (folded into the weights) + ReLU, dense + ReLU; dropout
-//   vanishes unfused    one operation a layer, the bias on its own; with probing, also nothing in
-//   place
+//   training:  conv or dense with ReLU, batch norm with ReLU, a ReLU's backward into the max-pool
+//              behind it
+//   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
+//              vanishes
+//   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
 
 #include <string.h>

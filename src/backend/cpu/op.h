@@ -56,8 +56,7 @@ struct fm_op_class {
 struct fm_op {
     const struct fm_op_class *class;
     struct fm_executor *executor;
-    int layer; // whose output this operation's is, when it is the last of the layer's; -1: the
-               // input
+    int layer; // the first that it computes; -1: the input
     char name[FM_NAME_MAX];
     struct fm_value *in, *out; // in NULL for the input operation
     bool trains;               // has parameters that are trained
@@ -80,11 +79,19 @@ struct fm_executor {
     struct fm_buffers buffers;
     struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
     int primitive_count, primitive_capacity;
-    bool trained_steps; // a submit has filled the gradients
     double update_seconds, loss_seconds;
     uint64_t update_calls;
 };
 
+static inline const struct fm_kernels *fm_op_kernels(const struct fm_op *op)
+{
+    return op->executor->model->device->kernels;
+}
+// Not for the input operation, which has none.
+static inline const struct fm_layer *fm_op_layer(const struct fm_op *op)
+{
+    return &op->executor->model->net.layers[op->layer];
+}
 static inline bool fm_executor_trains(const struct fm_executor *e)
 {
     return e->options.mode == FM_MODE_TRAIN;

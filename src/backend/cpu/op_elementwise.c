@@ -3,11 +3,6 @@
 
 #include "dropout.h"
 
-static const struct fm_kernels *kernels_of(const struct fm_op *op)
-{
-    return op->executor->model->device->kernels;
-}
-
 // ---- bias: in place on the output of a linear operation without one
 
 struct bias {
@@ -29,7 +24,7 @@ static enum fm_status bias_forward(struct fm_op *op, const struct fm_pass *pass)
     const struct fm_param *param = bias_param(op);
     for (size_t i = 0; i < param->count; i++)
         b->padded[i] = op->executor->model->params[param->offset + i];
-    kernels_of(op)->bias_forward(&op->out->view, b->padded, op->out->activation.data);
+    fm_op_kernels(op)->bias_forward(&op->out->view, b->padded, op->out->activation.data);
     return FM_OK;
 }
 
@@ -38,7 +33,8 @@ static enum fm_status bias_weights(struct fm_op *op, const struct fm_pass *pass)
     (void)pass;
     struct bias *b = (struct bias *)op;
     const struct fm_param *param = bias_param(op);
-    kernels_of(op)->bias_backward(&op->out->view, op->out->gradient.data, b->image_sums, b->padded);
+    fm_op_kernels(op)->bias_backward(
+        &op->out->view, op->out->gradient.data, b->image_sums, b->padded);
     for (size_t i = 0; i < param->count; i++)
         op->executor->model->grads[param->offset + i] = b->padded[i];
     return FM_OK;
@@ -77,7 +73,7 @@ enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op)
 static enum fm_status relu_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    kernels_of(op)->relu_forward(
+    fm_op_kernels(op)->relu_forward(
         fm_view_size(&op->in->view), op->in->activation.data, op->out->activation.data);
     return FM_OK;
 }
@@ -85,7 +81,7 @@ static enum fm_status relu_forward(struct fm_op *op, const struct fm_pass *pass)
 static enum fm_status relu_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    kernels_of(op)->relu_backward(fm_view_size(&op->in->view), op->out->activation.data,
+    fm_op_kernels(op)->relu_backward(fm_view_size(&op->in->view), op->out->activation.data,
         op->out->gradient.data, op->in->gradient.data);
     return FM_OK;
 }
@@ -116,7 +112,7 @@ struct dropout {
 static enum fm_status dropout_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     struct dropout *d = (struct dropout *)op;
-    const struct fm_layer *layer = &op->executor->model->net.layers[op->layer];
+    const struct fm_layer *layer = fm_op_layer(op);
     struct fm_dropout_work work = {
         .ids = pass->slot->ids,
         .seed = pass->step->seed,
@@ -125,8 +121,8 @@ static enum fm_status dropout_forward(struct fm_op *op, const struct fm_pass *pa
         .channels = layer->in.c,
         .rate = layer->rate,
     };
-    kernels_of(op)->dropout_mask(&op->in->view, &work, d->mask);
-    kernels_of(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
+    fm_op_kernels(op)->dropout_mask(&op->in->view, &work, d->mask);
+    fm_op_kernels(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
         fm_dropout_scale(layer->rate), op->in->activation.data, op->out->activation.data);
     return FM_OK;
 }
@@ -135,8 +131,8 @@ static enum fm_status dropout_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct dropout *d = (struct dropout *)op;
-    const struct fm_layer *layer = &op->executor->model->net.layers[op->layer];
-    kernels_of(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
+    const struct fm_layer *layer = fm_op_layer(op);
+    fm_op_kernels(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
         fm_dropout_scale(layer->rate), op->out->gradient.data, op->in->gradient.data);
     return FM_OK;
 }

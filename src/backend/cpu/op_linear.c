@@ -31,11 +31,6 @@ struct linear {
     struct fm_tensor_mem canonical_gradient, bias_gradient;
 };
 
-static const struct fm_layer *layer_of(const struct linear *l)
-{
-    return &l->op.executor->model->net.layers[l->op.layer];
-}
-
 // ---- bridges
 
 static void bridge_free(struct bridge *b)
@@ -102,8 +97,8 @@ static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pas
     (void)pass;
     struct linear *l = (struct linear *)op;
     if (l->fusion.relu && !l->fusion.relu_gated)
-        op->executor->model->device->kernels->relu_backward(fm_view_size(&op->out->view),
-            op->out->activation.data, op->out->gradient.data, op->out->gradient.data);
+        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
+            op->out->gradient.data, op->out->gradient.data);
     return FM_OK;
 }
 
@@ -175,12 +170,12 @@ static void wishes_free(struct wishes *w)
 
 static bool is_dense(const struct linear *l)
 {
-    return layer_of(l)->kind == FM_LAYER_DENSE;
+    return fm_op_layer(&l->op)->kind == FM_LAYER_DENSE;
 }
 
 static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
 {
-    const struct fm_layer *layer = layer_of(l);
+    const struct fm_layer *layer = fm_op_layer(&l->op);
     int batch = l->op.executor->options.batch;
     FM_TRY(fm_canonical_weight_md(layer, dnnl_format_tag_any, &w->weights));
     FM_TRY(fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a));
@@ -197,7 +192,7 @@ static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
 
 static struct fm_linear_desc linear_desc(const struct linear *l, const struct wishes *w, bool bias)
 {
-    const struct fm_layer *layer = layer_of(l);
+    const struct fm_layer *layer = fm_op_layer(&l->op);
     return (struct fm_linear_desc){
         .conv = layer->kind == FM_LAYER_CONV,
         .padding = layer->padding,
@@ -268,7 +263,7 @@ static enum fm_status build_bridge(struct linear *l, struct bridge *b,
     enum direction direction)
 {
     const struct fm_device *device = l->op.executor->model->device;
-    struct fm_shape shape = layer_of(l)->in;
+    struct fm_shape shape = fm_op_layer(&l->op)->in;
     if (same_bytes(&there->md, want, flattens, shape.h == 1 && shape.w == 1))
         return fm_tensor_mem_create(&b->wanted, device, want, there->data);
     void *data = NULL;
@@ -320,7 +315,7 @@ static enum fm_status create_weights(
 {
     struct fm_executor *e = l->op.executor;
     struct fm_model *m = e->model;
-    const struct fm_layer *layer = layer_of(l);
+    const struct fm_layer *layer = fm_op_layer(&l->op);
     struct fm_linear_desc desc = linear_desc(l, w, l->fusion.bias);
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
@@ -434,7 +429,7 @@ static const struct fm_op_class linear_class = {
 
 static void count_work(struct linear *l)
 {
-    const struct fm_layer *layer = layer_of(l);
+    const struct fm_layer *layer = fm_op_layer(&l->op);
     double flops = 2.0 * (double)layer->macs * l->op.executor->options.batch;
     double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
     double weights = (double)l->op.executor->model->net.params[layer->weight].count;
@@ -453,7 +448,7 @@ enum fm_status fm_op_linear(
     FM_TRY(fm_op_new(place, &linear_class, sizeof(struct linear), op));
     struct linear *l = (struct linear *)*op;
     l->fusion = *fusion;
-    place->out->shape = layer_of(l)->out;
+    place->out->shape = fm_op_layer(&l->op)->out;
     count_work(l);
     struct wishes w = {0};
     dnnl_primitive_desc_t pd = NULL;

@@ -16,16 +16,6 @@ struct norm {
     float *mean, *variance, *inverse, *scale, *shift, *dgamma, *dbeta, *a, *b, *k;
 };
 
-static const struct fm_kernels *kernels_of(const struct norm *n)
-{
-    return n->op.executor->model->device->kernels;
-}
-
-static const struct fm_layer *layer_of(const struct norm *n)
-{
-    return &n->op.executor->model->net.layers[n->op.layer];
-}
-
 static float *param_at(const struct norm *n, float *range, int index)
 {
     return range + n->op.executor->model->net.params[index].offset;
@@ -34,7 +24,7 @@ static float *param_at(const struct norm *n, float *range, int index)
 static float *running_at(const struct norm *n, float *range, int which)
 {
     const struct fm_net *net = &n->op.executor->model->net;
-    return range + net->running[layer_of(n)->running + which].offset;
+    return range + net->running[fm_op_layer(&n->op)->running + which].offset;
 }
 
 // The batch's statistics, and what the model's running ones will take from them if the step counts.
@@ -42,11 +32,11 @@ static void batch_statistics(struct norm *n)
 {
     const struct fm_view *v = &n->op.in->view;
     float *range = n->op.executor->model->batch_running;
-    kernels_of(n)->norm_statistics(
+    fm_op_kernels(&n->op)->norm_statistics(
         v, n->op.in->activation.data, n->image_sums, n->mean, n->variance);
     float count = (float)v->n * (float)(v->h * v->w);
     float unbiased = count > 1.0f ? count / (count - 1.0f) : 1.0f;
-    for (int c = 0; c < layer_of(n)->in.c; c++) {
+    for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         running_at(n, range, 0)[c] = n->mean[c];
         running_at(n, range, 1)[c] = n->variance[c] * unbiased;
     }
@@ -55,7 +45,7 @@ static void batch_statistics(struct norm *n)
 static void running_statistics(struct norm *n)
 {
     float *range = n->op.executor->model->running;
-    for (int c = 0; c < layer_of(n)->in.c; c++) {
+    for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         n->mean[c] = running_at(n, range, 0)[c];
         n->variance[c] = running_at(n, range, 1)[c];
     }
@@ -68,15 +58,15 @@ static enum fm_status norm_forward(struct fm_op *op, const struct fm_pass *pass)
         batch_statistics(n);
     else
         running_statistics(n);
-    const float *gamma = param_at(n, op->executor->model->params, layer_of(n)->weight);
-    const float *beta = param_at(n, op->executor->model->params, layer_of(n)->bias);
-    for (int c = 0; c < layer_of(n)->in.c; c++) {
+    const float *gamma = param_at(n, op->executor->model->params, fm_op_layer(&n->op)->weight);
+    const float *beta = param_at(n, op->executor->model->params, fm_op_layer(&n->op)->bias);
+    for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         n->inverse[c] = 1.0f / sqrtf(n->variance[c] + FM_BATCHNORM_EPSILON);
         n->scale[c] = gamma[c] * n->inverse[c];
         n->shift[c] = beta[c] - n->mean[c] * n->scale[c];
     }
-    kernels_of(n)->norm_apply(&op->in->view, op->in->activation.data, n->scale, n->shift, n->relu,
-        op->out->activation.data);
+    fm_op_kernels(&n->op)->norm_apply(&op->in->view, op->in->activation.data, n->scale, n->shift,
+        n->relu, op->out->activation.data);
     return FM_OK;
 }
 
@@ -84,7 +74,7 @@ static enum fm_status norm_prepare(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct norm *n = (struct norm *)op;
-    kernels_of(n)->norm_backward_sums(&op->in->view, op->in->activation.data,
+    fm_op_kernels(&n->op)->norm_backward_sums(&op->in->view, op->in->activation.data,
         op->out->gradient.data, n->relu ? op->out->activation.data : NULL, n->mean, n->inverse,
         n->image_sums, n->dgamma, n->dbeta);
     return FM_OK;
@@ -94,9 +84,9 @@ static enum fm_status norm_weights(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct norm *n = (struct norm *)op;
-    float *dgamma = param_at(n, op->executor->model->grads, layer_of(n)->weight);
-    float *dbeta = param_at(n, op->executor->model->grads, layer_of(n)->bias);
-    for (int c = 0; c < layer_of(n)->in.c; c++) {
+    float *dgamma = param_at(n, op->executor->model->grads, fm_op_layer(&n->op)->weight);
+    float *dbeta = param_at(n, op->executor->model->grads, fm_op_layer(&n->op)->bias);
+    for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         dgamma[c] = n->dgamma[c];
         dbeta[c] = n->dbeta[c];
     }
@@ -109,14 +99,14 @@ static enum fm_status norm_data(struct fm_op *op, const struct fm_pass *pass)
     struct norm *n = (struct norm *)op;
     const struct fm_view *v = &op->in->view;
     float count = (float)v->n * (float)(v->h * v->w);
-    for (int c = 0; c < layer_of(n)->in.c; c++) {
+    for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         // scale is gamma * inv here.
         float mean_dy = n->dbeta[c] / count, mean_dy_xhat = n->dgamma[c] / count;
         n->a[c] = n->scale[c];
         n->b[c] = -n->scale[c] * mean_dy_xhat * n->inverse[c];
         n->k[c] = -n->scale[c] * mean_dy - n->b[c] * n->mean[c];
     }
-    kernels_of(n)->norm_backward_apply(v, op->in->activation.data, op->out->gradient.data,
+    fm_op_kernels(&n->op)->norm_backward_apply(v, op->in->activation.data, op->out->gradient.data,
         n->relu ? op->out->activation.data : NULL, n->a, n->b, n->k, op->in->gradient.data);
     return FM_OK;
 }

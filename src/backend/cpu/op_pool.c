@@ -7,16 +7,11 @@ struct maxpool {
     uint8_t *index; // [outputs] which of the window's four it was; NULL in inference
 };
 
-static const struct fm_kernels *kernels_of(const struct fm_op *op)
-{
-    return op->executor->model->device->kernels;
-}
-
 static enum fm_status maxpool_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct maxpool *p = (struct maxpool *)op;
-    kernels_of(op)->maxpool_forward(
+    fm_op_kernels(op)->maxpool_forward(
         &op->in->view, op->in->activation.data, op->out->activation.data, p->index);
     return FM_OK;
 }
@@ -25,7 +20,7 @@ static enum fm_status maxpool_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct maxpool *p = (struct maxpool *)op;
-    kernels_of(op)->maxpool_backward(&op->in->view, op->out->gradient.data,
+    fm_op_kernels(op)->maxpool_backward(&op->in->view, op->out->gradient.data,
         p->gated ? op->out->activation.data : NULL, p->index, op->in->gradient.data);
     return FM_OK;
 }
@@ -59,7 +54,7 @@ enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct
 static enum fm_status meanpool_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    kernels_of(op)->meanpool_forward(
+    fm_op_kernels(op)->meanpool_forward(
         &op->in->view, op->in->activation.data, op->out->activation.data);
     return FM_OK;
 }
@@ -67,7 +62,8 @@ static enum fm_status meanpool_forward(struct fm_op *op, const struct fm_pass *p
 static enum fm_status meanpool_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    kernels_of(op)->meanpool_backward(&op->in->view, op->out->gradient.data, op->in->gradient.data);
+    fm_op_kernels(op)->meanpool_backward(
+        &op->in->view, op->out->gradient.data, op->in->gradient.data);
     return FM_OK;
 }
 

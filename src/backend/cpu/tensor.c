@@ -82,7 +82,7 @@ enum fm_status fm_reorder_create(struct fm_reorder *reorder, const struct fm_dev
     const struct fm_md *from, const struct fm_md *to)
 {
     dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(fm_pd_reorder(&pd, device->engine, from, to, NULL));
+    FM_TRY(fm_pd_reorder(&pd, device->engine, from, to));
     dnnl_status_t made = dnnl_primitive_create(&reorder->primitive, pd);
     dnnl_primitive_desc_destroy(pd);
     return fm_dnnl_check(made, "dnnl_primitive_create", "reorder");

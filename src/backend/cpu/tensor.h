@@ -27,8 +27,8 @@ enum fm_status fm_tensor_mem_create(
     struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, float *data);
 void fm_tensor_mem_free(struct fm_tensor_mem *t);
 
-// An activation's shape in the layout of `md` (which must have channel blocks: tensor.c sees to
-// it).
+// An activation's shape in the layout of `md`; fails with FM_BACKEND where that has no channel
+// blocks.
 enum fm_status fm_view_of(
     const struct fm_md *md, int batch, struct fm_shape shape, struct fm_view *view);
 

@@ -2,10 +2,8 @@
 #include "augment.h"
 #include "backend/cpu/isa/kernels.h"
 
-#include <string.h>
-
-// One augmented image as floats 0 to 255, [rows][cols].
-static void augment_image(const struct fm_input_work *work, int image, float *pixels)
+// One augmented image, [rows][cols].
+static void augment_image(const struct fm_input_work *work, int image, uint8_t *pixels)
 {
     const struct fm_input *input = work->input;
     int rows = input->rows, cols = input->cols;
@@ -19,10 +17,10 @@ static void augment_image(const struct fm_input_work *work, int image, float *pi
 }
 
 static void normalise_plane(
-    const float *pixels, int count, float scale, float offset, float *restrict out)
+    const uint8_t *pixels, int count, float scale, float offset, float *restrict out)
 {
     for (int i = 0; i < count; i++)
-        out[i] = fm_normalise((uint8_t)pixels[i], scale, offset);
+        out[i] = fm_normalise(pixels[i], scale, offset);
 }
 
 static void resize_plane(const struct fm_input *input, const float *plane, float *restrict out)
@@ -51,7 +49,8 @@ void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
     size_t image_size = plane * (size_t)input->shape.c;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < work->count; i++) {
-        float pixels[RECORD_MAX], normalised[RECORD_MAX];
+        uint8_t pixels[RECORD_MAX];
+        float normalised[RECORD_MAX];
         augment_image(work, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             float *to = out + (size_t)i * image_size + (size_t)c * plane;

@@ -2,8 +2,9 @@
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one is chosen when the device is opened; the sources are the same and portable.
-// All kernels share their work among OpenMP's threads and wait for them. Sums are made per image
-// and added in the order of the images, so results do not depend on the number of threads.
+// All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
+// per image and added in the order of the images, so results do not depend on the number of
+// threads.
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
@@ -70,15 +71,14 @@ struct fm_kernels {
     void (*meanpool_forward)(const struct fm_view *v, const float *x, float *y);
     void (*meanpool_backward)(const struct fm_view *v, const float *dy, float *dx);
 
-    // Batch norm. Statistics: per-channel mean and (biased) variance; `image_sums` scratch
-    // [n][c][2].
+    // Batch norm. Statistics: per-channel mean and (biased) variance; `image_sums` is scratch
+    // [2][n][c].
     void (*norm_statistics)(
         const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance);
     // y = x * scale[c] + shift[c], then ReLU if asked for.
     void (*norm_apply)(const struct fm_view *v, const float *x, const float *scale,
         const float *shift, bool relu, float *y);
-    // Gradients of gamma and beta; with `y` (the output after the fused ReLU) dy counts where y >
-    // 0.
+    // Gradients of gamma and beta; with `y` (the output of the fused ReLU) dy counts where y > 0.
     void (*norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
         const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
         float *dgamma, float *dbeta);

@@ -1,5 +1,4 @@
-// The loss and what is summed of it. A batch is small; the rows are shared out, the sums are made
-// in order.
+// The loss and what is summed of it. A batch of rows is too little work to share among threads.
 #include "backend/cpu/isa/kernels.h"
 #include "cross_entropy.h"
 

@@ -6,8 +6,7 @@
 
 #include <string.h>
 
-// A plane's channels are taken in groups of this many, so that the sums stay in registers or on the
-// stack.
+// A plane's channels are taken in groups of this many, so that their sums stay in registers.
 enum {
     GROUP = 16
 };

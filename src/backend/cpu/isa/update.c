@@ -3,8 +3,8 @@
 
 bool FM_KERNEL(all_finite)(size_t count, const float *x)
 {
-    // An exponent of all ones is an infinity or a NaN; the largest magnitude tells whether there is
-    // one.
+    // An infinity or a NaN has an exponent of all ones: the largest magnitude tells whether one is
+    // there.
     uint32_t largest = 0;
 #pragma omp parallel for simd schedule(static) reduction(max : largest)
     for (size_t i = 0; i < count; i++) {
