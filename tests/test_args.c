@@ -274,18 +274,15 @@ static void choices_are_those_of_the_modules(void **state)
         snprintf(text, sizeof text, "fmnist info --backend %s", fm_backend_names[i]);
         assert_int_equal(parse(&line, text), FM_OK);
     }
-    for (int i = FM_PRECISION_FP32; i <= FM_PRECISION_FP16; i++) {
+    for (int i = FM_PRECISION_FP32; i < FM_PRECISION_COUNT; i++) {
         snprintf(text, sizeof text, "fmnist train --model simple --precision %s",
             fm_precision_name((enum fm_precision)i));
         assert_int_equal(parse(&line, text), FM_OK);
     }
-    static const char *const formats[] = {"text", "markdown", "csv", "json"};
-    for (int i = 0; i < 4; i++) {
-        enum fm_format format;
-        assert_int_equal(fm_format_parse(formats[i], &format), FM_OK);
-        snprintf(text, sizeof text, "fmnist models --format %s", formats[i]);
+    for (int i = 0; fm_format_names[i]; i++) {
+        snprintf(text, sizeof text, "fmnist models --format %s", fm_format_names[i]);
         assert_int_equal(parse(&line, text), FM_OK);
-        assert_int_equal(line.args.format, format);
+        assert_int_equal(line.args.format, i);
     }
     for (int i = 0; fm_zoo_names[i]; i++) {
         snprintf(text, sizeof text, "fmnist train --model %s", fm_zoo_names[i]);

@@ -36,7 +36,7 @@ static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx
 static char scratch[SCRATCH_PATH_MAX];
 static char directory[FM_PATH_MAX]; // of the set that a test makes and breaks
 
-// ---- Making sets ------------------------------------------------------------------------------
+// ---- Making sets
 
 static void put32(unsigned char *to, uint32_t value)
 {
@@ -133,7 +133,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-// ---- What is expected -------------------------------------------------------------------------
+// ---- What is expected
 
 static void open_sound(const char *where, struct fm_dataset *dataset)
 {
@@ -173,7 +173,7 @@ static void expect_made_set(const struct fm_dataset *dataset)
             fail_msg("byte %u of the training images", i);
 }
 
-// ---- Sound sets -------------------------------------------------------------------------------
+// ---- Sound sets
 
 static void plain_files_are_read_and_classes_numbered(void **state)
 {
@@ -260,7 +260,7 @@ static void the_small_set_is_sound_and_balanced(void **state)
     fm_dataset_close(&dataset);
 }
 
-// ---- The whole set ----------------------------------------------------------------------------
+// ---- The whole set
 
 static void fashion_mnist_is_recognised(void **state)
 {
@@ -354,7 +354,7 @@ static void loading_costs_little_more_than_inflating_the_largest_file(void **sta
     assert_true(others >= 0.1 * inflate_least.own);
 }
 
-// ---- Broken sets ------------------------------------------------------------------------------
+// ---- Broken sets
 
 static void images_of_another_size_are_refused(void **state)
 {
@@ -499,7 +499,7 @@ static void wrong_class_names_are_refused(void **state)
     REFUSED("classes.txt", "line 3: found a name of 65 bytes", "expected 1 to 64");
 }
 
-// ---- Finding ----------------------------------------------------------------------------------
+// ---- Finding
 
 static void the_directory_given_comes_first(void **state)
 {

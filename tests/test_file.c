@@ -56,7 +56,7 @@ static void in_scratch(char out[FM_PATH_MAX], const char *name)
 static void paths_are_joined(void **state)
 {
     (void)state;
-    char out[FM_PATH_MAX], long_name[FM_PATH_MAX];
+    char out[FM_PATH_MAX], long_name[FM_PATH_MAX + 1];
     assert_int_equal(fm_path_join(out, "a", "b"), FM_OK);
     assert_string_equal(out, "a/b");
     assert_int_equal(fm_path_join(out, "a/", "b"), FM_OK);
@@ -68,6 +68,24 @@ static void paths_are_joined(void **state)
     assert_int_equal(fm_path_join(out, "a", long_name), FM_OK);
     assert_int_equal(fm_path_join(out, "ab", long_name), FM_IO);
     assert_non_null(strstr(fm_error_message(), "too long"));
+    fm_error_clear();
+    assert_int_equal(fm_path_copy(out, "a/b"), FM_OK);
+    assert_string_equal(out, "a/b");
+    long_name[FM_PATH_MAX - 3] = 'x';
+    long_name[FM_PATH_MAX] = '\0';
+    assert_int_equal(fm_path_copy(out, long_name), FM_IO);
+    long_name[FM_PATH_MAX - 1] = '\0';
+    assert_int_equal(fm_path_copy(out, long_name), FM_OK);
+    assert_string_equal(out, long_name);
+}
+
+static void the_program_is_found(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], program[FM_PATH_MAX];
+    assert_int_equal(fm_program_directory(directory), FM_OK);
+    assert_int_equal(fm_path_join(program, directory, "test_file"), FM_OK);
+    assert_true(fm_path_exists(program));
 }
 
 static void directories_are_made_with_their_parents(void **state)
@@ -218,6 +236,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(paths_are_joined, forget_error),
+        cmocka_unit_test_setup(the_program_is_found, forget_error),
         cmocka_unit_test_setup(directories_are_made_with_their_parents, forget_error),
         cmocka_unit_test_setup(what_is_written_is_read, forget_error),
         cmocka_unit_test_setup(a_file_of_unknown_size_is_read, forget_error),

@@ -161,6 +161,32 @@ static void durations_read_well(void **state)
     assert_string_equal(fm_duration(-1, out), "unknown");
 }
 
+static void utf8_is_told_from_other_bytes(void **state)
+{
+    (void)state;
+    // First and last of each length; around the surrogates.
+    assert_int_equal(fm_utf8_length(""), 1);
+    assert_int_equal(fm_utf8_length("\x7f"), 1);
+    assert_int_equal(fm_utf8_length("\xc2\x80"), 2);
+    assert_int_equal(fm_utf8_length("\xdf\xbf"), 2);
+    assert_int_equal(fm_utf8_length("\xe0\xa0\x80"), 3);
+    assert_int_equal(fm_utf8_length("\xed\x9f\xbf"), 3);
+    assert_int_equal(fm_utf8_length("\xee\x80\x80"), 3);
+    assert_int_equal(fm_utf8_length("\xf0\x90\x80\x80"), 4);
+    assert_int_equal(fm_utf8_length("\xf4\x8f\xbf\xbf"), 4);
+    static const char *const broken[] = {"\x80", "\xc1\xbf", "\xc2", "\xc2z", "\xe0\x9f\xbf",
+        "\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xff"};
+    for (size_t i = 0; i < sizeof broken / sizeof broken[0]; i++)
+        assert_int_equal(fm_utf8_length(broken[i]), 0);
+
+    assert_true(fm_utf8_is_control("\x1f"));
+    assert_false(fm_utf8_is_control(" "));
+    assert_true(fm_utf8_is_control("\x7f"));
+    assert_true(fm_utf8_is_control("\xc2\x9f"));
+    assert_false(fm_utf8_is_control("\xc2\xa0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_misspelt_name_finds_its_nearest),
         cmocka_unit_test(digits_are_grouped),
         cmocka_unit_test(durations_read_well),
+        cmocka_unit_test(utf8_is_told_from_other_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

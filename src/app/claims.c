@@ -2,6 +2,8 @@
 // of each run. The two stand side by side and are never mixed.
 #include "app/claims.h"
 
+#include "run/json.h"
+
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,8 +11,7 @@
 
 struct claimed_model {
     const char *name;
-    bool
-        code_only; // the network that its code builds under this heading: shown only where measured
+    bool code_only; // what its code builds under this heading: shown only where measured
     const char *train, *validation, *test, *parameters, *minutes, *gap;
 };
 
@@ -55,13 +56,6 @@ static json_t *result_of(const struct fm_claims_context *context, const char *mo
     return NULL;
 }
 
-// NaN where the result does not have it.
-static double number_of(json_t *result, const char *key)
-{
-    json_t *value = json_object_get(result, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
 static void text_cell(struct fm_table *table, const char *text)
 {
     fm_table_cell(table, text ? json_string(text) : NULL, "%s", text ? text : "-");
@@ -101,31 +95,31 @@ static void FM_PRINTF(3, 4) put(struct fm_text *out, double value, const char *f
 
 static void measure_test(json_t *result, struct fm_text *out)
 {
-    double share = number_of(json_object_get(result, "test"), "accuracy");
+    double share = fm_json_number(json_object_get(result, "test"), "accuracy");
     put(out, share, "%.2f %%", 100 * share);
 }
 
 static void measure_validation(json_t *result, struct fm_text *out)
 {
-    double share = number_of(result, "select_accuracy");
+    double share = fm_json_number(result, "select_accuracy");
     put(out, share, "%.2f %%", 100 * share);
 }
 
 static void measure_train(json_t *result, struct fm_text *out)
 {
-    double share = number_of(result, "train_accuracy");
+    double share = fm_json_number(result, "train_accuracy");
     put(out, share, "%.2f %%", 100 * share);
 }
 
 static void measure_gap(json_t *result, struct fm_text *out)
 {
-    double gap = number_of(result, "gap");
+    double gap = fm_json_number(result, "gap");
     put(out, gap, "%.2f points", 100 * gap);
 }
 
 static void measure_parameters(json_t *result, struct fm_text *out)
 {
-    double count = number_of(result, "parameters");
+    double count = fm_json_number(result, "parameters");
     char digits[32];
     if (isfinite(count))
         put(out, count, "%s", fm_group_digits((int64_t)count, digits));
@@ -133,8 +127,8 @@ static void measure_parameters(json_t *result, struct fm_text *out)
 
 static void measure_time(json_t *result, struct fm_text *out)
 {
-    double seconds = number_of(result, "seconds"), epochs = number_of(result, "epochs");
-    double images = number_of(result, "images");
+    double seconds = fm_json_number(result, "seconds"), epochs = fm_json_number(result, "epochs");
+    double images = fm_json_number(result, "images");
     char duration[32], digits[32];
     if (isfinite(seconds) && isfinite(epochs) && isfinite(images))
         put(out, seconds, "%s, %.0f epoch%s, %s images", fm_duration(seconds, duration), epochs,
@@ -143,7 +137,7 @@ static void measure_time(json_t *result, struct fm_text *out)
 
 static void measure_latency(json_t *result, struct fm_text *out)
 {
-    double seconds = number_of(json_object_get(result, "latency"), "p50");
+    double seconds = fm_json_number(json_object_get(result, "latency"), "p50");
     put(out, seconds, "%.2f ms, batch 1, median", 1e3 * seconds);
 }
 

@@ -46,30 +46,17 @@ struct comparing {
     bool fashion_mnist;
 };
 
-// ---- Reading a result ----
-
-// NaN where the result does not have it.
-static double number_of(const json_t *object, const char *key)
-{
-    json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
-static const char *string_of(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-    return value ? value : "";
-}
+// ---- Reading a result
 
 // What must be known to read the row rightly; empty for most.
 static void append_remarks(const json_t *result, struct fm_text *out)
 {
-    if (strcmp(string_of(result, "model"), "vgg16") == 0)
+    if (strcmp(fm_json_string(result, "model"), "vgg16") == 0)
         fm_text_append(out, "from scratch, no ImageNet weights");
     if (json_is_true(json_object_get(result, "ended_early")))
         fm_text_append(out, "%sended at epoch %.0f of %.0f by --max-minutes %g",
-            out->length ? "; " : "", number_of(result, "epochs"),
-            number_of(result, "epochs_planned"), number_of(result, "max_minutes"));
+            out->length ? "; " : "", fm_json_number(result, "epochs"),
+            fm_json_number(result, "epochs_planned"), fm_json_number(result, "max_minutes"));
 }
 
 static void append_data_remark(const json_t *result, struct fm_text *out)
@@ -77,10 +64,10 @@ static void append_data_remark(const json_t *result, struct fm_text *out)
     const json_t *data = json_object_get(result, "data");
     if (!json_is_true(json_object_get(data, "fashion_mnist")))
         fm_text_append(out, "%smeasured on %s, not on Fashion-MNIST", out->length ? "; " : "",
-            string_of(data, "name"));
+            fm_json_string(data, "name"));
 }
 
-// ---- The table ----
+// ---- The table
 
 static void FM_PRINTF(4, 5)
     number_cell(struct fm_table *table, double value, bool integer, const char *fmt, ...)
@@ -117,40 +104,43 @@ static void confused_cell(struct fm_table *table, const json_t *test)
         fm_table_cell(table, NULL, "-");
         return;
     }
-    const char *actual = string_of(pair, "actual"), *predicted = string_of(pair, "predicted");
+    const char *actual = fm_json_string(pair, "actual");
+    const char *predicted = fm_json_string(pair, "predicted");
     fm_table_cell(table, json_sprintf("%s as %s", actual, predicted), "%s as %s, %.1f %%", actual,
-        predicted, 100 * number_of(pair, "share"));
+        predicted, 100 * fm_json_number(pair, "share"));
 }
 
 static void add_row(struct fm_table *table, const json_t *result)
 {
     const json_t *test = json_object_get(result, "test");
     const json_t *data = json_object_get(result, "data");
-    const char *model = string_of(result, "model");
-    double seconds = number_of(result, "seconds"), gap = number_of(result, "gap");
-    double latency = number_of(json_object_get(result, "latency"), "p50");
-    double memory = number_of(result, "peak_memory"), epochs = number_of(result, "epochs");
-    double share = number_of(result, "epoch_images") / number_of(data, "train_images");
+    const char *model = fm_json_string(result, "model");
+    double seconds = fm_json_number(result, "seconds"), gap = fm_json_number(result, "gap");
+    double latency = fm_json_number(json_object_get(result, "latency"), "p50");
+    double memory = fm_json_number(result, "peak_memory");
+    double epochs = fm_json_number(result, "epochs");
+    double share = fm_json_number(result, "epoch_images") / fm_json_number(data, "train_images");
     char duration[32];
     struct fm_text remarks = {0};
 
     fm_table_cell(table, json_string(model), "%s", model);
-    count_cell(table, number_of(result, "parameters"));
-    share_cell(table, number_of(result, "train_accuracy"));
-    count_cell(table, number_of(result, "train_eval_count"));
-    share_cell(table, number_of(result, "select_accuracy"));
-    share_cell(table, number_of(test, "accuracy"));
+    count_cell(table, fm_json_number(result, "parameters"));
+    share_cell(table, fm_json_number(result, "train_accuracy"));
+    count_cell(table, fm_json_number(result, "train_eval_count"));
+    share_cell(table, fm_json_number(result, "select_accuracy"));
+    share_cell(table, fm_json_number(test, "accuracy"));
     number_cell(table, gap, false, "%.2f points", 100 * gap);
     number_cell(
         table, seconds, false, "%s", fm_duration(isfinite(seconds) ? seconds : 0, duration));
-    number_cell(table, number_of(result, "images_per_second"), false, "%.0f",
-        number_of(result, "images_per_second"));
+    number_cell(table, fm_json_number(result, "images_per_second"), false, "%.0f",
+        fm_json_number(result, "images_per_second"));
     number_cell(table, latency, false, "%.2f ms", 1e3 * latency);
     number_cell(table, memory, true, "%.0f MiB", memory / mebibyte);
     confused_cell(table, test);
-    number_cell(table, epochs, true, "%.0f of %.0f", epochs, number_of(result, "epochs_planned"));
+    number_cell(
+        table, epochs, true, "%.0f of %.0f", epochs, fm_json_number(result, "epochs_planned"));
     number_cell(table, share, false, "%.2f", share);
-    count_cell(table, number_of(result, "images"));
+    count_cell(table, fm_json_number(result, "images"));
     append_remarks(result, &remarks);
     append_data_remark(result, &remarks);
     fm_table_cell(table, json_string(fm_text_cstr(&remarks)), "%s", fm_text_cstr(&remarks));
@@ -183,7 +173,7 @@ enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_tab
     return FM_OK;
 }
 
-// ---- Finding and training the rows ----
+// ---- Finding and training the rows
 
 static struct fm_job job_of(const struct fm_compare_options *options, int index)
 {
@@ -204,7 +194,7 @@ static bool long_enough(const json_t *result, const void *context)
 {
     double max_minutes = ((const struct fm_job *)context)->max_minutes;
     return !json_is_true(json_object_get(result, "ended_early")) ||
-           (max_minutes > 0 && max_minutes <= number_of(result, "max_minutes"));
+           (max_minutes > 0 && max_minutes <= fm_json_number(result, "max_minutes"));
 }
 
 // Sets row->result where a finished run answers; a folder that cannot be read answers nothing.
@@ -238,7 +228,7 @@ static enum fm_status fill_row(struct comparing *c, int index)
     return FM_OK;
 }
 
-// ---- Notes ----
+// ---- Notes
 
 static void FM_PRINTF(2, 3) add_note(struct fm_comparison *out, const char *fmt, ...)
 {
@@ -252,10 +242,10 @@ static void FM_PRINTF(2, 3) add_note(struct fm_comparison *out, const char *fmt,
 
 static void add_row_notes(const struct comparing *c, struct fm_comparison *out)
 {
-    const char *here = string_of(json_object_get(c->environment, "machine"), "processor");
+    const char *here = fm_json_string(json_object_get(c->environment, "machine"), "processor");
     for (int i = 0; i < c->options->entry_count; i++) {
         const struct row *row = &c->rows[i];
-        const char *model = string_of(row->result, "model");
+        const char *model = fm_json_string(row->result, "model");
         struct fm_text remarks = {0};
         append_remarks(row->result, &remarks);
         if (remarks.length > 0)
@@ -264,11 +254,11 @@ static void add_row_notes(const struct comparing *c, struct fm_comparison *out)
         if (!row->reused)
             continue;
         json_t *environment = json_object_get(row->result, "environment");
-        const char *there = string_of(json_object_get(environment, "machine"), "processor");
+        const char *there = fm_json_string(json_object_get(environment, "machine"), "processor");
         bool elsewhere = strcmp(here, there) != 0;
         add_note(out, "%s: a run finished before, reused: %s, %s%s%s.", model, row->directory,
-            string_of(row->result, "finished"), elsewhere ? ", measured on another machine: " : "",
-            elsewhere ? there : "");
+            fm_json_string(row->result, "finished"),
+            elsewhere ? ", measured on another machine: " : "", elsewhere ? there : "");
     }
 }
 
@@ -280,18 +270,17 @@ static enum fm_status make_notes(const struct comparing *c, struct fm_comparison
     if (!c->fashion_mnist)
         add_note(out,
             "The data is %s (%u training, %u test images), not Fashion-MNIST: no figure here can "
-            "be "
-            "held against the original's.",
+            "be held against the original's.",
             c->dataset->directory, c->dataset->train.count, c->dataset->test.count);
     add_row_notes(c, out);
     add_note(out,
-        "Recipe %s, seed %llu. What options changed of it stands in the command; config.json of each "
+        "Recipe %s, seed %llu. What options changed of it stands in the command; config.json of "
+        "each "
         "run holds every value.",
         c->options->entries[0].recipe.name, (unsigned long long)c->options->seed);
     add_note(out,
         "Split: %u images to train on, %u to select on, %u kept for calibration; the %u test "
-        "images "
-        "are used once, after the training.",
+        "images are used once, after the training.",
         c->split->train_count, c->split->select_count, c->split->calibrate_count,
         c->dataset->test.count);
     add_note(out,
@@ -305,7 +294,7 @@ static enum fm_status make_notes(const struct comparing *c, struct fm_comparison
     return FM_OK;
 }
 
-// ---- Files ----
+// ---- Files
 
 static json_t *rows_json(const struct comparing *c, const struct fm_table *table)
 {
@@ -353,14 +342,14 @@ static void append_machine(const json_t *environment, struct fm_text *out)
     const char *key;
     json_t *value;
     fm_text_append(out, "- processor: %s, %.0f cores, %.1f GiB of memory\n",
-        string_of(machine, "processor"), number_of(machine, "cores"),
-        number_of(machine, "memory") / mebibyte / 1024);
-    fm_text_append(out, "- features: %s\n", string_of(machine, "features"));
-    fm_text_append(out, "- system: %s\n", string_of(machine, "system"));
-    fm_text_append(out, "- device: %s, %s, %.0f threads\n", string_of(device, "name"),
-        string_of(device, "details"), number_of(environment, "threads"));
-    fm_text_append(out, "- fmnist %s, %s build, %s\n", string_of(build, "version"),
-        string_of(build, "type"), string_of(build, "compiler"));
+        fm_json_string(machine, "processor"), fm_json_number(machine, "cores"),
+        fm_json_number(machine, "memory") / mebibyte / 1024);
+    fm_text_append(out, "- features: %s\n", fm_json_string(machine, "features"));
+    fm_text_append(out, "- system: %s\n", fm_json_string(machine, "system"));
+    fm_text_append(out, "- device: %s, %s, %.0f threads\n", fm_json_string(device, "name"),
+        fm_json_string(device, "details"), fm_json_number(environment, "threads"));
+    fm_text_append(out, "- fmnist %s, %s build, %s\n", fm_json_string(build, "version"),
+        fm_json_string(build, "type"), fm_json_string(build, "compiler"));
     json_object_foreach(json_object_get(environment, "libraries"), key, value)
         fm_text_append(out, "- %s: %s\n", key, json_string_value(value));
 }
@@ -428,8 +417,8 @@ static enum fm_status write_markdown(const struct fm_comparison *out)
     const json_t *environment = json_object_get(out->json, "environment");
     struct fm_text text = {0};
     fm_text_append(&text, "# Comparison on %s\n\n    %s\n\nFinished %s.\n\n",
-        string_of(out->json, "data"), string_of(environment, "command"),
-        string_of(out->json, "finished"));
+        fm_json_string(out->json, "data"), fm_json_string(environment, "command"),
+        fm_json_string(out->json, "finished"));
     enum fm_status status = append_markdown(out, &text);
     fm_text_append(&text, "\n![Accuracy by model](compare.png)\n\n## Machine and versions\n\n");
     append_machine(environment, &text);
@@ -459,9 +448,9 @@ static enum fm_status draw_bars(const struct comparing *c, const struct fm_compa
     FM_TRY(fm_path_join(path, out->directory, "compare.png"));
     for (int i = 0; i < c->options->entry_count; i++) {
         const json_t *result = c->results[i];
-        groups[i] = (struct fm_bar_group){string_of(result, "model"),
-            {number_of(result, "train_accuracy"), number_of(result, "select_accuracy"),
-                number_of(json_object_get(result, "test"), "accuracy")}};
+        groups[i] = (struct fm_bar_group){fm_json_string(result, "model"),
+            {fm_json_number(result, "train_accuracy"), fm_json_number(result, "select_accuracy"),
+                fm_json_number(json_object_get(result, "test"), "accuracy")}};
     }
     fm_text_append(
         &title, "Accuracy on %s, recipe %s", c->label, c->options->entries[0].recipe.name);
@@ -485,7 +474,7 @@ static enum fm_status write_files(const struct comparing *c, const struct fm_com
     return fm_json_write_file(path, out->json);
 }
 
-// ---- The whole ----
+// ---- The whole
 
 static enum fm_status check_options(const struct fm_compare_options *options)
 {
@@ -510,8 +499,7 @@ static enum fm_status make_directory(
 {
     char stamp[32], name[64], path[FM_PATH_MAX];
     if (options->directory) {
-        if (snprintf(out, FM_PATH_MAX, "%s", options->directory) >= FM_PATH_MAX)
-            return fm_fail(FM_IO, "%s: the path is too long", options->directory);
+        FM_TRY(fm_path_copy(out, options->directory));
     } else {
         snprintf(name, sizeof name, "compare-%s", fm_clock_stamp(stamp));
         FM_TRY(fm_path_join(out, options->root ? options->root : "runs", name));
@@ -532,7 +520,8 @@ static enum fm_status build(struct comparing *c, struct fm_comparison *out)
         .results = c->results,
         .result_count = count,
         .data_label = c->fashion_mnist ? NULL : c->label,
-        .command = string_of(c->environment, "command"), // this very one: options change figures
+        .command = fm_json_string(
+            c->environment, "command"), // this very one: options change figures
     };
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));

@@ -59,8 +59,7 @@ void fm_comparison_free(struct fm_comparison *comparison);
 enum fm_status fm_comparison_print(
     const struct fm_comparison *comparison, enum fm_format format, struct fm_text *out);
 
-// The comparison table of any number of results, each as result.json holds it; `fmnist train`
-// prints one row of it. The caller frees it.
+// The comparison table of any number of results, each as result.json holds it. The caller frees it.
 enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_table **table);
 
 #endif

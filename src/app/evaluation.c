@@ -19,23 +19,7 @@ enum {
 
 const char *const fm_part_names[] = {"select", "calibrate", "test", NULL};
 
-enum fm_status fm_part_parse(const char *name, enum fm_part *part)
-{
-    for (int i = 0; fm_part_names[i]; i++) {
-        if (strcmp(name, fm_part_names[i]) == 0) {
-            *part = (enum fm_part)i;
-            return FM_OK;
-        }
-    }
-    const char *nearest = fm_nearest_name(name, fm_part_names);
-    if (nearest)
-        return fm_fail(
-            FM_USAGE, "unknown split '%s' for --split: did you mean '%s'?", name, nearest);
-    return fm_fail(
-        FM_USAGE, "unknown split '%s' for --split: expected select, calibrate or test", name);
-}
-
-// ---- Running ----
+// ---- Running
 
 static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_evaluation *e)
 {
@@ -107,8 +91,7 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const char *dir
     enum fm_status status;
     memset(e, 0, sizeof *e);
     e->part = part;
-    if (snprintf(e->directory, sizeof e->directory, "%s", directory) >= (int)sizeof e->directory)
-        return fm_fail(FM_IO, "%s: the path is too long", directory);
+    FM_TRY(fm_path_copy(e->directory, directory));
     FM_TRY(fm_run_read_config(directory, &e->config));
     FM_TRY_GOTO(status, check_data(dataset, e), out);
     FM_TRY_GOTO(status, load_model(engine, e, &model), out);
@@ -130,7 +113,7 @@ void fm_evaluation_free(struct fm_evaluation *e)
     fm_run_config_free(&e->config);
 }
 
-// ---- JSON ----
+// ---- JSON
 
 static json_t *classes_json(const struct fm_metrics *m, char *const *names)
 {
@@ -200,7 +183,7 @@ json_t *fm_evaluation_json(const struct fm_evaluation *e)
     return json;
 }
 
-// ---- Tables ----
+// ---- Tables
 
 enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_table **table)
 {

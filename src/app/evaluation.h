@@ -21,7 +21,6 @@ enum fm_part {
     FM_PART_TEST,
 };
 extern const char *const fm_part_names[]; // by enum fm_part; ends with NULL
-enum fm_status fm_part_parse(const char *name, enum fm_part *part); // FM_USAGE with a suggestion
 
 struct fm_evaluation {
     char directory[FM_PATH_MAX]; // of the run

@@ -37,7 +37,9 @@ static enum fm_status input_statistics(
         dataset->files[0].path, *mean, *deviation);
 }
 
-enum fm_status fm_job_build_net(const struct fm_job *job, const struct fm_dataset *dataset,
+// The network as it is trained: the recipe's dropout and the input statistics of `split->train` are
+// in it.
+static enum fm_status build_net(const struct fm_job *job, const struct fm_dataset *dataset,
     const struct fm_split *split, struct fm_net *net)
 {
     double mean, deviation;
@@ -79,11 +81,8 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
 // <root>/<model>-<time>; a second run of the same second gets a number.
 static enum fm_status choose_directory(const struct fm_job *job, char out[FM_PATH_MAX])
 {
-    if (job->directory) {
-        if (snprintf(out, FM_PATH_MAX, "%s", job->directory) >= FM_PATH_MAX)
-            return fm_fail(FM_IO, "%s: the path is too long", job->directory);
-        return FM_OK;
-    }
+    if (job->directory)
+        return fm_path_copy(out, job->directory);
     char stamp[32], name[FM_NAME_MAX + 64];
     fm_clock_stamp(stamp);
     snprintf(name, sizeof name, "%s-%s", job->model, stamp);
@@ -95,7 +94,7 @@ static enum fm_status choose_directory(const struct fm_job *job, char out[FM_PAT
     return FM_OK;
 }
 
-// ---- Training ----
+// ---- Training
 
 struct running {
     const struct fm_job_hooks *hooks;
@@ -133,7 +132,7 @@ static enum fm_status train(const struct fm_engine *engine, const struct fm_data
     return fm_run_save_weights(running->directory, net, engine->api, *model);
 }
 
-// ---- Testing: the only place that hands test images to a model that was just trained ----
+// ---- Testing: the only place that hands test images to a model that was just trained
 
 static enum fm_status draw_confusion(const struct fm_job *job, const struct fm_dataset *dataset,
     const char *directory, const struct fm_metrics *metrics)
@@ -176,7 +175,7 @@ static enum fm_status test(const struct fm_engine *engine, const struct fm_datas
     return status;
 }
 
-// ---- The result ----
+// ---- The result
 
 static json_t *data_json(const struct fm_dataset *dataset, const struct fm_split *split,
     const struct fm_run_config *config)
@@ -188,8 +187,8 @@ static json_t *data_json(const struct fm_dataset *dataset, const struct fm_split
         "select_images", (json_int_t)split->select_count, "calibrate_images",
         (json_int_t)split->calibrate_count, "test_images", (json_int_t)dataset->test.count,
         "load_seconds", dataset->load_seconds);
-    json_t *told = fm_run_config_to_json(
-        config); // directory and checksums, as config.json has them
+    // Directory and checksums, as config.json has them.
+    json_t *told = fm_run_config_to_json(config);
     json_object_update(data, json_object_get(told, "data"));
     json_decref(told);
     return data;
@@ -262,7 +261,7 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     struct running running = {.hooks = hooks, .directory = directory};
     enum fm_status status;
     FM_TRY(fm_recipe_check(&job->recipe)); // before a folder is made
-    FM_TRY(fm_job_build_net(job, dataset, split, &net));
+    FM_TRY(build_net(job, dataset, split, &net));
     FM_TRY(choose_directory(job, directory));
     FM_TRY(fm_job_config(engine, dataset, split, job, &config));
     FM_TRY_GOTO(status, fm_run_create(directory, &config, job->force), out);

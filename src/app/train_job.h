@@ -50,11 +50,6 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     const struct fm_split *split, const struct fm_job *job, const struct fm_job_hooks *hooks,
     char directory[FM_PATH_MAX], json_t **result);
 
-// The network of a job as it is trained: the recipe's dropout and the input statistics of
-// `split->train` are in it.
-enum fm_status fm_job_build_net(const struct fm_job *job, const struct fm_dataset *dataset,
-    const struct fm_split *split, struct fm_net *net);
-
 // The configuration of a job, as config.json holds it and fm_run_find() compares it. The caller
 // frees it with fm_run_config_free().
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,

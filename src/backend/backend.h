@@ -40,6 +40,7 @@ enum fm_precision {
     FM_PRECISION_FP32,
     FM_PRECISION_BF16,
     FM_PRECISION_FP16,
+    FM_PRECISION_COUNT,
 };
 
 enum fm_mode {
@@ -57,12 +58,12 @@ struct fm_device_options {
 };
 
 struct fm_device_info {
-    char name[128];      // "AMD EPYC 9R14"
-    char details[512];   // "2 threads, avx512f avx512_bf16"
-    char libraries[256]; // "oneDNN 2.6.3 (compiled against 2.6.3)"
-    uint64_t memory;     // bytes
-    int threads;         // 0 where there is no such thing
-    bool precisions[3];  // by enum fm_precision: trains in it natively
+    char name[128];                      // "AMD EPYC 9R14"
+    char details[512];                   // "2 threads, avx512f avx512_bf16"
+    char libraries[256];                 // "oneDNN 2.6.3 (compiled against 2.6.3)"
+    uint64_t memory;                     // bytes
+    int threads;                         // 0 where there is no such thing
+    bool precisions[FM_PRECISION_COUNT]; // trains in it natively
 };
 
 struct fm_optimiser_options {

@@ -9,7 +9,6 @@
 #include <dlfcn.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 // In the order of preference: a GPU, where there is one, is what the tool is for.
 const char *const fm_backend_names[] = {"cuda", "cpu", NULL};
@@ -21,32 +20,28 @@ void fm_registry_set_directory(const char *directory)
     snprintf(fixed_directory, sizeof fixed_directory, "%s", directory);
 }
 
-// "DIR of the program/RELATIVE/fmnist-NAME.so" into `out`; true if the file is there.
-static bool module_beside_program(char out[FM_PATH_MAX], const char *relative, const char *name)
+// "DIRECTORY/fmnist-NAME.so" into `out`; true if the file is there.
+static bool module_in(char out[FM_PATH_MAX], const char *directory, const char *name)
 {
-    char program[FM_PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0)
-        return false;
-    program[length] = '\0';
-    char *slash = strrchr(program, '/');
-    if (!slash)
-        return false;
-    slash[1] = '\0';
-    int need = snprintf(
-        out, FM_PATH_MAX, "%s%s/fmnist-%s%s", program, relative, name, FM_MODULE_SUFFIX);
+    int need = snprintf(out, FM_PATH_MAX, "%s/fmnist-%s%s", directory, name, FM_MODULE_SUFFIX);
     return need > 0 && need < FM_PATH_MAX && fm_path_exists(out);
 }
 
 static bool find_module(char out[FM_PATH_MAX], const char *name)
 {
-    if (fixed_directory[0]) {
-        int need = snprintf(
-            out, FM_PATH_MAX, "%s/fmnist-%s%s", fixed_directory, name, FM_MODULE_SUFFIX);
-        return need > 0 && need < FM_PATH_MAX && fm_path_exists(out);
+    static const char *const places[] = {"modules", "../lib/fmnist"};
+    char program[FM_PATH_MAX], directory[FM_PATH_MAX];
+    if (fixed_directory[0])
+        return module_in(out, fixed_directory, name);
+    bool found = false;
+    enum fm_status status = fm_program_directory(program);
+    for (size_t i = 0; status == FM_OK && !found && i < sizeof places / sizeof places[0]; i++) {
+        status = fm_path_join(directory, program, places[i]);
+        found = status == FM_OK && module_in(out, directory, name);
     }
-    return module_beside_program(out, "modules", name) ||
-           module_beside_program(out, "../lib/fmnist", name);
+    if (status != FM_OK)
+        fm_error_clear(); // no module: the caller says what there is
+    return found;
 }
 
 static bool is_known(const char *name)
@@ -57,7 +52,7 @@ static bool is_known(const char *name)
     return false;
 }
 
-bool fm_registry_has(const char *name)
+static bool has_module(const char *name)
 {
     char path[FM_PATH_MAX];
     return is_known(name) && find_module(path, name);
@@ -67,7 +62,7 @@ static enum fm_status fail_unavailable(const char *name)
 {
     struct fm_text present = {0};
     for (int i = 0; fm_backend_names[i]; i++)
-        if (fm_registry_has(fm_backend_names[i]))
+        if (has_module(fm_backend_names[i]))
             fm_text_append(&present, "%s%s", present.length ? ", " : "", fm_backend_names[i]);
     const char *list = present.length ? fm_text_cstr(&present) : "none";
     enum fm_status status;
@@ -86,7 +81,8 @@ static enum fm_status fail_unavailable(const char *name)
     return status;
 }
 
-enum fm_status fm_registry_load(const char *name, const struct fm_backend **backend)
+// An unknown or missing module fails with FM_NOT_FOUND and the list of those there are.
+static enum fm_status load_module(const char *name, const struct fm_backend **backend)
 {
     char path[FM_PATH_MAX];
     if (!is_known(name) || !find_module(path, name))
@@ -113,7 +109,7 @@ enum fm_status fm_registry_load(const char *name, const struct fm_backend **back
 static enum fm_status open_named(
     const char *name, const struct fm_device_options *options, struct fm_engine *engine)
 {
-    FM_TRY(fm_registry_load(name, &engine->api));
+    FM_TRY(load_module(name, &engine->api));
     FM_TRY(engine->api->device_open(options, &engine->device));
     engine->api->device_describe(engine->device, &engine->info);
     return FM_OK;
@@ -131,7 +127,7 @@ enum fm_status fm_engine_open(
     }
     struct fm_text reasons = {0};
     for (int i = 0; fm_backend_names[i]; i++) {
-        if (!fm_registry_has(fm_backend_names[i]))
+        if (!has_module(fm_backend_names[i]))
             continue;
         if (open_named(fm_backend_names[i], options, engine) == FM_OK) {
             fm_text_free(&reasons);
@@ -154,7 +150,7 @@ void fm_engine_close(struct fm_engine *engine)
     memset(engine, 0, sizeof *engine);
 }
 
-static const char *const precision_names[] = {"fp32", "bf16", "fp16"};
+static const char *const precision_names[FM_PRECISION_COUNT] = {"fp32", "bf16", "fp16"};
 
 const char *fm_precision_name(enum fm_precision precision)
 {
@@ -170,7 +166,7 @@ enum fm_status fm_precision_parse(
                                                                 : FM_PRECISION_FP32;
         return FM_OK;
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < FM_PRECISION_COUNT; i++) {
         if (strcmp(name, precision_names[i]) != 0)
             continue;
         if (!engine->info.precisions[i])

@@ -14,13 +14,6 @@ extern const char *const fm_backend_names[];
 // For tests, whose programs lie elsewhere: the directory to look in.
 void fm_registry_set_directory(const char *directory);
 
-// True when the module's file is there.
-bool fm_registry_has(const char *name);
-
-// Loads a module. An unknown or missing one fails with FM_NOT_FOUND and the list of those there
-// are.
-enum fm_status fm_registry_load(const char *name, const struct fm_backend **backend);
-
 // A loaded backend with an open device: what the layers above pass around.
 struct fm_engine {
     const struct fm_backend *api;
@@ -28,13 +21,16 @@ struct fm_engine {
     struct fm_device_info info;
 };
 
-// `name` NULL or "auto": the first of fm_backend_names that has a module and a usable device.
+// Loads the module and opens a device. An unknown or missing one fails with FM_NOT_FOUND and the
+// list of those there are. `name` NULL or "auto": the first of fm_backend_names that has a module
+// and a usable device.
 enum fm_status fm_engine_open(
     const char *name, const struct fm_device_options *options, struct fm_engine *engine);
 void fm_engine_close(struct fm_engine *engine);
 
-enum fm_status fm_precision_parse(const char *name, const struct fm_engine *engine,
-    enum fm_precision *precision); // "auto", "fp32"...
+// "auto", "fp32", "bf16" or "fp16"; what the device does not train in fails with FM_UNSUPPORTED.
+enum fm_status fm_precision_parse(
+    const char *name, const struct fm_engine *engine, enum fm_precision *precision);
 const char *fm_precision_name(enum fm_precision precision);
 
 #endif

@@ -21,14 +21,40 @@ static enum fm_status fail_errno(const char *what, const char *path)
     return fm_fail(FM_IO, "%s: cannot %s: %s", path, what, strerror(errno));
 }
 
+static enum fm_status fail_too_long(int bytes, const char *path)
+{
+    return fm_fail(
+        FM_IO, "path too long (%d bytes, at most %d): %.60s...", bytes, FM_PATH_MAX - 1, path);
+}
+
 enum fm_status fm_path_join(char out[FM_PATH_MAX], const char *dir, const char *name)
 {
     size_t length = strlen(dir);
     const char *slash = length > 0 && dir[length - 1] != '/' ? "/" : "";
     int needed = snprintf(out, FM_PATH_MAX, "%s%s%s", dir, slash, name);
     if (needed < 0 || needed >= FM_PATH_MAX)
-        return fm_fail(
-            FM_IO, "path too long (%d bytes, at most %d): %.60s...", needed, FM_PATH_MAX - 1, dir);
+        return fail_too_long(needed, dir);
+    return FM_OK;
+}
+
+enum fm_status fm_path_copy(char out[FM_PATH_MAX], const char *path)
+{
+    int needed = snprintf(out, FM_PATH_MAX, "%s", path);
+    if (needed < 0 || needed >= FM_PATH_MAX)
+        return fail_too_long(needed, path);
+    return FM_OK;
+}
+
+enum fm_status fm_program_directory(char out[FM_PATH_MAX])
+{
+    ssize_t length = readlink("/proc/self/exe", out, FM_PATH_MAX - 1);
+    if (length < 0)
+        return fail_errno("find the program", "/proc/self/exe");
+    out[length] = '\0';
+    char *slash = strrchr(out, '/');
+    if (!slash)
+        return fm_fail(FM_IO, "/proc/self/exe: found '%s', expected a path", out);
+    *slash = '\0';
     return FM_OK;
 }
 
@@ -140,8 +166,7 @@ static enum fm_status open_temporary(const char *path, char temporary[FM_PATH_MA
     for (int i = 0; i < TEMPORARY_TRIES; i++) {
         int needed = snprintf(temporary, FM_PATH_MAX, "%s.tmp-%ld-%d", path, (long)getpid(), i);
         if (needed < 0 || needed >= FM_PATH_MAX)
-            return fm_fail(FM_IO, "path too long (%d bytes, at most %d): %.60s...", needed,
-                FM_PATH_MAX - 1, path);
+            return fail_too_long(needed, path);
         *fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (*fd >= 0)
             return FM_OK;

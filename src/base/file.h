@@ -14,6 +14,12 @@ enum {
 // "dir/name" into `out`; fails with FM_IO when it does not fit.
 enum fm_status fm_path_join(char out[FM_PATH_MAX], const char *dir, const char *name);
 
+// `path` into `out`; fails likewise.
+enum fm_status fm_path_copy(char out[FM_PATH_MAX], const char *path);
+// The directory of the running program, without a slash at the end: what ships with the program is
+// found from there. Fails with FM_IO where /proc does not tell.
+enum fm_status fm_program_directory(char out[FM_PATH_MAX]);
+
 bool fm_path_exists(const char *path);
 bool fm_path_is_dir(const char *path);
 

@@ -24,7 +24,7 @@ void fm_log_set_quiet(bool value)
     pthread_mutex_unlock(&lock);
 }
 
-bool fm_log_is_terminal(void)
+static bool is_terminal(void)
 {
     return isatty(STDERR_FILENO) == 1;
 }
@@ -78,7 +78,7 @@ static int terminal_columns(void)
 
 void fm_progress(const char *fmt, ...)
 {
-    if (!fm_log_is_terminal())
+    if (!is_terminal())
         return;
     char line[LINE_MAX_BYTES];
     va_list args;

@@ -11,10 +11,8 @@ void fm_note(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_warn(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_log_set_quiet(bool quiet);
 
-// True when standard error is a terminal: then, and only then, progress lines are drawn.
-bool fm_log_is_terminal(void);
-
-// Redraws one line in place (terminal only; a no-op otherwise). fm_note and fm_warn clear it first.
+// Redraws one line in place where standard error is a terminal; else does nothing. fm_note and
+// fm_warn clear it first.
 void fm_progress(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_progress_clear(void);
 

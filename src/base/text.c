@@ -1,5 +1,5 @@
 // Text that others would write by hand in each file: building strings, reading numbers strictly,
-// guessing what a misspelt name meant.
+// guessing what a misspelt name meant, telling UTF-8 from other bytes.
 #include "base/text.h"
 
 #include <errno.h>
@@ -190,6 +190,27 @@ const char *fm_nearest_name(const char *name, const char *const *candidates)
         }
     }
     return nearest;
+}
+
+int fm_utf8_length(const char *s)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    if (u[0] < 0x80)
+        return 1;
+    int length = u[0] < 0xc2 ? 0 : u[0] < 0xe0 ? 2 : u[0] < 0xf0 ? 3 : u[0] < 0xf5 ? 4 : 0;
+    for (int i = 1; i < length; i++)
+        if ((u[i] & 0xc0) != 0x80)
+            return 0;
+    if ((u[0] == 0xe0 && u[1] < 0xa0) || (u[0] == 0xed && u[1] > 0x9f) || // overlong; surrogates
+        (u[0] == 0xf0 && u[1] < 0x90) || (u[0] == 0xf4 && u[1] > 0x8f))   // overlong; > U+10FFFF
+        return 0;
+    return length;
+}
+
+bool fm_utf8_is_control(const char *s)
+{
+    const unsigned char *u = (const unsigned char *)s;
+    return u[0] < 0x20 || u[0] == 0x7f || (u[0] == 0xc2 && u[1] < 0xa0);
 }
 
 char *fm_group_digits(int64_t value, char *out)

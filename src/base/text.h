@@ -1,4 +1,4 @@
-// Strings: a growing buffer, strict number parsing, and the nearest name for a misspelt one.
+// Strings: a growing buffer, strict number parsing, the nearest name for a misspelt one, UTF-8.
 #ifndef FM_BASE_TEXT_H
 #define FM_BASE_TEXT_H
 
@@ -32,6 +32,12 @@ enum fm_status fm_parse_double(
 // The candidate nearest to `name` by edit distance, or NULL when none is near enough to suggest.
 // `candidates` ends with NULL.
 const char *fm_nearest_name(const char *name, const char *const *candidates);
+
+// Bytes of the well-formed UTF-8 sequence at `s` (Unicode 15, table 3-7), or 0; never reads past
+// the terminating NUL, which is a sequence of 1.
+int fm_utf8_length(const char *s);
+// True when the well-formed sequence at `s` is a control character: C0, DEL or C1.
+bool fm_utf8_is_control(const char *s);
 
 // "1,199,882": digits grouped by thousands into `out` (at least 32 bytes); returns `out`.
 char *fm_group_digits(int64_t value, char *out);

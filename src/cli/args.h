@@ -47,8 +47,7 @@ struct fm_args {
     int format; // enum fm_format
 
     const char *model;
-    const char
-        *models[FM_ARGS_MODELS_MAX + 1]; // --models a,b: entries of fm_zoo_names; ends with NULL
+    const char *models[FM_ARGS_MODELS_MAX + 1]; // --models a,b; in fm_zoo_names; ends with NULL
     const char *recipe;
     struct fm_recipe_flag recipe_flags[FM_ARGS_RECIPE_MAX];
     int recipe_flag_count;

@@ -1,8 +1,9 @@
 // `fmnist info`: what this build has, what this machine offers, and why something cannot be used.
 #include "cli/common.h"
 
-#include "base/machine.h"
 #include "base/version.h"
+#include "run/json.h"
+#include "run/run.h"
 
 #include <cairo.h>
 #include <stdarg.h>
@@ -10,14 +11,10 @@
 #include <string.h>
 #include <zlib.h>
 
-enum {
-    PRECISIONS = 3
-};
-
 static json_t *precisions_json(const struct fm_device_info *info)
 {
     json_t *names = json_array();
-    for (int i = 0; i < PRECISIONS; i++)
+    for (int i = 0; i < FM_PRECISION_COUNT; i++)
         if (info->precisions[i])
             json_array_append_new(names, json_string(fm_precision_name((enum fm_precision)i)));
     return names;
@@ -80,20 +77,11 @@ static json_t *libraries_json(void)
         library_json("cairo", CAIRO_VERSION_STRING, cairo_version_string()));
 }
 
-static json_t *machine_json(void)
-{
-    struct fm_machine machine;
-    fm_machine_describe(&machine);
-    return json_pack("{s:s, s:s, s:i, s:I, s:s}", "processor", machine.processor, "features",
-        machine.features, "cores", machine.cores, "memory", (json_int_t)machine.memory, "system",
-        machine.system);
-}
-
 static json_t *info_json(const struct fm_args *args)
 {
     return json_pack("{s:s, s:{s:s, s:s}, s:o, s:o, s:o, s:o}", "version", FM_VERSION, "build",
         "type", FM_BUILD_TYPE, "compiler", FM_COMPILER, "backends", backends_json(args), "data",
-        data_json(args), "libraries", libraries_json(), "machine", machine_json());
+        data_json(args), "libraries", libraries_json(), "machine", fm_run_machine());
 }
 
 // A row "item, value". Messages of several lines become one.
@@ -120,28 +108,23 @@ static void append_item(struct fm_table *table, const char *item, const char *fm
     fm_text_free(&line);
 }
 
-static const char *string_of(const json_t *object, const char *key)
-{
-    const char *string = json_string_value(json_object_get(object, key));
-    return string ? string : "";
-}
-
 static void append_backend(struct fm_table *table, const json_t *backend)
 {
     struct fm_text item = {0}, precisions = {0};
     const json_t *name;
     size_t i;
-    fm_text_append(&item, "backend %s", string_of(backend, "name"));
+    fm_text_append(&item, "backend %s", fm_json_string(backend, "name"));
     json_array_foreach(json_object_get(backend, "precisions"), i, name)
     {
         fm_text_append(&precisions, "%s%s", i ? ", " : "", json_string_value(name));
     }
     if (json_is_true(json_object_get(backend, "usable")))
         append_item(table, fm_text_cstr(&item), "%s, %s, %s, trains in %s",
-            string_of(backend, "device"), string_of(backend, "details"),
-            string_of(backend, "libraries"), fm_text_cstr(&precisions));
+            fm_json_string(backend, "device"), fm_json_string(backend, "details"),
+            fm_json_string(backend, "libraries"), fm_text_cstr(&precisions));
     else
-        append_item(table, fm_text_cstr(&item), "not usable: %s", string_of(backend, "reason"));
+        append_item(
+            table, fm_text_cstr(&item), "not usable: %s", fm_json_string(backend, "reason"));
     fm_text_free(&item);
     fm_text_free(&precisions);
 }
@@ -151,10 +134,10 @@ static void append_machine(struct fm_table *table, const json_t *machine)
     json_int_t cores = json_integer_value(json_object_get(machine, "cores"));
     double memory = json_number_value(json_object_get(machine, "memory"));
     append_item(table, "processor", "%s, %lld core%s, %.1f GiB of memory",
-        string_of(machine, "processor"), (long long)cores, cores == 1 ? "" : "s",
+        fm_json_string(machine, "processor"), (long long)cores, cores == 1 ? "" : "s",
         memory / (1024.0 * 1024 * 1024));
-    append_item(table, "features", "%s", string_of(machine, "features"));
-    append_item(table, "system", "%s", string_of(machine, "system"));
+    append_item(table, "features", "%s", fm_json_string(machine, "features"));
+    append_item(table, "system", "%s", fm_json_string(machine, "system"));
 }
 
 static void append_rows(struct fm_table *table, const json_t *info)
@@ -164,18 +147,19 @@ static void append_rows(struct fm_table *table, const json_t *info)
     const json_t *entry;
     size_t i;
     bool found = json_is_true(json_object_get(data, "found"));
-    append_item(table, "version", "%s", string_of(info, "version"));
-    append_item(table, "build", "%s, %s", string_of(build, "type"), string_of(build, "compiler"));
+    append_item(table, "version", "%s", fm_json_string(info, "version"));
+    append_item(
+        table, "build", "%s, %s", fm_json_string(build, "type"), fm_json_string(build, "compiler"));
     json_array_foreach(json_object_get(info, "backends"), i, entry)
     {
         append_backend(table, entry);
     }
     json_array_foreach(json_object_get(info, "libraries"), i, entry)
     {
-        append_item(table, string_of(entry, "name"), "%s (compiled against %s)",
-            string_of(entry, "found"), string_of(entry, "compiled"));
+        append_item(table, fm_json_string(entry, "name"), "%s (compiled against %s)",
+            fm_json_string(entry, "found"), fm_json_string(entry, "compiled"));
     }
-    append_item(table, "data", "%s", string_of(data, found ? "directory" : "reason"));
+    append_item(table, "data", "%s", fm_json_string(data, found ? "directory" : "reason"));
     append_machine(table, json_object_get(info, "machine"));
 }
 

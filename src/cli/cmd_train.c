@@ -2,16 +2,11 @@
 #include "cli/common.h"
 
 #include "app/train_job.h"
+#include "run/json.h"
 
 enum {
     SHORT_MAX = 32
 };
-
-static const char *text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 static void percent_cell(struct fm_table *table, const json_t *object, const char *key)
 {
@@ -34,8 +29,8 @@ static void epochs_cell(struct fm_table *table, const json_t *result)
 static void append_result(struct fm_table *table, const json_t *result, const char *directory)
 {
     char time[SHORT_MAX];
-    const char *model = text_at(result, "model");
-    const char *data = text_at(json_object_get(result, "data"), "name");
+    const char *model = fm_json_string(result, "model");
+    const char *data = fm_json_string(json_object_get(result, "data"), "name");
     double seconds = json_number_value(json_object_get(result, "seconds"));
     fm_table_cell(table, json_string(model), "%s", model);
     fm_table_cell(table, json_string(data), "%s", data);

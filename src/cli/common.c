@@ -8,34 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Bytes of the well-formed UTF-8 sequence at `s` (Unicode 15, table 3-7), or 0.
-static int utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80)
-        return 1;
-    int length = s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : s[0] < 0xf5 ? 4 : 0;
-    for (int i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || // overlong; surrogates
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))   // overlong; > U+10FFFF
-        return 0;
-    return length;
-}
-
 void fm_clean_append(struct fm_text *out, const char *text)
 {
-    const unsigned char *s = (const unsigned char *)text;
-    while (*s) {
-        int length = utf8_length(s);
-        bool line_end = s[0] == '\n' || (s[0] == '\r' && s[1] == '\n'); // the latter: CSV's
-        bool control = (s[0] < 0x20 && !line_end) || s[0] == 0x7f ||
-                       (length == 2 && s[0] == 0xc2 && s[1] < 0xa0); // C0, DEL, C1
-        if (length == 0 || control)
+    while (*text) {
+        int length = fm_utf8_length(text);
+        // A line ends as elsewhere, or as CSV's do.
+        bool line_end = text[0] == '\n' || (text[0] == '\r' && text[1] == '\n');
+        if (length == 0 || (fm_utf8_is_control(text) && !line_end))
             fm_text_append(out, "\xef\xbf\xbd");
         else
-            fm_text_append_bytes(out, (const char *)s, (size_t)length);
-        s += length ? length : 1;
+            fm_text_append_bytes(out, text, (size_t)length);
+        text += length ? length : 1;
     }
 }
 
@@ -92,7 +75,8 @@ enum fm_status fm_print_end(void)
     return FM_OK;
 }
 
-void fm_describe_engine(const struct fm_engine *engine, struct fm_text *out)
+// "cpu: AMD EPYC 9R14, 2 threads, avx2 fma, oneDNN 2.6.3 (compiled against 2.6.3)".
+static void describe_engine(const struct fm_engine *engine, struct fm_text *out)
 {
     struct fm_text text = {0};
     fm_text_append(&text, "%s: %s", engine->api->name, engine->info.name);
@@ -126,7 +110,7 @@ enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *se
     FM_TRY(fm_engine_open(args->backend, &options, &session->engine));
 
     struct fm_text line = {0};
-    fm_describe_engine(&session->engine, &line);
+    describe_engine(&session->engine, &line);
     fm_note("%s", fm_text_cstr(&line));
     fm_text_free(&line);
 

@@ -38,9 +38,6 @@ struct fm_session {
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
 void fm_session_close(struct fm_session *session);
 
-// "cpu: AMD EPYC 9R14, 2 threads, avx2 fma, oneDNN 2.6.3 (compiled against 2.6.3)".
-void fm_describe_engine(const struct fm_engine *engine, struct fm_text *out);
-
 // The recipe of --recipe for `model`, with the flags' values in it.
 enum fm_status fm_resolve_recipe(
     const struct fm_args *args, const char *model, struct fm_recipe *recipe);

@@ -3,13 +3,13 @@
 
 #include "app/evaluation.h"
 #include "net/zoo.h"
+#include "report/table.h"
 
 #include <string.h>
 
 // The registry's names with "auto" before them; a test holds the two lists together.
 static const char *const backend_choices[] = {"auto", "cpu", "cuda", NULL};
 static const char *const precision_choices[] = {"auto", "fp32", "bf16", "fp16", NULL};
-static const char *const format_choices[] = {"text", "markdown", "csv", "json", NULL};
 
 #define AT(member) offsetof(struct fm_args, member)
 
@@ -68,7 +68,7 @@ static const struct fm_option quiet_options[] = {
     {0}};
 
 static const struct fm_option format_options[] = {
-    {"format", "NAME", FM_OPTION_CHOICE, AT(format), 0, 0, format_choices,
+    {"format", "NAME", FM_OPTION_CHOICE, AT(format), 0, 0, fm_format_names,
         "how the result is printed (default: text)"},
     {0}};
 

@@ -14,8 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// Where Debian's package puts the files; the test of what is said when nothing is found replaces
-// it.
+// Where Debian's package puts the files. The test of what is said when nothing is found sets it.
 #ifndef FM_DATA_SYSTEM_DIR
 #define FM_DATA_SYSTEM_DIR "/usr/share/datasets/fashion-mnist"
 #endif
@@ -44,14 +43,7 @@ enum {
     FASHION_CLASSES = sizeof fashion_names / sizeof fashion_names[0]
 };
 
-// ---- Finding ----------------------------------------------------------------------------------
-
-static enum fm_status copy_path(char out[FM_PATH_MAX], const char *path)
-{
-    if (snprintf(out, FM_PATH_MAX, "%s", path) >= FM_PATH_MAX)
-        return fm_fail(FM_IO, "path too long (at most %d bytes): %.60s...", FM_PATH_MAX - 1, path);
-    return FM_OK;
-}
+// ---- Finding
 
 static bool is_file(const char *path)
 {
@@ -94,7 +86,7 @@ static enum fm_status look_in(const char *label, const char *dir, struct fm_text
     }
     *found = have == FILES;
     if (*found)
-        status = copy_path(place, dir);
+        status = fm_path_copy(place, dir);
     else if (have > 0)
         status = fm_fail(FM_NOT_FOUND, "%s: the data set is not complete: missing %s", dir,
             fm_text_cstr(&missing));
@@ -154,7 +146,7 @@ enum fm_status fm_dataset_find(const char *directory, char out[FM_PATH_MAX])
     return status;
 }
 
-// ---- Reading ----------------------------------------------------------------------------------
+// ---- Reading
 
 // One file's reading: done in a thread of its own, its failure kept for the thread that joins.
 struct job {
@@ -250,39 +242,19 @@ static enum fm_status check_test_labels(const struct fm_dataset *dataset)
     return FM_OK;
 }
 
-// ---- Class names ------------------------------------------------------------------------------
+// ---- Class names
 
-// The length in bytes of the UTF-8 character at `s`, or 0 when it is none or a control character:
-// the names go into JSON, tables and pictures, and none of them can hold those.
-static int character_length(const unsigned char *s, size_t left)
-{
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000}; // by length: no overlong forms
-    int length = s[0] < 0x80       ? 1
-                 : s[0] >> 5 == 6  ? 2
-                 : s[0] >> 4 == 14 ? 3
-                 : s[0] >> 3 == 30 ? 4
-                                   : 0;
-    if (length == 0 || (size_t)length > left)
-        return 0;
-    uint32_t code = length == 1 ? s[0] : s[0] & (0x7fu >> length);
-    for (int i = 1; i < length; i++) {
-        if (s[i] >> 6 != 2)
-            return 0;
-        code = code << 6 | (s[i] & 0x3fu);
-    }
-    bool control = code < 0x20 || (code >= 0x7f && code < 0xa0);
-    bool surrogate = code >= 0xd800 && code < 0xe000;
-    return control || surrogate || code < least[length] || code > 0x10ffff ? 0 : length;
-}
-
+// The names go into JSON, tables and pictures, and none of them can hold control characters or
+// anything but UTF-8. `name` need not end at `size`, but the text that it stands in ends with NUL.
 static enum fm_status check_name(const char *path, int line, const unsigned char *name, size_t size)
 {
     if (size == 0 || size > CLASS_NAME_MAX)
         return fm_fail(FM_DATA, "%s: line %d: found a name of %zu bytes, expected 1 to %d", path,
             line, size, CLASS_NAME_MAX);
     for (size_t at = 0; at < size;) {
-        int length = character_length(name + at, size - at);
-        if (length == 0)
+        const char *character = (const char *)name + at;
+        int length = fm_utf8_length(character);
+        if (length == 0 || fm_utf8_is_control(character))
             return fm_fail(FM_DATA,
                 "%s: line %d: found byte 0x%02x at %zu, expected UTF-8 without control characters",
                 path, line, name[at], at);
@@ -346,7 +318,7 @@ static enum fm_status name_classes(struct fm_dataset *dataset)
     return FM_OK;
 }
 
-// -----------------------------------------------------------------------------------------------
+// ---- Opening
 
 static enum fm_status open_files(const char *directory, struct fm_dataset *dataset)
 {

@@ -23,7 +23,7 @@ struct fm_slot {
     uint32_t record_size; // bytes a sample
     uint8_t *records;     // [capacity][record_size]
     uint8_t *labels;      // [capacity]
-    uint32_t *ids; // [capacity]: the samples' ids in the data set, the counter of their draws
+    uint32_t *ids;        // [capacity]: in the data set; the counter of the samples' draws
     struct fm_step *step;
 };
 

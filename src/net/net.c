@@ -47,8 +47,7 @@ static enum fm_status check_input(const struct fm_net *net)
             !isfinite(input->deviation[c]))
             return fm_fail(FM_DATA,
                 "network %s: input channel %d has mean %g and deviation %g, expected finite "
-                "numbers "
-                "and a positive deviation",
+                "numbers and a positive deviation",
                 net->name, c, (double)input->mean[c], (double)input->deviation[c]);
     }
     return FM_OK;
@@ -156,8 +155,7 @@ enum fm_status fm_net_conv(
     if (!extent_fits(channels) || kernel < 1 || kernel > 255 || padding < 0 || padding >= kernel)
         return fm_fail(FM_DATA,
             "layer %s: %d channels, kernel %d, padding %d, expected 1 to %d channels, a kernel of "
-            "1 to "
-            "255 and a padding from 0 to below the kernel",
+            "1 to 255 and a padding from 0 to below the kernel",
             name, channels, kernel, padding, EXTENT_MAX);
     if (in.h + 2 * padding < kernel || in.w + 2 * padding < kernel)
         return fm_fail(FM_DATA,

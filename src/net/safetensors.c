@@ -368,8 +368,7 @@ static enum fm_status parse_header(
     if (length > size - LENGTH_BYTES || length > HEADER_MAX)
         return fm_fail(FM_DATA,
             "%s: the header is said to have %llu bytes, but %zu follow (and at most %d are "
-            "allowed): "
-            "not a safetensors file, or cut off",
+            "allowed): not a safetensors file, or cut off",
             path, (unsigned long long)length, size - LENGTH_BYTES, HEADER_MAX);
     if (length == 0 || data[LENGTH_BYTES] != '{')
         return fm_fail(

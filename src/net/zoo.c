@@ -1,5 +1,5 @@
-// The five models, each written out so that it can be read against design.md and reference.md, and
-// each held to its published number of parameters.
+// The five models, each written out layer by layer, and each held to its published number of
+// parameters.
 #include "net/zoo.h"
 
 #include "base/text.h"

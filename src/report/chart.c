@@ -51,38 +51,25 @@ static void draw_text(cairo_t *cr, double x, double y, double align, const char 
     cairo_show_text(cr, text);
 }
 
-// Bytes of the valid UTF-8 sequence at `s`, or 0.
-static int sequence_length(const unsigned char *s)
-{
-    int length = s[0] < 0x80 ? 1 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : 0;
-    if (s[0] >= 0xf0 && s[0] < 0xf5)
-        length = 4;
-    for (int i = 1; i < length; i++)
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    bool overlong = (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xf0 && s[1] < 0x90);
-    bool beyond = (s[0] == 0xed && s[1] >= 0xa0) || (s[0] == 0xf4 && s[1] >= 0x90);
-    return overlong || beyond ? 0 : length;
-}
-
-// Cairo refuses a whole drawing for one malformed string, so what is not UTF-8 becomes '?'.
+// Cairo refuses a whole drawing for one malformed string, so what is not UTF-8 becomes '?',
+// and so do control characters.
 static void make_label(char out[LABEL_MAX], const char *text, int most)
 {
-    const unsigned char *s = (const unsigned char *)text;
     int used = 0;
-    for (int points = 0; *s; points++) {
+    for (int points = 0; *text; points++) {
         if (points == most) {
             memcpy(out + used, "\xe2\x80\xa6", 3); // an ellipsis
             used += 3;
             break;
         }
-        int length = sequence_length(s);
-        if (length == 0 || *s < 0x20)
+        int length = fm_utf8_length(text);
+        if (length == 0 || fm_utf8_is_control(text)) {
             out[used++] = '?';
-        else
-            memcpy(out + used, s, (size_t)length);
-        used += length == 0 || *s < 0x20 ? 0 : length;
-        s += length == 0 ? 1 : length;
+        } else {
+            memcpy(out + used, text, (size_t)length);
+            used += length;
+        }
+        text += length ? length : 1;
     }
     out[used] = '\0';
 }
@@ -119,7 +106,7 @@ static cairo_t *begin_drawing(double width, double height, cairo_surface_t **sur
     return cr;
 }
 
-// ---- The confusion matrix ----
+// ---- The confusion matrix
 
 struct confusion {
     const struct fm_metrics *metrics;
@@ -358,7 +345,7 @@ enum fm_status fm_chart_confusion(
     return status;
 }
 
-// ---- Grouped bars ----
+// ---- Grouped bars
 
 enum {
     SERIES = 3,

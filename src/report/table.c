@@ -31,23 +31,7 @@ struct fm_table {
     bool failed;
 };
 
-static const char *const format_names[] = {"text", "markdown", "csv", "json", NULL};
-
-enum fm_status fm_format_parse(const char *name, enum fm_format *format)
-{
-    for (int i = 0; format_names[i]; i++) {
-        if (strcmp(name, format_names[i]) == 0) {
-            *format = (enum fm_format)i;
-            return FM_OK;
-        }
-    }
-    const char *nearest = fm_nearest_name(name, format_names);
-    if (nearest)
-        return fm_fail(
-            FM_USAGE, "unknown format '%s' for --format: did you mean '%s'?", name, nearest);
-    return fm_fail(
-        FM_USAGE, "unknown format '%s' for --format: expected text, markdown, csv or json", name);
-}
+const char *const fm_format_names[] = {"text", "markdown", "csv", "json", NULL};
 
 enum fm_status fm_table_create(
     const struct fm_column *columns, int column_count, struct fm_table **out)

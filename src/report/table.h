@@ -13,8 +13,7 @@ enum fm_format {
     FM_FORMAT_CSV,
     FM_FORMAT_JSON,
 };
-enum fm_status fm_format_parse(
-    const char *name, enum fm_format *format); // FM_USAGE with suggestion
+extern const char *const fm_format_names[]; // by enum fm_format; ends with NULL
 
 struct fm_column {
     const char *key;   // stable JSON key and CSV heading: "test_accuracy"

@@ -35,7 +35,7 @@ static json_t *string_to_json(const char *string)
     return json ? json : json_string("(not UTF-8)");
 }
 
-static json_t *machine_to_json(void)
+json_t *fm_run_machine(void)
 {
     struct fm_machine machine;
     fm_machine_describe(&machine);
@@ -57,7 +57,7 @@ json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const
                              "s:{s:s, s:s, s:s}}",
         "time", fm_clock_iso8601(time), "command", string_to_json(fm_text_cstr(&command)), "build",
         "version", FM_VERSION, "type", FM_BUILD_TYPE, "compiler", FM_COMPILER, "machine",
-        machine_to_json(), "backend", engine->api->name, "device", "name", engine->info.name,
+        fm_run_machine(), "backend", engine->api->name, "device", "name", engine->info.name,
         "details", engine->info.details, "threads", engine->info.threads, "libraries", "backend",
         engine->info.libraries, "zlib", zlibVersion(), "jansson", jansson_version_str());
     fm_text_free(&command);

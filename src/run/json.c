@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,18 @@ const char *fm_json_type_name(const json_t *json)
         return "null";
     }
     return "an unknown type";
+}
+
+double fm_json_number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+const char *fm_json_string(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
 }
 
 // The character after the string that begins at `quote`.

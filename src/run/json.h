@@ -20,6 +20,10 @@ char *fm_json_dump(const json_t *json, size_t flags);
 // "a string", "an integer", ...; "nothing" for NULL.
 const char *fm_json_type_name(const json_t *json);
 
+// A member for reading: NaN where `object` has no such number, "" where it has no such string.
+double fm_json_number(const json_t *object, const char *key);
+const char *fm_json_string(const json_t *object, const char *key);
+
 // The line, from 1, on which the key keys[count - 1] stands within the objects keys[0],
 // keys[1], ... of the text; 0 if it is not there. jansson tells no positions of values.
 int fm_json_key_line(const char *text, const char *const *keys, int count);

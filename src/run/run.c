@@ -10,8 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+// All files that a run or its evaluation writes into its folder.
 // result.json first: a removal that is cut short leaves no folder that looks finished.
-const char *const fm_run_files[] = {"result.json", "confusion-select.png",
+static const char *const run_files[] = {"result.json", "confusion-select.png",
     "confusion-calibrate.png", "confusion-test.png", "model.safetensors", "log.jsonl",
     "config.json", NULL};
 
@@ -37,9 +38,9 @@ bool fm_run_is_finished(const char *directory)
 
 static enum fm_status remove_files(const char *directory)
 {
-    for (int i = 0; fm_run_files[i]; i++) {
+    for (int i = 0; run_files[i]; i++) {
         char path[FM_PATH_MAX];
-        FM_TRY(fm_path_join(path, directory, fm_run_files[i]));
+        FM_TRY(fm_path_join(path, directory, run_files[i]));
         if (unlink(path) != 0 && errno != ENOENT)
             return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
     }
@@ -48,11 +49,11 @@ static enum fm_status remove_files(const char *directory)
 
 static enum fm_status refuse_if_used(const char *directory)
 {
-    for (int i = 0; fm_run_files[i]; i++) {
-        if (holds(directory, fm_run_files[i]))
+    for (int i = 0; run_files[i]; i++) {
+        if (holds(directory, run_files[i]))
             return fm_fail(FM_EXISTS,
                 "%s: holds a run already (%s); --force replaces it, --out DIR takes another folder",
-                directory, fm_run_files[i]);
+                directory, run_files[i]);
     }
     return FM_OK;
 }

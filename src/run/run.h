@@ -17,8 +17,8 @@
 
 #include <jansson.h>
 
-// What a run is. `identity` members decide whether a finished run can be reused; the others are
-// told.
+// What a run is: which of it decides whether a finished run can be reused, fm_run_config_same()
+// says; the rest is told.
 struct fm_run_config {
     char model[FM_NAME_MAX];
     int classes;
@@ -48,11 +48,8 @@ enum fm_status fm_run_config_from_json(
 // data checksums. Threads, device and places do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
-// The names of all files that a run or its evaluation writes into its folder; ends with NULL.
-extern const char *const fm_run_files[];
-
-// Makes the folder and writes config.json. A folder that holds any of fm_run_files fails with
-// FM_EXISTS unless `force`, which removes them (and nothing else).
+// Makes the folder and writes config.json. A folder that holds any file that a run or its
+// evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else).
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
 
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config);
@@ -72,6 +69,7 @@ enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *n
 // The part of result.json that says where it was measured: machine, processor features, threads,
 // device, library versions, build, command line (argv, joined). New reference.
 json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const *argv);
+json_t *fm_run_machine(void); // its key "machine" alone
 
 // Finds under `root` the newest finished run of the same configuration whose result.json can be
 // read and satisfies `accepts` (NULL: every one does): FM_NOT_FOUND (no message recorded) if there

@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char *const optimiser_names[] = {[FM_OPTIMISER_ADAM] = "adam", NULL};
 static const char *const schedule_names[] = {
@@ -339,8 +338,7 @@ void fm_recipe_set_directory(const char *directory)
     snprintf(directory_set, sizeof directory_set, "%s", directory);
 }
 
-// The directory of the shipped recipes: from build/fmnist, from a program below it, from
-// bin/fmnist.
+// The shipped recipes, from build/fmnist, from a program below it, or from bin/fmnist.
 static enum fm_status find_directory(char out[FM_PATH_MAX])
 {
     static const char *const places[] = {
@@ -350,11 +348,7 @@ static enum fm_status find_directory(char out[FM_PATH_MAX])
         return FM_OK;
     }
     char program[FM_PATH_MAX];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (length <= 0)
-        return fm_fail(FM_IO, "cannot find the recipes: /proc/self/exe cannot be read");
-    program[length] = '\0';
-    *strrchr(program, '/') = '\0';
+    FM_TRY(fm_program_directory(program));
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         FM_TRY(fm_path_join(out, program, places[i]));
         if (fm_path_is_dir(out))
