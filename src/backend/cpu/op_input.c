@@ -26,8 +26,12 @@ static const struct fm_op_class input_class = {
 
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op)
 {
-    struct fm_shape shape = place->executor->model->net.input.shape;
+    const struct fm_input *input = &place->executor->model->net.input;
+    struct fm_shape shape = input->shape;
     int dims[4] = {place->executor->options.batch, shape.c, shape.h, shape.w};
+    if ((int64_t)input->rows * input->cols > FM_RECORD_MAX)
+        return fm_fail(FM_UNSUPPORTED, "backend 'cpu': records of %dx%d, expected at most %d bytes",
+            input->rows, input->cols, FM_RECORD_MAX);
     FM_TRY(fm_op_new(place, &input_class, sizeof **op, op));
     place->out->shape = shape;
     return fm_md_create(&place->out->md, 4, dims, dnnl_f32, dnnl_nchw);

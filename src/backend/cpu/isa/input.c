@@ -39,9 +39,6 @@ static void resize_plane(const struct fm_input *input, const float *plane, float
 
 void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
 {
-    enum {
-        RECORD_MAX = 64 * 64
-    };
     const struct fm_input *input = work->input;
     int record = input->rows * input->cols;
     bool same_size = input->shape.h == input->rows && input->shape.w == input->cols;
@@ -49,8 +46,8 @@ void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
     size_t image_size = plane * (size_t)input->shape.c;
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < work->count; i++) {
-        uint8_t pixels[RECORD_MAX];
-        float normalised[RECORD_MAX];
+        uint8_t pixels[FM_RECORD_MAX];
+        float normalised[FM_RECORD_MAX];
         augment_image(work, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             float *to = out + (size_t)i * image_size + (size_t)c * plane;

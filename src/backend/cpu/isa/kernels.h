@@ -27,10 +27,14 @@ static inline size_t fm_view_size(const struct fm_view *v)
     return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
 }
 
+enum {
+    FM_RECORD_MAX = 64 * 64 // bytes of a record that the input kernel takes
+};
+
 // What the input kernel does to a batch.
 struct fm_input_work {
     const struct fm_input *input;
-    const uint8_t *records; // [count][rows][cols]
+    const uint8_t *records; // [count][rows][cols], rows * cols at most FM_RECORD_MAX
     const uint32_t *ids;    // [count]
     int count;
     bool augment; // training: shift and flip apply
