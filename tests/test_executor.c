@@ -327,6 +327,57 @@ static double largest_difference(const float *a, const float *b, size_t count)
     return largest;
 }
 
+// A NaN in a parameter reaches the logits and the loss: no comparison of our kernels turns it into
+// a zero. (oneDNN's ReLU behind a convolution does, so the fused inference is not asked.)
+static void test_nan_is_not_lost(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    float scales[64];
+    assert_ok(api->model_get(b.model, FM_STATE_PARAM, "bn2.weight", scales, 64));
+    scales[5] = NAN;
+    assert_ok(api->model_set(b.model, FM_STATE_PARAM, "bn2.weight", scales, 64));
+    struct fm_executor *infer = compile(
+        &b, (struct fm_compile_options){.mode = FM_MODE_INFER, .unfused = true});
+    float logits[BATCH * CLASSES];
+    assert_ok(api->predict(infer, b.staging, 0, logits));
+    for (int i = 0; i < BATCH * CLASSES; i++)
+        if (!isnan(logits[i]))
+            fail_msg("logit %d is %g", i, logits[i]);
+    api->executor_destroy(infer);
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    struct fm_sums sums;
+    assert_ok(api->submit(e, b.staging, 0));
+    assert_ok(api->sums_get(b.model, true, &sums));
+    assert_true(isnan(sums.loss));
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+// An input that the kernels have no room for is refused.
+static void test_large_records_are_refused(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", false, 1);
+    const struct fm_backend *api = b.engine.api;
+    static struct fm_net net;
+    struct fm_input input = {.rows = 65, .cols = 64, .shape = {1, 65, 64}};
+    fm_net_begin(&net, "large", &input);
+    assert_ok(fm_net_dense(&net, "fc", 2, true));
+    assert_ok(fm_net_end(&net));
+    struct fm_model *model = NULL;
+    struct fm_executor *e = NULL;
+    struct fm_model_options options = {.optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}};
+    assert_ok(api->model_create(b.engine.device, &net, &options, &model));
+    assert_fails(
+        FM_UNSUPPORTED, "65x64", api->compile(model, &(struct fm_compile_options){.batch = 1}, &e));
+    api->model_destroy(model);
+    close_bench(&b);
+}
+
 // Fused and unfused executors compute the same; in inference the folded batch norm too.
 static void test_unfused_agrees(const char *model)
 {
@@ -495,6 +546,8 @@ int main(void)
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_same_bits_and_sharing),
         cmocka_unit_test(test_average),
+        cmocka_unit_test(test_nan_is_not_lost),
+        cmocka_unit_test(test_large_records_are_refused),
         cmocka_unit_test(test_unfused),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),

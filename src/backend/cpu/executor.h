@@ -4,7 +4,10 @@
 
 #include "backend/cpu/op.h"
 
-struct fm_staging;
+struct fm_staging {
+    struct fm_buffers buffers;
+    struct fm_slot slots[FM_SLOTS];
+};
 
 // lower.c: creates the operations in network order, fusing where the options allow.
 enum fm_status fm_lower(struct fm_executor *executor);

@@ -1,6 +1,7 @@
 // Convolution and dense layers, both oneDNN's: forward with bias and ReLU fused, gradients of data
 // and weights. oneDNN chooses the layouts; where one differs from what is there, a reorder stands
 // between.
+#include "backend/cpu/bridge.h"
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -8,66 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A tensor that a primitive wants in a layout of its own: the given one's memory where the layouts
-// agree, else a buffer with a reorder in front of the primitive (inputs) or behind it (outputs).
-struct bridge {
-    struct fm_tensor_mem wanted; // what the primitive is given
-    struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
-    struct fm_reorder reorder;
-    struct fm_buffers buffers;
-};
-
 struct linear {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_primitive forward, data, weights;
     struct fm_copy *forward_weight, *data_weight, *bias;
-    struct bridge src;           // in->activation -> forward's and weights' source
-    struct bridge dst;           // forward's output -> out->activation
-    struct bridge data_diff_dst; // out->gradient -> data's
-    struct bridge data_diff_src; // data's output -> in->gradient
-    struct bridge weights_src, weights_diff_dst;
-    struct bridge weight_gradient; // weights' output -> the model's range
+    struct fm_bridge src;           // in->activation -> forward's and weights' source
+    struct fm_bridge dst;           // forward's output -> out->activation
+    struct fm_bridge data_diff_dst; // out->gradient -> data's
+    struct fm_bridge data_diff_src; // data's output -> in->gradient
+    struct fm_bridge weights_src, weights_diff_dst;
+    struct fm_bridge weight_gradient; // weights' output -> the model's range
     struct fm_tensor_mem canonical_gradient, bias_gradient;
 };
-
-// ---- bridges
-
-static void bridge_free(struct bridge *b)
-{
-    fm_reorder_free(&b->reorder);
-    fm_tensor_mem_free(&b->wanted);
-    fm_tensor_mem_free(&b->staged);
-    fm_buffers_free(&b->buffers);
-}
-
-// True when memory in layout `a` can be read in layout `b` as it is. A dense layer reads an
-// activation (n, c, h, w) as vectors (n, c h w): the same bytes if the activation is plain, or has
-// one pixel and no padding channels.
-static bool same_bytes(const struct fm_md *a, const struct fm_md *b, bool flattens, bool one_pixel)
-{
-    int block;
-    if (!flattens)
-        return fm_md_equal(a, b);
-    return fm_md_bytes(a) == fm_md_bytes(b) && fm_md_channel_block(a, &block) &&
-           (block == 1 || one_pixel);
-}
-
-static enum fm_status bridge_in(
-    const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
-{
-    if (!b->staged.memory)
-        return FM_OK;
-    return fm_reorder_run(&b->reorder, device, there->memory, b->staged.memory);
-}
-
-static enum fm_status bridge_out(
-    const struct bridge *b, const struct fm_device *device, const struct fm_tensor_mem *there)
-{
-    if (!b->staged.memory)
-        return FM_OK;
-    return fm_reorder_run(&b->reorder, device, b->staged.memory, there->memory);
-}
 
 // ---- running
 
@@ -79,7 +33,7 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     FM_TRY(fm_copy_refresh(l->forward_weight));
     if (l->bias)
         FM_TRY(fm_copy_refresh(l->bias));
-    FM_TRY(bridge_in(&l->src, device, &op->in->activation));
+    FM_TRY(fm_bridge_in(&l->src, device, &op->in->activation));
     dnnl_exec_arg_t args[5] = {
         {DNNL_ARG_SRC, l->src.wanted.memory},
         {DNNL_ARG_WEIGHTS, fm_copy_memory(l->forward_weight)},
@@ -89,7 +43,7 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     if (l->bias)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, fm_copy_memory(l->bias)};
     FM_TRY(fm_primitive_run(op->executor, &l->forward, args, count, op->name));
-    return bridge_out(&l->dst, device, &op->out->activation);
+    return fm_bridge_out(&l->dst, device, &op->out->activation);
 }
 
 static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
@@ -107,8 +61,8 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     (void)pass;
     struct linear *l = (struct linear *)op;
     const struct fm_device *device = op->executor->model->device;
-    FM_TRY(bridge_in(&l->weights_src, device, &op->in->activation));
-    FM_TRY(bridge_in(&l->weights_diff_dst, device, &op->out->gradient));
+    FM_TRY(fm_bridge_in(&l->weights_src, device, &op->in->activation));
+    FM_TRY(fm_bridge_in(&l->weights_diff_dst, device, &op->out->gradient));
     dnnl_exec_arg_t args[5] = {
         {DNNL_ARG_SRC, l->weights_src.wanted.memory},
         {DNNL_ARG_DIFF_DST, l->weights_diff_dst.wanted.memory},
@@ -118,7 +72,7 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     if (l->bias_gradient.memory)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_DIFF_BIAS, l->bias_gradient.memory};
     FM_TRY(fm_primitive_run(op->executor, &l->weights, args, count, op->name));
-    return bridge_out(&l->weight_gradient, device, &l->canonical_gradient);
+    return fm_bridge_out(&l->weight_gradient, device, &l->canonical_gradient);
 }
 
 static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
@@ -127,23 +81,23 @@ static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
     struct linear *l = (struct linear *)op;
     const struct fm_device *device = op->executor->model->device;
     FM_TRY(fm_copy_refresh(l->data_weight));
-    FM_TRY(bridge_in(&l->data_diff_dst, device, &op->out->gradient));
+    FM_TRY(fm_bridge_in(&l->data_diff_dst, device, &op->out->gradient));
     dnnl_exec_arg_t args[4] = {
         {DNNL_ARG_DIFF_DST, l->data_diff_dst.wanted.memory},
         {DNNL_ARG_WEIGHTS, fm_copy_memory(l->data_weight)},
         {DNNL_ARG_DIFF_SRC, l->data_diff_src.wanted.memory},
     };
     FM_TRY(fm_primitive_run(op->executor, &l->data, args, 3, op->name));
-    return bridge_out(&l->data_diff_src, device, &op->in->gradient);
+    return fm_bridge_out(&l->data_diff_src, device, &op->in->gradient);
 }
 
 static void linear_destroy(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
-    struct bridge *bridges[] = {&l->src, &l->dst, &l->data_diff_dst, &l->data_diff_src,
+    struct fm_bridge *bridges[] = {&l->src, &l->dst, &l->data_diff_dst, &l->data_diff_src,
         &l->weights_src, &l->weights_diff_dst, &l->weight_gradient};
     for (size_t i = 0; i < sizeof bridges / sizeof bridges[0]; i++)
-        bridge_free(bridges[i]);
+        fm_bridge_free(bridges[i]);
     fm_tensor_mem_free(&l->canonical_gradient);
     fm_tensor_mem_free(&l->bias_gradient);
     fm_primitive_free(&l->forward);
@@ -253,45 +207,19 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     return status;
 }
 
-enum direction {
-    INWARD,  // there -> wanted, before the primitive
-    OUTWARD, // wanted -> there, after it
-};
-
-static enum fm_status build_bridge(struct linear *l, struct bridge *b,
-    const struct fm_tensor_mem *there, const struct fm_md *want, bool flattens,
-    enum direction direction)
+// A bridge between `given` and what `pd` wants for `what`.
+static enum fm_status connect_bridge(struct linear *l, struct fm_bridge *bridge,
+    const struct fm_tensor_mem *given, dnnl_primitive_desc_t pd, dnnl_query_t what,
+    enum fm_bridge_direction direction)
 {
-    const struct fm_device *device = l->op.executor->model->device;
-    struct fm_shape shape = fm_op_layer(&l->op)->in;
-    if (same_bytes(&there->md, want, flattens, shape.h == 1 && shape.w == 1))
-        return fm_tensor_mem_create(&b->wanted, device, want, there->data);
-    void *data = NULL;
-    FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered tensor", &data));
-    FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, data));
-    struct fm_md staged = {0};
-    int dims[4] = {l->op.executor->options.batch, shape.c, shape.h, shape.w};
-    enum fm_status status = flattens ? fm_md_create(&staged, 4, dims, dnnl_f32, dnnl_nchw)
-                                     : fm_md_copy(&staged, want);
-    if (status == FM_OK)
-        status = fm_tensor_mem_create(&b->staged, device, &staged, data);
-    if (status == FM_OK)
-        status = direction == INWARD ? fm_reorder_create(&b->reorder, device, &there->md, &staged)
-                                     : fm_reorder_create(&b->reorder, device, &staged, &there->md);
-    fm_md_free(&staged);
-    return status;
-}
-
-// A bridge between `there` and what `pd` wants for `what`.
-static enum fm_status connect_bridge(struct linear *l, struct bridge *b,
-    const struct fm_tensor_mem *there, dnnl_primitive_desc_t pd, dnnl_query_t what,
-    enum direction direction)
-{
+    struct fm_shape in = fm_op_layer(&l->op)->in;
+    int sizes[4] = {l->op.executor->options.batch, in.c, in.h, in.w};
     bool input = what == dnnl_query_src_md || what == dnnl_query_diff_src_md;
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, what, &md, l->op.name);
     if (status == FM_OK)
-        status = build_bridge(l, b, there, &md, input && is_dense(l), direction);
+        status = fm_bridge_create(bridge, l->op.executor->model->device, given, &md,
+            input && is_dense(l) ? sizes : NULL, direction);
     fm_md_free(&md);
     return status;
 }
@@ -301,90 +229,107 @@ static enum fm_status connect_weights_source(struct linear *l, dnnl_primitive_de
 {
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, dnnl_query_src_md, &md, l->op.name);
-    if (status == FM_OK && fm_md_equal(&md, &l->src.wanted.md))
+    bool same = status == FM_OK && fm_md_equal(&md, &l->src.wanted.md);
+    if (same)
         status = fm_tensor_mem_create(
             &l->weights_src.wanted, l->op.executor->model->device, &md, l->src.wanted.data);
-    else if (status == FM_OK)
-        status = build_bridge(l, &l->weights_src, &l->op.in->activation, &md, is_dense(l), INWARD);
     fm_md_free(&md);
-    return status;
+    if (status != FM_OK || same)
+        return status;
+    return connect_bridge(
+        l, &l->weights_src, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD);
 }
 
-static enum fm_status create_weights(
-    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t hint)
+// The model's gradient ranges, as tensors.
+static enum fm_status connect_gradients(struct linear *l)
 {
-    struct fm_executor *e = l->op.executor;
-    struct fm_model *m = e->model;
+    const struct fm_model *m = l->op.executor->model;
     const struct fm_layer *layer = fm_op_layer(&l->op);
-    struct fm_linear_desc desc = linear_desc(l, w, l->fusion.bias);
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    struct fm_md plain = {0};
-    enum fm_status status = fm_attr_create(&attr, false);
+    struct fm_md md = {0};
+    enum fm_status status = fm_canonical_weight_md(layer, dnnl_format_tag_undef, &md);
     if (status == FM_OK)
-        status = fm_pd_linear_backward_weights(
-            &pd, m->device->engine, &desc, attr, hint, l->op.name);
-    if (status == FM_OK)
-        status = fm_canonical_weight_md(layer, dnnl_format_tag_undef, &plain);
-    if (status == FM_OK)
-        status = fm_tensor_mem_create(&l->canonical_gradient, m->device, &plain,
-            m->grads + m->net.params[layer->weight].offset);
+        status = fm_tensor_mem_create(
+            &l->canonical_gradient, m->device, &md, m->grads + m->net.params[layer->weight].offset);
+    if (status == FM_OK && l->fusion.bias)
+        status = fm_md_create(&md, 1, &layer->out.c, dnnl_f32, dnnl_a);
     if (status == FM_OK && l->fusion.bias)
         status = fm_tensor_mem_create(
-            &l->bias_gradient, m->device, &w->bias, m->grads + m->net.params[layer->bias].offset);
-    if (status == FM_OK)
-        status = connect_weights_source(l, pd);
-    if (status == FM_OK)
-        status = connect_bridge(
-            l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, INWARD);
-    if (status == FM_OK)
-        status = connect_bridge(l, &l->weight_gradient, &l->canonical_gradient, pd,
-            dnnl_query_diff_weights_md, OUTWARD);
-    if (status == FM_OK) {
-        status = fm_primitive_create(e, &l->weights, pd, l->op.name);
-        pd = NULL;
-        l->op.plans[FM_PASS_WEIGHTS] = l->weights.plan;
-    }
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
-    if (attr)
-        dnnl_primitive_attr_destroy(attr);
-    fm_md_free(&plain);
+            &l->bias_gradient, m->device, &md, m->grads + m->net.params[layer->bias].offset);
+    fm_md_free(&md);
     return status;
 }
 
-static enum fm_status create_data(
-    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t hint)
+// Makes the primitive of `pd`, destroying it whatever `status` says.
+static enum fm_status finish_primitive(struct linear *l, enum fm_op_pass pass,
+    struct fm_primitive *primitive, dnnl_primitive_desc_t pd, enum fm_status status)
 {
-    struct fm_executor *e = l->op.executor;
-    struct fm_linear_desc desc = linear_desc(l, w, false);
-    dnnl_primitive_attr_t attr = NULL;
-    dnnl_primitive_desc_t pd = NULL;
-    struct fm_md md = {0};
-    enum fm_status status = fm_attr_create(&attr, false);
-    if (status == FM_OK)
-        status = fm_pd_linear_backward_data(
-            &pd, e->model->device->engine, &desc, attr, hint, l->op.name);
-    if (status == FM_OK)
-        status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
-    if (status == FM_OK)
-        status = fm_copies_want(e->model->copies, l->op.layer, -1, &md, &l->data_weight);
-    if (status == FM_OK)
-        status = connect_bridge(
-            l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, INWARD);
-    if (status == FM_OK)
-        status = connect_bridge(
-            l, &l->data_diff_src, &l->op.in->gradient, pd, dnnl_query_diff_src_md, OUTWARD);
-    if (status == FM_OK) {
-        status = fm_primitive_create(e, &l->data, pd, l->op.name);
-        pd = NULL;
-        l->op.plans[FM_PASS_DATA] = l->data.plan;
-    }
-    if (pd)
+    if (status != FM_OK) {
         dnnl_primitive_desc_destroy(pd);
+        return status;
+    }
+    status = fm_primitive_create(l->op.executor, primitive, pd, l->op.name);
+    l->op.plans[pass] = primitive->plan;
+    return status;
+}
+
+static enum fm_status connect_weights(struct linear *l, dnnl_primitive_desc_t pd)
+{
+    FM_TRY(connect_gradients(l));
+    FM_TRY(connect_weights_source(l, pd));
+    FM_TRY(connect_bridge(l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md,
+        FM_BRIDGE_INWARD));
+    return connect_bridge(l, &l->weight_gradient, &l->canonical_gradient, pd,
+        dnnl_query_diff_weights_md, FM_BRIDGE_OUTWARD);
+}
+
+static enum fm_status create_weights(struct linear *l, const struct wishes *w,
+    const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
+{
+    struct fm_linear_desc desc = linear_desc(l, w, l->fusion.bias);
+    dnnl_primitive_desc_t pd = NULL;
+    FM_TRY(fm_pd_linear_backward_weights(
+        &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
+    return finish_primitive(l, FM_PASS_WEIGHTS, &l->weights, pd, connect_weights(l, pd));
+}
+
+static enum fm_status connect_data(struct linear *l, dnnl_primitive_desc_t pd)
+{
+    struct fm_md md = {0};
+    enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
+    if (status == FM_OK)
+        status = fm_copies_want(
+            l->op.executor->model->copies, l->op.layer, -1, &md, &l->data_weight);
+    fm_md_free(&md);
+    FM_TRY(status);
+    FM_TRY(connect_bridge(
+        l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
+    return connect_bridge(
+        l, &l->data_diff_src, &l->op.in->gradient, pd, dnnl_query_diff_src_md, FM_BRIDGE_OUTWARD);
+}
+
+static enum fm_status create_data(struct linear *l, const struct wishes *w,
+    const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
+{
+    struct fm_linear_desc desc = linear_desc(l, w, false);
+    dnnl_primitive_desc_t pd = NULL;
+    FM_TRY(fm_pd_linear_backward_data(
+        &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
+    return finish_primitive(l, FM_PASS_DATA, &l->data, pd, connect_data(l, pd));
+}
+
+static enum fm_status create_backward(
+    struct linear *l, const struct wishes *w, dnnl_primitive_desc_t forward)
+{
+    if (!l->op.trains && !l->op.input_gradient)
+        return FM_OK;
+    dnnl_primitive_attr_t attr = NULL;
+    enum fm_status status = fm_attr_create(&attr, false);
+    if (status == FM_OK && l->op.trains)
+        status = create_weights(l, w, attr, forward);
+    if (status == FM_OK && l->op.input_gradient)
+        status = create_data(l, w, attr, forward);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
-    fm_md_free(&md);
     return status;
 }
 
@@ -393,20 +338,13 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(create_forward_pd(l, w, &pd));
     enum fm_status status = connect_bridge(
-        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, INWARD);
+        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD);
     if (status == FM_OK)
-        status = connect_bridge(l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, OUTWARD);
-    if (status == FM_OK && l->op.trains)
-        status = create_weights(l, w, pd);
-    if (status == FM_OK && l->op.input_gradient)
-        status = create_data(l, w, pd);
-    if (status != FM_OK) {
-        dnnl_primitive_desc_destroy(pd);
-        return status;
-    }
-    status = fm_primitive_create(l->op.executor, &l->forward, pd, l->op.name);
-    l->op.plans[FM_PASS_FORWARD] = l->forward.plan;
-    return status;
+        status = connect_bridge(
+            l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, FM_BRIDGE_OUTWARD);
+    if (status == FM_OK)
+        status = create_backward(l, w, pd);
+    return finish_primitive(l, FM_PASS_FORWARD, &l->forward, pd, status);
 }
 
 static enum fm_status linear_connect(struct fm_op *op)

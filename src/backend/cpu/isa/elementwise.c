@@ -43,7 +43,7 @@ void FM_KERNEL(relu_forward)(size_t count, const float *x, float *y)
 {
 #pragma omp parallel for simd schedule(static)
     for (size_t i = 0; i < count; i++)
-        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+        y[i] = x[i] < 0.0f ? 0.0f : x[i]; // a NaN stays one
 }
 
 void FM_KERNEL(relu_backward)(size_t count, const float *y, const float *dy, float *dx)

@@ -78,7 +78,7 @@ static void apply_plane(const float *restrict x, int pixels, int block, const fl
         for (int k = 0; k < block; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
             float value = fmaf(x[at], scale[k], shift[k]);
-            y[at] = value > floor_at ? value : floor_at;
+            y[at] = value < floor_at ? floor_at : value; // a NaN stays one
         }
 }
 

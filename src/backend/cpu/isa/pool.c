@@ -3,14 +3,20 @@
 
 #include <string.h>
 
+// True where b takes a's place: larger, or a NaN, which no comparison may lose.
+static inline bool beats(float b, float a)
+{
+    return b > a || b != b;
+}
+
 // One output pixel of `block` channels from the 2x2 window at `x` (rows `stride` apart).
 static void max_of_four(int block, const float *restrict x, size_t stride, float *restrict y)
 {
     for (int k = 0; k < block; k++) {
         float a = x[k], b = x[block + k], c = x[stride + (size_t)k];
         float d = x[stride + (size_t)(block + k)];
-        float top = b > a ? b : a, bottom = d > c ? d : c;
-        y[k] = bottom > top ? bottom : top;
+        float top = beats(b, a) ? b : a, bottom = beats(d, c) ? d : c;
+        y[k] = beats(bottom, top) ? bottom : top;
     }
 }
 
@@ -21,10 +27,10 @@ static void argmax_of_four(
     for (int k = 0; k < block; k++) {
         float a = x[k], b = x[block + k], c = x[stride + (size_t)k];
         float d = x[stride + (size_t)(block + k)];
-        float top = b > a ? b : a, bottom = d > c ? d : c;
-        int top_at = b > a ? 1 : 0, bottom_at = d > c ? 3 : 2;
-        y[k] = bottom > top ? bottom : top;
-        index[k] = (uint8_t)(bottom > top ? bottom_at : top_at);
+        float top = beats(b, a) ? b : a, bottom = beats(d, c) ? d : c;
+        int top_at = beats(b, a) ? 1 : 0, bottom_at = beats(d, c) ? 3 : 2;
+        y[k] = beats(bottom, top) ? bottom : top;
+        index[k] = (uint8_t)(beats(bottom, top) ? bottom_at : top_at);
     }
 }
 

@@ -1,0 +1,34 @@
+// A bridge: a tensor given to a primitive in the layout that the primitive wants.
+#ifndef FM_CPU_BRIDGE_H
+#define FM_CPU_BRIDGE_H
+
+#include "backend/cpu/tensor.h"
+
+// The given tensor's memory where the layouts agree, else a buffer with a reorder in front of the
+// primitive (inputs) or behind it (outputs). Zero-initialise; fm_bridge_free() when done.
+struct fm_bridge {
+    struct fm_tensor_mem wanted; // what the primitive is given
+    struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
+    struct fm_reorder reorder;
+    struct fm_buffers buffers;
+};
+
+enum fm_bridge_direction {
+    FM_BRIDGE_INWARD,  // given -> wanted, before the primitive
+    FM_BRIDGE_OUTWARD, // wanted -> given, after it
+};
+
+// `flattened` (may be NULL): the given tensor is an activation [n, c, h, w] of these four sizes
+// that the primitive takes as vectors [n, c h w].
+enum fm_status fm_bridge_create(struct fm_bridge *bridge, const struct fm_device *device,
+    const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
+    enum fm_bridge_direction direction);
+void fm_bridge_free(struct fm_bridge *bridge);
+
+// Run the reorder, if there is one.
+enum fm_status fm_bridge_in(const struct fm_bridge *bridge, const struct fm_device *device,
+    const struct fm_tensor_mem *given);
+enum fm_status fm_bridge_out(const struct fm_bridge *bridge, const struct fm_device *device,
+    const struct fm_tensor_mem *given);
+
+#endif

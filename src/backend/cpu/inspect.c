@@ -1,0 +1,117 @@
+// Looking into an executor: probed activations and gradients, the profile, the plans.
+#include "backend/cpu/executor.h"
+
+#include <stdio.h>
+
+// From [n][c / block][h][w][block] to [n][c][h][w], dropping padding channels.
+static void to_canonical(
+    const struct fm_view *v, struct fm_shape shape, const float *from, float *to)
+{
+    int pixels = shape.h * shape.w;
+    for (int n = 0; n < v->n; n++)
+        for (int c = 0; c < shape.c; c++)
+            for (int i = 0; i < pixels; i++) {
+                size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
+                size_t at = (plane * (size_t)pixels + (size_t)i) * (size_t)v->block;
+                *to++ = from[at + (size_t)(c % v->block)];
+            }
+}
+
+enum fm_status fm_cpu_executor_read(
+    struct fm_executor *e, int layer, enum fm_probe probe, float *data, size_t count)
+{
+    if (!e->options.probe)
+        return fm_fail(FM_USAGE, "executor_read: this executor was not compiled for probing");
+    if (layer < -1 || layer >= e->model->net.layer_count)
+        return fm_fail(FM_USAGE, "executor_read: layer %d of %d", layer, e->model->net.layer_count);
+    const struct fm_value *value = &e->values[layer < 0 ? 0 : e->layer_op[layer]];
+    const struct fm_tensor_mem *tensor = probe == FM_PROBE_ACTIVATION ? &value->activation
+                                                                      : &value->gradient;
+    size_t have = fm_shape_size(value->shape) * (size_t)e->options.batch;
+    if (count != have)
+        return fm_fail(FM_USAGE, "executor_read: %zu elements, expected %zu", count, have);
+    if (!tensor->data)
+        return fm_fail(FM_NOT_FOUND, "executor_read: no gradient flows to layer %d", layer);
+    to_canonical(&value->view, value->shape, tensor->data, data);
+    return FM_OK;
+}
+
+static const char *const pass_names[FM_PASS_COUNT] = {
+    "forward", "backward prepare", "backward weights", "backward data"};
+
+static void add_entry(struct fm_profile_entry *entries, size_t capacity, size_t *count,
+    const struct fm_profile_entry *entry)
+{
+    if (*count < capacity)
+        entries[*count] = *entry;
+    ++*count;
+}
+
+static void add_op_entry(const struct fm_op *op, enum fm_op_pass pass,
+    struct fm_profile_entry *entries, size_t capacity, size_t *count)
+{
+    if (op->calls[pass] == 0)
+        return;
+    struct fm_profile_entry entry = {
+        .seconds = op->seconds[pass],
+        .calls = op->calls[pass],
+        .flops = op->flops[pass],
+        .bytes = op->bytes[pass],
+    };
+    snprintf(entry.layer, sizeof entry.layer, "%s", op->name);
+    snprintf(entry.pass, sizeof entry.pass, "%s", pass_names[pass]);
+    snprintf(entry.plan, sizeof entry.plan, "%s",
+        op->plans[pass] ? op->plans[pass] : op->executor->model->device->kernels->name);
+    add_entry(entries, capacity, count, &entry);
+}
+
+static void add_whole_entry(const struct fm_executor *e, const char *pass, double seconds,
+    double bytes, struct fm_profile_entry *entries, size_t capacity, size_t *count)
+{
+    struct fm_profile_entry entry = {
+        .layer = "-", .seconds = seconds, .calls = e->update_calls, .bytes = bytes};
+    snprintf(entry.pass, sizeof entry.pass, "%s", pass);
+    snprintf(entry.plan, sizeof entry.plan, "%s", e->model->device->kernels->name);
+    add_entry(entries, capacity, count, &entry);
+}
+
+enum fm_status fm_cpu_executor_profile(
+    struct fm_executor *e, struct fm_profile_entry *entries, size_t capacity, size_t *count)
+{
+    if (!e->options.profile)
+        return fm_fail(FM_USAGE, "executor_profile: this executor was not compiled for profiling");
+    *count = 0;
+    for (int i = 0; i < e->op_count; i++)
+        add_op_entry(e->ops[i], FM_PASS_FORWARD, entries, capacity, count);
+    if (e->update_calls == 0)
+        return FM_OK;
+    add_whole_entry(e, "loss", e->loss_seconds, 8.0 * e->options.batch * e->model->net.classes,
+        entries, capacity, count);
+    for (int i = e->op_count - 1; i >= 0; i--)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
+            add_op_entry(e->ops[i], (enum fm_op_pass)pass, entries, capacity, count);
+    // Adam reads and writes parameter and both moments and reads the gradient twice (finite check,
+    // update).
+    add_whole_entry(e, "update", e->update_seconds,
+        8.0 * 4.0 * (double)e->model->net.param_elements, entries, capacity, count);
+    return FM_OK;
+}
+
+uint64_t fm_cpu_executor_memory(const struct fm_executor *e)
+{
+    return e->buffers.bytes;
+}
+
+void fm_cpu_executor_plans(
+    const struct fm_executor *e, void (*emit)(void *context, const char *line), void *context)
+{
+    for (int i = 0; i < e->op_count; i++)
+        for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+            const struct fm_op *op = e->ops[i];
+            if (!op->plans[pass])
+                continue;
+            char line[256];
+            snprintf(line, sizeof line, "%s %s: %s", op->name, pass_names[pass], op->plans[pass]);
+            emit(context, line);
+        }
+}

@@ -1,0 +1,98 @@
+// What all operations share: creation with a layout, memory, and oneDNN primitives on one
+// scratchpad.
+#include "backend/cpu/op.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_class *class,
+    size_t size, struct fm_op **out)
+{
+    struct fm_op *op = calloc(1, size);
+    if (!op)
+        return fm_fail_memory("operation", size);
+    const struct fm_net *net = &place->executor->model->net;
+    op->class = class;
+    op->executor = place->executor;
+    op->layer = place->layer;
+    op->in = place->in;
+    op->out = place->out;
+    snprintf(op->name, sizeof op->name, "%s",
+        place->layer >= 0 ? net->layers[place->layer].name : "input");
+    *out = op;
+    return FM_OK;
+}
+
+enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape)
+{
+    op->out->shape = shape;
+    const struct fm_view *v = &op->in->view;
+    if (shape.h == op->in->shape.h && shape.w == op->in->shape.w)
+        return fm_md_copy(&op->out->md, &op->in->md);
+    dnnl_format_tag_t tag = v->block == 1    ? dnnl_nchw
+                            : v->block == 4  ? dnnl_nChw4c
+                            : v->block == 8  ? dnnl_nChw8c
+                            : v->block == 16 ? dnnl_nChw16c
+                                             : dnnl_nhwc;
+    int dims[4] = {v->n, shape.c, shape.h, shape.w};
+    return fm_md_create(&op->out->md, 4, dims, dnnl_f32, tag);
+}
+
+enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
+{
+    return fm_buffers_add(&op->executor->buffers, bytes, op->name, data);
+}
+
+void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs)
+{
+    const struct fm_net *net = &op->executor->model->net;
+    double in = (double)fm_shape_size(net->layers[op->layer].in);
+    double out = (double)fm_shape_size(net->layers[op->layer].out);
+    op->bytes[pass] = 4.0 * op->executor->options.batch * (inputs * in + outputs * out);
+}
+
+static enum fm_status register_primitive(struct fm_executor *e, struct fm_primitive *p)
+{
+    if (e->primitive_count == e->primitive_capacity) {
+        int capacity = e->primitive_capacity ? 2 * e->primitive_capacity : 32;
+        struct fm_primitive **list = realloc(e->primitives, (size_t)capacity * sizeof(*list));
+        if (!list)
+            return fm_fail_memory("primitives", (size_t)capacity * sizeof(*list));
+        e->primitives = list;
+        e->primitive_capacity = capacity;
+    }
+    e->primitives[e->primitive_count++] = p;
+    return FM_OK;
+}
+
+enum fm_status fm_primitive_create(
+    struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where)
+{
+    snprintf(p->plan, sizeof p->plan, "%s", fm_pd_implementation(pd));
+    enum fm_status status = fm_pd_md(pd, dnnl_query_scratchpad_md, &p->scratch_md);
+    if (status == FM_OK)
+        status = fm_dnnl_check(
+            dnnl_primitive_create(&p->primitive, pd), "dnnl_primitive_create", where);
+    dnnl_primitive_desc_destroy(pd);
+    return status == FM_OK ? register_primitive(e, p) : status;
+}
+
+enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,
+    dnnl_exec_arg_t *args, int count, const char *where)
+{
+    if (p->scratchpad)
+        args[count++] = (dnnl_exec_arg_t){DNNL_ARG_SCRATCHPAD, p->scratchpad};
+    FM_DNNL(dnnl_primitive_execute(p->primitive, e->model->device->stream, count, args), where);
+    return FM_OK;
+}
+
+void fm_primitive_free(struct fm_primitive *p)
+{
+    if (p->scratchpad)
+        dnnl_memory_destroy(p->scratchpad);
+    if (p->primitive)
+        dnnl_primitive_destroy(p->primitive);
+    fm_md_free(&p->scratch_md);
+    memset(p, 0, sizeof *p);
+}

@@ -1,0 +1,61 @@
+// Staging on a processor is ordinary memory that is taken the moment it is submitted.
+#include "backend/cpu/executor.h"
+
+#include <stdlib.h>
+
+static enum fm_status fill_slot(
+    struct fm_staging *s, struct fm_slot *slot, uint32_t capacity, uint32_t record_size)
+{
+    void *data = NULL;
+    slot->capacity = capacity;
+    slot->record_size = record_size;
+    FM_TRY(fm_buffers_add(&s->buffers, (size_t)capacity * record_size, "staged records", &data));
+    slot->records = data;
+    FM_TRY(fm_buffers_add(&s->buffers, capacity, "staged labels", &data));
+    slot->labels = data;
+    FM_TRY(fm_buffers_add(&s->buffers, (size_t)capacity * sizeof *slot->ids, "staged ids", &data));
+    slot->ids = data;
+    FM_TRY(fm_buffers_add(&s->buffers, sizeof *slot->step, "staged step", &data));
+    slot->step = data;
+    return FM_OK;
+}
+
+enum fm_status fm_cpu_staging_create(
+    struct fm_model *model, uint32_t capacity, struct fm_staging **staging)
+{
+    if (capacity < 1)
+        return fm_fail(FM_USAGE, "staging for no samples");
+    struct fm_staging *s = calloc(1, sizeof *s);
+    if (!s)
+        return fm_fail_memory("staging", sizeof *s);
+    uint32_t record_size = (uint32_t)(model->net.input.rows * model->net.input.cols);
+    for (int i = 0; i < FM_SLOTS; i++) {
+        enum fm_status status = fill_slot(s, &s->slots[i], capacity, record_size);
+        if (status != FM_OK) {
+            fm_cpu_staging_destroy(s);
+            return status;
+        }
+    }
+    *staging = s;
+    return FM_OK;
+}
+
+void fm_cpu_staging_destroy(struct fm_staging *staging)
+{
+    if (!staging)
+        return;
+    fm_buffers_free(&staging->buffers);
+    free(staging);
+}
+
+struct fm_slot *fm_cpu_staging_slot(struct fm_staging *staging, int slot)
+{
+    return &staging->slots[slot];
+}
+
+enum fm_status fm_cpu_slot_wait(struct fm_staging *staging, int slot)
+{
+    (void)staging;
+    (void)slot;
+    return FM_OK;
+}
