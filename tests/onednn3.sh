@@ -21,4 +21,6 @@ fi
     "$build/fmnist" info
     exit 1
 }
-ctest --test-dir "$build" -L '^backend$' --output-on-failure --no-tests=error
+# What is above the backend does not know which oneDNN there is.
+ctest --test-dir "$build" -L '^backend$' -E '^(test_plain|test_train_cpu|test_compare)$' \
+    --output-on-failure --no-tests=error
