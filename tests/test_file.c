@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -165,6 +166,27 @@ static void a_failed_write_leaves_nothing(void **state)
     assert_non_null(strstr(fm_error_message(), "No such file"));
 }
 
+static void what_is_there_is_not_created_again(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX];
+    unsigned char *data = NULL;
+    size_t size = 0;
+    in_scratch(directory, "create");
+    assert_int_equal(fm_make_dirs(directory), FM_OK);
+    assert_int_equal(fm_path_join(path, directory, "file"), FM_OK);
+    assert_int_equal(fm_file_create(path, "first", 5), FM_OK);
+    assert_int_equal(fm_file_create(path, "second", 6), FM_EXISTS);
+    assert_non_null(strstr(fm_error_message(), "file: is there already"));
+    assert_int_equal(fm_file_read(path, &data, &size), FM_OK);
+    assert_string_equal((char *)data, "first");
+    free(data);
+    assert_int_equal(entries(directory), 1); // and nothing temporary
+    fm_error_clear();
+    assert_int_equal(fm_path_join(path, directory, "none/file"), FM_OK);
+    assert_int_equal(fm_file_create(path, "first", 5), FM_IO);
+}
+
 static void lines_are_appended(void **state)
 {
     (void)state;
@@ -241,6 +263,7 @@ int main(void)
         cmocka_unit_test_setup(what_is_written_is_read, forget_error),
         cmocka_unit_test_setup(a_file_of_unknown_size_is_read, forget_error),
         cmocka_unit_test_setup(a_failed_write_leaves_nothing, forget_error),
+        cmocka_unit_test_setup(what_is_there_is_not_created_again, forget_error),
         cmocka_unit_test_setup(lines_are_appended, forget_error),
         cmocka_unit_test_setup(reading_what_is_not_there_says_so, forget_error),
         cmocka_unit_test_setup(the_first_message_wins_and_grows_context, forget_error),

@@ -192,9 +192,10 @@ static void sync_parent(const char *path)
     close(fd);
 }
 
-enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count)
+// Whole, on the disk, under a temporary name; on failure there is no such file.
+static enum fm_status write_temporary(
+    const char *path, const struct fm_chunk *chunks, size_t count, char temporary[FM_PATH_MAX])
 {
-    char temporary[FM_PATH_MAX];
     int fd = -1;
     FM_TRY(open_temporary(path, temporary, &fd));
     enum fm_status status = FM_OK;
@@ -204,19 +205,49 @@ enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chu
         status = fail_errno("write to the disk", path);
     if (close(fd) != 0 && status == FM_OK)
         status = fail_errno("close", path);
-    if (status == FM_OK && rename(temporary, path) != 0)
-        status = fail_errno("put the finished file in place", path);
-    if (status == FM_OK)
-        sync_parent(path);
-    else
+    if (status != FM_OK)
         unlink(temporary);
     return status;
+}
+
+static enum fm_status put_in_place(const char *temporary, const char *path)
+{
+    if (rename(temporary, path) != 0) {
+        enum fm_status status = fail_errno("put the finished file in place", path);
+        unlink(temporary);
+        return status;
+    }
+    sync_parent(path);
+    return FM_OK;
+}
+
+enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count)
+{
+    char temporary[FM_PATH_MAX];
+    FM_TRY(write_temporary(path, chunks, count, temporary));
+    return put_in_place(temporary, path);
 }
 
 enum fm_status fm_file_write(const char *path, const void *data, size_t size)
 {
     struct fm_chunk chunk = {data, size};
     return fm_file_write_chunks(path, &chunk, 1);
+}
+
+enum fm_status fm_file_create(const char *path, const void *data, size_t size)
+{
+    char temporary[FM_PATH_MAX];
+    struct fm_chunk chunk = {data, size};
+    FM_TRY(write_temporary(path, &chunk, 1, temporary));
+    // Unlike rename(), link() never replaces what is there.
+    bool linked = link(temporary, path) == 0;
+    if (!linked && errno != EEXIST && !fm_path_exists(path))
+        return put_in_place(temporary, path);
+    unlink(temporary);
+    if (!linked)
+        return fm_fail(FM_EXISTS, "%s: is there already", path);
+    sync_parent(path);
+    return FM_OK;
 }
 
 enum fm_status fm_file_append(const char *path, const char *text)

@@ -38,6 +38,11 @@ struct fm_chunk {
 enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count);
 enum fm_status fm_file_write(const char *path, const void *data, size_t size);
 
+// The same for a file that must not be there yet: of several callers at the same time one makes it,
+// the others fail with FM_EXISTS. (On a file system without hard links two at the very same moment
+// are not told apart.)
+enum fm_status fm_file_create(const char *path, const void *data, size_t size);
+
 // Opens for appending, writes `text`, flushes to the disk, closes: for logs of a line an epoch.
 enum fm_status fm_file_append(const char *path, const char *text);
 
