@@ -1,5 +1,8 @@
 // The split: sizes, strata, no sample twice, the same everywhere; and the exact pixel statistics.
+#include "data/order.h"
 #include "data/split.h"
+
+#include "philox.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,7 +18,8 @@
 
 static void make(const uint8_t *labels, uint32_t count, int classes, struct fm_split *split)
 {
-    struct fm_samples samples = {.count = count, .record_size = 1, .labels = labels};
+    struct fm_samples samples = {
+        .count = count, .record_size = 1, .records = labels, .labels = labels};
     fm_error_clear();
     if (fm_split_make(&samples, classes, split) != FM_OK)
         fail_msg("%u samples: %s", count, fm_error_message());
@@ -160,7 +164,7 @@ static void what_cannot_be_split_is_refused(void **state)
 {
     (void)state;
     const uint8_t labels[] = {0, 1, 2};
-    struct fm_samples samples = {.count = 2, .record_size = 1, .labels = labels};
+    struct fm_samples samples = {.count = 2, .record_size = 1, .records = labels, .labels = labels};
     struct fm_split split;
     fm_error_clear();
     assert_int_equal(fm_split_make(&samples, 3, &split), FM_DATA);
@@ -217,6 +221,56 @@ static void pixel_statistics_are_exact(void **state)
     free(records);
 }
 
+// Of what is trained on and of nothing else: a sample held out does not count.
+static void the_split_has_the_statistics_of_its_training_part(void **state)
+{
+    (void)state;
+    const uint8_t labels[] = {0, 1, 0, 1};
+    uint8_t records[] = {10, 10, 10, 10};
+    struct fm_samples samples = {
+        .count = 4, .record_size = 1, .records = records, .labels = labels};
+    struct fm_split split;
+    assert_int_equal(fm_split_make(&samples, 2, &split), FM_OK);
+    assert_int_equal(split.train_count, 2);
+    records[split.train[0]] = 51;
+    records[split.train[1]] = 153;
+    fm_split_free(&split);
+    assert_int_equal(fm_split_make(&samples, 2, &split), FM_OK);
+    expect_close("mean", split.mean, 0.4);
+    expect_close("deviation", split.deviation, 0.2);
+    fm_split_free(&split);
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+// Against the C library's sort. Some ids occur twice, in place: `out` may be `ids`.
+static void an_order_is_that_of_the_draws(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 70000
+    };
+    uint32_t *ids = malloc(COUNT * sizeof *ids);
+    uint64_t *keys = malloc(COUNT * sizeof *keys);
+    assert_true(ids && keys);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        ids[i] = i * 7919u % 65521u;
+        keys[i] = fm_draw64(3, 5, ids[i], FM_STREAM_SHUFFLE);
+    }
+    qsort(keys, COUNT, sizeof *keys, compare_keys);
+    assert_int_equal(fm_order_by_draw(ids, COUNT, 3, 5, FM_STREAM_SHUFFLE, ids), FM_OK);
+    for (uint32_t i = 0; i < COUNT; i++)
+        if (fm_draw64(3, 5, ids[i], FM_STREAM_SHUFFLE) != keys[i])
+            fail_msg("id %u at %u is out of order", ids[i], i);
+    assert_int_equal(fm_order_by_draw(NULL, 0, 3, 5, FM_STREAM_SHUFFLE, NULL), FM_OK);
+    free(keys);
+    free(ids);
+}
+
 static void fashion_mnist_has_its_known_statistics(void **state)
 {
     (void)state;
@@ -246,6 +300,8 @@ int main(void)
         cmocka_unit_test(small_sets_are_split_too),
         cmocka_unit_test(what_cannot_be_split_is_refused),
         cmocka_unit_test(pixel_statistics_are_exact),
+        cmocka_unit_test(the_split_has_the_statistics_of_its_training_part),
+        cmocka_unit_test(an_order_is_that_of_the_draws),
         cmocka_unit_test(fashion_mnist_has_its_known_statistics),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

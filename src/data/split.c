@@ -2,6 +2,7 @@
 // in it in proportion, so that accuracies on it can be compared.
 #include "data/split.h"
 
+#include "data/order.h"
 #include "philox.h"
 
 #include <inttypes.h>
@@ -19,24 +20,11 @@ static const uint64_t split_seed = 20171;
 
 __extension__ typedef unsigned __int128 wide;
 
-struct keyed {
-    uint64_t key;
-    uint32_t id;
+enum part {
+    PART_TRAIN, // 0: what nobody else is given
+    PART_SELECT,
+    PART_CALIBRATE
 };
-
-static int compare_keyed(const void *a, const void *b)
-{
-    const struct keyed *x = a, *y = b;
-    if (x->key != y->key)
-        return x->key < y->key ? -1 : 1;
-    return x->id < y->id ? -1 : x->id > y->id;
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
-    return x < y ? -1 : x > y;
-}
 
 // Divides `wanted` among the classes in proportion to `sizes` (summing to `total`) by largest
 // remainder, the lower class first where two are equal, never more than `left` of a class.
@@ -64,21 +52,6 @@ static void apportion(uint32_t wanted, uint32_t total, int classes, const uint32
     }
 }
 
-// Sorts the class's members by their draws and deals them out: to select, to calibrate, to train.
-static void deal(struct keyed *members, uint32_t count, uint32_t select, uint32_t calibrate,
-    struct fm_split *split)
-{
-    qsort(members, count, sizeof *members, compare_keyed);
-    for (uint32_t i = 0; i < count; i++) {
-        if (i < select)
-            split->select[split->select_count++] = members[i].id;
-        else if (i < select + calibrate)
-            split->calibrate[split->calibrate_count++] = members[i].id;
-        else
-            split->train[split->train_count++] = members[i].id;
-    }
-}
-
 static enum fm_status allocate(struct fm_split *split, uint32_t count, uint32_t held)
 {
     split->train = malloc((count - 2 * held) * sizeof *split->train);
@@ -89,8 +62,24 @@ static enum fm_status allocate(struct fm_split *split, uint32_t count, uint32_t 
     return FM_OK;
 }
 
-static void divide(const struct fm_samples *samples, int classes, uint32_t held,
-    struct keyed *members, struct fm_split *split)
+// Deals the members of a class out in the order of their draws: to select, to calibrate; the others
+// stay to be trained on. `members` has room for all samples.
+static enum fm_status deal_class(const struct fm_samples *samples, int class, uint32_t select,
+    uint32_t calibrate, uint32_t *members, uint8_t *parts)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < samples->count; i++)
+        if (samples->labels[i] == class)
+            members[count++] = i;
+    FM_TRY(fm_order_by_draw(members, count, split_seed, 0, FM_STREAM_SPLIT, members));
+    for (uint32_t i = 0; i < select + calibrate; i++)
+        parts[members[i]] = i < select ? PART_SELECT : PART_CALIBRATE;
+    return FM_OK;
+}
+
+// `parts`: enum part of each sample, all PART_TRAIN.
+static enum fm_status divide(
+    const struct fm_samples *samples, int classes, uint32_t held, uint32_t *members, uint8_t *parts)
 {
     uint32_t sizes[FM_CLASSES_MAX] = {0}, left[FM_CLASSES_MAX];
     uint32_t select[FM_CLASSES_MAX], calibrate[FM_CLASSES_MAX];
@@ -101,17 +90,38 @@ static void divide(const struct fm_samples *samples, int classes, uint32_t held,
     for (int c = 0; c < classes; c++)
         left[c] -= select[c];
     apportion(held, samples->count, classes, sizes, left, calibrate);
+    for (int c = 0; c < classes; c++)
+        FM_TRY(deal_class(samples, c, select[c], calibrate[c], members, parts));
+    return FM_OK;
+}
 
-    for (int c = 0; c < classes; c++) {
-        uint32_t count = 0;
-        for (uint32_t i = 0; i < samples->count; i++)
-            if (samples->labels[i] == c)
-                members[count++] = (struct keyed){fm_draw64(split_seed, 0, i, FM_STREAM_SPLIT), i};
-        deal(members, count, select[c], calibrate[c], split);
+static void collect(const uint8_t *parts, uint32_t count, struct fm_split *split)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (parts[i] == PART_SELECT)
+            split->select[split->select_count++] = i;
+        else if (parts[i] == PART_CALIBRATE)
+            split->calibrate[split->calibrate_count++] = i;
+        else
+            split->train[split->train_count++] = i;
     }
-    qsort(split->train, split->train_count, sizeof *split->train, compare_ids);
-    qsort(split->select, split->select_count, sizeof *split->select, compare_ids);
-    qsort(split->calibrate, split->calibrate_count, sizeof *split->calibrate, compare_ids);
+}
+
+static enum fm_status make(
+    const struct fm_samples *samples, int classes, uint32_t held, struct fm_split *split)
+{
+    uint32_t *members = malloc(samples->count * sizeof *members);
+    uint8_t *parts = calloc(samples->count, sizeof *parts);
+    enum fm_status status = members && parts
+                                ? allocate(split, samples->count, held)
+                                : fm_fail_memory("the split", samples->count * sizeof *members);
+    if (status == FM_OK)
+        status = divide(samples, classes, held, members, parts);
+    if (status == FM_OK)
+        collect(parts, samples->count, split);
+    free(parts);
+    free(members);
+    return status;
 }
 
 enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split)
@@ -133,16 +143,12 @@ enum fm_status fm_split_make(const struct fm_samples *samples, int classes, stru
     uint32_t held = samples->count / HELD_OUT_FRACTION;
     if (held == 0)
         held = 1;
-    struct keyed *members = malloc(samples->count * sizeof *members);
-    enum fm_status status = members ? FM_OK
-                                    : fm_fail_memory("the split", samples->count * sizeof *members);
+    enum fm_status status = make(samples, classes, held, split);
     if (status == FM_OK)
-        status = allocate(split, samples->count, held);
-    if (status == FM_OK)
-        divide(samples, classes, held, members, split);
+        fm_pixel_statistics(
+            samples, split->train, split->train_count, &split->mean, &split->deviation);
     else
         fm_split_free(split);
-    free(members);
     return status;
 }
 

@@ -9,11 +9,13 @@ struct fm_split {
     uint32_t *train, train_count;         // ascending
     uint32_t *select, select_count;       // ascending; to choose by
     uint32_t *calibrate, calibrate_count; // ascending; thresholds and temperature, never selection
+    double mean, deviation; // of u8/255 over the pixels of `train`: what a net's input is scaled by
 };
 
 // A twentieth of the samples (rounded down, at least 1) each to select and to calibrate,
 // stratified: each class in proportion (largest remainder), its members drawn by sorting on a
-// Philox draw of a fixed seed. The same for every run, whatever the run's seed.
+// Philox draw of a fixed seed. The same for every run, whatever the run's seed. The statistics are
+// taken here, once for all runs of a process, since it takes a pass over all pixels.
 enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split);
 void fm_split_free(struct fm_split *split);
 
