@@ -34,9 +34,9 @@ enum {
 static const char *const file_names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
 
-// Fashion-MNIST is recognised by its label files, so that another set is never given its names.
-static const uint32_t fashion_train_labels_crc32 = 0x741a4657;
-static const uint32_t fashion_test_labels_crc32 = 0x80142c1f;
+// Fashion-MNIST is known by its contents, the uncompressed files of
+// https://github.com/zalandoresearch/fashion-mnist: a folder may be called anything.
+static const uint32_t fashion_crc32[FILES] = {0xb4f29f28, 0x741a4657, 0x678fe0b1, 0x80142c1f};
 static const char *const fashion_names[] = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
     "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
 enum {
@@ -215,19 +215,54 @@ static enum fm_status pair_up(
     return FM_OK;
 }
 
+// Where the labels of the training part stand first; `count` of them are different.
+struct label_use {
+    uint32_t first[FM_CLASSES_MAX]; // UINT32_MAX: nowhere
+    int count, highest;
+};
+
+static struct label_use find_labels(const struct fm_samples *train)
+{
+    struct label_use use = {.highest = 0};
+    memset(use.first, 0xff, sizeof use.first);
+    for (uint32_t i = 0; i < train->count; i++) {
+        uint8_t label = train->labels[i];
+        if (use.first[label] != UINT32_MAX)
+            continue;
+        use.first[label] = i;
+        use.count++;
+        use.highest = label > use.highest ? label : use.highest;
+    }
+    return use;
+}
+
+// A class without an image is more likely a damaged label above it than meant: one wrong byte would
+// make a network of 200 outputs. Who means it names the classes.
+static enum fm_status refuse_hollow(const struct fm_dataset *dataset, const struct label_use *use)
+{
+    char names[FM_PATH_MAX];
+    int missing = 0;
+    FM_TRY(fm_path_join(names, dataset->directory, "classes.txt"));
+    if (use->count > use->highest || fm_path_exists(names))
+        return FM_OK;
+    while (use->first[missing] != UINT32_MAX)
+        missing++;
+    return fm_fail(FM_DATA,
+        "%s: offset %" PRIu32 ": found the label %d, but no image with the label %d: %d of the "
+        "labels 0 to %d, expected all of them. If classes are meant to have no image, name all %d, "
+        "one a line, in %s",
+        dataset->files[TRAIN_LABELS].path, 8 + use->first[use->highest], use->highest, missing,
+        use->count, use->highest, use->highest + 1, names);
+}
+
 static enum fm_status count_classes(struct fm_dataset *dataset)
 {
-    const struct fm_samples *train = &dataset->train;
-    uint8_t lowest = UINT8_MAX, highest = 0;
-    for (uint32_t i = 0; i < train->count; i++) {
-        lowest = train->labels[i] < lowest ? train->labels[i] : lowest;
-        highest = train->labels[i] > highest ? train->labels[i] : highest;
-    }
-    if (lowest == highest)
+    struct label_use use = find_labels(&dataset->train);
+    if (use.count == 1)
         return fm_fail(FM_DATA, "%s: offset 8: found the label %d only, expected 2 to %d classes",
-            dataset->files[TRAIN_LABELS].path, highest, FM_CLASSES_MAX);
-    dataset->classes = highest + 1;
-    return FM_OK;
+            dataset->files[TRAIN_LABELS].path, use.highest, FM_CLASSES_MAX);
+    dataset->classes = use.highest + 1;
+    return refuse_hollow(dataset, &use);
 }
 
 static enum fm_status check_test_labels(const struct fm_dataset *dataset)
@@ -299,15 +334,20 @@ static enum fm_status read_names(struct fm_dataset *dataset, const char *path)
     return status;
 }
 
+// By its label files, so that another set is never given its names.
+static bool has_fashion_labels(const struct fm_dataset *dataset)
+{
+    return dataset->files[TRAIN_LABELS].crc32 == fashion_crc32[TRAIN_LABELS] &&
+           dataset->files[TEST_LABELS].crc32 == fashion_crc32[TEST_LABELS];
+}
+
 static enum fm_status name_classes(struct fm_dataset *dataset)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, dataset->directory, "classes.txt"));
     if (fm_path_exists(path))
         return read_names(dataset, path);
-    bool fashion = dataset->classes == FASHION_CLASSES &&
-                   dataset->files[TRAIN_LABELS].crc32 == fashion_train_labels_crc32 &&
-                   dataset->files[TEST_LABELS].crc32 == fashion_test_labels_crc32;
+    bool fashion = dataset->classes == FASHION_CLASSES && has_fashion_labels(dataset);
     for (int i = 0; i < dataset->classes; i++) {
         char number[16];
         snprintf(number, sizeof number, "%d", i);
@@ -329,6 +369,10 @@ static enum fm_status open_files(const char *directory, struct fm_dataset *datas
         FM_TRY(find_file(dataset->directory, (enum file_index)i, dataset->files[i].path, &found));
     }
     FM_TRY(read_files(dataset, jobs));
+    dataset->fashion_mnist = true;
+    for (int i = 0; i < FILES; i++)
+        if (dataset->files[i].crc32 != fashion_crc32[i])
+            dataset->fashion_mnist = false;
     FM_TRY(pair_up(&jobs[TRAIN_IMAGES], &jobs[TRAIN_LABELS], &dataset->train));
     FM_TRY(pair_up(&jobs[TEST_IMAGES], &jobs[TEST_LABELS], &dataset->test));
     FM_TRY(count_classes(dataset));

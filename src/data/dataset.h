@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "base/text.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -34,6 +35,7 @@ struct fm_dataset {
     struct fm_samples test;  // 10,000
     int classes;             // 2 to 256: the largest label of the training part + 1
     char *class_names[FM_CLASSES_MAX];
+    bool fashion_mnist;           // the checksums of all four files are Fashion-MNIST's
     struct fm_data_file files[4]; // train images, train labels, test images, test labels
     double load_seconds;
     void *owned[4]; // what the samples point to
@@ -46,8 +48,8 @@ struct fm_dataset {
 // command that gets the data.
 //
 // Checked before anything is returned: every file (data/idx.h), 28x28 images, as many images as
-// labels, labels below the class count in both parts, 2 to 256 classes, names in classes.txt (one a
-// line, as many as classes).
+// labels, labels below the class count in both parts, 2 to 256 classes, a training image of each
+// class unless classes.txt names it, names in classes.txt (one a line, as many as classes).
 enum fm_status fm_dataset_open(const char *directory, struct fm_dataset *dataset);
 void fm_dataset_close(struct fm_dataset *dataset);
 
