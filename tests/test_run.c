@@ -8,6 +8,7 @@
 #include "scratch.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -273,6 +274,79 @@ static void test_log_and_result(void **state)
     json_decref(result);
 }
 
+// Each number in the digits that it takes, whatever the others take.
+static void test_numbers_are_short(void **state)
+{
+    (void)state;
+    json_t *json = json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:s, s:[f, b, i, n]}", "a", 0.1 + 0.2,
+        "b", 0.4125, "c", 2.0, "d", 1e-7, "e", -1e300, "f", 0.41249999999999998, "g", "1.50000 \"x",
+        "h", 1.0 / 3, 1, 12);
+    struct fm_text text = {0};
+    fm_json_dump(json, JSON_COMPACT, &text);
+    const char *expected = "{\"a\":0.30000000000000004,\"b\":0.4125,\"c\":2.0,\"d\":1e-07,"
+                           "\"e\":-1e+300,\"f\":0.4125,\"g\":\"1.50000 \\\"x\","
+                           "\"h\":[0.3333333333333333,true,12,null]}";
+    assert_string_equal(fm_text_cstr(&text), expected);
+    json_t *back = json_loads(fm_text_cstr(&text), JSON_REJECT_DUPLICATES, NULL);
+    assert_true(json_equal(json, back));
+    json_decref(back);
+    json_decref(json);
+    fm_text_free(&text);
+}
+
+enum {
+    CALLERS = 4,
+    ROUNDS = 40
+};
+
+struct caller {
+    pthread_barrier_t *start;
+    const struct fm_run_config *config;
+    const char *directory;
+    enum fm_status status;
+};
+
+static void *create_at_once(void *argument)
+{
+    struct caller *caller = argument;
+    pthread_barrier_wait(caller->start);
+    caller->status = fm_run_create(caller->directory, caller->config, false);
+    fm_error_clear();
+    return NULL;
+}
+
+// Several trainings that want one folder at the same time: one gets it, the others are told.
+static void test_one_of_several_gets_the_folder(void **state)
+{
+    (void)state;
+    struct fm_run_config config;
+    pthread_barrier_t start;
+    make_config(&config);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct caller callers[CALLERS];
+        pthread_t threads[CALLERS];
+        char name[32];
+        int made = 0;
+        snprintf(name, sizeof name, "round-%d", round);
+        const char *directory = in_root(name);
+        assert_int_equal(pthread_barrier_init(&start, NULL, CALLERS), 0);
+        for (int i = 0; i < CALLERS; i++) {
+            callers[i] = (struct caller){&start, &config, directory, FM_OK};
+            assert_int_equal(pthread_create(&threads[i], NULL, create_at_once, &callers[i]), 0);
+        }
+        for (int i = 0; i < CALLERS; i++) {
+            pthread_join(threads[i], NULL);
+            made += callers[i].status == FM_OK;
+            assert_true(callers[i].status == FM_OK || callers[i].status == FM_EXISTS);
+        }
+        pthread_barrier_destroy(&start);
+        if (made != 1)
+            fail_msg("round %d: %d runs in one folder", round, made);
+        assert_true(fm_run_is_run(directory));
+    }
+    fm_run_config_free(&config);
+}
+
 static bool has_accuracy(const json_t *result, const void *context)
 {
     return json_number_value(json_object_get(result, "accuracy")) == *(const double *)context;
@@ -502,6 +576,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_utf8, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_existing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_log_and_result, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_numbers_are_short, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_one_of_several_gets_the_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_weights_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_weights, set_up, tear_down),

@@ -598,10 +598,7 @@ enum fm_status fm_comparison_print(
     case FM_FORMAT_JSON:
         break;
     }
-    char *text = fm_json_dump(comparison->json, JSON_INDENT(2));
-    if (!text)
-        return fm_fail_memory("the comparison as JSON", 0);
-    fm_text_append(out, "%s\n", text);
-    free(text);
-    return out->failed ? fm_fail_memory("the comparison as JSON", 0) : FM_OK;
+    fm_json_dump(comparison->json, JSON_INDENT(2), out);
+    fm_text_append(out, "\n");
+    return out->failed ? fm_fail(FM_MEMORY, "the comparison as JSON: out of memory") : FM_OK;
 }

@@ -5,8 +5,15 @@
 #include "base/file.h"
 
 #include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+    SHORT_DIGITS = 15, // no decimal of so many digits is another number's
+    EXACT_DIGITS = 17
+};
 
 enum fm_status fm_json_read_file(const char *path, json_t **json, char **text)
 {
@@ -32,28 +39,71 @@ enum fm_status fm_json_read_file(const char *path, json_t **json, char **text)
     return status;
 }
 
-char *fm_json_dump(const json_t *json, size_t flags)
+// The character after the string that begins at `quote`.
+static const char *string_end(const char *quote)
 {
-    // 15 digits print 0.1 as people write it, 17 are always exact.
-    char *text = json_dumps(json, flags | JSON_REAL_PRECISION(15));
-    json_t *back = text ? json_loads(text, 0, NULL) : NULL;
-    if (!json_equal(json, back)) {
-        free(text);
-        text = json_dumps(json, flags | JSON_REAL_PRECISION(17));
+    const char *at = quote + 1;
+    while (*at && *at != '"')
+        at += *at == '\\' && at[1] ? 2 : 1;
+    return *at ? at + 1 : at;
+}
+
+// A number as jansson prints it, in 17 digits, which are always exact, shortened to those that say
+// the same: 0.1, not 0.10000000000000001.
+static void append_shortest(struct fm_text *out, const char *number, size_t length)
+{
+    char given[64], shorter[64];
+    snprintf(given, sizeof given, "%.*s", (int)length, number);
+    double value = strtod(given, NULL);
+    for (int digits = SHORT_DIGITS; digits < EXACT_DIGITS; digits++) {
+        snprintf(shorter, sizeof shorter, "%.*g", digits, value);
+        if (strtod(shorter, NULL) == value) {
+            bool whole = !strpbrk(shorter, ".e"); // would be read back as an integer
+            fm_text_append(out, "%s%s", shorter, whole ? ".0" : "");
+            return;
+        }
     }
-    json_decref(back);
-    return text;
+    fm_text_append(out, "%s", given);
+}
+
+// jansson prints all real numbers of a document in one precision; here each gets its own.
+void fm_json_dump(const json_t *json, size_t flags, struct fm_text *out)
+{
+    char *text = json_dumps(json, flags | JSON_REAL_PRECISION(EXACT_DIGITS));
+    if (!text)
+        out->failed = true;
+    for (const char *at = text; at && *at;) {
+        const char *end = *at == '"' ? string_end(at) : at + strspn(at, "+-.0123456789eE");
+        if (*at != '"' && end > at && memchr(at, '.', (size_t)(end - at)))
+            append_shortest(out, at, (size_t)(end - at));
+        else
+            fm_text_append_bytes(out, at, end > at ? (size_t)(end - at) : 1);
+        at = end > at ? end : at + 1;
+    }
+    free(text);
+}
+
+typedef enum fm_status writer(const char *path, const void *data, size_t size);
+
+static enum fm_status write_with(writer *write, const char *path, const json_t *json)
+{
+    struct fm_text text = {0};
+    fm_json_dump(json, JSON_INDENT(2), &text);
+    fm_text_append(&text, "\n");
+    enum fm_status status = text.failed ? fm_fail(FM_MEMORY, "%s: out of memory", path)
+                                        : write(path, fm_text_cstr(&text), text.length);
+    fm_text_free(&text);
+    return status;
 }
 
 enum fm_status fm_json_write_file(const char *path, const json_t *json)
 {
-    char *text = fm_json_dump(json, JSON_INDENT(2));
-    if (!text)
-        return fm_fail_memory(path, 0);
-    struct fm_chunk chunks[] = {{text, strlen(text)}, {"\n", 1}};
-    enum fm_status status = fm_file_write_chunks(path, chunks, 2);
-    free(text);
-    return status;
+    return write_with(fm_file_write, path, json);
+}
+
+enum fm_status fm_json_create_file(const char *path, const json_t *json)
+{
+    return write_with(fm_file_create, path, json);
 }
 
 const char *fm_json_type_name(const json_t *json)
@@ -90,15 +140,6 @@ const char *fm_json_string(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
     return value ? value : "";
-}
-
-// The character after the string that begins at `quote`.
-static const char *string_end(const char *quote)
-{
-    const char *at = quote + 1;
-    while (*at && *at != '"')
-        at += *at == '\\' && at[1] ? 2 : 1;
-    return *at ? at + 1 : at;
 }
 
 // True when the string in quotes [begin, end) means `key` and a colon follows.

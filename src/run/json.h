@@ -3,6 +3,7 @@
 #define FM_RUN_JSON_H
 
 #include "base/status.h"
+#include "base/text.h"
 
 #include <jansson.h>
 
@@ -10,12 +11,14 @@
 // FM_DATA and "PATH:LINE: ...". `text` (may be NULL) gets the file's text, freed by the caller.
 enum fm_status fm_json_read_file(const char *path, json_t **json, char **text);
 
-// Writes `json` indented, whole or not at all. Numbers read back equal.
+// Writes `json` indented, whole or not at all. Numbers read back equal. The second fails with
+// FM_EXISTS when the file is there (fm_file_create()).
 enum fm_status fm_json_write_file(const char *path, const json_t *json);
+enum fm_status fm_json_create_file(const char *path, const json_t *json);
 
-// `json` as text whose numbers read back equal, with as few digits as that takes; NULL when out of
-// memory. `flags` are jansson's. Freed by the caller.
-char *fm_json_dump(const json_t *json, size_t flags);
+// Appends `json` as text: each number reads back equal, with as few digits as that takes. `flags`
+// are jansson's. Where it cannot, `out` has failed.
+void fm_json_dump(const json_t *json, size_t flags, struct fm_text *out);
 
 // "a string", "an integer", ...; "nothing" for NULL.
 const char *fm_json_type_name(const json_t *json);

@@ -47,30 +47,45 @@ static enum fm_status remove_files(const char *directory)
     return FM_OK;
 }
 
+static enum fm_status fail_used(const char *directory, const char *name)
+{
+    return fm_fail(FM_EXISTS,
+        "%s: holds a run already (%s); --force replaces it, --out DIR takes another folder",
+        directory, name);
+}
+
 static enum fm_status refuse_if_used(const char *directory)
 {
     for (int i = 0; run_files[i]; i++) {
         if (holds(directory, run_files[i]))
-            return fm_fail(FM_EXISTS,
-                "%s: holds a run already (%s); --force replaces it, --out DIR takes another folder",
-                directory, run_files[i]);
+            return fail_used(directory, run_files[i]);
     }
     return FM_OK;
 }
 
-enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
+// The file that makes a folder a run is made by one of several that want the folder, however close
+// together they have looked whether it is free.
+static enum fm_status create_config(const char *directory, const struct fm_run_config *config)
 {
-    FM_TRY(fm_make_dirs(directory));
-    FM_TRY(force ? remove_files(directory) : refuse_if_used(directory));
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, "config.json"));
     json_t *json = fm_run_config_to_json(config);
     if (!json)
         return fm_fail(FM_DATA,
             "%s: not written: a class name or the data directory's path is not UTF-8", path);
-    enum fm_status status = fm_json_write_file(path, json);
+    enum fm_status status = fm_json_create_file(path, json);
     json_decref(json);
-    return status;
+    if (status != FM_EXISTS)
+        return status;
+    fm_error_clear();
+    return fail_used(directory, "config.json");
+}
+
+enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
+{
+    FM_TRY(fm_make_dirs(directory));
+    FM_TRY(force ? remove_files(directory) : refuse_if_used(directory));
+    return create_config(directory, config);
 }
 
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config)
@@ -94,11 +109,10 @@ enum fm_status fm_run_log(const char *directory, const json_t *line)
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, "log.jsonl"));
     struct fm_text text = {0};
-    char *json = fm_json_dump(line, JSON_COMPACT);
-    fm_text_append(&text, "%s\n", json ? json : "");
-    enum fm_status status = !json || text.failed ? fm_fail_memory(path, 0)
-                                                 : fm_file_append(path, fm_text_cstr(&text));
-    free(json);
+    fm_json_dump(line, JSON_COMPACT, &text);
+    fm_text_append(&text, "\n");
+    enum fm_status status = text.failed ? fm_fail(FM_MEMORY, "%s: out of memory", path)
+                                        : fm_file_append(path, fm_text_cstr(&text));
     fm_text_free(&text);
     return status;
 }

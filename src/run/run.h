@@ -49,7 +49,8 @@ enum fm_status fm_run_config_from_json(
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
-// evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else).
+// evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else). Of
+// several that want one folder at the same time one gets it.
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
 
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config);
