@@ -27,7 +27,8 @@ static const char argv_text[] = "fmnist compare --models simple"; // as it is to
 static struct fm_compare_entry entry(void)
 {
     struct fm_compare_entry e = {.model = "simple"};
-    assert_int_equal(fm_recipe_load("quick", e.model, &e.recipe), FM_OK);
+    assert_int_equal(fm_recipe_load("quick", e.model, &e.named), FM_OK);
+    e.recipe = e.named;
     e.recipe.epochs = 2;
     e.recipe.epoch_images = 64;
     e.recipe.batch = 32;
@@ -100,8 +101,14 @@ static void test_trains_what_is_missing_and_reuses_the_rest(void **state)
     assert_int_equal(epochs_of(&first), 2);
     assert_files(first.directory, files);
     assert_files(run_of(&first), run_files);
-    const json_t *note = json_array_get(json_object_get(first.json, "notes"), 1);
-    assert_non_null(strstr(json_string_value(note), "Recipe quick, seed 1."));
+    // The recipe is no longer what its name says: everything that names it tells.
+    json_t *notes = json_object_get(first.json, "notes");
+    assert_string_equal(json_string_value(json_array_get(notes, 1)),
+        "simple: recipe quick, changed: epochs 2, epoch_images 64, batch 32, train_eval 50.");
+    const char *note = json_string_value(json_array_get(notes, 2));
+    assert_non_null(strstr(note, "Recipe quick, changed, seed 1."));
+    const char *recipe = json_string_value(json_object_get(row_of(&first), "recipe"));
+    assert_string_equal(recipe, "quick, changed");
     const json_t *claim = json_array_get(json_object_get(first.json, "claims"), 0);
     assert_string_equal(json_string_value(json_object_get(claim, "command")), argv_text);
     compare("b", 1, 0, false, &second);
@@ -168,14 +175,77 @@ static void test_a_comparison_is_not_overwritten(void **state)
     fm_error_clear();
 }
 
+static bool is_there(const char *name)
+{
+    char path[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(path, root, name), FM_OK);
+    return fm_path_exists(path);
+}
+
+// A training that cannot be done leaves no folder of a comparison; one that could not be written is
+// refused before anything is trained.
+static void test_no_folder_without_a_comparison(void **state)
+{
+    (void)state;
+    char path[FM_PATH_MAX], blocked[FM_PATH_MAX];
+    struct fm_comparison comparison;
+    struct fm_compare_entry e = entry();
+    e.model = "nosuch";
+    struct fm_compare_options options = {
+        .entries = &e, .entry_count = 1, .root = root, .directory = path, .argc = 4, .argv = argv};
+    assert_int_equal(fm_path_join(path, root, "failed/deep"), FM_OK);
+    assert_int_not_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_OK);
+    assert_false(is_there("failed"));
+    fm_error_clear();
+
+    assert_int_equal(fm_path_join(blocked, root, "blocked"), FM_OK);
+    assert_int_equal(fm_file_write(blocked, "", 0), FM_OK);
+    assert_int_equal(fm_path_join(path, root, "blocked/deep"), FM_OK);
+    e.model = "simple";
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_IO);
+    assert_non_null(strstr(fm_error_message(), "blocked is a file"));
+    fm_error_clear();
+}
+
 static struct fm_job job(const char *directory)
 {
+    struct fm_compare_entry e = entry();
     return (struct fm_job){.model = "simple",
-        .recipe = entry().recipe,
+        .recipe = e.recipe,
+        .named = e.named,
         .seed = 7,
         .directory = directory,
         .argc = 4,
         .argv = argv};
+}
+
+static void block_log(void *context, const char *model, const char *directory, size_t parameters)
+{
+    (void)context, (void)model, (void)parameters;
+    char path[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(path, directory, "log.jsonl"), FM_OK);
+    assert_int_equal(fm_make_dirs(path), FM_OK);
+}
+
+static void count_epochs(void *context, const struct fm_train_progress *progress)
+{
+    *(int *)context += progress->epoch_done;
+}
+
+// An epoch that cannot be written down is the last: nobody waits for the others in vain.
+static void test_a_log_that_cannot_be_written_ends_the_training(void **state)
+{
+    (void)state;
+    int told = 0;
+    char directory[FM_PATH_MAX], out[FM_PATH_MAX];
+    assert_int_equal(fm_path_join(directory, root, "no-log"), FM_OK);
+    struct fm_job first = job(directory);
+    struct fm_job_hooks hooks = {.begin = block_log, .train = count_epochs, .context = &told};
+    assert_int_equal(fm_job_run(&engine, &dataset, &split, &first, &hooks, out, NULL), FM_IO);
+    assert_non_null(strstr(fm_error_message(), "log.jsonl"));
+    assert_int_equal(told, 0);
+    assert_false(is_there("no-log/model.safetensors"));
+    fm_error_clear();
 }
 
 static void read_weights(const char *directory, unsigned char **data, size_t *size)
@@ -230,17 +300,16 @@ static void test_evaluating_the_run_gives_its_result(void **state)
     struct fm_evaluation e;
     assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
     assert_int_equal(fm_run_read_result(directory, &result), FM_OK);
-    assert_int_equal(
-        fm_evaluation_run(&engine, directory, &dataset, &split, FM_PART_TEST, 0, NULL, NULL, &e),
-        FM_OK);
+    struct fm_evaluation_options options = {.directory = directory, .part = FM_PART_TEST};
+    assert_int_equal(fm_evaluation_run(&engine, &dataset, &split, &options, &e), FM_OK);
     assert_true(e.same_data);
     json_t *test = json_object_get(result, "test");
     assert_int_equal(json_integer_value(json_object_get(test, "correct")), e.metrics.correct);
     fm_evaluation_free(&e);
 
-    assert_int_equal(
-        fm_evaluation_run(&engine, directory, &dataset, &split, FM_PART_SELECT, 7, NULL, NULL, &e),
-        FM_OK);
+    options.part = FM_PART_SELECT;
+    options.batch = 7;
+    assert_int_equal(fm_evaluation_run(&engine, &dataset, &split, &options, &e), FM_OK);
     assert_int_equal(e.metrics.count, split.select_count);
     double select = json_number_value(json_object_get(result, "select_accuracy"));
     assert_true(fabs(e.metrics.accuracy - select) < 1e-12);
@@ -257,16 +326,14 @@ static void test_evaluation_refuses(void **state)
     (void)state;
     char directory[FM_PATH_MAX];
     struct fm_evaluation e;
-    assert_int_equal(
-        fm_evaluation_run(&engine, root, &dataset, &split, FM_PART_TEST, 0, NULL, NULL, &e),
-        FM_NOT_FOUND);
+    struct fm_evaluation_options options = {.directory = root, .part = FM_PART_TEST};
+    assert_int_equal(fm_evaluation_run(&engine, &dataset, &split, &options, &e), FM_NOT_FOUND);
     fm_error_clear();
     struct fm_dataset other = dataset;
     other.classes = 9;
     assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
-    assert_int_equal(
-        fm_evaluation_run(&engine, directory, &other, &split, FM_PART_TEST, 0, NULL, NULL, &e),
-        FM_DATA);
+    options.directory = directory;
+    assert_int_equal(fm_evaluation_run(&engine, &other, &split, &options, &e), FM_DATA);
     assert_non_null(strstr(fm_error_message(), "9 classes"));
     fm_error_clear();
 }
@@ -309,6 +376,8 @@ int main(void)
         cmocka_unit_test(test_trains_what_is_missing_and_reuses_the_rest),
         cmocka_unit_test(test_a_run_cut_short_is_no_whole_one),
         cmocka_unit_test(test_a_comparison_is_not_overwritten),
+        cmocka_unit_test(test_no_folder_without_a_comparison),
+        cmocka_unit_test(test_a_log_that_cannot_be_written_ends_the_training),
         cmocka_unit_test(test_weights_know_nothing_of_the_test_images),
         cmocka_unit_test(test_evaluating_the_run_gives_its_result),
         cmocka_unit_test(test_evaluation_refuses),

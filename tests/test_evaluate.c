@@ -138,6 +138,14 @@ static int reset(void **state)
     return 0;
 }
 
+static enum fm_status evaluate(const struct fm_samples *of, const uint32_t *ids, uint32_t count,
+    int batch, struct fm_metrics *m)
+{
+    const struct fm_evaluate_options options = {
+        .samples = of, .ids = ids, .count = count, .classes = CLASSES, .batch = batch};
+    return fm_evaluate(&engine, NULL, &options, m);
+}
+
 static void count_progress(void *context, uint32_t done, uint32_t total)
 {
     uint32_t *last = context;
@@ -150,9 +158,12 @@ static void test_all_samples_with_a_tail(void **state)
     (void)state;
     struct fm_metrics m;
     uint32_t last = 0;
-    assert_int_equal(
-        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, count_progress, &last, &m),
-        FM_OK);
+    const struct fm_evaluate_options options = {.samples = &samples,
+        .classes = CLASSES,
+        .batch = 4,
+        .progress = count_progress,
+        .context = &last};
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_OK);
     assert_int_equal(last, SAMPLES);
     assert_int_equal(seen.predictions, 3);
     assert_int_equal(seen.counts[2], 2);
@@ -168,8 +179,7 @@ static void test_chosen_samples_in_a_batch_no_larger(void **state)
     (void)state;
     static const uint32_t ids[3] = {1, 3, 9};
     struct fm_metrics m;
-    assert_int_equal(
-        fm_evaluate(&engine, NULL, &samples, ids, 3, CLASSES, 256, NULL, NULL, &m), FM_OK);
+    assert_int_equal(evaluate(&samples, ids, 3, 256, &m), FM_OK);
     assert_int_equal(seen.compiled_batch, 3);
     assert_int_equal(m.count, 3);
     assert_int_equal(m.correct, 2);
@@ -181,27 +191,26 @@ static void test_failures_free_everything(void **state)
 {
     struct fm_metrics m;
     seen.fail_at = 2;
-    assert_int_equal(
-        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_BACKEND);
+    assert_int_equal(evaluate(&samples, NULL, 0, 4, &m), FM_BACKEND);
     assert_string_equal(fm_error_message(), "the device is gone");
     assert_int_equal(seen.executors + seen.stagings, 0);
     reset(state);
     seen.nan = true;
-    assert_int_equal(
-        fm_evaluate(&engine, NULL, &samples, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_NUMERIC);
+    assert_int_equal(evaluate(&samples, NULL, 0, 4, &m), FM_NUMERIC);
     assert_non_null(strstr(fm_error_message(), "sample 0"));
     assert_int_equal(seen.executors + seen.stagings, 0);
     reset(state);
     static const struct fm_samples none = {0, 1, records, labels};
-    assert_int_equal(
-        fm_evaluate(&engine, NULL, &none, NULL, 0, CLASSES, 4, NULL, NULL, &m), FM_DATA);
+    assert_int_equal(evaluate(&none, NULL, 0, 4, &m), FM_DATA);
 }
 
 static void test_latency(void **state)
 {
     (void)state;
     struct fm_latency l;
-    assert_int_equal(fm_measure_latency(&engine, NULL, &samples, CLASSES, 1, 5, 25, &l), FM_OK);
+    const struct fm_latency_options options = {
+        .samples = &samples, .classes = CLASSES, .batch = 1, .warmup = 5, .runs = 25};
+    assert_int_equal(fm_measure_latency(&engine, NULL, &options, &l), FM_OK);
     assert_int_equal(seen.predictions, 30);
     assert_int_equal(seen.counts[29], 1);
     assert_int_equal(seen.last_id, 29 % SAMPLES);
@@ -212,8 +221,7 @@ static void test_latency(void **state)
     assert_true(l.mean > 0 && l.mean <= l.p99 * 25 && l.deviation >= 0);
     assert_int_equal(seen.executors + seen.stagings, 0);
     seen.fail_at = seen.predictions + 3;
-    assert_int_equal(
-        fm_measure_latency(&engine, NULL, &samples, CLASSES, 1, 5, 25, &l), FM_BACKEND);
+    assert_int_equal(fm_measure_latency(&engine, NULL, &options, &l), FM_BACKEND);
     assert_int_equal(seen.executors + seen.stagings, 0);
     fm_error_clear();
 }

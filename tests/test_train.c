@@ -54,6 +54,15 @@ void *__wrap_realloc(void *old, size_t size)
     return __real_realloc(old, size);
 }
 
+// Not every kernel resets the peak of memory use.
+static bool reset_fails;
+int __wrap_fm_machine_reset_peak_memory(void);
+
+int __wrap_fm_machine_reset_peak_memory(void)
+{
+    return reset_fails ? -1 : 0;
+}
+
 struct fm_model {
     const struct fm_net *net;
     float *params, *running;
@@ -582,7 +591,7 @@ struct told {
     double last_elapsed;
 };
 
-static void check_progress(void *context, const struct fm_train_progress *p)
+static enum fm_status check_progress(void *context, const struct fm_train_progress *p)
 {
     struct told *told = context;
     assert_true(isfinite(p->loss) && isfinite(p->accuracy) && isfinite(p->images_per_second) &&
@@ -595,7 +604,7 @@ static void check_progress(void *context, const struct fm_train_progress *p)
     told->last_elapsed = p->elapsed;
     if (!p->epoch_done) {
         told->steps++;
-        return;
+        return FM_OK;
     }
     told->epochs++;
     assert_int_equal(p->epoch, told->epochs);
@@ -613,6 +622,7 @@ static void check_progress(void *context, const struct fm_train_progress *p)
     assert_int_equal(json_integer_value(json_object_get(json, "epoch")), told->epochs);
     assert_true(json_number_value(json_object_get(json, "loss")) == p->loss);
     json_decref(json);
+    return FM_OK;
 }
 
 static void test_progress(void **state)
@@ -639,6 +649,49 @@ static void test_progress(void **state)
         json_number_value(json_object_get(json, "select_accuracy")) == result.select_accuracy);
     assert_true(json_is_false(json_object_get(json, "ended_early")));
     json_decref(json);
+}
+
+// What is told of the first epoch cannot be kept: no further step is made for nothing.
+static enum fm_status refuse_progress(void *context, const struct fm_train_progress *p)
+{
+    int *told = context;
+    ++*told;
+    return p->epoch_done ? fm_fail(FM_IO, "the disk is full") : FM_OK;
+}
+
+static void test_progress_that_fails_ends_the_training(void **state)
+{
+    (void)state;
+    int told = 0;
+    struct fm_recipe recipe = make_recipe(3, 10);
+    struct fm_train_options options = {
+        .recipe = &recipe, .progress = refuse_progress, .context = &told};
+    struct fm_train_result result;
+    struct fm_model *model;
+    assert_int_equal(train_with(&options, &result, &model), FM_IO);
+    assert_string_equal(fm_error_message(), "the disk is full");
+    assert_int_equal(seen.step_count, 8); // of one epoch
+    assert_true(told >= 1);
+    assert_null(model);
+    assert_int_equal(seen.live, 0);
+}
+
+// The peak of a former training of the process is no figure of this one.
+static void test_peak_memory_that_cannot_be_reset_is_not_told(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe = make_recipe(1, 10);
+    for (int i = 0; i < 2; i++) {
+        set_up(NULL);
+        reset_fails = i == 1;
+        struct fm_train_result result = train_recipe(&recipe);
+        json_t *json = fm_train_result_json(&result);
+        assert_non_null(json);
+        const json_t *peak = json_object_get(json, "peak_memory");
+        assert_true(i == 1 ? json_is_null(peak) : json_integer_value(peak) > 0);
+        json_decref(json);
+    }
+    reset_fails = false;
 }
 
 static void test_divergence(void **state)
@@ -742,6 +795,8 @@ int main(void)
         cmocka_unit_test_setup(test_train_accuracy_on_all, set_up),
         cmocka_unit_test_setup(test_max_minutes, set_up),
         cmocka_unit_test_setup(test_progress, set_up),
+        cmocka_unit_test_setup(test_progress_that_fails_ends_the_training, set_up),
+        cmocka_unit_test_setup(test_peak_memory_that_cannot_be_reset_is_not_told, set_up),
         cmocka_unit_test_setup(test_divergence, set_up),
         cmocka_unit_test_setup(test_contradiction, set_up),
         cmocka_unit_test_setup(test_every_failure, set_up),

@@ -24,7 +24,6 @@ static int open_all(void **state)
 {
     (void)state;
     struct fm_device_options options = {.threads = 2};
-    double mean, deviation;
     fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
     if (fm_engine_open("cpu", &options, &engine) != FM_OK ||
         fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &dataset) != FM_OK ||
@@ -33,8 +32,7 @@ static int open_all(void **state)
         print_error("%s\n", fm_error_message());
         return -1;
     }
-    fm_pixel_statistics(&dataset.train, split.train, split.train_count, &mean, &deviation);
-    fm_net_set_input_statistics(&net, (float)mean, (float)deviation);
+    fm_net_set_input_statistics(&net, (float)split.mean, (float)split.deviation);
     return 0;
 }
 
@@ -53,13 +51,14 @@ struct told {
     double loss[16], select_accuracy[16];
 };
 
-static void note_epoch(void *context, const struct fm_train_progress *progress)
+static enum fm_status note_epoch(void *context, const struct fm_train_progress *progress)
 {
     struct told *told = context;
     if (!progress->epoch_done || told->epochs == 16)
-        return;
+        return FM_OK;
     told->loss[told->epochs] = progress->loss;
     told->select_accuracy[told->epochs++] = progress->select_accuracy;
+    return FM_OK;
 }
 
 static struct fm_recipe make_recipe(int epochs)
@@ -125,9 +124,12 @@ static void test_learns(void **state)
 
     // The figures are those of the weights that the model holds now.
     struct fm_metrics metrics;
-    assert_int_equal(fm_evaluate(&engine, model, &dataset.train, split.select, split.select_count,
-                         dataset.classes, 32, NULL, NULL, &metrics),
-        FM_OK);
+    const struct fm_evaluate_options options = {.samples = &dataset.train,
+        .ids = split.select,
+        .count = split.select_count,
+        .classes = dataset.classes,
+        .batch = 32};
+    assert_int_equal(fm_evaluate(&engine, model, &options, &metrics), FM_OK);
     assert_true(metrics.accuracy == result.select_accuracy);
     assert_true(fabs(metrics.nll - result.select_nll) < 1e-5 * metrics.nll);
     fm_metrics_free(&metrics);

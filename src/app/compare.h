@@ -16,6 +16,7 @@ extern const char *const fm_compare_models[];
 struct fm_compare_entry {
     const char *model;
     struct fm_recipe recipe;
+    struct fm_recipe named; // as its file has it: what differs is told; zero: there is no file
 };
 
 struct fm_compare_options {
@@ -48,7 +49,8 @@ struct fm_comparison {
 };
 
 // A run that --max-minutes ended early is reused only where no more time is allowed now than then.
-// On failure nothing needs to be freed, and the runs finished so far stay and will be reused.
+// On failure nothing needs to be freed, and the runs finished so far stay and will be reused; the
+// comparison's folder is made only when all rows are there.
 enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_compare_options *options,
     struct fm_comparison *comparison);

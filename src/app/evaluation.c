@@ -63,42 +63,41 @@ static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluatio
     return status;
 }
 
-static enum fm_status evaluate(const struct fm_engine *engine, const struct fm_dataset *dataset,
-    const struct fm_split *split, int batch,
-    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
-    struct fm_model *model, struct fm_evaluation *e)
+// The images of a part, among the samples that it is a part of.
+static struct fm_evaluate_options part_of(
+    const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part)
 {
-    const struct fm_samples *samples = e->part == FM_PART_TEST ? &dataset->test : &dataset->train;
-    const uint32_t *ids = e->part == FM_PART_SELECT      ? split->select
-                          : e->part == FM_PART_CALIBRATE ? split->calibrate
-                                                         : NULL;
-    uint32_t count = e->part == FM_PART_SELECT      ? split->select_count
-                     : e->part == FM_PART_CALIBRATE ? split->calibrate_count
-                                                    : samples->count;
-    double start = fm_clock_seconds();
-    FM_TRY(fm_evaluate(engine, model, samples, ids, count, e->config.classes, batch, progress,
-        context, &e->metrics));
-    e->seconds = fm_clock_seconds() - start;
-    return FM_OK;
+    struct fm_evaluate_options options = {.samples = &dataset->test};
+    if (part == FM_PART_TEST)
+        return options;
+    bool select = part == FM_PART_SELECT;
+    options.samples = &dataset->train;
+    options.ids = select ? split->select : split->calibrate;
+    options.count = select ? split->select_count : split->calibrate_count;
+    return options;
 }
 
-enum fm_status fm_evaluation_run(const struct fm_engine *engine, const char *directory,
-    const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part, int batch,
-    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
+enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
+    const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *e)
 {
     struct fm_model *model = NULL;
     enum fm_status status;
     memset(e, 0, sizeof *e);
-    e->part = part;
-    FM_TRY(fm_path_copy(e->directory, directory));
-    FM_TRY(fm_run_read_config(directory, &e->config));
+    e->part = options->part;
+    FM_TRY(fm_path_copy(e->directory, options->directory));
+    FM_TRY(fm_run_read_config(options->directory, &e->config));
     FM_TRY_GOTO(status, check_data(dataset, e), out);
     FM_TRY_GOTO(status, load_model(engine, e, &model), out);
-    FM_TRY_GOTO(status,
-        evaluate(
-            engine, dataset, split, batch ? batch : DEFAULT_BATCH, progress, context, model, e),
-        out);
+
+    struct fm_evaluate_options images = part_of(dataset, split, options->part);
+    images.classes = e->config.classes;
+    images.batch = options->batch ? options->batch : DEFAULT_BATCH;
+    images.progress = options->progress;
+    images.context = options->context;
+    double start = fm_clock_seconds();
+    FM_TRY_GOTO(status, fm_evaluate(engine, model, &images, &e->metrics), out);
+    e->seconds = fm_clock_seconds() - start;
     FM_TRY_GOTO(status, draw(dataset, e), out);
 out:
     engine->api->model_destroy(model);

@@ -33,13 +33,20 @@ struct fm_evaluation {
     double seconds;            // of the evaluation
 };
 
+struct fm_evaluation_options {
+    const char *directory; // of the run
+    enum fm_part part;
+    int batch; // 0: 256
+    // After each batch; may be NULL.
+    void (*progress)(void *context, uint32_t done, uint32_t total);
+    void *context;
+};
+
 // Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
-// of the data set and draws the confusion matrix into the run folder. `batch` 0: 256. `progress`
-// may be NULL. FM_NOT_FOUND: no run there; FM_DATA: the data set has another number of classes. On
-// failure nothing needs to be freed.
-enum fm_status fm_evaluation_run(const struct fm_engine *engine, const char *directory,
-    const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part, int batch,
-    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
+// of the data set and draws the confusion matrix into the run folder. FM_NOT_FOUND: no run there;
+// FM_DATA: the data set has another number of classes. On failure nothing needs to be freed.
+enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
+    const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *evaluation);
 void fm_evaluation_free(struct fm_evaluation *evaluation);
 

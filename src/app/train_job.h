@@ -23,6 +23,7 @@
 struct fm_job {
     const char *model;
     struct fm_recipe recipe; // resolved: fm_recipe_load(), then the flags
+    struct fm_recipe named;  // as its file has it: what differs is told; zero: there is no file
     uint64_t seed;
     enum fm_precision precision;
     double max_minutes;    // ends at the end of the epoch in which it is reached; 0: no limit

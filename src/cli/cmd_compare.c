@@ -10,8 +10,9 @@ static enum fm_status make_entries(
 {
     const char *const *models = args->models[0] ? args->models : fm_compare_models;
     for (*count = 0; models[*count] && *count < FM_ARGS_MODELS_MAX; ++*count) {
-        entries[*count].model = models[*count];
-        FM_TRY(fm_resolve_recipe(args, models[*count], &entries[*count].recipe));
+        struct fm_compare_entry *entry = &entries[*count];
+        entry->model = models[*count];
+        FM_TRY(fm_resolve_recipe(args, entry->model, &entry->named, &entry->recipe));
     }
     return FM_OK;
 }

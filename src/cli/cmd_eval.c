@@ -154,8 +154,12 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
 
     char what[64];
     snprintf(what, sizeof what, "the %s images", fm_part_names[part]);
-    enum fm_status status = fm_evaluation_run(&session.engine, args->operand, &session.dataset,
-        &session.split, part, 0, fm_progress_evaluate, what, &evaluation);
+    const struct fm_evaluation_options options = {.directory = args->operand,
+        .part = part,
+        .progress = fm_progress_evaluate,
+        .context = what};
+    enum fm_status status = fm_evaluation_run(
+        &session.engine, &session.dataset, &session.split, &options, &evaluation);
     if (status == FM_OK) {
         if (!evaluation.same_data)
             fm_warn("the data differs from what the run was trained on (checksums)");

@@ -92,7 +92,7 @@ enum fm_status fm_cmd_train(const struct fm_args *args)
         .argc = args->argc,
         .argv = args->argv,
     };
-    FM_TRY(fm_resolve_recipe(args, args->model, &job.recipe));
+    FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
     FM_TRY(fm_session_open(args, &session));
     job.precision = session.precision;
 

@@ -137,10 +137,11 @@ void fm_session_close(struct fm_session *session)
     fm_engine_close(&session->engine);
 }
 
-enum fm_status fm_resolve_recipe(
-    const struct fm_args *args, const char *model, struct fm_recipe *recipe)
+enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
+    struct fm_recipe *named, struct fm_recipe *recipe)
 {
-    FM_TRY(fm_recipe_load(args->recipe, model, recipe));
+    FM_TRY(fm_recipe_load(args->recipe, model, named));
+    *recipe = *named;
     for (int i = 0; i < args->recipe_flag_count; i++)
         FM_TRY(fm_recipe_set(recipe, args->recipe_flags[i].field, args->recipe_flags[i].text));
     return fm_recipe_check(recipe);

@@ -38,9 +38,9 @@ struct fm_session {
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
 void fm_session_close(struct fm_session *session);
 
-// The recipe of --recipe for `model`, with the flags' values in it.
-enum fm_status fm_resolve_recipe(
-    const struct fm_args *args, const char *model, struct fm_recipe *recipe);
+// The recipe of --recipe for `model`: `named` as its file has it, `recipe` with the flags' values.
+enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
+    struct fm_recipe *named, struct fm_recipe *recipe);
 
 // Hooks that tell a training's progress on standard error: a line an epoch and, on a terminal, one
 // line redrawn in place.

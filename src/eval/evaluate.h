@@ -6,13 +6,28 @@
 #include "data/dataset.h"
 #include "eval/metrics.h"
 
-// Evaluates `model` on samples `ids` (NULL: all of them, in order) in inference mode, through a
-// loader, in batches of at most `batch`. `progress` (may be NULL) is called after each batch with
-// the samples done and the total. On failure `metrics` needs no free.
+struct fm_evaluate_options {
+    const struct fm_samples *samples;
+    const uint32_t *ids; // NULL: all samples, in order
+    uint32_t count;      // of ids
+    int classes;
+    int batch; // at most; the last one takes what is left
+    // After each batch: the samples done and the total. May be NULL.
+    void (*progress)(void *context, uint32_t done, uint32_t total);
+    void *context;
+};
+
+// Evaluates `model` in inference mode, through a loader. On failure `metrics` needs no free.
 enum fm_status fm_evaluate(const struct fm_engine *engine, struct fm_model *model,
-    const struct fm_samples *samples, const uint32_t *ids, uint32_t count, int classes, int batch,
-    void (*progress)(void *context, uint32_t done, uint32_t total), void *context,
-    struct fm_metrics *metrics);
+    const struct fm_evaluate_options *options, struct fm_metrics *metrics);
+
+struct fm_latency_options {
+    const struct fm_samples *samples; // that batches are made of
+    int classes;
+    int batch;
+    int warmup; // calls before the first that is timed
+    int runs;
+};
 
 struct fm_latency {
     int batch;
@@ -20,9 +35,8 @@ struct fm_latency {
     double p50, p90, p99, mean, deviation; // seconds a call, seen by the host
 };
 
-// Times predict() on a batch of the given samples, `runs` times after `warmup` more.
+// Times predict().
 enum fm_status fm_measure_latency(const struct fm_engine *engine, struct fm_model *model,
-    const struct fm_samples *samples, int classes, int batch, int warmup, int runs,
-    struct fm_latency *latency);
+    const struct fm_latency_options *options, struct fm_latency *latency);
 
 #endif

@@ -49,52 +49,62 @@ static void fill(struct fm_slot *slot, const struct fm_samples *samples, int bat
     *slot->step = (struct fm_step){.count = (uint32_t)batch};
 }
 
-static enum fm_status time_runs(const struct fm_backend *api, struct fm_executor *executor,
-    struct fm_staging *staging, const struct fm_samples *samples, int warmup, int runs,
-    const struct fm_latency *latency, float *logits, double *seconds)
+// What a measurement needs and then frees.
+struct bench {
+    struct fm_executor *executor;
+    struct fm_staging *staging;
+    float *logits;   // [batch][classes]
+    double *seconds; // [runs]
+};
+
+static enum fm_status open_bench(const struct fm_backend *api, struct fm_model *model,
+    const struct fm_latency_options *options, struct bench *bench)
 {
-    struct fm_slot *slot = api->staging_slot(staging, 0);
-    for (int run = -warmup; run < runs; run++) {
-        FM_TRY(api->slot_wait(staging, 0));
-        fill(slot, samples, latency->batch, (uint32_t)(run + warmup) * (uint32_t)latency->batch);
+    struct fm_compile_options compile = {.batch = options->batch, .mode = FM_MODE_INFER};
+    size_t elements = (size_t)options->batch * (size_t)options->classes;
+    bench->logits = malloc(elements * sizeof *bench->logits);
+    bench->seconds = malloc((size_t)options->runs * sizeof *bench->seconds);
+    if (!bench->logits || !bench->seconds)
+        return fm_fail_memory("the measurements", (size_t)options->runs * sizeof *bench->seconds);
+    FM_TRY(api->compile(model, &compile, &bench->executor));
+    return api->staging_create(model, (uint32_t)options->batch, &bench->staging);
+}
+
+static enum fm_status time_runs(
+    const struct fm_backend *api, const struct fm_latency_options *options, struct bench *bench)
+{
+    struct fm_slot *slot = api->staging_slot(bench->staging, 0);
+    uint32_t first = 0;
+    for (int run = -options->warmup; run < options->runs; run++) {
+        FM_TRY(api->slot_wait(bench->staging, 0));
+        fill(slot, options->samples, options->batch, first);
+        first += (uint32_t)options->batch;
         double start = fm_clock_seconds();
-        FM_TRY(api->predict(executor, staging, 0, logits));
+        FM_TRY(api->predict(bench->executor, bench->staging, 0, bench->logits));
         if (run >= 0)
-            seconds[run] = fm_clock_seconds() - start;
+            bench->seconds[run] = fm_clock_seconds() - start;
     }
     return FM_OK;
 }
 
 enum fm_status fm_measure_latency(const struct fm_engine *engine, struct fm_model *model,
-    const struct fm_samples *samples, int classes, int batch, int warmup, int runs,
-    struct fm_latency *latency)
+    const struct fm_latency_options *options, struct fm_latency *latency)
 {
-    if (samples->count == 0 || classes < 1 || batch < 1 || warmup < 0 || runs < 1)
+    if (options->samples->count == 0 || options->classes < 1 || options->batch < 1 ||
+        options->warmup < 0 || options->runs < 1)
         return fm_fail(FM_DATA,
-            "latency of %d runs of batch %d on %u samples: expected at least 1 of each", runs,
-            batch, samples->count);
-    const struct fm_backend *api = engine->api;
-    struct fm_compile_options compile = {.batch = batch, .mode = FM_MODE_INFER};
-    struct fm_executor *executor = NULL;
-    struct fm_staging *staging = NULL;
-    size_t elements = (size_t)batch * (size_t)classes;
-    float *logits = malloc(elements * sizeof *logits);
-    double *seconds = malloc((size_t)runs * sizeof *seconds);
-    enum fm_status status = FM_OK;
-    *latency = (struct fm_latency){.batch = batch};
-    if (!logits || !seconds) {
-        status = fm_fail_memory("the measurements", (size_t)runs * sizeof *seconds);
-        goto out;
-    }
-    FM_TRY_GOTO(status, api->compile(model, &compile, &executor), out);
-    FM_TRY_GOTO(status, api->staging_create(model, (uint32_t)batch, &staging), out);
-    FM_TRY_GOTO(status,
-        time_runs(api, executor, staging, samples, warmup, runs, latency, logits, seconds), out);
-    summarise(seconds, runs, latency);
+            "latency of %d runs of batch %d on %u samples: expected at least 1 of each",
+            options->runs, options->batch, options->samples->count);
+    struct bench bench = {0};
+    enum fm_status status;
+    *latency = (struct fm_latency){.batch = options->batch};
+    FM_TRY_GOTO(status, open_bench(engine->api, model, options, &bench), out);
+    FM_TRY_GOTO(status, time_runs(engine->api, options, &bench), out);
+    summarise(bench.seconds, options->runs, latency);
 out:
-    api->staging_destroy(staging);
-    api->executor_destroy(executor);
-    free(seconds);
-    free(logits);
+    engine->api->staging_destroy(bench.staging);
+    engine->api->executor_destroy(bench.executor);
+    free(bench.seconds);
+    free(bench.logits);
     return status;
 }

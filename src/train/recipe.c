@@ -117,10 +117,10 @@ static const struct fm_recipe_field *find_field(const char *key)
     return field->key ? field : NULL;
 }
 
-// Where a JSON value stands. A file's text gives the line; a run's configuration has none.
+// Where a JSON value stands in a file.
 struct place {
     const char *path;
-    const char *text;    // NULL: lines unknown
+    const char *text;    // of the file, which gives the line
     const char *keys[3]; // the objects around it, outermost first
     int depth;
 };
@@ -132,7 +132,7 @@ static void place_text(const struct place *place, const char *key, struct fm_tex
     for (int i = 0; i < place->depth; i++)
         keys[i] = place->keys[i];
     keys[place->depth] = key;
-    int line = place->text ? fm_json_key_line(place->text, keys, place->depth + 1) : 0;
+    int line = fm_json_key_line(place->text, keys, place->depth + 1);
     fm_text_append(out, "%s:", place->path);
     if (line > 0)
         fm_text_append(out, "%d:", line);
@@ -495,31 +495,17 @@ json_t *fm_recipe_to_json(const struct fm_recipe *recipe)
     return json;
 }
 
-enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe)
+json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used)
 {
-    struct place place = {.path = path};
-    struct fm_recipe read = {0};
-    if (!json_is_object(json))
-        return fm_fail(
-            FM_DATA, "%s: the recipe is %s, expected an object", path, fm_json_type_name(json));
-    const json_t *name = json_object_get(json, "name");
-    if (!json_is_string(name) || json_string_length(name) >= FM_NAME_MAX)
-        return fm_fail(FM_DATA, "%s: name: found %s, expected the recipe's name", path,
-            fm_json_type_name(name));
-    snprintf(read.name, sizeof read.name, "%s", json_string_value(name));
-    for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++) {
-        const json_t *value = json_object_get(json, field->key);
-        if (!value)
-            return fm_fail(FM_DATA, "%s: %s is missing", path, field->key);
-        FM_TRY(set_from_json(&read, field, value, &place));
-    }
+    json_t *before = fm_recipe_to_json(named), *changes = fm_recipe_to_json(used);
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)json, key, value)
+    json_object_del(changes, "name");
+    json_object_foreach(before, key, value)
     {
-        if (strcmp(key, "name") != 0 && !find_field(key))
-            return unknown_field(&place, key);
+        if (json_equal(value, json_object_get(changes, key)))
+            json_object_del(changes, key);
     }
-    *recipe = read;
-    return FM_OK;
+    json_decref(before);
+    return changes;
 }

@@ -80,9 +80,11 @@ enum fm_status fm_recipe_check(const struct fm_recipe *recipe);
 enum fm_status fm_recipe_set(
     struct fm_recipe *recipe, const struct fm_recipe_field *field, const char *text);
 
-// A new reference: "name", then all keys in table order. Reading wants every one of them.
+// A new reference: "name", then all keys in table order.
 json_t *fm_recipe_to_json(const struct fm_recipe *recipe);
-enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe);
+
+// The values of `used` that differ from those of `named`, by key in table order; a new reference.
+json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used);
 
 // The learning rate of step `step` of `steps`.
 double fm_schedule_rate(const struct fm_recipe *recipe, uint64_t step, uint64_t steps);

@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/machine.h"
-#include "data/loader.h"
 #include "eval/evaluate.h"
+#include "eval/feed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -33,17 +33,17 @@ struct trainer {
     const struct fm_recipe *recipe;
 
     struct fm_model *model;
-    struct fm_staging *staging;
+    struct fm_feed feed;
     struct fm_executor *full; // of `batch`
     struct fm_executor *tail; // of what is left; NULL if nothing is
-    struct fm_loader *loader;
-    uint32_t *order;       // [split->train_count]
-    uint32_t epoch_images; // the first so many of it are trained on
-    uint32_t batch;        // the recipe's, or all of an epoch where that is less
-    float *best;           // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
+    uint32_t *order;          // [split->train_count]
+    uint32_t epoch_images;    // the first so many of it are trained on
+    uint32_t batch;           // the recipe's, or all of an epoch where that is less
+    float *best; // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
 
     uint64_t step, steps; // submitted, of the whole run
     double start;         // on the clock
+    bool peak_is_own;     // the process's peak of memory begins with this training
     double epoch_start, epoch_waited;
     double evaluating;  // seconds spent in evaluations so far
     uint64_t evaluated; // images evaluated in them
@@ -52,13 +52,7 @@ struct trainer {
     struct fm_train_result result;
 };
 
-static enum fm_status wait_for_slot(void *context, int slot)
-{
-    const struct trainer *t = context;
-    return t->api->slot_wait(t->staging, slot);
-}
-
-// ---- Before training: model, executors, staging, loader
+// ---- Before training: model, executors, feed
 
 static enum fm_status create_model(struct trainer *t, enum fm_precision precision)
 {
@@ -98,16 +92,6 @@ static enum fm_status compile(struct trainer *t, uint32_t batch, struct fm_execu
     return FM_OK;
 }
 
-static enum fm_status open_loader(struct trainer *t)
-{
-    FM_TRY(t->api->staging_create(t->model, t->batch, &t->staging));
-    struct fm_loader_options options = {
-        .samples = t->samples, .slot_wait = wait_for_slot, .context = t};
-    for (int i = 0; i < FM_SLOTS; i++)
-        options.slots[i] = t->api->staging_slot(t->staging, i);
-    return fm_loader_open(&options, &t->loader);
-}
-
 static enum fm_status allocate(struct trainer *t)
 {
     size_t order = t->split->train_count * sizeof *t->order;
@@ -137,18 +121,17 @@ static enum fm_status prepare(struct trainer *t, enum fm_precision precision)
     FM_TRY(compile(t, t->batch, &t->full));
     if (tail > 0)
         FM_TRY(compile(t, tail, &t->tail));
-    FM_TRY(open_loader(t));
+    FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, &t->feed));
     return allocate(t);
 }
 
 static void destroy(struct trainer *t)
 {
-    fm_loader_close(t->loader); // it may be reading t->order
+    fm_feed_close(&t->feed); // its loader may be reading t->order
     free(t->best);
     free(t->order);
     t->api->executor_destroy(t->tail);
     t->api->executor_destroy(t->full);
-    t->api->staging_destroy(t->staging);
 }
 
 // ---- While training: what is told of it
@@ -183,10 +166,9 @@ static void describe(struct trainer *t, const struct fm_sums *sums, double now)
     p->remaining = remaining_seconds(t, t->result.seconds + seconds);
 }
 
-static void tell(struct trainer *t)
+static enum fm_status tell(struct trainer *t)
 {
-    if (t->options->progress)
-        t->options->progress(t->options->context, &t->progress);
+    return t->options->progress ? t->options->progress(t->options->context, &t->progress) : FM_OK;
 }
 
 static enum fm_status tell_step(struct trainer *t)
@@ -200,15 +182,15 @@ static enum fm_status tell_step(struct trainer *t)
     if (sums.count == 0)
         return FM_OK; // nothing is known to be finished yet
     describe(t, &sums, now);
-    tell(t);
-    return FM_OK;
+    return tell(t);
 }
 
 // ---- Training
 
 static enum fm_status train_step(struct trainer *t, int slot)
 {
-    struct fm_step *step = t->api->staging_slot(t->staging, slot)->step; // count is the loader's
+    struct fm_step *step =
+        t->api->staging_slot(t->feed.staging, slot)->step; // count is the loader's
     step->seed = t->options->seed;
     step->epoch = (uint32_t)t->result.epochs;
     step->learning_rate = (float)fm_schedule_rate(t->recipe, t->step, t->steps);
@@ -218,8 +200,9 @@ static enum fm_status train_step(struct trainer *t, int slot)
     t->progress.learning_rate = step->learning_rate;
     uint32_t count = step->count;
 
-    enum fm_status status = t->api->submit(count == t->batch ? t->full : t->tail, t->staging, slot);
-    fm_loader_release(t->loader, slot);
+    enum fm_status status = t->api->submit(
+        count == t->batch ? t->full : t->tail, t->feed.staging, slot);
+    fm_loader_release(t->feed.loader, slot);
     t->step++;
     t->result.images += count;
     return status;
@@ -230,7 +213,7 @@ static enum fm_status train_steps(struct trainer *t)
 {
     for (;;) {
         int slot;
-        FM_TRY(fm_loader_next(t->loader, &slot));
+        FM_TRY(fm_loader_next(t->feed.loader, &slot));
         if (slot < 0)
             break;
         FM_TRY(train_step(t, slot));
@@ -241,7 +224,7 @@ static enum fm_status train_steps(struct trainer *t)
     double now = fm_clock_seconds();
     describe(t, &sums, now);
     t->progress.epoch_seconds = now - t->epoch_start;
-    t->progress.waited = fm_loader_waited(t->loader) - t->epoch_waited;
+    t->progress.waited = fm_loader_waited(t->feed.loader) - t->epoch_waited;
     if (!isfinite(t->progress.loss))
         return fm_fail(FM_NUMERIC,
             "%s: the mean loss of epoch %d is %g: training has diverged; a lower --learning-rate "
@@ -254,9 +237,13 @@ static enum fm_status evaluate(
     struct trainer *t, const uint32_t *ids, uint32_t count, double *accuracy, double *nll)
 {
     double start = fm_clock_seconds();
+    const struct fm_evaluate_options options = {.samples = t->samples,
+        .ids = ids,
+        .count = count,
+        .classes = t->net->classes,
+        .batch = EVALUATION_BATCH};
     struct fm_metrics metrics;
-    FM_TRY(fm_evaluate(t->engine, t->model, t->samples, ids, count, t->net->classes,
-        EVALUATION_BATCH, NULL, NULL, &metrics));
+    FM_TRY(fm_evaluate(t->engine, t->model, &options, &metrics));
     *accuracy = metrics.accuracy;
     *nll = metrics.nll;
     fm_metrics_free(&metrics);
@@ -272,9 +259,9 @@ static enum fm_status train_epoch(struct trainer *t)
     FM_TRY(fm_epoch_order(t->split->train, t->split->train_count, t->options->seed,
         (uint32_t)t->result.epochs, t->order));
     FM_TRY(t->api->sums_reset(t->model));
-    t->epoch_waited = fm_loader_waited(t->loader);
+    t->epoch_waited = fm_loader_waited(t->feed.loader);
     t->epoch_start = fm_clock_seconds();
-    FM_TRY(fm_loader_begin(t->loader, t->order, t->epoch_images, t->batch));
+    FM_TRY(fm_loader_begin(t->feed.loader, t->order, t->epoch_images, t->batch));
     FM_TRY(train_steps(t));
     t->result.epochs++;
     t->result.seconds += t->progress.epoch_seconds;
@@ -284,12 +271,12 @@ static enum fm_status train_epoch(struct trainer *t)
         &t->progress.select_nll);
 }
 
-static void tell_epoch(struct trainer *t)
+static enum fm_status tell_epoch(struct trainer *t)
 {
     t->progress.epoch_done = true;
     t->progress.elapsed = fm_clock_seconds() - t->start;
     t->progress.remaining = remaining_seconds(t, t->result.seconds);
-    tell(t);
+    return tell(t);
 }
 
 // ---- The weights kept
@@ -357,7 +344,7 @@ static enum fm_status train(struct trainer *t)
     while (t->result.epochs < t->recipe->epochs && !t->result.ended_early) {
         FM_TRY(train_epoch(t));
         FM_TRY(keep(t));
-        tell_epoch(t);
+        FM_TRY(tell_epoch(t));
         t->result.ended_early = t->result.epochs < t->recipe->epochs && out_of_time(t);
     }
     FM_TRY(t->api->counters_get(t->model, &t->result.counters));
@@ -372,7 +359,7 @@ static void finish(struct trainer *t)
     result->steps = t->step;
     result->total_seconds = fm_clock_seconds() - t->start;
     result->images_per_second = result->seconds > 0 ? (double)result->images / result->seconds : 0;
-    result->peak_memory = fm_machine_peak_memory();
+    result->peak_memory = t->peak_is_own ? fm_machine_peak_memory() : 0;
 }
 
 enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,
@@ -393,7 +380,7 @@ enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net
     enum fm_status status;
     *model = NULL;
     FM_TRY(fm_recipe_check(t.recipe));
-    fm_machine_reset_peak_memory();
+    t.peak_is_own = fm_machine_reset_peak_memory() == 0;
     FM_TRY_GOTO(status, prepare(&t, precision), out);
     FM_TRY_GOTO(status, train(&t), out);
     finish(&t);

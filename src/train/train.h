@@ -8,8 +8,7 @@
 #include "net/net.h"
 #include "train/recipe.h"
 
-// What the loop tells while it runs. Called after steps (at most ten times a second) and after
-// epochs.
+// What the loop tells while it runs, after steps (at most ten times a second) and after epochs.
 struct fm_train_progress {
     int epoch, epochs;     // epoch counts from 1
     uint64_t step, steps;  // of the whole run
@@ -29,7 +28,8 @@ struct fm_train_options {
     const struct fm_recipe *recipe;
     uint64_t seed;
     double max_minutes; // ends at the end of the epoch in which it is reached; 0: no limit
-    void (*progress)(void *context, const struct fm_train_progress *progress);
+    // May be NULL. A failure ends the training at once, with that failure.
+    enum fm_status (*progress)(void *context, const struct fm_train_progress *progress);
     void *context;
 };
 
@@ -46,8 +46,8 @@ struct fm_train_result {
     double select_accuracy, select_nll; // of the kept weights
     double train_accuracy;              // of the kept weights, without augmentation
     uint32_t train_eval_count;          // images it was measured on
-    uint64_t peak_memory;               // bytes, process
-    uint64_t executor_memory;           // bytes of the training executor
+    uint64_t peak_memory;     // bytes, process, while it trained; 0: could not be measured
+    uint64_t executor_memory; // bytes of the training executor
     struct fm_counters counters;
 };
 

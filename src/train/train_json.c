@@ -17,9 +17,15 @@ static json_t *counters_to_json(const struct fm_counters *counters)
         (json_int_t)counters->skipped, "loss_scale", (double)counters->loss_scale);
 }
 
+// What could not be measured is null.
+static json_t *memory_to_json(uint64_t bytes)
+{
+    return bytes > 0 ? json_integer((json_int_t)bytes) : json_null();
+}
+
 json_t *fm_train_result_json(const struct fm_train_result *result)
 {
-    return json_pack("{s:i, s:b, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:I, "
+    return json_pack("{s:i, s:b, s:i, s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I, s:o, "
                      "s:I, s:o}",
         "epochs", result->epochs, "ended_early", result->ended_early, "kept_epoch",
         result->kept_epoch, "steps", (json_int_t)result->steps, "images",
@@ -28,6 +34,6 @@ json_t *fm_train_result_json(const struct fm_train_result *result)
         result->images_per_second, "loss", result->loss, "select_accuracy", result->select_accuracy,
         "select_nll", result->select_nll, "train_accuracy", result->train_accuracy,
         "train_eval_count", (json_int_t)result->train_eval_count, "peak_memory",
-        (json_int_t)result->peak_memory, "executor_memory", (json_int_t)result->executor_memory,
+        memory_to_json(result->peak_memory), "executor_memory", (json_int_t)result->executor_memory,
         "counters", counters_to_json(&result->counters));
 }

@@ -1,0 +1,28 @@
+// The one place where the loader, which knows no backend, and a backend's staging meet.
+#include "eval/feed.h"
+
+static enum fm_status wait_for_slot(void *context, int slot)
+{
+    const struct fm_feed *feed = context;
+    return feed->api->slot_wait(feed->staging, slot);
+}
+
+enum fm_status fm_feed_open(const struct fm_backend *api, struct fm_model *model, uint32_t capacity,
+    const struct fm_samples *samples, struct fm_feed *feed)
+{
+    *feed = (struct fm_feed){.api = api};
+    FM_TRY(api->staging_create(model, capacity, &feed->staging));
+    struct fm_loader_options options = {
+        .samples = samples, .slot_wait = wait_for_slot, .context = feed};
+    for (int i = 0; i < FM_SLOTS; i++)
+        options.slots[i] = api->staging_slot(feed->staging, i);
+    return fm_loader_open(&options, &feed->loader);
+}
+
+void fm_feed_close(struct fm_feed *feed)
+{
+    fm_loader_close(feed->loader);
+    if (feed->staging)
+        feed->api->staging_destroy(feed->staging);
+    *feed = (struct fm_feed){0};
+}
