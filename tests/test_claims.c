@@ -119,6 +119,34 @@ static void test_other_data_is_labelled(void **state)
     json_decref(results[0]);
 }
 
+// A vgg16 without ImageNet's weights and a run that was cut short are told at every figure.
+static void test_what_is_no_like_for_like_is_labelled(void **state)
+{
+    (void)state;
+    json_t *results[2] = {make_result("vgg16", 14848586, 0.9, 0.88, 0.87),
+        make_result("simple", 1199882, 0.931, 0.915, 0.9123)};
+    json_object_set_new(results[1], "ended_early", json_true());
+    json_object_set_new(results[1], "epochs_planned", json_integer(15));
+    struct fm_table *table = claims_of(results, 2, NULL);
+    json_t *rows = fm_table_json(table);
+    expect(rows, "test accuracy", "vgg16", "above 90 %", "87.0 %", "87.00 % (from scratch)");
+    expect(rows, "parameters", "vgg16", NULL, "14.7 M", "14,848,586 (from scratch)");
+    expect(rows, "test accuracy", "simple", "above 90 %", "87.0 %",
+        "91.23 % (ended at epoch 2 of 15)");
+    json_decref(rows);
+    fm_table_free(table);
+
+    json_object_set_new(results[0], "ended_early", json_true());
+    table = claims_of(results, 1, "tiny");
+    rows = fm_table_json(table);
+    expect(rows, "test accuracy", "vgg16", "above 90 %", "87.0 %",
+        "87.00 % (from scratch; ended at epoch 2 of 2; tiny)");
+    json_decref(rows);
+    fm_table_free(table);
+    json_decref(results[0]);
+    json_decref(results[1]);
+}
+
 // A result that lacks everything must not become a figure.
 static void test_empty_result_measures_nothing(void **state)
 {
@@ -137,6 +165,11 @@ static void test_empty_result_measures_nothing(void **state)
     assert_int_equal(fm_compare_table(results, 1, &comparison), FM_OK);
     rows = fm_table_json(comparison);
     assert_true(json_is_null(json_object_get(json_array_get(rows, 0), "test_accuracy")));
+    assert_true(json_is_null(json_object_get(json_array_get(rows, 0), "peak_memory")));
+    struct fm_text text = {0};
+    assert_int_equal(fm_table_print(comparison, FM_FORMAT_MARKDOWN, &text), FM_OK);
+    assert_non_null(strstr(fm_text_cstr(&text), "not measured"));
+    fm_text_free(&text);
     json_decref(rows);
     fm_table_free(comparison);
     json_decref(results[0]);
@@ -149,6 +182,9 @@ static void test_comparison_row(void **state)
     json_object_set_new(result, "ended_early", json_true());
     json_object_set_new(result, "epochs", json_integer(1));
     json_object_set_new(result, "max_minutes", json_real(2.5));
+    json_object_set_new(result, "recipe", json_string("quick, changed"));
+    json_object_set_new(result, "recipe_changes",
+        json_pack("{s:i, s:s, s:f}", "epochs", 2, "keep", "best", "learning_rate", 1e-4));
     struct fm_table *table, *tall;
     struct fm_text text = {0};
     assert_int_equal(fm_compare_table(&result, 1, &table), FM_OK);
@@ -172,7 +208,8 @@ static void test_comparison_row(void **state)
                                              "images trained                       108,000\n");
     json_t *rows = fm_table_json(table), *row = json_array_get(rows, 0);
     assert_string_equal(json_string_value(json_object_get(row, "note")),
-        "from scratch, no ImageNet weights; ended at epoch 1 of 2 by --max-minutes 2.5");
+        "from scratch, no ImageNet weights; ended at epoch 1 of 2 by --max-minutes 2.5; recipe "
+        "quick, changed: epochs 2, keep best, learning_rate 0.0001");
     json_decref(rows);
     fm_text_free(&text);
     fm_table_free(tall);
@@ -194,12 +231,7 @@ static void test_data_label(void **state)
         fm_data_label(&dataset, label);
         assert_string_equal(label, cases[i].label);
     }
-    dataset.files[0].crc32 = 0xb4f29f28;
-    dataset.files[1].crc32 = 0x741a4657;
-    dataset.files[2].crc32 = 0x678fe0b1;
-    assert_false(fm_is_fashion_mnist(&dataset));
-    dataset.files[3].crc32 = 0x80142c1f;
-    assert_true(fm_is_fashion_mnist(&dataset));
+    dataset.fashion_mnist = true;
     fm_data_label(&dataset, label);
     assert_string_equal(label, "Fashion-MNIST");
 }
@@ -209,6 +241,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured_beside_claimed),
         cmocka_unit_test(test_other_data_is_labelled),
+        cmocka_unit_test(test_what_is_no_like_for_like_is_labelled),
         cmocka_unit_test(test_empty_result_measures_nothing),
         cmocka_unit_test(test_comparison_row),
         cmocka_unit_test(test_data_label),

@@ -61,24 +61,35 @@ static void text_cell(struct fm_table *table, const char *text)
     fm_table_cell(table, text ? json_string(text) : NULL, "%s", text ? text : "-");
 }
 
+// What makes the figure another thing than the claim beside it: " (from scratch; tiny)", or
+// nothing.
+static void append_label(
+    const struct fm_claims_context *context, const json_t *result, struct fm_text *out)
+{
+    struct fm_text label = {0};
+    if (strcmp(fm_json_string(result, "model"), "vgg16") == 0)
+        fm_text_append(&label, "; from scratch");
+    if (json_is_true(json_object_get(result, "ended_early")))
+        fm_text_append(&label, "; ended at epoch %.0f of %.0f", fm_json_number(result, "epochs"),
+            fm_json_number(result, "epochs_planned"));
+    if (context->data_label)
+        fm_text_append(&label, "; %s", context->data_label);
+    if (label.length > 0)
+        fm_text_append(out, " (%s)", label.data + 2);
+    fm_text_free(&label);
+}
+
 // `measured` empty: nothing here measured it.
 static void add_row(struct rows *rows, const char *subject, const char *model, const char *aim,
     const char *claim, const struct fm_text *measured)
 {
     bool known = measured && measured->length > 0;
-    const char *label = rows->context->data_label;
-    struct fm_text labelled = {0};
-    if (known)
-        fm_text_append(&labelled, "%s", measured->data);
-    if (known && label)
-        fm_text_append(&labelled, " (%s)", label);
     text_cell(rows->table, subject);
     text_cell(rows->table, model);
     text_cell(rows->table, aim);
     text_cell(rows->table, claim);
-    text_cell(rows->table, known ? fm_text_cstr(&labelled) : "not measured");
+    text_cell(rows->table, known ? measured->data : "not measured");
     text_cell(rows->table, known ? rows->context->command : NULL);
-    fm_text_free(&labelled);
 }
 
 static void FM_PRINTF(3, 4) put(struct fm_text *out, double value, const char *fmt, ...)
@@ -182,6 +193,8 @@ static void add_subject(struct rows *rows, const struct subject *subject)
         struct fm_text measured = {0};
         if (result)
             subject->measure(result, &measured);
+        if (measured.length > 0)
+            append_label(rows->context, result, &measured);
         add_row(rows, subject->name, models[i].name, subject->aim, claim, &measured);
         fm_text_free(&measured);
     }

@@ -5,11 +5,6 @@
 
 #include "data/dataset.h"
 
-#include <stdbool.h>
-
-// True when the checksums of all four files are Fashion-MNIST's.
-bool fm_is_fashion_mnist(const struct fm_dataset *dataset);
-
 // "Fashion-MNIST", or the last part of the directory's path ("tiny").
 void fm_data_label(const struct fm_dataset *dataset, char out[FM_PATH_MAX]);
 
