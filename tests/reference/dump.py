@@ -8,8 +8,9 @@ against.
 Each model is written out again here in PyTorch, given the initial weights that src/net/init.h
 defines (from a Philox generator of this file's own), and trained for ten steps of Adam on images of
 data/tiny, without augmentation, with the dropout masks of design.md. The golden values are those of
-a run in float64; the same run in float32, three times with different kernels and layouts, shows how
-far single precision may be off, and from that the tolerance stored beside each value is made:
+a run in float64. Runs in float32, three with different kernels and layouts and four whose initial
+weights are one unit in the last place off, show how far single precision may be off, and from that
+the tolerance stored beside each value is made:
 
     tolerance = FACTOR * (largest deviation of the float32 runs) + FLOOR * (largest magnitude)
 
@@ -32,7 +33,6 @@ FACTOR = 4.0
 FLOOR = 2e-6
 SAMPLES = 64
 
-INIT_SEED = 1
 SEED = 0x0123456789ABCDEF
 EPOCH = 3
 STEPS = 10
@@ -154,25 +154,33 @@ def deeper_ref():
 
 
 class Model(nn.Module):
-    # name: layers, parameters, 32x32x3 input, standardised, batch, learning rate. With 1e-3 and
-    # batches as small as these the two deep ones overshoot, and ten steps make a difference of one
-    # rounding thousands of times larger: their losses would tell little.
+    # name: layers, parameters, 32x32x3 input, standardised, batch, learning rate, seed of the
+    # initial weights. A loss has kinks (ReLU, max-pool), and beside one a rounding turns a gradient
+    # and, by Adam, the steps after it. With 1e-3 and batches as small as these the two deep ones
+    # come upon kinks all the time: one unit in the last place of vgg16's initial weights moved its
+    # tenth loss by 0.07. At these rates, and for vgg16 from this seed, it moves none by
+    # more than 2e-5, so that the losses can be held to that.
     ZOO = {
-        "simple": (simple, 1199882, False, True, 8, 1e-3),
-        "deeper": (deeper, 3770442, False, True, 8, 1e-4),
-        "vgg16": (vgg16, 14848586, True, True, 4, 1e-4),
-        "simple-ref": (simple_ref, 923914, True, False, 8, 1e-3),
-        "deeper-ref": (deeper_ref, 620362, True, False, 8, 1e-3),
+        "simple": (simple, 1199882, False, True, 8, 1e-3, 1),
+        "deeper": (deeper, 3770442, False, True, 8, 2e-5, 1),
+        "vgg16": (vgg16, 14848586, True, True, 4, 1e-5, 2),
+        "simple-ref": (simple_ref, 923914, True, False, 8, 1e-3, 1),
+        "deeper-ref": (deeper_ref, 620362, True, False, 8, 1e-3, 1),
     }
 
-    def __init__(self, name, dtype):
+    def __init__(self, name, dtype, nudge=None):
         super().__init__()
-        layers, parameters, self.colour, self.standardise, self.batch, self.rate = self.ZOO[name]
+        layers, parameters, self.colour, self.standardise, self.batch, self.rate, seed = (
+            self.ZOO[name])
         self.layers = nn.Sequential(collections.OrderedDict(layers())).to(dtype)
         self.dtype = dtype
         assert sum(p.numel() for p in self.parameters()) == parameters, name
         for index, (_, p) in enumerate(self.named()):
-            p.data.copy_(torch.from_numpy(initial(index, p)).to(dtype))
+            values = initial(seed, index, p)
+            if nudge is not None and p.dim() > 1:
+                signs = np.random.default_rng([nudge, index]).choice([-1, 1], values.shape)
+                values = np.nextafter(values, (np.inf * signs).astype(np.float32))
+            p.data.copy_(torch.from_numpy(values).to(dtype))
 
     def named(self):
         return [(n.removeprefix("layers."), p) for n, p in self.named_parameters()]
@@ -191,12 +199,12 @@ class Model(nn.Module):
         return self.layers(x)
 
 
-def initial(index, p):
+def initial(seed, index, p):
     """He uniform by fan-in for weights; 0 for biases and shifts, 1 for scales (src/net/init.h)."""
     if p.dim() == 1:
         return p.detach().numpy() * 0 + np.float32(1.0 if is_scale(p) else 0.0)
     fan_in = p[0].numel()
-    unit = (draws(INIT_SEED, 0, index, STREAM_INIT, p.numel()) >> 8).astype(np.float64) * 2.0**-24
+    unit = (draws(seed, 0, index, STREAM_INIT, p.numel()) >> 8).astype(np.float64) * 2.0**-24
     weights = np.sqrt(6.0 / fan_in) * (2.0 * unit - 1.0)
     return weights.astype(np.float32).reshape(tuple(p.shape))
 
@@ -221,16 +229,18 @@ def train_step(model, optimiser, images, labels, ids):
 
 
 def in_single(run, name, images, labels):
-    """The run in float32: oneDNN's kernels, PyTorch's own, and channels last."""
+    """The run in float32: oneDNN's kernels, PyTorch's own, channels last; from nudged weights."""
     results = [run(name, torch.float32, images, labels)]
     with torch.backends.mkldnn.flags(enabled=False):
         results.append(run(name, torch.float32, images, labels))
     results.append(run(name, torch.float32, images, labels, torch.channels_last))
+    for nudge in range(4):
+        results.append(run(name, torch.float32, images, labels, nudge=nudge))
     return results
 
 
-def run_steps(name, dtype, images, labels, layout=torch.contiguous_format):
-    model = Model(name, dtype).to(memory_format=layout)
+def run_steps(name, dtype, images, labels, layout=torch.contiguous_format, nudge=None):
+    model = Model(name, dtype, nudge).to(memory_format=layout)
     optimiser = adam(model)
     losses, first = [], None
     for step in range(STEPS):
@@ -242,8 +252,8 @@ def run_steps(name, dtype, images, labels, layout=torch.contiguous_format):
     return losses, dict(zip(names, first))
 
 
-def run_tail(name, dtype, images, labels, layout=torch.contiguous_format):
-    model = Model(name, dtype).to(memory_format=layout)
+def run_tail(name, dtype, images, labels, layout=torch.contiguous_format, nudge=None):
+    model = Model(name, dtype, nudge).to(memory_format=layout)
     optimiser = adam(model)
     losses, at = [], 0
     for count in (16, 16, 8):
@@ -287,14 +297,16 @@ def tensor(truth, singles):
     """Norm, sum and elements at indices i * count / SAMPLES (or all, if there are no more)."""
     count = truth.size
     n = min(SAMPLES, count)
-    norms = [np.linalg.norm(single) for single in singles]
-    deviation = max(abs(truth.sum() - single.sum()) for single in singles)
+    # Of a norm, and of a sum of independent errors, the deviation is at most about this.
+    norm, deviation = np.linalg.norm(truth), max(np.linalg.norm(s - truth) for s in singles)
+    sums = max(abs(truth.sum() - single.sum()) for single in singles)
     return {
         "count": count,
-        "norm": short(np.linalg.norm(truth)),
-        "norm_tolerance": tolerance([np.linalg.norm(truth)], [[norm] for norm in norms]),
+        "norm": short(norm),
+        "norm_tolerance": float(f"{FACTOR * deviation + FLOOR * norm:.3g}"),
         "sum": short(truth.sum()),
-        "sum_tolerance": float(f"{FACTOR * deviation + FLOOR * np.abs(truth).sum():.3g}"),
+        "sum_tolerance": float(
+            f"{FACTOR * max(sums, deviation) + FLOOR * np.abs(truth).sum():.3g}"),
         "samples": [short(truth[i * count // n]) for i in range(n)],
         "sample_tolerance": tolerance(truth, singles),
     }
@@ -319,7 +331,7 @@ def dump_model(name, images, labels):
         "model": name,
         "made_with": {"torch": torch.__version__, "numpy": np.__version__,
                       "python": platform.python_version()},
-        "init_seed": INIT_SEED, "seed": SEED, "epoch": EPOCH, "batch": Model.ZOO[name][4],
+        "init_seed": Model.ZOO[name][6], "seed": SEED, "epoch": EPOCH, "batch": Model.ZOO[name][4],
         "mean": MEAN, "deviation": DEVIATION, "learning_rate": Model.ZOO[name][5],
         "beta1": BETAS[0], "beta2": BETAS[1], "epsilon": EPSILON,
         "losses": series(losses, [s[0] for s in singles]),
