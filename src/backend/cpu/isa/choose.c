@@ -6,14 +6,23 @@ extern const struct fm_kernels fm_kernels_portable;
 extern const struct fm_kernels fm_kernels_x86_64_v3, fm_kernels_x86_64_v4;
 #endif
 
-const struct fm_kernels *fm_kernels_choose(void)
+int fm_kernels_usable(const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX])
 {
+    int count = 0;
 #if defined(FM_HAVE_X86)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("x86-64-v4"))
-        return &fm_kernels_x86_64_v4;
+        tables[count++] = &fm_kernels_x86_64_v4;
     if (__builtin_cpu_supports("x86-64-v3"))
-        return &fm_kernels_x86_64_v3;
+        tables[count++] = &fm_kernels_x86_64_v3;
 #endif
-    return &fm_kernels_portable;
+    tables[count++] = &fm_kernels_portable;
+    return count;
+}
+
+const struct fm_kernels *fm_kernels_choose(void)
+{
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    fm_kernels_usable(tables);
+    return tables[0];
 }

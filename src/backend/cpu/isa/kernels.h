@@ -3,8 +3,9 @@
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one is chosen when the device is opened; the sources are the same and portable.
 // All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
-// per image and added in the order of the images, so results do not depend on the number of
-// threads.
+// per image and added in the order of the images, and nothing is contracted or reassociated:
+// results are the same bits with every instruction set and any number of threads
+// (tests/test_kernels.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
@@ -109,7 +110,13 @@ struct fm_kernels {
     void (*average)(size_t count, float *average, const float *value, float decay);
 };
 
-// The table of the best instruction set that this processor has.
+// The tables that this processor can run, the best first, the portable one last; returns how many.
+enum {
+    FM_KERNEL_TABLES_MAX = 3
+};
+int fm_kernels_usable(const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX]);
+
+// The best of them.
 const struct fm_kernels *fm_kernels_choose(void);
 
 // In files compiled once for each instruction set, the name that the table is made of.

@@ -1,0 +1,340 @@
+// The CPU backend's own kernels, one instruction set against the other: every table that this
+// processor can run gives the bits of the portable one, with any number of threads. (What they
+// compute is held to plain loops in test_ops.c, with the best table.)
+#include "backend/cpu/isa/kernels.h"
+#include "philox.h"
+
+#include <math.h>
+#include <omp.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    OUTPUTS = 3, // the most that a kernel writes
+    SCRATCH = 4  // elements of scratch for each of an activation's
+};
+
+// Inputs that every kernel draws from, and what it wrote.
+struct work {
+    struct fm_view view;
+    size_t size; // elements of the view
+    float *x, *dy, *y;
+    float *channel[5]; // [c] each
+    uint8_t *bytes;    // [size]
+    float *out[OUTPUTS];
+    uint8_t *out_bytes;
+    double *sums;
+};
+
+static float uniform(uint32_t stream, uint32_t i)
+{
+    return fm_draw_unit(fm_draw(11, 0, 0, stream, i)) * 2.0f - 1.0f;
+}
+
+static float *random_floats(size_t count, uint32_t stream)
+{
+    float *values = malloc(count * sizeof *values);
+    assert_non_null(values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = uniform(stream, (uint32_t)i);
+    return values;
+}
+
+static void work_make(struct work *w, struct fm_view view)
+{
+    memset(w, 0, sizeof *w);
+    w->view = view;
+    w->size = fm_view_size(&view);
+    w->x = random_floats(w->size, 100);
+    w->dy = random_floats(w->size, 101);
+    w->y = random_floats(w->size, 102);
+    for (uint32_t i = 0; i < 5; i++)
+        w->channel[i] = random_floats((size_t)view.c, 110 + i);
+    w->bytes = malloc(w->size);
+    w->out_bytes = malloc(w->size);
+    w->sums = malloc(w->size * SCRATCH * sizeof *w->sums);
+    assert_non_null(w->bytes);
+    assert_non_null(w->out_bytes);
+    assert_non_null(w->sums);
+    for (size_t i = 0; i < w->size; i++)
+        w->bytes[i] = (uint8_t)(fm_draw(11, 0, 1, 0, (uint32_t)i) & 3);
+    for (int i = 0; i < OUTPUTS; i++) {
+        w->out[i] = malloc(w->size * sizeof(float));
+        assert_non_null(w->out[i]);
+    }
+}
+
+static void work_free(struct work *w)
+{
+    free(w->x);
+    free(w->dy);
+    free(w->y);
+    for (int i = 0; i < 5; i++)
+        free(w->channel[i]);
+    free(w->bytes);
+    free(w->out_bytes);
+    free(w->sums);
+    for (int i = 0; i < OUTPUTS; i++)
+        free(w->out[i]);
+}
+
+// ---- a run of each kernel on the work
+
+static void run_bias_forward(const struct fm_kernels *k, struct work *w)
+{
+    memcpy(w->out[0], w->x, w->size * sizeof(float));
+    k->bias_forward(&w->view, w->channel[0], w->out[0]);
+}
+
+static void run_bias_backward(const struct fm_kernels *k, struct work *w)
+{
+    k->bias_backward(&w->view, w->dy, w->sums, w->out[0]);
+}
+
+static void run_relu_forward(const struct fm_kernels *k, struct work *w)
+{
+    k->relu_forward(w->size, w->x, w->out[0]);
+}
+
+static void run_relu_backward(const struct fm_kernels *k, struct work *w)
+{
+    k->relu_backward(w->size, w->y, w->dy, w->out[0]);
+}
+
+static void run_maxpool_forward(const struct fm_kernels *k, struct work *w)
+{
+    k->maxpool_forward(&w->view, w->x, w->out[0], w->out_bytes);
+    k->maxpool_forward(&w->view, w->x, w->out[1], NULL);
+}
+
+static void run_maxpool_backward(const struct fm_kernels *k, struct work *w)
+{
+    k->maxpool_backward(&w->view, w->dy, NULL, w->bytes, w->out[0]);
+    k->maxpool_backward(&w->view, w->dy, w->y, w->bytes, w->out[1]);
+}
+
+static void run_meanpool(const struct fm_kernels *k, struct work *w)
+{
+    k->meanpool_forward(&w->view, w->x, w->out[0]);
+    k->meanpool_backward(&w->view, w->dy, w->out[1]);
+}
+
+static void run_norm_statistics(const struct fm_kernels *k, struct work *w)
+{
+    k->norm_statistics(&w->view, w->x, w->sums, w->out[0], w->out[1]);
+}
+
+static void run_norm_apply(const struct fm_kernels *k, struct work *w)
+{
+    k->norm_apply(&w->view, w->x, w->channel[0], w->channel[1], true, w->out[0]);
+    k->norm_apply(&w->view, w->x, w->channel[0], w->channel[1], false, w->out[1]);
+}
+
+static void run_norm_backward_sums(const struct fm_kernels *k, struct work *w)
+{
+    k->norm_backward_sums(
+        &w->view, w->x, w->dy, w->y, w->channel[0], w->channel[1], w->sums, w->out[0], w->out[1]);
+}
+
+static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
+{
+    k->norm_backward_apply(
+        &w->view, w->x, w->dy, w->y, w->channel[0], w->channel[1], w->channel[2], w->out[0]);
+    k->norm_backward_apply(
+        &w->view, w->x, w->dy, NULL, w->channel[0], w->channel[1], w->channel[2], w->out[1]);
+}
+
+static void run_dropout(const struct fm_kernels *k, struct work *w)
+{
+    uint32_t ids[16];
+    for (uint32_t i = 0; i < 16; i++)
+        ids[i] = 1000 + 7 * i;
+    assert_true(w->view.n <= 16);
+    struct fm_dropout_work work = {.ids = ids,
+        .seed = 5,
+        .epoch = 2,
+        .stream = FM_STREAM_DROPOUT,
+        .channels = w->view.c,
+        .rate = 0.3f};
+    k->dropout_mask(&w->view, &work, w->out_bytes);
+    k->dropout_apply(w->size, w->out_bytes, 1.4f, w->x, w->out[0]);
+}
+
+static void run_loss(const struct fm_kernels *k, struct work *w)
+{
+    int classes = w->view.c, count = (int)(w->size / (size_t)classes);
+    uint8_t *labels = w->out_bytes;
+    for (int i = 0; i < count; i++)
+        labels[i] = (uint8_t)(w->bytes[i] % classes);
+    double sum;
+    uint64_t correct;
+    k->loss(w->x, labels, count, classes, 0.1f, 2.0f, w->out[0], &sum, &correct);
+    w->out[1][0] = (float)sum;
+    w->out[1][1] = (float)correct;
+}
+
+static void run_adam(const struct fm_kernels *k, struct work *w)
+{
+    struct fm_adam_step step = {.beta1 = 0.9f,
+        .beta2 = 0.999f,
+        .epsilon = 1e-8f,
+        .learning_rate = 1e-2f,
+        .weight_decay = 0.1f,
+        .correction1 = 2.0f,
+        .correction2 = 3.0f,
+        .unscale = 0.5f};
+    memcpy(w->out[0], w->x, w->size * sizeof(float));
+    memcpy(w->out[1], w->dy, w->size * sizeof(float));
+    for (size_t i = 0; i < w->size; i++)
+        w->out[2][i] = fabsf(w->y[i]);
+    k->adam(w->size, w->out[0], w->out[1], w->out[2], w->y, &step);
+}
+
+static void run_average(const struct fm_kernels *k, struct work *w)
+{
+    memcpy(w->out[0], w->x, w->size * sizeof(float));
+    k->average(w->size, w->out[0], w->y, 0.99f);
+}
+
+static void run_input(const struct fm_kernels *k, struct work *w)
+{
+    struct fm_input input = {.rows = 7,
+        .cols = 5,
+        .shape = {1, 7, 5},
+        .standardise = true,
+        .mean = {0.3f, 0.3f, 0.3f},
+        .deviation = {0.4f, 0.4f, 0.4f}};
+    uint8_t records[16 * 7 * 5];
+    uint32_t ids[16];
+    for (uint32_t i = 0; i < sizeof records; i++)
+        records[i] = (uint8_t)fm_draw(3, 0, 0, 0, i);
+    for (uint32_t i = 0; i < 16; i++)
+        ids[i] = i * 31;
+    struct fm_input_work work = {.input = &input,
+        .records = records,
+        .ids = ids,
+        .augment = true,
+        .shift = 2,
+        .flip = true,
+        .seed = 9,
+        .epoch = 1};
+    // Not resized, then resized and repeated: as many images as the outputs have room for.
+    work.count = (int)(w->size / 35 < 16 ? w->size / 35 : 16);
+    k->input(&work, w->out[0]);
+    input.shape = (struct fm_shape){3, 9, 8};
+    work.count = (int)(w->size / 216 < 16 ? w->size / 216 : 16);
+    k->input(&work, w->out[1]);
+}
+
+static const struct {
+    const char *name;
+    void (*run)(const struct fm_kernels *kernels, struct work *work);
+} kernels[] = {
+    {"input", run_input},
+    {"bias_forward", run_bias_forward},
+    {"bias_backward", run_bias_backward},
+    {"relu_forward", run_relu_forward},
+    {"relu_backward", run_relu_backward},
+    {"maxpool_forward", run_maxpool_forward},
+    {"maxpool_backward", run_maxpool_backward},
+    {"meanpool", run_meanpool},
+    {"norm_statistics", run_norm_statistics},
+    {"norm_apply", run_norm_apply},
+    {"norm_backward_sums", run_norm_backward_sums},
+    {"norm_backward_apply", run_norm_backward_apply},
+    {"dropout", run_dropout},
+    {"loss", run_loss},
+    {"adam", run_adam},
+    {"average", run_average},
+};
+
+static const struct fm_view views[] = {
+    {2, 1, 9, 7, 1},     // plain, one channel, odd sizes
+    {3, 5, 6, 4, 1},     // plain
+    {2, 12, 5, 6, 12},   // channels last
+    {2, 32, 6, 6, 16},   // blocks of 16
+    {16, 24, 3, 5, 8},   // blocks of 8
+    {5, 40, 1, 1, 40},   // vectors
+    {1, 64, 28, 28, 16}, // enough for several threads
+};
+
+// Everything that the kernel wrote, with the rest of each output cleared before.
+static void run_cleared(size_t kernel, const struct fm_kernels *table, int threads, struct work *w)
+{
+    for (int i = 0; i < OUTPUTS; i++)
+        memset(w->out[i], 0, w->size * sizeof(float));
+    memset(w->out_bytes, 0, w->size);
+    omp_set_num_threads(threads);
+    kernels[kernel].run(table, w);
+}
+
+static void compare(size_t kernel, const struct fm_view *view, const struct fm_kernels *table,
+    const struct fm_kernels *portable, int threads)
+{
+    struct work one, other;
+    work_make(&one, *view);
+    work_make(&other, *view);
+    run_cleared(kernel, portable, 1, &one);
+    run_cleared(kernel, table, threads, &other);
+    bool same = memcmp(one.out_bytes, other.out_bytes, one.size) == 0;
+    for (int i = 0; i < OUTPUTS; i++)
+        same = same && memcmp(one.out[i], other.out[i], one.size * sizeof(float)) == 0;
+    if (!same)
+        fail_msg("%s of %dx%dx%dx%d, block %d: %s with %d threads differs from %s",
+            kernels[kernel].name, view->n, view->c, view->h, view->w, view->block, table->name,
+            threads, portable->name);
+    work_free(&one);
+    work_free(&other);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    print_message("tables:");
+    for (int t = 0; t < count; t++)
+        print_message(" %s", tables[t]->name);
+    print_message("\n");
+    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++)
+        for (size_t v = 0; v < sizeof views / sizeof views[0]; v++)
+            for (int t = 0; t < count; t++)
+                for (int threads = 1; threads <= 3; threads += 2)
+                    compare(k, &views[v], tables[t], tables[count - 1], threads);
+}
+
+static void test_finite_check(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int t = 0; t < count; t++)
+        for (size_t size = 1; size < 70; size++) {
+            float values[70] = {0};
+            values[0] = -3.4e38f;
+            values[size - 1] = 3.4e38f;
+            assert_true(tables[t]->all_finite(size, values));
+            for (size_t b = 0; b < 3; b++) {
+                size_t at = (size * 7 + b) % size;
+                float kept = values[at];
+                values[at] = bad[b];
+                assert_false(tables[t]->all_finite(size, values));
+                values[at] = kept;
+            }
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_finite_check),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
