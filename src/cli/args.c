@@ -272,7 +272,8 @@ static enum fm_status parse_global(struct fm_args *args)
         return fm_fail(FM_USAGE, "unknown option '%s'; did you mean '--%s'?", text,
             fm_nearest_name(text + 2, names));
     else
-        return fm_fail(FM_USAGE, "expected a command before '%s'", text);
+        return fm_fail(FM_USAGE,
+            "expected a command before '%s'; only --help and --version stand alone", text);
     if (args->argc > 2)
         return fm_fail(FM_USAGE, "unexpected argument '%s' after %s", args->argv[2], text);
     return FM_OK;

@@ -36,7 +36,7 @@ static enum fm_status append_all(
     FM_TRY(append_section(out, "Classes", format, status, table));
     table = NULL;
     status = fm_evaluation_confusion(evaluation, &table);
-    FM_TRY(append_section(out, "Confusion matrix (a row an actual class, a column a predicted one)",
+    FM_TRY(append_section(out, "Confusion matrix (rows: actual class, columns: predicted class)",
         format, status, table));
     table = NULL;
     status = fm_evaluation_confused(evaluation, CONFUSED_PAIRS, &table);

@@ -109,9 +109,10 @@ const struct fm_command fm_commands[] = {
     {.name = "train",
         .summary = "train a model and leave a run folder",
         .description =
-            "Trains a model on 54,000 of the 60,000 training images, measures it on 3,000 held\n"
-            "out for selection and, once, at the end, on the 10,000 test images. The run folder\n"
-            "keeps the configuration, a line of JSON an epoch, the weights and the result.",
+            "Trains a model on 54,000 of the 60,000 training images, measures it on 3,000\n"
+            "held out for selection and, once, at the end, on the 10,000 test images. The run\n"
+            "folder keeps the configuration, a line of JSON for each epoch, the weights and\n"
+            "the result.",
         .recipe = true,
         .required = "model",
         .options = {model_options, training_options, train_options, data_options, device_options,
@@ -121,10 +122,10 @@ const struct fm_command fm_commands[] = {
     {.name = "eval",
         .summary = "evaluate a run: accuracy, classes, confusion, calibration",
         .description =
-            "Reads the weights of a finished run and evaluates them: accuracy, precision, recall\n"
-            "and F1 of each class, the confusion matrix (also as a picture in the run folder), "
-            "the\n"
-            "most confused pairs, expected calibration error and negative log-likelihood.",
+            "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
+            "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
+            "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
+            "log-likelihood (NLL).",
         .operand = "RUN",
         .operand_required = true,
         .options = {eval_options, data_options, device_options, quiet_options, format_options},
@@ -133,9 +134,9 @@ const struct fm_command fm_commands[] = {
     {.name = "compare",
         .summary = "train what is missing and compare the models",
         .description =
-            "Trains the models, reusing finished runs of the same configuration, and prints a row\n"
-            "for each, then what the published original claims beside what is measured here. The\n"
-            "same stands in one folder as Markdown, CSV, JSON and PNG.",
+            "Trains the models, reusing finished runs of the same configuration, and compares\n"
+            "them in a table, then what the published original claims with what is measured\n"
+            "here. Both are also written to one folder as Markdown, CSV, JSON and PNG.",
         .recipe = true,
         .options = {compare_options, training_options, data_options, device_options, quiet_options,
             format_options},
@@ -144,8 +145,9 @@ const struct fm_command fm_commands[] = {
     {.name = "models",
         .summary = "list the models, or the layers of one",
         .description =
-            "Without a name, a line for each model: parameters and multiply-accumulates of a\n"
-            "forward pass of one image. With a name, a line for each of its layers, and totals.",
+            "Without a name, a line for each model: parameters and multiply-accumulates\n"
+            "(MACs) of a forward pass of one image. With a name, a line for each of its\n"
+            "layers, and totals.",
         .operand = "NAME",
         .options = {format_options},
         .examples = models_examples,
@@ -153,9 +155,9 @@ const struct fm_command fm_commands[] = {
     {.name = "info",
         .summary = "say what this build has and what this machine offers",
         .description =
-            "Version and build; each backend with its device and its libraries, as compiled "
-            "against\n"
-            "and as found, or the reason why it cannot be used; the data found; the processor.",
+            "Prints version and build; each backend with its device and its libraries, as\n"
+            "compiled against and as found, or the reason why it cannot be used; the data\n"
+            "found; the processor.",
         .options = {data_options, device_options, format_options},
         .examples = info_examples,
         .run = fm_cmd_info},
