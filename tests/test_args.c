@@ -75,9 +75,9 @@ static void reads_both_forms(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "fmnist train --model simple --epochs 3 --flip yes --dropout -1 --out a=b --threads 2 "
+        "fmnist train --model simple --epochs 3 --flip true --dropout -1 --out a=b --threads 2 "
         "--max-minutes 0.5 --seed 7 --format json --force",
-        "fmnist train --force --model=simple --epochs=3 --flip=yes --dropout=-1 --out=a=b "
+        "fmnist train --force --model=simple --epochs=3 --flip=true --dropout=-1 --out=a=b "
         "--threads=2 --max-minutes=0.5 --seed=7 --format=json",
     };
     for (int i = 0; i < 2; i++) {

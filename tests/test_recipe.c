@@ -218,6 +218,7 @@ static const struct {
     {"learning_rate", "1e-3x", "--learning-rate"},
     {"label_smoothing", "1", "--label-smoothing"},
     {"flip", "maybe", "invalid value 'maybe' for --flip: expected true or false"},
+    {"flip", "yes", "invalid value 'yes' for --flip: expected true or false"},
     {"schedule", "onecycle",
         "expected one of \"constant\", \"one_cycle\"; did you mean 'one_cycle'?"},
     {"keep", "first", "invalid value 'first' for --keep"},
@@ -230,12 +231,12 @@ static void test_flags(void **state)
     load("quick", "simple", &recipe);
     assert_int_equal(fm_recipe_set(&recipe, field_of("epochs"), "9"), FM_OK);
     assert_int_equal(fm_recipe_set(&recipe, field_of("learning_rate"), "0.5"), FM_OK);
-    assert_int_equal(fm_recipe_set(&recipe, field_of("flip"), "no"), FM_OK);
+    assert_int_equal(fm_recipe_set(&recipe, field_of("flip"), "true"), FM_OK);
     assert_int_equal(fm_recipe_set(&recipe, field_of("schedule"), "constant"), FM_OK);
     assert_int_equal(fm_recipe_set(&recipe, field_of("dropout"), "-1"), FM_OK);
     assert_int_equal(recipe.epochs, 9);
     assert_true(recipe.learning_rate == 0.5);
-    assert_false(recipe.flip);
+    assert_true(recipe.flip);
     assert_int_equal(recipe.schedule, FM_SCHEDULE_CONSTANT);
     assert_true(recipe.dropout == -1);
     before = recipe;

@@ -67,8 +67,8 @@ static void append_machine(const json_t *environment, struct fm_text *out)
         fm_json_number(machine, "memory") / gibibyte);
     fm_text_append(out, "- features: %s\n", fm_json_string(machine, "features"));
     fm_text_append(out, "- system: %s\n", fm_json_string(machine, "system"));
-    fm_text_append(out, "- device: %s, %s, %.0f threads\n", fm_json_string(device, "name"),
-        fm_json_string(device, "details"), fm_json_number(environment, "threads"));
+    fm_text_append(out, "- device: %s, %s\n", fm_json_string(device, "name"),
+        fm_json_string(device, "details"));
     fm_text_append(out, "- fmnist %s, %s build, %s\n", fm_json_string(build, "version"),
         fm_json_string(build, "type"), fm_json_string(build, "compiler"));
     json_object_foreach(json_object_get(environment, "libraries"), key, value)

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 
 enum {
     EXIT_OK = 0,
@@ -36,7 +37,7 @@ static enum fm_status run(const struct fm_args *args)
 static void print_hint(enum fm_status status, const struct fm_args *args)
 {
     const char *command = args->command ? args->command->name : NULL;
-    if (status == FM_USAGE && command)
+    if (status == FM_USAGE && command && strcmp(command, "help") != 0)
         fprintf(stderr, "hint: 'fmnist help %s' lists its options\n", command);
     else if (status == FM_USAGE)
         fprintf(stderr, "hint: 'fmnist help' lists the commands\n");

@@ -431,14 +431,8 @@ static enum fm_status bad_flag(const struct fm_recipe_field *field, const char *
 
 static enum fm_status parse_bool(const struct fm_recipe_field *field, const char *text, bool *out)
 {
-    static const char *const words[] = {"false", "true", "no", "yes", "off", "on"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (strcmp(text, words[i]) == 0) {
-            *out = i % 2 == 1;
-            return FM_OK;
-        }
-    }
-    return bad_flag(field, text);
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0 ? FM_OK : bad_flag(field, text);
 }
 
 enum fm_status fm_recipe_set(
