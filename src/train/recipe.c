@@ -431,8 +431,11 @@ static enum fm_status bad_flag(const struct fm_recipe_field *field, const char *
 
 static enum fm_status parse_bool(const struct fm_recipe_field *field, const char *text, bool *out)
 {
-    *out = strcmp(text, "true") == 0;
-    return *out || strcmp(text, "false") == 0 ? FM_OK : bad_flag(field, text);
+    bool yes = strcmp(text, "true") == 0;
+    if (!yes && strcmp(text, "false") != 0)
+        return bad_flag(field, text);
+    *out = yes;
+    return FM_OK;
 }
 
 enum fm_status fm_recipe_set(
