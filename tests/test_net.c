@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+
 static struct fm_net net;
 
 static const struct fm_input grey8 = {.rows = 8,
@@ -18,21 +20,6 @@ static const struct fm_input grey8 = {.rows = 8,
     .standardise = true,
     .mean = {0.25f, 0.25f, 0.25f},
     .deviation = {0.5f, 0.5f, 0.5f}};
-
-static void assert_ok(enum fm_status status)
-{
-    if (status != FM_OK)
-        fail_msg("%s: %s", fm_status_text(status), fm_error_message());
-}
-
-// The call must fail with this status and a message that has `part` in it.
-static void assert_fails(enum fm_status status, enum fm_status expected, const char *part)
-{
-    if (status != expected || strstr(fm_error_message(), part) == NULL)
-        fail_msg("status '%s', message \"%s\"; expected status '%s' and a message with \"%s\"",
-            fm_status_text(status), fm_error_message(), fm_status_text(expected), part);
-    fm_error_clear();
-}
 
 struct row {
     const char *name;

@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+
 #define RECIPES FM_TEST_SOURCE_DIR "/data/recipes"
 
 static char file[] = FM_TEST_BINARY_DIR "/test_recipe.json";
@@ -34,13 +36,6 @@ static int tear_down(void **state)
     (void)state;
     unlink(file);
     return 0;
-}
-
-static void assert_message(const char *part)
-{
-    if (!strstr(fm_error_message(), part))
-        fail_msg("\"%s\" is not in the message: %s", part, fm_error_message());
-    fm_error_clear();
 }
 
 static const struct fm_recipe_field *field_of(const char *key)

@@ -21,6 +21,9 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+#include "fake_state.h"
+
 static char root[FM_PATH_MAX];
 
 static const char *in_root(const char *name)
@@ -45,13 +48,6 @@ static int tear_down(void **state)
     (void)state;
     scratch_remove(root);
     return 0;
-}
-
-static void assert_message(const char *part)
-{
-    if (!strstr(fm_error_message(), part))
-        fail_msg("\"%s\" is not in the message: %s", part, fm_error_message());
-    fm_error_clear();
 }
 
 static void make_config(struct fm_run_config *config)
@@ -419,15 +415,7 @@ struct fm_model {
 static float *find_state(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count)
 {
-    if (kind == FM_STATE_PARAM) {
-        int i = fm_net_find_param(model->net, name);
-        assert_true(i >= 0 && model->net->params[i].count == count);
-        return model->params + model->net->params[i].offset;
-    }
-    assert_int_equal(kind, FM_STATE_RUNNING);
-    int i = fm_net_find_running(model->net, name);
-    assert_true(i >= 0 && model->net->running[i].count == count);
-    return model->running + model->net->running[i].offset;
+    return fake_state(model->net, model->params, model->running, kind, name, count);
 }
 
 static enum fm_status fake_get(

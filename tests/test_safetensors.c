@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+
 static char path[FM_PATH_MAX];
 
 static int set_up(void **state)
@@ -29,20 +31,6 @@ static int tear_down(void **state)
     (void)state;
     unlink(path);
     return 0;
-}
-
-static void assert_ok(enum fm_status status)
-{
-    if (status != FM_OK)
-        fail_msg("%s: %s", fm_status_text(status), fm_error_message());
-}
-
-static void assert_fails(enum fm_status status, enum fm_status expected, const char *part)
-{
-    if (status != expected || strstr(fm_error_message(), part) == NULL)
-        fail_msg("status '%s', message \"%s\"; expected status '%s' and a message with \"%s\"",
-            fm_status_text(status), fm_error_message(), fm_status_text(expected), part);
-    fm_error_clear();
 }
 
 // Writes a file of this header, said to be `length` bytes long, and `count` bytes of tensors.

@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+
 enum {
     SKIPPED = 77
 };
@@ -50,12 +52,6 @@ static int run_python(const char *code)
     if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status))
         return -1;
     return WEXITSTATUS(status);
-}
-
-static void assert_ok(enum fm_status status)
-{
-    if (status != FM_OK)
-        fail_msg("%s: %s", fm_status_text(status), fm_error_message());
 }
 
 static void both_directions(void **state)

@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "fake_state.h"
+
 enum {
     SAMPLES = 110,
     TRAIN = 77,  // ids 0 to 76
@@ -145,15 +147,7 @@ static void fake_model_destroy(struct fm_model *model)
 static float *find_state(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count)
 {
-    if (kind == FM_STATE_PARAM) {
-        int i = fm_net_find_param(model->net, name);
-        assert_true(i >= 0 && model->net->params[i].count == count);
-        return model->params + model->net->params[i].offset;
-    }
-    assert_int_equal(kind, FM_STATE_RUNNING);
-    int i = fm_net_find_running(model->net, name);
-    assert_true(i >= 0 && model->net->running[i].count == count);
-    return model->running + model->net->running[i].offset;
+    return fake_state(model->net, model->params, model->running, kind, name, count);
 }
 
 static enum fm_status fake_get(
