@@ -111,6 +111,10 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args);
 void fm_help_overview(struct fm_text *out);
 void fm_help_command(const struct fm_command *command, struct fm_text *out);
 
+// Runs a command line and prints what there is to print, errors too. Returns the exit status: 0, 1
+// for a failure, 2 for wrong usage. Ignores SIGPIPE from then on.
+int fm_command_line(int argc, char *const *argv);
+
 // The commands, a file each.
 enum fm_status fm_cmd_train(const struct fm_args *args);
 enum fm_status fm_cmd_eval(const struct fm_args *args);

@@ -1,5 +1,5 @@
-// The program: reads the command line, runs the command, prints why it failed, and is the only
-// place that ends the process.
+// The whole program but its main(): reads the command line, runs the command, prints why it failed
+// and says how the process should end.
 #include "cli/args.h"
 #include "cli/common.h"
 
@@ -59,7 +59,7 @@ static int report(enum fm_status status, const struct fm_args *args)
     return status == FM_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
-int main(int argc, char **argv)
+int fm_command_line(int argc, char *const *argv)
 {
     struct fm_args args;
     // A reader that went away is a failed write like any other: reported, and exit status 1.
