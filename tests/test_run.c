@@ -5,6 +5,7 @@
 #include "net/safetensors.h"
 #include "net/zoo.h"
 #include "run/json.h"
+#include "run/weights.h"
 #include "scratch.h"
 
 #include <fcntl.h>
@@ -437,10 +438,13 @@ static const struct fm_backend fake = {
     .abi = FM_BACKEND_ABI, .name = "fake", .model_get = fake_get, .model_set = fake_set};
 
 // A net with batch norm, small: conv, bn, dense.
+static char *const class_names[] = {"T-shirt/top", "Robe d'\xc3\xa9t\xc3\xa9", "\"quoted\""};
+
 static void make_net(struct fm_net *net, const char *name, int channels)
 {
-    struct fm_input input = {.rows = 4, .cols = 4, .shape = {1, 4, 4}};
+    struct fm_input input = {.rows = 4, .cols = 4, .shape = {1, 4, 4}, .standardise = true};
     fm_net_begin(net, name, &input);
+    fm_net_set_input_statistics(net, 0.28604063f, 1.0f / 3);
     assert_int_equal(fm_net_conv(net, "conv1", channels, 3, 0, true), FM_OK);
     assert_int_equal(fm_net_batchnorm(net, "bn1"), FM_OK);
     assert_int_equal(fm_net_dense(net, "fc1", 3, true), FM_OK);
@@ -473,11 +477,22 @@ static void test_weights_round_trip(void **state)
         from.params[i] = 1.0f / (float)(i + 3);
     for (size_t i = 0; i < net.running_elements; i++)
         from.running[i] = -1.0f / (float)(i + 7);
-    assert_int_equal(fm_run_save_weights(root, &net, &fake, &from), FM_OK);
+    assert_int_equal(fm_run_save_weights(root, &net, class_names, &fake, &from), FM_OK);
     if (fm_run_load_weights(root, &net, &fake, &to) != FM_OK)
         fail_msg("%s", fm_error_message());
     assert_memory_equal(from.params, to.params, net.param_elements * sizeof(float));
     assert_memory_equal(from.running, to.running, net.running_elements * sizeof(float));
+
+    // The file says the rest of what it takes to predict.
+    struct fm_weights weights;
+    assert_ok(fm_weights_read(in_root("model.safetensors"), &weights));
+    assert_string_equal(weights.model, "small");
+    assert_int_equal(weights.classes, 3);
+    for (int k = 0; k < 3; k++)
+        assert_string_equal(weights.class_names[k], class_names[k]);
+    assert_true(weights.input_mean == 0.28604063f);
+    assert_true(weights.input_deviation == 1.0f / 3);
+    fm_weights_free(&weights);
     free_model(&from);
     free_model(&to);
 }
@@ -501,6 +516,38 @@ static void write_again(const struct fm_tensor_file *file, struct fm_tensor *ten
         FM_OK);
 }
 
+// The file as it was read, but for one value of its metadata; NULL leaves the key out.
+static void write_with(const struct fm_tensor_file *file, const char *key, const char *value)
+{
+    const char *metadata[32];
+    int used = 0;
+    for (char **pair = file->metadata; pair[0]; pair += 2) {
+        bool changed = strcmp(pair[0], key) == 0;
+        if (changed && !value)
+            continue;
+        metadata[used++] = pair[0];
+        metadata[used++] = changed ? value : pair[1];
+    }
+    metadata[used] = NULL;
+    assert_ok(
+        fm_safetensors_write(in_root("model.safetensors"), file->tensors, file->count, metadata));
+}
+
+static const struct {
+    const char *key, *value, *message;
+} wrong_metadata[] = {
+    {"fmnist_format", "1", "found \"1\", expected \"2\": an older fmnist wrote it"},
+    {"fmnist_format", "3", "metadata \"fmnist_format\": found \"3\", expected \"2\""},
+    {"model", NULL, "metadata \"model\": found nothing, expected a model's name"},
+    {"classes", "1", "metadata \"classes\": found \"1\", expected an integer from 2 to 256"},
+    {"classes", "ten", "metadata \"classes\": found \"ten\""},
+    {"class_names", NULL, "metadata \"class_names\": found nothing"},
+    {"class_names", "[\"a\", \"b\"]", "expected a JSON array of strings, a class each"},
+    {"class_names", "[\"a\", \"b\", 3]", "expected a JSON array of strings"},
+    {"input_mean", "nan", "metadata \"input_mean\": found \"nan\", expected a number"},
+    {"input_deviation", "0", "metadata \"input_deviation\": found \"0\", expected a positive"},
+};
+
 static void test_wrong_weights(void **state)
 {
     (void)state;
@@ -510,7 +557,7 @@ static void test_wrong_weights(void **state)
     make_net(&wider, "small", 4);
     make_net(&renamed, "other", 2);
     make_model(&model, &net);
-    assert_int_equal(fm_run_save_weights(root, &net, &fake, &model), FM_OK);
+    assert_int_equal(fm_run_save_weights(root, &net, class_names, &fake, &model), FM_OK);
 
     assert_load_fails(&renamed, "metadata \"model\": found \"small\", expected \"other\"");
     assert_load_fails(
@@ -529,10 +576,16 @@ static void test_wrong_weights(void **state)
     snprintf(missing, sizeof missing, "tensor \"%s\" is missing", more[file.count - 1].name);
     write_again(&file, more, file.count - 1);
     assert_load_fails(&net, missing);
+    for (size_t i = 0; i < sizeof wrong_metadata / sizeof wrong_metadata[0]; i++) {
+        write_with(&file, wrong_metadata[i].key, wrong_metadata[i].value);
+        assert_load_fails(&net, wrong_metadata[i].message);
+    }
+    write_with(&file, "input_mean", "0.25");
+    assert_load_fails(&net, "input with mean 0.25 and deviation 0.333333343, expected 0.28604");
     const char *const no_metadata[] = {NULL};
     assert_int_equal(
         fm_safetensors_write(in_root("model.safetensors"), more, file.count, no_metadata), FM_OK);
-    assert_load_fails(&net, "metadata \"fmnist_format\": found nothing, expected \"1\"");
+    assert_load_fails(&net, "metadata \"fmnist_format\": found nothing, expected \"2\"");
     fm_safetensors_free(&file);
     free_model(&model);
 }

@@ -145,7 +145,8 @@ static enum fm_status train(struct work *w)
     };
     FM_TRY(fm_train(w->engine, &w->net, &w->dataset->train, w->split, &options, w->job->precision,
         &w->model, &w->trained));
-    return fm_run_save_weights(w->directory, &w->net, w->engine->api, w->model);
+    return fm_run_save_weights(
+        w->directory, &w->net, w->config.class_names, w->engine->api, w->model);
 }
 
 // ---- Testing: the only place that hands test images to a model that was just trained

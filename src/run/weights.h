@@ -1,0 +1,36 @@
+// The weights kept of a run, in one safetensors file that other tools can read. The file alone is
+// enough to predict with: its metadata says which model it is of, what the classes are called and
+// how the input is normalised (docs/formats.md, "model.safetensors").
+#ifndef FM_RUN_WEIGHTS_H
+#define FM_RUN_WEIGHTS_H
+
+#include "backend/backend.h"
+#include "base/file.h"
+#include "data/dataset.h"
+#include "net/net.h"
+#include "net/safetensors.h"
+
+// The name of the file in a run folder.
+#define FM_WEIGHTS_FILE "model.safetensors"
+
+// A weights file read, its metadata checked.
+struct fm_weights {
+    char path[FM_PATH_MAX];
+    char model[FM_NAME_MAX]; // of the zoo, as far as that is known to the file alone
+    int classes;
+    char *class_names[FM_CLASSES_MAX]; // owned
+    float input_mean, input_deviation; // of u8/255; 0 and 1 for a net that does not standardise
+    struct fm_tensor_file tensors;
+};
+
+// Reads a weights file. FM_DATA names file and what is wrong with it. On failure `weights` needs no
+// free.
+enum fm_status fm_weights_read(const char *path, struct fm_weights *weights);
+void fm_weights_free(struct fm_weights *weights);
+
+// Checks that the weights are those of the net (model, classes, input statistics, every tensor's
+// name and shape), then sets them in a model of it. A failing check changes nothing.
+enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct fm_net *net,
+    const struct fm_backend *api, struct fm_model *model);
+
+#endif
