@@ -1,4 +1,6 @@
-// Augmentation and normalisation of one pixel: flip, then shift, then (u8/255 - mean) / deviation.
+// Augmentation and normalisation of one pixel: flip, then shift, then erasing, then (u8/255 - mean)
+// / deviation. Erasing a rectangle at random: Zhong, Zheng, Kang, Li, Yang 2020, arXiv:1708.04896;
+// here with sides drawn in whole pixels, and zeros (the data set's background) in place of noise.
 #ifndef FM_KERNELS_AUGMENT_H
 #define FM_KERNELS_AUGMENT_H
 
@@ -8,19 +10,59 @@
 struct fm_augment_plan {
     int dy, dx; // the image moves down and right by so many pixels, zeros coming in
     int flip;   // mirrored left to right first
+    int top, left, height, width; // what is erased last; height 0: nothing
 };
 
-FM_SHARED_FN struct fm_augment_plan fm_augment_draw(
-    uint64_t seed, uint32_t epoch, uint32_t sample, int shift, int flip)
+// How far the draws of an image's plan may go.
+struct fm_augment_ranges {
+    int shift; // pixels each way
+    int flip;  // 0 or 1
+    int rows, cols;
+    uint64_t erase_threshold; // of 2^32 draws, so many erase
+    int erase_size;           // the longest side
+};
+
+// The share of images as a number of the 2^32 draws, so that what decides is an integer.
+FM_SHARED_FN uint64_t fm_erase_threshold(float share)
 {
-    struct fm_augment_plan plan = {0, 0, 0};
+    return (uint64_t)((double)share * 4294967296.0);
+}
+
+// A side of the erased rectangle: evenly from ceil(size / 2) to size, at most the image's.
+FM_SHARED_FN int fm_erase_side(uint32_t draw, int size, int limit)
+{
+    int most = size < limit ? size : limit;
+    int least = (size + 1) / 2 < most ? (size + 1) / 2 : most;
+    return least + (int)fm_draw_below(draw, (uint32_t)(most - least) + 1u);
+}
+
+FM_SHARED_FN void fm_erase_draw(uint64_t seed, uint32_t epoch, uint32_t sample,
+    const struct fm_augment_ranges *ranges, struct fm_augment_plan *plan)
+{
+    struct fm_draws draws = fm_philox(seed, epoch, sample, FM_STREAM_ERASE, 0);
+    if (draws.v[0] >= ranges->erase_threshold)
+        return;
+    plan->height = fm_erase_side(draws.v[1], ranges->erase_size, ranges->rows);
+    plan->width = fm_erase_side(draws.v[2], ranges->erase_size, ranges->cols);
+    plan->top = (int)fm_draw_below(draws.v[3], (uint32_t)(ranges->rows - plan->height) + 1u);
+    plan->left = (int)fm_draw_below(fm_draw(seed, epoch, sample, FM_STREAM_ERASE, 4),
+        (uint32_t)(ranges->cols - plan->width) + 1u);
+}
+
+FM_SHARED_FN struct fm_augment_plan fm_augment_draw(
+    uint64_t seed, uint32_t epoch, uint32_t sample, const struct fm_augment_ranges *ranges)
+{
+    struct fm_augment_plan plan = {0, 0, 0, 0, 0, 0, 0};
+    int shift = ranges->shift;
     if (shift > 0) {
         struct fm_draws draws = fm_philox(seed, epoch, sample, FM_STREAM_SHIFT, 0);
         plan.dy = (int)fm_draw_below(draws.v[0], 2u * (uint32_t)shift + 1u) - shift;
         plan.dx = (int)fm_draw_below(draws.v[1], 2u * (uint32_t)shift + 1u) - shift;
     }
-    if (flip)
+    if (ranges->flip)
         plan.flip = (int)(fm_draw(seed, epoch, sample, FM_STREAM_FLIP, 0) >> 31);
+    if (ranges->erase_threshold > 0)
+        fm_erase_draw(seed, epoch, sample, ranges, &plan);
     return plan;
 }
 
@@ -30,6 +72,8 @@ FM_SHARED_FN uint8_t fm_augmented_pixel(
 {
     int from_y = y - plan.dy, from_x = x - plan.dx;
     if (from_y < 0 || from_y >= rows || from_x < 0 || from_x >= cols)
+        return 0;
+    if (y >= plan.top && y < plan.top + plan.height && x >= plan.left && x < plan.left + plan.width)
         return 0;
     if (plan.flip)
         from_x = cols - 1 - from_x;

@@ -15,6 +15,7 @@ enum fm_stream {
     FM_STREAM_SHUFFLE = 0,  // elements 0, 1: the sort key of an epoch's order
     FM_STREAM_SHIFT = 1,    // elements 0, 1: rows, columns
     FM_STREAM_FLIP = 2,     // element 0
+    FM_STREAM_ERASE = 3,    // elements 0 to 4: whether, height, width, top, left
     FM_STREAM_INIT = 4,     // sample id: the parameter's index
     FM_STREAM_SPLIT = 5,    // elements 0, 1: the sort key of the split
     FM_STREAM_DROPOUT = 16, // + the dropout layer's ordinal

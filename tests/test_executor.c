@@ -254,7 +254,7 @@ static void test_sums(void **state)
     assert_int_equal(sums.count, 3 * BATCH);
     assert_true(isfinite(sums.loss) && sums.loss > 0.0);
     assert_true(sums.correct <= sums.count);
-    assert_ok(api->sums_reset(b.model));
+    assert_ok(api->sums_set(b.model, &(struct fm_sums){0}));
     assert_ok(api->sums_get(b.model, false, &sums));
     assert_int_equal(sums.count, 0);
     api->executor_destroy(e);

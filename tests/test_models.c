@@ -39,7 +39,8 @@ struct trial {
 
 static void set_up(struct trial *t, const char *model, bool unfused)
 {
-    static const struct fm_optimiser_options adam = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f};
+    static const struct fm_optimiser_options adam = {
+        .kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
     const struct fm_compile_options options = {.batch = BATCH,
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true},

@@ -171,7 +171,8 @@ static void compare(struct trial *t, const char *phase, const char *what, const 
 
 static void set_up(struct trial *t)
 {
-    static const struct fm_optimiser_options adam = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f};
+    static const struct fm_optimiser_options adam = {
+        .kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
     fm_case_net(t->it->net, &t->net);
     fm_rig_open(&t->rig, "cpu", &t->net, &adam, t->batch);
     t->plain = fm_plain_create(&t->net);

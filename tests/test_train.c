@@ -183,10 +183,10 @@ static enum fm_status fake_sums_get(struct fm_model *model, bool wait, struct fm
     return FM_OK;
 }
 
-static enum fm_status fake_sums_reset(struct fm_model *model)
+static enum fm_status fake_sums_set(struct fm_model *model, const struct fm_sums *sums)
 {
     FM_TRY(call());
-    model->sums = (struct fm_sums){0};
+    model->sums = *sums;
     seen.resets++;
     return FM_OK;
 }
@@ -325,7 +325,7 @@ static const struct fm_backend fake = {
     .model_set = fake_set,
     .counters_get = fake_counters_get,
     .sums_get = fake_sums_get,
-    .sums_reset = fake_sums_reset,
+    .sums_set = fake_sums_set,
     .staging_create = fake_staging_create,
     .staging_destroy = fake_staging_destroy,
     .staging_slot = fake_staging_slot,

@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 1
+    FM_BACKEND_ABI = 2
 };
 
 struct fm_device;
@@ -49,7 +49,9 @@ enum fm_mode {
 };
 
 enum fm_optimiser {
-    FM_OPTIMISER_ADAM, // Kingma and Ba 2015, arXiv:1412.6980, algorithm 1
+    FM_OPTIMISER_ADAM,  // Kingma and Ba 2015, arXiv:1412.6980, algorithm 1
+    FM_OPTIMISER_ADAMW, // with the step's weight decay, decoupled: kernels/adam.h
+    FM_OPTIMISER_SGD,   // with momentum, after Nesterov or not: kernels/sgd.h
 };
 
 struct fm_device_options {
@@ -64,15 +66,22 @@ struct fm_device_info {
     uint64_t memory;                     // bytes
     int threads;                         // 0 where there is no such thing
     bool precisions[FM_PRECISION_COUNT]; // trains in it natively
+    bool emulated[FM_PRECISION_COUNT];   // trains in it by rounding, as a model's `emulate` says
 };
 
 struct fm_optimiser_options {
     enum fm_optimiser kind;
-    float beta1, beta2, epsilon;
+    float beta1, beta2, epsilon; // Adam's
+    float momentum;              // SGD's
+    bool nesterov;
 };
 
 struct fm_model_options {
     enum fm_precision precision;
+    // Computes in fp32 and rounds every tensor that would be stored in `precision`, forward and
+    // backward: no faster, the same numbers within the order of sums. Where the device has the
+    // precision natively, too. fp32 has nothing to emulate.
+    bool emulate;
     struct fm_optimiser_options optimiser;
     bool ema; // keeps an exponential moving average of parameters and running statistics
 };
@@ -80,6 +89,10 @@ struct fm_model_options {
 struct fm_augment {
     int shift; // each image is moved by up to so many pixels each way, zeros coming in
     bool flip; // mirrored left to right, every other image on average
+    // A rectangle of zeros, within the image, over so great a share of the images; its sides are
+    // ceil(erase_size / 2) to erase_size pixels (kernels/augment.h).
+    float erase;
+    int erase_size;
 };
 
 struct fm_compile_options {
@@ -87,6 +100,8 @@ struct fm_compile_options {
     enum fm_mode mode;
     struct fm_augment augment; // training only
     float label_smoothing;     // training only: target = (1 - s) onehot + s / classes
+    bool average;              // inference only: with the EMA's parameters and running statistics
+    bool mirror;               // inference only: every image mirrored left to right
     bool unfused;              // one operation a primitive
     bool probe;   // every layer's activation (and its gradient) can be read; implies unfused
     bool profile; // times every operation
@@ -96,8 +111,8 @@ struct fm_compile_options {
 enum fm_state_kind {
     FM_STATE_PARAM,   // fp32 master
     FM_STATE_GRAD,    // of the last training step, unscaled
-    FM_STATE_MOMENT1, // Adam's m
-    FM_STATE_MOMENT2, // Adam's v
+    FM_STATE_MOMENT1, // Adam's m; SGD's momentum
+    FM_STATE_MOMENT2, // Adam's v; SGD has none
     FM_STATE_EMA,     // of parameters and running statistics, of a model created with `ema`
     FM_STATE_RUNNING, // batch norm's running mean and variance
 };
@@ -105,15 +120,18 @@ enum fm_state_kind {
 struct fm_counters {
     uint64_t applied;    // optimiser steps that changed the parameters (Adam's t)
     uint64_t skipped;    // steps skipped because a gradient was not finite
+    uint64_t growths;    // times that the loss scale was doubled
     uint32_t good_steps; // since the loss scale last changed
-    float loss_scale;    // 1 in fp32
+    float loss_scale;    // fp16: kernels/loss_scale.h; else 1, always
 };
 
-// Sums over the training samples since they were last reset.
+// Sums over the training samples since they were last set.
 struct fm_sums {
     double loss; // sum of the samples' losses
     uint64_t correct;
     uint64_t count;
+    // Steps skipped that a smaller loss scale cannot cure: it was 1, or the loss itself not finite.
+    uint64_t incurable;
 };
 
 enum fm_probe {
@@ -143,7 +161,8 @@ struct fm_backend {
     void (*device_describe)(const struct fm_device *device, struct fm_device_info *info);
 
     // Model. Parameters start at zero, running statistics at their initial values; `net` is copied.
-    // A precision that the device cannot compute in natively fails with FM_UNSUPPORTED.
+    // A precision that the device cannot compute in as asked for fails with FM_UNSUPPORTED and the
+    // reason.
     enum fm_status (*model_create)(struct fm_device *device, const struct fm_net *net,
         const struct fm_model_options *options, struct fm_model **model);
     void (*model_destroy)(struct fm_model *model);
@@ -156,7 +175,7 @@ struct fm_backend {
     enum fm_status (*counters_set)(struct fm_model *model, const struct fm_counters *counters);
     // With `wait` the sums of all submitted steps, else those of the steps known to be finished.
     enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
-    enum fm_status (*sums_reset)(struct fm_model *model);
+    enum fm_status (*sums_set)(struct fm_model *model, const struct fm_sums *sums);
 
     // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors.
     enum fm_status (*staging_create)(

@@ -258,7 +258,7 @@ static enum fm_status train_epoch(struct trainer *t)
         .epoch = t->result.epochs + 1, .epochs = t->recipe->epochs, .steps = t->steps};
     FM_TRY(fm_epoch_order(t->split->train, t->split->train_count, t->options->seed,
         (uint32_t)t->result.epochs, t->order));
-    FM_TRY(t->api->sums_reset(t->model));
+    FM_TRY(t->api->sums_set(t->model, &(struct fm_sums){0}));
     t->epoch_waited = fm_loader_waited(t->feed.loader);
     t->epoch_start = fm_clock_seconds();
     FM_TRY(fm_loader_begin(t->feed.loader, t->order, t->epoch_images, t->batch));

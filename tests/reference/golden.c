@@ -54,9 +54,10 @@ void fm_golden_open(struct fm_golden *golden, const char *model)
     fm_net_set_input_statistics(&golden->net, (float)fm_golden_number(root, "mean"),
         (float)fm_golden_number(root, "deviation"));
     golden->batch = (uint32_t)fm_golden_number(root, "batch");
-    golden->optimiser = (struct fm_optimiser_options){FM_OPTIMISER_ADAM,
-        (float)fm_golden_number(root, "beta1"), (float)fm_golden_number(root, "beta2"),
-        (float)fm_golden_number(root, "epsilon")};
+    golden->optimiser = (struct fm_optimiser_options){.kind = FM_OPTIMISER_ADAM,
+        .beta1 = (float)fm_golden_number(root, "beta1"),
+        .beta2 = (float)fm_golden_number(root, "beta2"),
+        .epsilon = (float)fm_golden_number(root, "epsilon")};
     golden->step = (struct fm_step){
         .seed = (uint64_t)json_integer_value(fm_golden_member(root, "seed")),
         .epoch = (uint32_t)fm_golden_number(root, "epoch"),

@@ -25,7 +25,8 @@ struct fm_plain *fm_plain_create(const struct fm_net *net)
     if (plain == NULL)
         abort();
     plain->net = *net;
-    plain->optimiser = (struct fm_optimiser_options){FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f};
+    plain->optimiser = (struct fm_optimiser_options){
+        .kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
     plain->params = zeroed(net->param_elements);
     plain->grads = zeroed(net->param_elements);
     plain->moment1 = zeroed(net->param_elements);

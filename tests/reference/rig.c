@@ -92,7 +92,7 @@ struct fm_sums fm_rig_step(
     memcpy(slot->labels, batch->labels, count);
     memcpy(slot->ids, batch->ids, count * sizeof *slot->ids);
     *slot->step = *batch->step;
-    fm_rig_must(rig->api->sums_reset(rig->model), "sums_reset");
+    fm_rig_must(rig->api->sums_set(rig->model, &(struct fm_sums){0}), "sums_set");
     fm_rig_must(rig->api->submit(executor, rig->staging, index), "submit");
     fm_rig_must(rig->api->sums_get(rig->model, true, &sums), "sums_get");
     return sums;

@@ -8,7 +8,7 @@
 
 struct fm_copy {
     struct fm_model *model;
-    int layer, norm_layer;
+    struct fm_copy_source source;
     bool bias;
     uint64_t version;             // of the model when it was made; 0: never
     struct fm_tensor_mem plain;   // canonical: the model's own range, or folded values
@@ -65,7 +65,7 @@ enum fm_status fm_canonical_weight_md(
 static const struct fm_param *copied_param(const struct fm_copy *copy)
 {
     const struct fm_net *net = &copy->model->net;
-    const struct fm_layer *layer = &net->layers[copy->layer];
+    const struct fm_layer *layer = &net->layers[copy->source.layer];
     int index = copy->bias ? layer->bias : layer->weight;
     return index >= 0 ? &net->params[index] : NULL; // a folded bias may have none under it
 }
@@ -74,11 +74,12 @@ static const struct fm_param *copied_param(const struct fm_copy *copy)
 static void fold_channel(const struct fm_copy *copy, int c, float *scale, float *shift)
 {
     const struct fm_model *m = copy->model;
-    const struct fm_layer *norm = &m->net.layers[copy->norm_layer];
-    float gamma = m->params[m->net.params[norm->weight].offset + (size_t)c];
-    float beta = m->params[m->net.params[norm->bias].offset + (size_t)c];
-    float mean = m->running[m->net.running[norm->running].offset + (size_t)c];
-    float variance = m->running[m->net.running[norm->running + 1].offset + (size_t)c];
+    const struct fm_layer *norm = &m->net.layers[copy->source.norm_layer];
+    const struct fm_weights *w = copy->source.weights;
+    float gamma = w->params[m->net.params[norm->weight].offset + (size_t)c];
+    float beta = w->params[m->net.params[norm->bias].offset + (size_t)c];
+    float mean = w->running[m->net.running[norm->running].offset + (size_t)c];
+    float variance = w->running[m->net.running[norm->running + 1].offset + (size_t)c];
     *scale = gamma / sqrtf(variance + FM_BATCHNORM_EPSILON);
     *shift = beta - mean * *scale;
 }
@@ -86,8 +87,8 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
 static void fold(const struct fm_copy *copy)
 {
     const struct fm_param *param = copied_param(copy);
-    const float *from = param ? copy->model->params + param->offset : NULL;
-    int channels = copy->model->net.layers[copy->layer].out.c;
+    const float *from = param ? copy->source.weights->params + param->offset : NULL;
+    int channels = copy->model->net.layers[copy->source.layer].out.c;
     size_t each = copy->bias ? 1 : param->count / (size_t)channels;
     for (int c = 0; c < channels; c++) {
         float scale, shift;
@@ -103,9 +104,9 @@ static void fold(const struct fm_copy *copy)
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    if (copy->norm_layer < 0)
-        return fm_tensor_mem_create(
-            &copy->plain, m->device, plain, m->params + copied_param(copy)->offset);
+    if (copy->source.norm_layer < 0)
+        return fm_tensor_mem_create(&copy->plain, m->device, plain,
+            copy->source.weights->params + copied_param(copy)->offset);
     void *data = NULL;
     FM_TRY(fm_buffers_add(&copy->buffers, fm_md_bytes(plain), "folded weights", &data));
     return fm_tensor_mem_create(&copy->plain, m->device, plain, data);
@@ -114,7 +115,7 @@ static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plai
 static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
 {
     struct fm_model *m = copy->model;
-    const struct fm_layer *layer = &m->net.layers[copy->layer];
+    const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     struct fm_md plain = {0};
     enum fm_status status = copy->bias
                                 ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
@@ -134,18 +135,20 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
 }
 
 static bool is_copy_of(
-    const struct fm_copy *copy, int layer, int norm_layer, const struct fm_md *md)
+    const struct fm_copy *copy, const struct fm_copy_source *source, const struct fm_md *md)
 {
-    if (copy->layer != layer || copy->norm_layer != norm_layer || copy->bias != (md == NULL))
+    const struct fm_copy_source *own = &copy->source;
+    if (own->layer != source->layer || own->norm_layer != source->norm_layer ||
+        own->weights != source->weights || copy->bias != (md == NULL))
         return false;
     return !md || fm_md_equal(md, copy->ordered.memory ? &copy->ordered.md : &copy->plain.md);
 }
 
-enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_layer,
+enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
     const struct fm_md *md, struct fm_copy **out)
 {
     for (int i = 0; i < copies->count; i++)
-        if (is_copy_of(copies->items[i], layer, norm_layer, md)) {
+        if (is_copy_of(copies->items[i], source, md)) {
             *out = copies->items[i];
             return FM_OK;
         }
@@ -161,8 +164,7 @@ enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_laye
     if (!copy)
         return fm_fail_memory("working copy", sizeof *copy);
     copy->model = copies->model;
-    copy->layer = layer;
-    copy->norm_layer = norm_layer;
+    copy->source = *source;
     copy->bias = md == NULL;
     enum fm_status status = build(copy, md);
     if (status != FM_OK) {
@@ -178,7 +180,7 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
 {
     if (copy->version == copy->model->version)
         return FM_OK;
-    if (copy->norm_layer >= 0)
+    if (copy->source.norm_layer >= 0)
         fold(copy);
     if (copy->ordered.memory)
         FM_TRY(fm_reorder_run(

@@ -13,10 +13,15 @@ struct fm_copy;
 enum fm_status fm_copies_create(struct fm_model *model, struct fm_copies **copies);
 void fm_copies_destroy(struct fm_copies *copies);
 
-// The working copy of conv or dense layer `layer` in the layout `md`: its weight, or (md NULL) its
-// bias. With `norm_layer` >= 0 that batch norm is folded in, with its running statistics:
+// What is copied of conv or dense layer `layer`: its weight in the layout `md`, or (md NULL) its
+// bias; of the `weights` given, the model's trained ones or its averages. With `norm_layer` >= 0
+// that batch norm is folded in, with its running statistics:
 // w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta.
-enum fm_status fm_copies_want(struct fm_copies *copies, int layer, int norm_layer,
+struct fm_copy_source {
+    int layer, norm_layer;
+    const struct fm_weights *weights;
+};
+enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
     const struct fm_md *md, struct fm_copy **copy);
 
 // Renews the copy if it is stale.

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,15 +141,28 @@ static enum fm_status build(struct fm_executor *e)
     return share_scratchpad(e);
 }
 
+static enum fm_status check_mode(
+    const struct fm_model *model, const struct fm_compile_options *options)
+{
+    bool trains = options->mode == FM_MODE_TRAIN;
+    if (trains && (options->average || options->mirror))
+        return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
+    if (options->average && !model->average.params)
+        return fm_fail(FM_USAGE, "compile: this model keeps no average");
+    return FM_OK;
+}
+
 enum fm_status fm_cpu_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
     if (options->batch < 1)
         return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
+    FM_TRY(check_mode(model, options));
     struct fm_executor *e = calloc(1, sizeof *e);
     if (!e)
         return fm_fail_memory("executor", sizeof *e);
     e->model = model;
+    e->weights = options->average ? &model->average : &model->trained;
     e->options = *options;
     enum fm_status status = build(e);
     if (status != FM_OK) {
@@ -215,7 +229,8 @@ static enum fm_status backward(struct fm_executor *e, const struct fm_pass *pass
     return FM_OK;
 }
 
-static void compute_loss(struct fm_executor *e, const struct fm_pass *pass)
+// Returns whether the loss is finite.
+static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
 {
     struct fm_model *m = e->model;
     const struct fm_value *logits = &e->values[e->op_count - 1];
@@ -227,6 +242,7 @@ static void compute_loss(struct fm_executor *e, const struct fm_pass *pass)
     m->sums.loss += loss;
     m->sums.correct += correct;
     m->sums.count += pass->step->count;
+    return isfinite(loss);
 }
 
 static enum fm_status check_labels(const struct fm_executor *e, const struct fm_pass *pass)
@@ -251,11 +267,11 @@ enum fm_status fm_cpu_submit(struct fm_executor *e, struct fm_staging *staging, 
     FM_TRY(check_labels(e, &pass));
     FM_TRY(forward(e, &pass));
     double start = fm_clock_seconds();
-    compute_loss(e, &pass);
+    bool finite = compute_loss(e, &pass);
     e->loss_seconds += fm_clock_seconds() - start;
     FM_TRY(backward(e, &pass));
     start = fm_clock_seconds();
-    fm_cpu_model_update(e->model, pass.step);
+    fm_cpu_model_update(e->model, pass.step, finite);
     e->update_seconds += fm_clock_seconds() - start;
     e->update_calls++;
     return FM_OK;

@@ -1,8 +1,8 @@
 // State by name, and the update that ends a training step.
 #include "backend/cpu/model.h"
 
-#include "adam.h"
 #include "backend/cpu/copies.h"
+#include "loss_scale.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,21 +22,25 @@ static void fill_running(const struct fm_net *net, float *running)
             running[net->running[i].offset + k] = net->running[i].initial;
 }
 
+static enum fm_status create_weights(struct fm_model *m, struct fm_weights *weights)
+{
+    FM_TRY(add_range(m, m->net.param_elements, "parameters", &weights->params));
+    FM_TRY(add_range(m, m->net.running_elements, "running statistics", &weights->running));
+    fill_running(&m->net, weights->running);
+    return FM_OK;
+}
+
 static enum fm_status create_ranges(struct fm_model *m)
 {
-    size_t params = m->net.param_elements, running = m->net.running_elements;
-    FM_TRY(add_range(m, params, "parameters", &m->params));
+    size_t params = m->net.param_elements;
+    FM_TRY(create_weights(m, &m->trained));
+    if (m->options.ema)
+        FM_TRY(create_weights(m, &m->average));
     FM_TRY(add_range(m, params, "gradients", &m->grads));
     FM_TRY(add_range(m, params, "first moments", &m->moment1));
-    FM_TRY(add_range(m, params, "second moments", &m->moment2));
-    FM_TRY(add_range(m, running, "running statistics", &m->running));
-    FM_TRY(add_range(m, running, "batch statistics", &m->batch_running));
-    fill_running(&m->net, m->running);
-    if (m->options.ema) {
-        FM_TRY(add_range(m, params, "averaged parameters", &m->ema_params));
-        FM_TRY(add_range(m, running, "averaged running statistics", &m->ema_running));
-        fill_running(&m->net, m->ema_running);
-    }
+    if (m->options.optimiser.kind != FM_OPTIMISER_SGD)
+        FM_TRY(add_range(m, params, "second moments", &m->moment2));
+    FM_TRY(add_range(m, m->net.running_elements, "batch statistics", &m->batch_running));
     return fm_copies_create(m, &m->copies);
 }
 
@@ -46,7 +50,7 @@ enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net
     if (options->precision != FM_PRECISION_FP32)
         return fm_fail(FM_UNSUPPORTED,
             "backend 'cpu' computes in fp32; the precision asked for is not available");
-    if (options->optimiser.kind != FM_OPTIMISER_ADAM)
+    if (options->optimiser.kind > FM_OPTIMISER_SGD)
         return fm_fail(
             FM_UNSUPPORTED, "backend 'cpu': unknown optimiser %d", options->optimiser.kind);
     struct fm_model *m = calloc(1, sizeof *m);
@@ -55,7 +59,7 @@ enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net
     m->device = device;
     m->net = *net;
     m->options = *options;
-    m->counters.loss_scale = 1.0f;
+    m->counters.loss_scale = options->precision == FM_PRECISION_FP16 ? FM_LOSS_SCALE_FIRST : 1.0f;
     m->version = 1;
     enum fm_status status = create_ranges(m);
     if (status != FM_OK) {
@@ -80,15 +84,15 @@ static float *find_state(
     struct fm_model *m, enum fm_state_kind kind, const char *name, size_t *count)
 {
     float *const param_ranges[] = {
-        [FM_STATE_PARAM] = m->params,
+        [FM_STATE_PARAM] = m->trained.params,
         [FM_STATE_GRAD] = m->grads,
         [FM_STATE_MOMENT1] = m->moment1,
         [FM_STATE_MOMENT2] = m->moment2,
-        [FM_STATE_EMA] = m->ema_params,
+        [FM_STATE_EMA] = m->average.params,
         [FM_STATE_RUNNING] = NULL,
     };
-    float *running = kind == FM_STATE_RUNNING ? m->running
-                     : kind == FM_STATE_EMA   ? m->ema_running
+    float *running = kind == FM_STATE_RUNNING ? m->trained.running
+                     : kind == FM_STATE_EMA   ? m->average.running
                                               : NULL;
     int at = fm_net_find_param(&m->net, name);
     if (at >= 0 && param_ranges[kind]) {
@@ -159,51 +163,86 @@ enum fm_status fm_cpu_sums_get(struct fm_model *model, bool wait, struct fm_sums
     return FM_OK;
 }
 
-enum fm_status fm_cpu_sums_reset(struct fm_model *model)
+enum fm_status fm_cpu_sums_set(struct fm_model *model, const struct fm_sums *sums)
 {
-    memset(&model->sums, 0, sizeof model->sums);
+    model->sums = *sums;
     return FM_OK;
 }
 
-static void update_param(struct fm_model *m, int index, struct fm_adam_step step)
+// What the parameters of a step share; each then adds its own learning rate and decay.
+struct update {
+    struct fm_model *model;
+    struct fm_adam_step adam;
+    struct fm_sgd_step sgd;
+};
+
+static struct update plan_update(struct fm_model *m)
 {
-    const struct fm_param *p = &m->net.params[index];
-    if (!p->trainable)
-        return;
-    step.learning_rate *= p->lr_multiplier;
-    if (!p->decay)
-        step.weight_decay = 0.0f;
-    m->device->kernels->adam(p->count, m->params + p->offset, m->moment1 + p->offset,
-        m->moment2 + p->offset, m->grads + p->offset, &step);
+    const struct fm_optimiser_options *o = &m->options.optimiser;
+    float unscale = 1.0f / m->counters.loss_scale;
+    uint64_t t = m->counters.applied;
+    return (struct update){
+        .model = m,
+        .adam = {.beta1 = o->beta1,
+            .beta2 = o->beta2,
+            .epsilon = o->epsilon,
+            .correction1 = fm_adam_correction(o->beta1, t),
+            .correction2 = fm_adam_correction(o->beta2, t),
+            .unscale = unscale},
+        .sgd = {.momentum = o->momentum, .unscale = unscale, .nesterov = o->nesterov},
+    };
 }
 
-void fm_cpu_model_update(struct fm_model *m, const struct fm_step *step)
+static void update_param(struct update *u, const struct fm_param *p, const struct fm_step *step)
+{
+    struct fm_model *m = u->model;
+    const struct fm_kernels *kernels = m->device->kernels;
+    float rate = step->learning_rate * p->lr_multiplier;
+    float decay = p->decay ? step->weight_decay : 0.0f;
+    float *param = m->trained.params + p->offset, *moment1 = m->moment1 + p->offset;
+    const float *gradient = m->grads + p->offset;
+    if (m->options.optimiser.kind == FM_OPTIMISER_SGD) {
+        u->sgd.learning_rate = rate;
+        u->sgd.weight_decay = decay;
+        kernels->sgd(p->count, param, moment1, gradient, &u->sgd);
+    } else {
+        u->adam.learning_rate = rate;
+        u->adam.weight_decay = decay;
+        kernels->adam(p->count, param, moment1, m->moment2 + p->offset, gradient, &u->adam);
+    }
+}
+
+static void apply_step(struct fm_model *m, const struct fm_step *step)
 {
     const struct fm_kernels *kernels = m->device->kernels;
-    if (!kernels->all_finite(m->net.param_elements, m->grads)) {
-        m->counters.skipped++;
-        return;
-    }
-    uint64_t t = ++m->counters.applied;
-    const struct fm_optimiser_options *o = &m->options.optimiser;
-    struct fm_adam_step adam = {
-        .beta1 = o->beta1,
-        .beta2 = o->beta2,
-        .epsilon = o->epsilon,
-        .learning_rate = step->learning_rate,
-        .weight_decay = step->weight_decay,
-        .correction1 = fm_adam_correction(o->beta1, t),
-        .correction2 = fm_adam_correction(o->beta2, t),
-        .unscale = 1.0f / m->counters.loss_scale,
-    };
+    m->counters.applied++;
+    struct update update = plan_update(m);
     for (int i = 0; i < m->net.param_count; i++)
-        update_param(m, i, adam);
-    kernels->average(
-        m->net.running_elements, m->running, m->batch_running, 1.0f - FM_BATCHNORM_MOMENTUM);
-    if (m->ema_params && step->ema_decay > 0.0f) {
-        kernels->average(m->net.param_elements, m->ema_params, m->params, step->ema_decay);
-        kernels->average(m->net.running_elements, m->ema_running, m->running, step->ema_decay);
+        if (m->net.params[i].trainable)
+            update_param(&update, &m->net.params[i], step);
+    size_t running = m->net.running_elements;
+    kernels->average(running, m->trained.running, m->batch_running, 1.0f - FM_BATCHNORM_MOMENTUM);
+    if (m->average.params && step->ema_decay > 0.0f) {
+        kernels->average(
+            m->net.param_elements, m->average.params, m->trained.params, step->ema_decay);
+        kernels->average(running, m->average.running, m->trained.running, step->ema_decay);
     }
-    m->counters.good_steps++;
     m->version++;
+}
+
+void fm_cpu_model_update(struct fm_model *m, const struct fm_step *step, bool loss_finite)
+{
+    struct fm_counters *c = &m->counters;
+    bool finite = m->device->kernels->all_finite(m->net.param_elements, m->grads);
+    if (finite) {
+        apply_step(m, step);
+    } else {
+        c->skipped++;
+        if (!loss_finite || c->loss_scale <= FM_LOSS_SCALE_LEAST)
+            m->sums.incurable++;
+    }
+    if (m->options.precision == FM_PRECISION_FP16)
+        c->growths += (uint64_t)fm_loss_scale_next(finite, &c->loss_scale, &c->good_steps);
+    else
+        c->good_steps = finite ? c->good_steps + 1 : 0;
 }

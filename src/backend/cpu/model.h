@@ -10,18 +10,24 @@
 
 struct fm_copies;
 
+// The values that an executor computes with: the trained ones, or their averages.
+struct fm_weights {
+    float *params;  // [net.param_elements]
+    float *running; // [net.running_elements]
+};
+
 struct fm_model {
     struct fm_device *device;
     struct fm_net net;
     struct fm_model_options options;
     struct fm_buffers buffers;
-    float *params, *grads, *moment1, *moment2; // [net.param_elements]
-    float *running;                            // [net.running_elements]
-    float *batch_running;                      // the last step's batch mean and unbiased variance
-    float *ema_params, *ema_running;           // NULL without options.ema
+    struct fm_weights trained;
+    struct fm_weights average;        // NULL without options.ema
+    float *grads, *moment1, *moment2; // [net.param_elements]; moment2 NULL for SGD
+    float *batch_running;             // the last step's batch mean and unbiased variance
     struct fm_counters counters;
     struct fm_sums sums;
-    uint64_t version; // changes with every change of parameters or running statistics
+    uint64_t version; // changes with every change of parameters, running statistics or averages
     struct fm_copies *copies;
 };
 
@@ -35,10 +41,11 @@ enum fm_status fm_cpu_model_set(struct fm_model *model, enum fm_state_kind kind,
 enum fm_status fm_cpu_counters_get(struct fm_model *model, struct fm_counters *counters);
 enum fm_status fm_cpu_counters_set(struct fm_model *model, const struct fm_counters *counters);
 enum fm_status fm_cpu_sums_get(struct fm_model *model, bool wait, struct fm_sums *sums);
-enum fm_status fm_cpu_sums_reset(struct fm_model *model);
+enum fm_status fm_cpu_sums_set(struct fm_model *model, const struct fm_sums *sums);
 
 // The end of a step: one finite check over the gradients, then, only if it passes, parameters,
-// moments, counter, EMA and running statistics change; else the step counts as skipped.
-void fm_cpu_model_update(struct fm_model *model, const struct fm_step *step);
+// moments, counter, EMA and running statistics change; else the step counts as skipped, which
+// `loss_finite` and the loss scale tell curable from incurable. The scale follows.
+void fm_cpu_model_update(struct fm_model *model, const struct fm_step *step, bool loss_finite);
 
 #endif

@@ -23,7 +23,7 @@ static enum fm_status bias_forward(struct fm_op *op, const struct fm_pass *pass)
     struct bias *b = (struct bias *)op;
     const struct fm_param *param = bias_param(op);
     for (size_t i = 0; i < param->count; i++)
-        b->padded[i] = op->executor->model->params[param->offset + i];
+        b->padded[i] = op->executor->weights->params[param->offset + i];
     fm_op_kernels(op)->bias_forward(&op->out->view, b->padded, op->out->activation.data);
     return FM_OK;
 }

@@ -10,8 +10,11 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .ids = pass->slot->ids,
         .count = (int)pass->step->count,
         .augment = pass->training,
+        .mirror = !pass->training && e->options.mirror,
         .shift = e->options.augment.shift,
         .flip = e->options.augment.flip,
+        .erase = e->options.augment.erase,
+        .erase_size = e->options.augment.erase_size,
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
     };

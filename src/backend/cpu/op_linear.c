@@ -187,11 +187,13 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
 {
     struct fm_md md = {0};
     struct fm_copies *copies = l->op.executor->model->copies;
+    const struct fm_copy_source source = {
+        l->op.layer, l->fusion.norm_layer, l->op.executor->weights};
     enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
     if (status == FM_OK)
-        status = fm_copies_want(copies, l->op.layer, l->fusion.norm_layer, &md, &l->forward_weight);
+        status = fm_copies_want(copies, &source, &md, &l->forward_weight);
     if (status == FM_OK && (l->fusion.bias || l->fusion.norm_layer >= 0))
-        status = fm_copies_want(copies, l->op.layer, l->fusion.norm_layer, NULL, &l->bias);
+        status = fm_copies_want(copies, &source, NULL, &l->bias);
     // The output keeps the layout that the primitive chose unless own kernels cannot walk it.
     if (status == FM_OK)
         status = wanted(pd, dnnl_query_dst_md, &md, l->op.name);
@@ -296,9 +298,9 @@ static enum fm_status connect_data(struct linear *l, dnnl_primitive_desc_t pd)
 {
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
+    const struct fm_copy_source source = {l->op.layer, -1, l->op.executor->weights};
     if (status == FM_OK)
-        status = fm_copies_want(
-            l->op.executor->model->copies, l->op.layer, -1, &md, &l->data_weight);
+        status = fm_copies_want(l->op.executor->model->copies, &source, &md, &l->data_weight);
     fm_md_free(&md);
     FM_TRY(status);
     FM_TRY(connect_bridge(

@@ -44,7 +44,7 @@ static void batch_statistics(struct norm *n)
 
 static void running_statistics(struct norm *n)
 {
-    float *range = n->op.executor->model->running;
+    float *range = n->op.executor->weights->running;
     for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         n->mean[c] = running_at(n, range, 0)[c];
         n->variance[c] = running_at(n, range, 1)[c];
@@ -58,8 +58,8 @@ static enum fm_status norm_forward(struct fm_op *op, const struct fm_pass *pass)
         batch_statistics(n);
     else
         running_statistics(n);
-    const float *gamma = param_at(n, op->executor->model->params, fm_op_layer(&n->op)->weight);
-    const float *beta = param_at(n, op->executor->model->params, fm_op_layer(&n->op)->bias);
+    const float *gamma = param_at(n, op->executor->weights->params, fm_op_layer(&n->op)->weight);
+    const float *beta = param_at(n, op->executor->weights->params, fm_op_layer(&n->op)->bias);
     for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         n->inverse[c] = 1.0f / sqrtf(n->variance[c] + FM_BATCHNORM_EPSILON);
         n->scale[c] = gamma[c] * n->inverse[c];

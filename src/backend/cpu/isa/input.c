@@ -3,14 +3,15 @@
 #include "backend/cpu/isa/kernels.h"
 
 // One augmented image, [rows][cols].
-static void augment_image(const struct fm_input_work *work, int image, uint8_t *pixels)
+static void augment_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
+    int image, uint8_t *pixels)
 {
     const struct fm_input *input = work->input;
     int rows = input->rows, cols = input->cols;
     const uint8_t *record = work->records + (size_t)image * (size_t)(rows * cols);
-    struct fm_augment_plan plan = {0, 0, 0};
+    struct fm_augment_plan plan = {.flip = work->mirror};
     if (work->augment)
-        plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], work->shift, work->flip);
+        plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], ranges);
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < cols; x++)
             pixels[y * cols + x] = fm_augmented_pixel(record, rows, cols, plan, y, x);
@@ -44,11 +45,19 @@ void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
     bool same_size = input->shape.h == input->rows && input->shape.w == input->cols;
     size_t plane = (size_t)input->shape.h * (size_t)input->shape.w;
     size_t image_size = plane * (size_t)input->shape.c;
+    const struct fm_augment_ranges ranges = {
+        .shift = work->shift,
+        .flip = work->flip,
+        .rows = input->rows,
+        .cols = input->cols,
+        .erase_threshold = fm_erase_threshold(work->erase),
+        .erase_size = work->erase_size,
+    };
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < work->count; i++) {
         uint8_t pixels[FM_RECORD_MAX];
         float normalised[FM_RECORD_MAX];
-        augment_image(work, i, pixels);
+        augment_image(work, &ranges, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             float *to = out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;

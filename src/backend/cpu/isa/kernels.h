@@ -11,6 +11,7 @@
 
 #include "adam.h"
 #include "net/net.h"
+#include "sgd.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,9 +39,12 @@ struct fm_input_work {
     const uint8_t *records; // [count][rows][cols], rows * cols at most FM_RECORD_MAX
     const uint32_t *ids;    // [count]
     int count;
-    bool augment; // training: shift and flip apply
+    bool augment; // training: shift, flip and erasing apply
+    bool mirror;  // without augment: every image is mirrored left to right
     int shift;
     bool flip;
+    float erase; // share of the images
+    int erase_size;
     uint64_t seed;
     uint32_t epoch;
 };
@@ -106,6 +110,8 @@ struct fm_kernels {
 
     void (*adam)(size_t count, float *param, float *moment1, float *moment2, const float *gradient,
         const struct fm_adam_step *step);
+    void (*sgd)(size_t count, float *param, float *moment, const float *gradient,
+        const struct fm_sgd_step *step);
     // average = decay * average + (1 - decay) * value
     void (*average)(size_t count, float *average, const float *value, float decay);
 };
@@ -155,6 +161,8 @@ void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int 
 bool FM_KERNEL(all_finite)(size_t count, const float *x);
 void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,
     const float *gradient, const struct fm_adam_step *step);
+void FM_KERNEL(sgd)(size_t count, float *param, float *moment, const float *gradient,
+    const struct fm_sgd_step *step);
 void FM_KERNEL(average)(size_t count, float *average, const float *value, float decay);
 #endif
 

@@ -23,5 +23,6 @@ const struct fm_kernels FM_KERNEL(kernels) = {
     .loss = FM_KERNEL(loss),
     .all_finite = FM_KERNEL(all_finite),
     .adam = FM_KERNEL(adam),
+    .sgd = FM_KERNEL(sgd),
     .average = FM_KERNEL(average),
 };

@@ -27,6 +27,15 @@ void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,
         param[i] = fm_adam_element(param[i], &moment1[i], &moment2[i], gradient[i], s);
 }
 
+void FM_KERNEL(sgd)(size_t count, float *param, float *moment, const float *gradient,
+    const struct fm_sgd_step *step)
+{
+    struct fm_sgd_step s = *step;
+#pragma omp parallel for simd schedule(static)
+    for (size_t i = 0; i < count; i++)
+        param[i] = fm_sgd_element(param[i], &moment[i], gradient[i], s);
+}
+
 void FM_KERNEL(average)(size_t count, float *average, const float *value, float decay)
 {
 #pragma omp parallel for simd schedule(static)
