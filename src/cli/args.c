@@ -147,6 +147,10 @@ static enum fm_status set_option(
         *(bool *)(void *)member = true;
         return FM_OK;
     case FM_OPTION_TEXT:
+    case FM_OPTION_FILE:
+    case FM_OPTION_DIR:
+    case FM_OPTION_RECIPE:
+    case FM_OPTION_COMMAND:
         *(const char **)(void *)member = text;
         return FM_OK;
     case FM_OPTION_NAME:

@@ -69,6 +69,11 @@ enum fm_option_type {
     FM_OPTION_INT64,  // int64_t, within [min, max]
     FM_OPTION_REAL,   // double, within [min, max]
     FM_OPTION_MODELS, // names of models, separated by commas
+    // Texts, too, for the parser; what they are is for completion in a shell to know.
+    FM_OPTION_FILE,
+    FM_OPTION_DIR,
+    FM_OPTION_RECIPE,  // the name of a recipe, or a file
+    FM_OPTION_COMMAND, // the name of one of fm_commands
 };
 
 struct fm_option {
@@ -91,6 +96,8 @@ struct fm_command {
     const char *summary;     // one line, for the overview
     const char *description; // paragraphs, for its own page
     const char *operand;     // "RUN"; NULL: takes none
+    enum fm_option_type operand_type;
+    const char *const *operand_choices; // FM_OPTION_NAME
     bool operand_required;
     bool recipe;          // every value of fm_recipe_fields is a flag, too
     const char *required; // an option that must be given; NULL

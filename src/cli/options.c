@@ -18,7 +18,7 @@ static const struct fm_option model_options[] = {{"model", "NAME", FM_OPTION_NAM
     {0}};
 
 static const struct fm_option training_options[] = {
-    {"recipe", "NAME", FM_OPTION_TEXT, AT(recipe), 0, 0, NULL,
+    {"recipe", "NAME", FM_OPTION_RECIPE, AT(recipe), 0, 0, NULL,
         "quick, reference, or a recipe file (default: quick)"},
     {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
         "seed of every random number (default: 1)"},
@@ -29,7 +29,7 @@ static const struct fm_option training_options[] = {
     {0}};
 
 static const struct fm_option train_options[] = {
-    {"out", "DIR", FM_OPTION_TEXT, AT(out), 0, 0, NULL,
+    {"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL,
         "the run folder (default: runs/<model>-<time>)"},
     {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL, "replace the run that is in the folder"},
     {0}};
@@ -37,9 +37,9 @@ static const struct fm_option train_options[] = {
 static const struct fm_option compare_options[] = {
     {"models", "A,B,...", FM_OPTION_MODELS, AT(models), 0, 0, fm_zoo_names,
         "the rows, in this order (default: simple,deeper,vgg16)"},
-    {"runs", "DIR", FM_OPTION_TEXT, AT(runs), 0, 0, NULL,
+    {"runs", "DIR", FM_OPTION_DIR, AT(runs), 0, 0, NULL,
         "where finished runs are looked for and new ones made (default: runs)"},
-    {"out", "DIR", FM_OPTION_TEXT, AT(out), 0, 0, NULL,
+    {"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL,
         "folder of the comparison's files (default: <runs>/compare-<time>)"},
     {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL,
         "replace the comparison that is in the folder"},
@@ -51,7 +51,7 @@ static const struct fm_option eval_options[] = {
     {0}};
 
 static const struct fm_option data_options[] = {
-    {"data", "DIR", FM_OPTION_TEXT, AT(data), 0, 0, NULL,
+    {"data", "DIR", FM_OPTION_DIR, AT(data), 0, 0, NULL,
         "folder of the four data files (default: $FMNIST_DATA, the user's data folder, Debian's)"},
     {0}};
 
@@ -127,6 +127,7 @@ const struct fm_command fm_commands[] = {
             "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
             "log-likelihood (NLL).",
         .operand = "RUN",
+        .operand_type = FM_OPTION_DIR,
         .operand_required = true,
         .options = {eval_options, data_options, device_options, quiet_options, format_options},
         .examples = eval_examples,
@@ -149,6 +150,8 @@ const struct fm_command fm_commands[] = {
             "(MACs) of a forward pass of one image. With a name, a line for each of its\n"
             "layers, and totals.",
         .operand = "NAME",
+        .operand_type = FM_OPTION_NAME,
+        .operand_choices = fm_zoo_names,
         .options = {format_options},
         .examples = models_examples,
         .run = fm_cmd_models},
@@ -165,6 +168,7 @@ const struct fm_command fm_commands[] = {
         .summary = "explain a command",
         .description = "Prints what a command does, its options and examples.",
         .operand = "COMMAND",
+        .operand_type = FM_OPTION_COMMAND,
         .examples = help_examples,
         .run = fm_cmd_help},
     {0}};
