@@ -32,7 +32,7 @@ out_empty() { [ ! -s "$work/out" ] || complain "standard output is not empty"; }
 err_empty() { [ ! -s "$work/err" ] || complain "standard error is not empty"; }
 
 # Help and version are results: standard output, status 0.
-for command in train eval compare models info help; do
+for command in train eval compare recipe models info help; do
     run 0 help "$command"
     out_has "usage: fmnist $command"
     out_has "example"
@@ -136,6 +136,52 @@ esac
 case $mapped in
 *dnnl* | *cudnn* | *cudart* | *fmnist-cpu* | *fmnist-cuda*) complain "'models' maps a backend" ;;
 esac
+
+# Recipes: the list in four formats; one as a file that says the same when it is read.
+run 0 recipe
+err_empty
+for name in best quick reference speedrun; do
+    out_has "$name"
+done
+run 0 recipe --format json
+out_has '"name": "speedrun"'
+run 0 recipe --format=csv
+out_has "name,about"
+run 0 recipe --format markdown
+out_has "| best |"
+for name in best quick reference speedrun; do
+    run 0 recipe "$name"
+    out_has '"learning_rate"'
+    err_empty
+    cp "$work/out" "$work/mine.json"
+    run 0 recipe "$work/mine.json"
+    cmp -s "$work/out" "$work/mine.json" || complain "$name changes when it is read back"
+    for model in simple deeper vgg16 simple-ref deeper-ref; do
+        run 0 recipe "$name" --model "$model"
+        ! grep -q '"models"' "$work/out" || complain "--model leaves other models' values"
+        cp "$work/out" "$work/page"
+        run 0 recipe "$work/mine.json" --model "$model"
+        cmp -s "$work/out" "$work/page" || complain "$name for $model changes"
+    done
+done
+# A relative path, to a folder in which training ends before it begins: the recipe has been taken.
+(
+    cd "$work" || exit
+    "$fmnist" recipe best >mine.json
+    "$fmnist" train --model simple --recipe ./mine.json --data none --out run 2>err
+    grep -qF none err && ! grep -qF mine.json err
+) || complain "a printed recipe is not taken"
+run 2 recipe bset
+out_empty
+err_has "did you mean 'best'?"
+run 2 recipe --model simple
+err_has "'recipe' needs NAME"
+run 2 recipe best --format csv
+err_has "printed as JSON, not as csv"
+printf '{\n"epochs": 0}' >"$work/wrong.json"
+run 1 recipe "$work/wrong.json"
+err_has "wrong.json:2: epochs: found 0"
+out_empty
 
 # Info: everything has a line, also what is absent.
 run 0 info

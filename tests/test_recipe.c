@@ -21,6 +21,11 @@
 
 #define RECIPES FM_TEST_SOURCE_DIR "/data/recipes"
 
+static const char *const shipped[] = {"best", "quick", "reference", "speedrun"};
+enum {
+    SHIPPED_COUNT = sizeof shipped / sizeof shipped[0]
+};
+
 static char file[] = FM_TEST_BINARY_DIR "/test_recipe.json";
 
 static int set_up(void **state)
@@ -107,16 +112,100 @@ static void test_quick_overrides(void **state)
 static void test_shipped_are_complete(void **state)
 {
     (void)state;
-    static const char *const paths[] = {RECIPES "/quick.json", RECIPES "/reference.json"};
-    for (size_t i = 0; i < 2; i++) {
-        json_t *json = json_load_file(paths[i], 0, NULL);
+    for (size_t i = 0; i < SHIPPED_COUNT; i++) {
+        char path[FM_PATH_MAX];
+        assert_ok(fm_recipe_find(shipped[i], path));
+        json_t *json = json_load_file(path, 0, NULL);
         assert_non_null(json);
         for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++) {
             if (!json_object_get(json, field->key))
-                fail_msg("%s: %s is missing", paths[i], field->key);
+                fail_msg("%s: %s is missing", path, field->key);
+        }
+        assert_true(json_string_length(json_object_get(json, "about")) > 0);
+        json_decref(json);
+    }
+}
+
+static void test_shipped_names(void **state)
+{
+    (void)state;
+    char **names;
+    assert_ok(fm_recipe_names(&names));
+    for (size_t i = 0; i < SHIPPED_COUNT; i++) {
+        assert_non_null(names[i]);
+        assert_string_equal(names[i], shipped[i]);
+    }
+    assert_null(names[SHIPPED_COUNT]);
+    fm_recipe_names_free(names);
+
+    fm_recipe_set_directory(FM_TEST_BINARY_DIR "/no-such-folder");
+    assert_fails(fm_recipe_names(&names), FM_IO, "no-such-folder");
+}
+
+static void test_shipped_are_right_for_all_models(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHIPPED_COUNT; i++) {
+        for (int k = 0; fm_zoo_names[k]; k++) {
+            struct fm_recipe recipe;
+            load(shipped[i], fm_zoo_names[k], &recipe);
+            assert_string_equal(recipe.name, shipped[i]);
+            if (fm_recipe_check(&recipe) != FM_OK)
+                fail_msg("%s for %s: %s", shipped[i], fm_zoo_names[k], fm_error_message());
+        }
+    }
+}
+
+// What the two that go to extremes are for stands in their values.
+static void test_best_and_speedrun(void **state)
+{
+    (void)state;
+    for (int k = 0; fm_zoo_names[k]; k++) {
+        struct fm_recipe best, fast;
+        load("best", fm_zoo_names[k], &best);
+        assert_int_equal(best.optimiser, FM_OPTIMISER_ADAMW);
+        assert_int_equal(best.schedule, FM_SCHEDULE_COSINE);
+        assert_true(best.weight_decay > 0 && best.warmup_share > 0 && best.ema_decay > 0);
+        assert_true(best.flip && best.shift > 0 && best.erase > 0 && best.test_flip);
+        assert_int_equal(best.epoch_images, 0);
+        assert_int_equal(best.keep, FM_KEEP_LAST);
+        load("speedrun", fm_zoo_names[k], &fast);
+        assert_int_equal(fast.optimiser, FM_OPTIMISER_SGD);
+        assert_true(fast.nesterov && fast.momentum > 0 && fast.ema_decay > 0 && fast.flip);
+        assert_true(fast.epochs < best.epochs && fast.batch > best.batch);
+    }
+}
+
+// What fm_recipe_to_file() makes says the same as the recipe that it is made from.
+static void test_to_file(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < SHIPPED_COUNT; i++) {
+        json_t *json, *one;
+        assert_ok(fm_recipe_to_file(shipped[i], NULL, &json));
+        assert_null(json_object_get(json, "name"));
+        assert_non_null(json_object_get(json, "about"));
+        for (int k = 0; fm_zoo_names[k]; k++) {
+            struct fm_recipe named, all, single;
+            load(shipped[i], fm_zoo_names[k], &named);
+            assert_int_equal(json_dump_file(json, file, 0), 0);
+            load(file, fm_zoo_names[k], &all);
+            assert_ok(fm_recipe_to_file(shipped[i], fm_zoo_names[k], &one));
+            assert_null(json_object_get(one, "models"));
+            assert_int_equal(json_dump_file(one, file, 0), 0);
+            json_decref(one);
+            load(file, NULL, &single);
+            one = fm_recipe_changes(&named, &all);
+            assert_int_equal(json_object_size(one), 0);
+            json_decref(one);
+            one = fm_recipe_changes(&named, &single);
+            assert_int_equal(json_object_size(one), 0);
+            json_decref(one);
         }
         json_decref(json);
     }
+    json_t *json;
+    assert_fails(fm_recipe_to_file("quik", NULL, &json), FM_USAGE, "did you mean 'quick'");
 }
 
 static const struct {
@@ -135,7 +224,19 @@ static const struct {
     {"{\"flip\": 1}", ":1: flip: found 1 (an integer), expected true or false"},
     {"{\"schedule\": \"cosin\"}", ":1: schedule: found \"cosin\" (a string), expected one of "
                                   "\"constant\", \"one_cycle\""},
-    {"{\"optimiser\": 0}", ":1: optimiser: found 0 (an integer), expected \"adam\""},
+    {"{\"optimiser\": 0}", ":1: optimiser: found 0 (an integer), expected one of \"adam\", "
+                           "\"adamw\", \"sgd\""},
+    {"{\n\"weight_decay\": 11}", ":2: weight_decay: found 11 (an integer), expected a number from "
+                                 "0 to 10"},
+    {"{\n\"momentum\": 1}", ":2: momentum: found 1 (an integer), expected a number from 0 to 0.99"},
+    {"{\n\"nesterov\": \"yes\"}", ":2: nesterov: found \"yes\" (a string), expected true or false"},
+    {"{\n\"ema_decay\": 1.0}",
+        ":2: ema_decay: found 1.0 (a real number), expected a number from 0"},
+    {"{\n\"erase\": 1.5}", ":2: erase: found 1.5 (a real number), expected a number from 0 to 1"},
+    {"{\n\"erase_size\": 0}",
+        ":2: erase_size: found 0 (an integer), expected an integer from 1 to 28"},
+    {"{\n\"erase_size\": 12.0}", ":2: erase_size: found 12.0 (a real number), expected an integer"},
+    {"{\n\"test_flip\": null}", ":2: test_flip: found null (null), expected true or false"},
     {"{\"about\": 1}", ":1: about: found 1 (an integer), expected a string"},
     {"{\"models\": []}", ":1: models: found [] (an array), expected an object"},
     {"{\"models\": {\n\"vgg19\": {}}}", ":2: models.vgg19: unknown model; did you mean \"vgg16\"?"},
@@ -157,6 +258,10 @@ static const struct {
     {"", ":1: not valid JSON"},
     {"{\"batch\": 64, \"epoch_images\": 63}", ": an epoch of 63 images (epoch_images) holds no"},
     {"{\"dropout\": -0.5}", ": a dropout of -0.5 is no rate"},
+    {"{\"weight_decay\": 0.5}",
+        ": a weight_decay of 0.5 with the optimiser adam, which has none: use "
+        "--optimiser adamw, or --weight-decay 0"},
+    {"{\"optimiser\": \"sgd\", \"momentum\": 0}", ": nesterov with a momentum of 0"},
 };
 
 static void test_wrong_files(void **state)
@@ -196,7 +301,8 @@ static void test_unknown_names(void **state)
     (void)state;
     struct fm_recipe recipe;
     assert_int_equal(fm_recipe_load("quik", "simple", &recipe), FM_USAGE);
-    assert_message("unknown recipe 'quik': did you mean 'quick'? There are quick, reference");
+    assert_message("unknown recipe 'quik': did you mean 'quick'? There are best, quick, "
+                   "reference, speedrun;");
     assert_int_equal(fm_recipe_load("", "simple", &recipe), FM_USAGE);
     assert_message("unknown recipe ''");
     assert_int_equal(fm_recipe_load("./none.json", "simple", &recipe), FM_IO);
@@ -215,7 +321,15 @@ static const struct {
     {"flip", "maybe", "invalid value 'maybe' for --flip: expected true or false"},
     {"flip", "yes", "invalid value 'yes' for --flip: expected true or false"},
     {"schedule", "onecycle",
-        "expected one of \"constant\", \"one_cycle\"; did you mean 'one_cycle'?"},
+        "expected one of \"constant\", \"one_cycle\", \"cosine\"; did you mean 'one_cycle'?"},
+    {"optimiser", "adamx", "expected one of \"adam\", \"adamw\", \"sgd\"; did you mean 'adam"},
+    {"weight_decay", "-1e-9", "--weight-decay"},
+    {"momentum", "1", "--momentum"},
+    {"nesterov", "1", "invalid value '1' for --nesterov: expected true or false"},
+    {"ema_decay", "inf", "--ema-decay"},
+    {"erase", "1.1", "--erase"},
+    {"erase_size", "29", "--erase-size"},
+    {"test_flip", "on", "invalid value 'on' for --test-flip: expected true or false"},
     {"keep", "first", "invalid value 'first' for --keep"},
 };
 
@@ -247,6 +361,52 @@ static void test_flags(void **state)
     assert_message("holds no batch");
 }
 
+// The flags of optimisers, of the moving average, of erasing and of the mirrored test.
+static void test_further_flags(void **state)
+{
+    (void)state;
+    static const char *const values[][2] = {{"optimiser", "adamw"}, {"weight_decay", "0.05"},
+        {"momentum", "0.875"}, {"nesterov", "false"}, {"schedule", "cosine"},
+        {"warmup_share", "0.125"}, {"ema_decay", "0.999"}, {"erase", "0.25"}, {"erase_size", "9"},
+        {"test_flip", "true"}};
+    struct fm_recipe recipe;
+    load("quick", "simple", &recipe);
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
+        assert_ok(fm_recipe_set(&recipe, field_of(values[i][0]), values[i][1]));
+    assert_int_equal(recipe.optimiser, FM_OPTIMISER_ADAMW);
+    assert_true(recipe.weight_decay == 0.05 && recipe.momentum == 0.875 && !recipe.nesterov);
+    assert_int_equal(recipe.schedule, FM_SCHEDULE_COSINE);
+    assert_true(recipe.warmup_share == 0.125 && recipe.ema_decay == 0.999);
+    assert_true(recipe.erase == 0.25 && recipe.erase_size == 9 && recipe.test_flip);
+    assert_ok(fm_recipe_check(&recipe));
+    assert_ok(fm_recipe_set(&recipe, field_of("optimiser"), "sgd"));
+    assert_int_equal(recipe.optimiser, FM_OPTIMISER_SGD);
+    assert_ok(fm_recipe_check(&recipe));
+}
+
+static void test_check_of_optimisers(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe;
+    load("quick", "simple", &recipe);
+    recipe.weight_decay = 0.01;
+    assert_fails(fm_recipe_check(&recipe), FM_USAGE, "--optimiser adamw");
+    recipe.optimiser = FM_OPTIMISER_ADAMW;
+    assert_ok(fm_recipe_check(&recipe));
+
+    // Momentum matters to sgd alone.
+    recipe.momentum = 0;
+    recipe.nesterov = true;
+    assert_ok(fm_recipe_check(&recipe));
+    recipe.optimiser = FM_OPTIMISER_SGD;
+    assert_fails(fm_recipe_check(&recipe), FM_USAGE, "--nesterov false");
+    recipe.nesterov = false;
+    assert_ok(fm_recipe_check(&recipe));
+    recipe.nesterov = true;
+    recipe.momentum = 0.5;
+    assert_ok(fm_recipe_check(&recipe));
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -265,6 +425,91 @@ static void test_json(void **state)
     }
     assert_null(json_object_iter_next(json, at));
 
+    json_decref(json);
+}
+
+// Every value, none of them its default.
+static const char *const unusual[][2] = {{"epochs", "3"}, {"epoch_images", "1000"}, {"batch", "77"},
+    {"optimiser", "sgd"}, {"learning_rate", "0.30000000000000004"}, {"beta1", "0.8"},
+    {"beta2", "0.98"}, {"epsilon", "1e-5"}, {"weight_decay", "0.0005"}, {"momentum", "0.85"},
+    {"nesterov", "false"}, {"schedule", "cosine"}, {"warmup_share", "0.1"}, {"ema_decay", "0.99"},
+    {"label_smoothing", "0.2"}, {"shift", "2"}, {"flip", "true"}, {"erase", "0.5"},
+    {"erase_size", "8"}, {"dropout", "0.1"}, {"init", "glorot"}, {"keep", "best"},
+    {"train_eval", "123"}, {"test_flip", "true"}};
+
+static json_t *unusual_json(struct fm_recipe *recipe)
+{
+    memset(recipe, 0, sizeof *recipe);
+    snprintf(recipe->name, sizeof recipe->name, "mine");
+    size_t count = sizeof unusual / sizeof unusual[0];
+    for (size_t i = 0; i < count; i++)
+        assert_ok(fm_recipe_set(recipe, field_of(unusual[i][0]), unusual[i][1]));
+    json_t *json = fm_recipe_to_json(recipe);
+    assert_int_equal(json_object_size(json), count + 1); // a new value needs a line above
+    return json;
+}
+
+static void test_from_json(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe, read;
+    json_t *json = unusual_json(&recipe);
+    assert_ok(fm_recipe_from_json(json, "config.json", &read));
+    json_t *again = fm_recipe_to_json(&read);
+    assert_true(json_equal(json, again));
+    assert_string_equal(read.name, "mine");
+    json_decref(again);
+    json_decref(json);
+
+    for (int i = 0; fm_zoo_names[i]; i++) {
+        load("quick", fm_zoo_names[i], &recipe);
+        json = fm_recipe_to_json(&recipe);
+        assert_ok(fm_recipe_from_json(json, "config.json", &read));
+        json_decref(json);
+        json_t *changes = fm_recipe_changes(&recipe, &read);
+        assert_int_equal(json_object_size(changes), 0);
+        json_decref(changes);
+    }
+}
+
+// Any single key left out, and any single value of another type, is refused by its name.
+static void test_from_json_is_strict(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe;
+    json_t *json = unusual_json(&recipe);
+    const char *key;
+    json_t *value;
+    json_object_foreach(json, key, value)
+    {
+        char where[128];
+        snprintf(where, sizeof where, "dir/config.json: recipe.%s", key);
+        json_t *other = json_copy(json);
+        json_object_del(other, key);
+        assert_fails(fm_recipe_from_json(other, "dir/config.json", &recipe), FM_DATA, where);
+        json_object_set_new(other, key, json_array());
+        assert_fails(fm_recipe_from_json(other, "dir/config.json", &recipe), FM_DATA, where);
+        json_decref(other);
+    }
+    static const char *const wrong[][2] = {
+        {"{\"epocs\": 1}", "recipe.epocs: unknown key; did you mean \"epochs\"?"},
+        {"{\"batch\": 0}", "recipe.batch: found 0 (an integer), expected an integer from 1 to"},
+        {"{\"momentum\": 2}", "recipe.momentum: found 2"},
+        {"{\"schedule\": \"cosin\"}", "recipe.schedule: found \"cosin\""},
+        {"{\"name\": \"\"}", "recipe.name: found \"\""},
+        {"{\"optimiser\": \"adam\"}", "recipe: a weight_decay of 0.0005"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        json_t *other = json_copy(json), *change = json_loads(wrong[i][0], 0, NULL);
+        json_object_update(other, change);
+        assert_fails(fm_recipe_from_json(other, "c.json", &recipe), FM_DATA, wrong[i][1]);
+        json_decref(change);
+        json_decref(other);
+    }
+    assert_fails(fm_recipe_from_json(NULL, "c.json", &recipe), FM_DATA, "c.json: recipe: the key");
+    json_t *array = json_array();
+    assert_fails(fm_recipe_from_json(array, "c.json", &recipe), FM_DATA, "expected an object");
+    json_decref(array);
     json_decref(json);
 }
 
@@ -323,6 +568,62 @@ static void test_one_cycle(void **state)
     }
 }
 
+static void test_cosine(void **state)
+{
+    (void)state;
+    // 6 steps, 2 of them up: then (1 + cos(pi * x)) / 2 at x = 1/8, 3/8, 5/8, 7/8.
+    static const double expected[] = {0.25, 0.75, 0.96193976625564337, 0.69134171618254492,
+        0.30865828381745508, 0.038060233744356631};
+    struct fm_recipe recipe = {
+        .schedule = FM_SCHEDULE_COSINE, .learning_rate = 4, .warmup_share = 1.0 / 3};
+    for (uint64_t step = 0; step < 6; step++) {
+        double rate = fm_schedule_rate(&recipe, step, 6);
+        if (!isfinite(rate) || fabs(rate - 4 * expected[step]) > 1e-14)
+            fail_msg("step %d: %.17g, expected %.17g", (int)step, rate, 4 * expected[step]);
+    }
+    // No way up: two steps at x = 1/4 and 3/4.
+    recipe.warmup_share = 0;
+    assert_true(fabs(fm_schedule_rate(&recipe, 0, 2) - 4 * 0.85355339059327376) < 1e-14);
+    assert_true(fabs(fm_schedule_rate(&recipe, 1, 2) - 4 * 0.14644660940672624) < 1e-14);
+    // Nothing but a way up.
+    recipe.warmup_share = 1;
+    assert_true(fm_schedule_rate(&recipe, 0, 4) == 0.5);
+    assert_true(fm_schedule_rate(&recipe, 3, 4) == 3.5);
+    // Rises to the top and falls from it, above 0 to the end.
+    for (int i = 0; i <= 10; i++) {
+        recipe.warmup_share = i / 10.0;
+        for (uint64_t steps = 1; steps < 40; steps++) {
+            double before = 0, top = recipe.warmup_share * (double)steps;
+            for (uint64_t step = 0; step < steps; step++) {
+                double rate = fm_schedule_rate(&recipe, step, steps), at = (double)step + 0.5;
+                bool follows = step == 0 || at - 1 < top ? true : rate < before;
+                if (at < top)
+                    follows = rate > before;
+                if (!(rate > 0 && rate <= 4) || !follows)
+                    fail_msg("share %g, step %d of %d: %g after %g", recipe.warmup_share, (int)step,
+                        (int)steps, rate, before);
+                before = rate;
+            }
+        }
+    }
+}
+
+static void test_ema_decay(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe = {.ema_decay = 0.9};
+    assert_true(fm_recipe_ema_decay(&recipe, 0) == 0.1f);
+    assert_true(fm_recipe_ema_decay(&recipe, 1) == (float)(2.0 / 11));
+    assert_true(fm_recipe_ema_decay(&recipe, 79) == (float)(80.0 / 89));
+    assert_true(fm_recipe_ema_decay(&recipe, 81) == 0.9f);
+    assert_true(fm_recipe_ema_decay(&recipe, UINT64_MAX) == 0.9f);
+    recipe.ema_decay = 0.05; // below what the first step would have
+    assert_true(fm_recipe_ema_decay(&recipe, 0) == 0.05f);
+    recipe.ema_decay = 0;
+    for (uint64_t step = 0; step < 100; step++)
+        assert_true(fm_recipe_ema_decay(&recipe, step) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,14 +631,24 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reference, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_quick_overrides, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_shipped_are_complete, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shipped_names, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_shipped_are_right_for_all_models, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_best_and_speedrun, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_to_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_own_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unknown_names, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_flags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_further_flags, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_check_of_optimisers, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_from_json, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_from_json_is_strict, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_constant, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_cycle, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cosine, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ema_decay, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

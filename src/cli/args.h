@@ -126,6 +126,7 @@ int fm_command_line(int argc, char *const *argv);
 enum fm_status fm_cmd_train(const struct fm_args *args);
 enum fm_status fm_cmd_eval(const struct fm_args *args);
 enum fm_status fm_cmd_compare(const struct fm_args *args);
+enum fm_status fm_cmd_recipe(const struct fm_args *args);
 enum fm_status fm_cmd_models(const struct fm_args *args);
 enum fm_status fm_cmd_info(const struct fm_args *args);
 enum fm_status fm_cmd_help(const struct fm_args *args);

@@ -19,7 +19,7 @@ static const struct fm_option model_options[] = {{"model", "NAME", FM_OPTION_NAM
 
 static const struct fm_option training_options[] = {
     {"recipe", "NAME", FM_OPTION_RECIPE, AT(recipe), 0, 0, NULL,
-        "quick, reference, or a recipe file (default: quick)"},
+        "best, quick, reference, speedrun, or a recipe file (default: quick)"},
     {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
         "seed of every random number (default: 1)"},
     {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
@@ -48,6 +48,11 @@ static const struct fm_option compare_options[] = {
 static const struct fm_option eval_options[] = {
     {"split", "NAME", FM_OPTION_CHOICE, AT(split), 0, 0, fm_part_names,
         "the images to evaluate on (default: test)"},
+    {0}};
+
+static const struct fm_option recipe_options[] = {
+    {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
+        "print the values for this model alone"},
     {0}};
 
 static const struct fm_option data_options[] = {
@@ -87,6 +92,12 @@ static const char *const compare_examples[] = {
     "fmnist compare",
     "fmnist compare --recipe reference --models simple,deeper",
     "fmnist compare --max-minutes 2 --format markdown",
+    NULL,
+};
+static const char *const recipe_examples[] = {
+    "fmnist recipe",
+    "fmnist recipe best",
+    "fmnist recipe best --model deeper",
     NULL,
 };
 static const char *const models_examples[] = {
@@ -143,6 +154,17 @@ const struct fm_command fm_commands[] = {
             format_options},
         .examples = compare_examples,
         .run = fm_cmd_compare},
+    {.name = "recipe",
+        .summary = "list the recipes, or print one",
+        .description =
+            "Without a name, a line for each recipe that comes with fmnist. With a name, or the\n"
+            "path of a file, all values of the recipe as JSON: written to a file (> mine.json)\n"
+            "and changed, a recipe of one's own for --recipe ./mine.json.",
+        .operand = "NAME",
+        .operand_type = FM_OPTION_RECIPE,
+        .options = {recipe_options, format_options},
+        .examples = recipe_examples,
+        .run = fm_cmd_recipe},
     {.name = "models",
         .summary = "list the models, or the layers of one",
         .description =

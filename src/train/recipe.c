@@ -7,7 +7,6 @@
 #include "net/zoo.h"
 #include "run/json.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -15,9 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const optimiser_names[] = {[FM_OPTIMISER_ADAM] = "adam", NULL};
-static const char *const schedule_names[] = {
-    [FM_SCHEDULE_CONSTANT] = "constant", [FM_SCHEDULE_ONE_CYCLE] = "one_cycle", NULL};
+static const char *const optimiser_names[] = {
+    [FM_OPTIMISER_ADAM] = "adam", [FM_OPTIMISER_ADAMW] = "adamw", [FM_OPTIMISER_SGD] = "sgd", NULL};
+static const char *const schedule_names[] = {[FM_SCHEDULE_CONSTANT] = "constant",
+    [FM_SCHEDULE_ONE_CYCLE] = "one_cycle",
+    [FM_SCHEDULE_COSINE] = "cosine",
+    NULL};
 static const char *const init_names[] = {
     [FM_INIT_HE_UNIFORM] = "he", [FM_INIT_GLOROT_UNIFORM] = "glorot", NULL};
 static const char *const keep_names[] = {[FM_KEEP_LAST] = "last", [FM_KEEP_BEST] = "best", NULL};
@@ -35,23 +37,36 @@ const struct fm_recipe_field fm_recipe_fields[] = {
         batch, "batch", INT, 1, 65536, NULL, "images of a step; the last step takes what is left"),
     FIELD(
         optimiser, "optimiser", CHOICE, 0, 0, optimiser_names, "how gradients change the weights"),
-    FIELD(learning_rate, "learning-rate", REAL, 0, 100, NULL,
-        "step size; the highest of a one_cycle schedule"),
-    FIELD(beta1, "beta1", REAL, 0, 0.999999, NULL, "Adam: decay of the mean of the gradients"),
+    FIELD(
+        learning_rate, "learning-rate", REAL, 0, 100, NULL, "step size; the highest of a schedule"),
+    FIELD(
+        beta1, "beta1", REAL, 0, 0.999999, NULL, "adam, adamw: decay of the mean of the gradients"),
     FIELD(beta2, "beta2", REAL, 0, 0.999999, NULL,
-        "Adam: decay of the mean of the squared gradients"),
+        "adam, adamw: decay of the mean of the squared gradients"),
     FIELD(epsilon, "epsilon", REAL, 1e-12, 1, NULL,
-        "Adam: added to the root of that mean before the division"),
+        "adam, adamw: added to the root of that mean before the division"),
+    FIELD(weight_decay, "weight-decay", REAL, 0, 10, NULL,
+        "adamw: decoupled; sgd: added to the gradient; not on biases and batch norm"),
+    FIELD(momentum, "momentum", REAL, 0, 0.999999, NULL,
+        "sgd: share of the former step that is repeated"),
+    FIELD(nesterov, "nesterov", BOOL, 0, 1, NULL, "sgd: Nesterov's momentum"),
     FIELD(schedule, "schedule", CHOICE, 0, 0, schedule_names,
-        "the learning rate over the steps: constant, or one_cycle (up, then down to 0)"),
+        "the learning rate over the steps: constant, or up, then down to 0 linearly (one_cycle) or "
+        "by half a cosine (cosine)"),
     FIELD(warmup_share, "warmup-share", REAL, 0, 1, NULL,
-        "one_cycle: share of all steps on the way up"),
+        "one_cycle, cosine: share of all steps on the way up"),
+    FIELD(ema_decay, "ema-decay", REAL, 0, 0.999999, NULL,
+        "decay of the moving average of the weights, which is then what is kept (0: none)"),
     FIELD(label_smoothing, "label-smoothing", REAL, 0, 0.999, NULL,
         "share of the target that is spread evenly over the classes"),
     FIELD(shift, "shift", INT, 0, 27, NULL,
         "images are moved by up to so many pixels each way, at random"),
     FIELD(
         flip, "flip", BOOL, 0, 1, NULL, "every other image, at random, is mirrored left to right"),
+    FIELD(erase, "erase", REAL, 0, 1, NULL,
+        "probability that a rectangle of an image is erased, at random"),
+    FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
+        "its longest side in pixels; each side is drawn from half of that to all of it"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,
@@ -60,6 +75,8 @@ const struct fm_recipe_field fm_recipe_fields[] = {
         "weights kept: of the last epoch, or of the best on the selection images"),
     FIELD(train_eval, "train-eval", INT, 0, INT_MAX, NULL,
         "training images that train accuracy is measured on (0: all)"),
+    FIELD(test_flip, "test-flip", BOOL, 0, 1, NULL,
+        "measure the test images also with their mirror images, as a figure of its own"),
     {0},
 };
 
@@ -120,7 +137,7 @@ static const struct fm_recipe_field *find_field(const char *key)
 // Where a JSON value stands in a file.
 struct place {
     const char *path;
-    const char *text;    // of the file, which gives the line
+    const char *text;    // of the file, which gives the line; NULL: no line is told
     const char *keys[3]; // the objects around it, outermost first
     int depth;
 };
@@ -132,7 +149,7 @@ static void place_text(const struct place *place, const char *key, struct fm_tex
     for (int i = 0; i < place->depth; i++)
         keys[i] = place->keys[i];
     keys[place->depth] = key;
-    int line = fm_json_key_line(place->text, keys, place->depth + 1);
+    int line = place->text ? fm_json_key_line(place->text, keys, place->depth + 1) : 0;
     fm_text_append(out, "%s:", place->path);
     if (line > 0)
         fm_text_append(out, "%d:", line);
@@ -223,6 +240,14 @@ enum fm_status fm_recipe_check(const struct fm_recipe *recipe)
         return fm_fail(FM_USAGE,
             "a dropout of %g is no rate: expected 0 to 0.999, or -1 for the model's own rates",
             recipe->dropout);
+    if (recipe->optimiser == FM_OPTIMISER_ADAM && recipe->weight_decay != 0)
+        return fm_fail(FM_USAGE,
+            "a weight_decay of %g with the optimiser adam, which has none: use --optimiser adamw, "
+            "or --weight-decay 0",
+            recipe->weight_decay);
+    if (recipe->optimiser == FM_OPTIMISER_SGD && recipe->nesterov && recipe->momentum == 0)
+        return fm_fail(
+            FM_USAGE, "nesterov with a momentum of 0: use --momentum above 0, or --nesterov false");
     return FM_OK;
 }
 
@@ -236,7 +261,10 @@ static const struct fm_recipe defaults = {
     .beta2 = 0.999,
     .epsilon = 1e-8,
     .schedule = FM_SCHEDULE_CONSTANT,
+    .momentum = 0.9,
+    .nesterov = true,
     .warmup_share = 0.25,
+    .erase_size = 12,
     .dropout = -1,
     .init = FM_INIT_HE_UNIFORM,
     .keep = FM_KEEP_LAST,
@@ -315,7 +343,9 @@ static enum fm_status name_of_path(const char *path, char name[FM_NAME_MAX])
     return FM_OK;
 }
 
-static enum fm_status load_file(const char *path, const char *model, struct fm_recipe *recipe)
+// `file` (NULL: not wanted) gets what the file holds, a new reference.
+static enum fm_status load_file(
+    const char *path, const char *model, struct fm_recipe *recipe, json_t **file)
 {
     *recipe = defaults;
     FM_TRY(name_of_path(path, recipe->name));
@@ -326,98 +356,18 @@ static enum fm_status load_file(const char *path, const char *model, struct fm_r
     enum fm_status status = apply_file(json, &place, model, recipe);
     if (status == FM_OK && fm_recipe_check(recipe) != FM_OK)
         status = fm_context(FM_DATA, "%s", path);
+    if (status == FM_OK && file)
+        *file = json_incref(json);
     free(text);
     json_decref(json);
     return status;
 }
 
-static char directory_set[FM_PATH_MAX];
-
-void fm_recipe_set_directory(const char *directory)
-{
-    snprintf(directory_set, sizeof directory_set, "%s", directory);
-}
-
-// The shipped recipes, from build/fmnist, from a program below it, or from bin/fmnist.
-static enum fm_status find_directory(char out[FM_PATH_MAX])
-{
-    static const char *const places[] = {
-        "../data/recipes", "../../data/recipes", "../share/fmnist/recipes"};
-    if (directory_set[0]) {
-        memcpy(out, directory_set, sizeof directory_set);
-        return FM_OK;
-    }
-    char program[FM_PATH_MAX];
-    FM_TRY(fm_program_directory(program));
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        FM_TRY(fm_path_join(out, program, places[i]));
-        if (fm_path_is_dir(out))
-            return FM_OK;
-    }
-    return fm_fail(FM_NOT_FOUND, "no recipes beside the program: looked for %s, %s and %s from %s",
-        places[0], places[1], places[2], program);
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-enum {
-    LISTED_MAX = 64
-};
-
-// The names of the recipes in a directory, sorted; ends with NULL. The caller frees each.
-static void list_recipes(const char *directory, char *names[LISTED_MAX + 1])
-{
-    size_t count = 0;
-    DIR *dir = opendir(directory);
-    for (struct dirent *entry; dir && count < LISTED_MAX && (entry = readdir(dir));) {
-        size_t length = strlen(entry->d_name);
-        if (length <= 5 || strcmp(entry->d_name + length - 5, ".json") != 0)
-            continue;
-        names[count] = strndup(entry->d_name, length - 5);
-        if (names[count])
-            count++;
-    }
-    if (dir)
-        closedir(dir);
-    qsort(names, count, sizeof names[0], by_name);
-    names[count] = NULL;
-}
-
-static enum fm_status unknown_recipe(const char *name, const char *directory)
-{
-    char *names[LISTED_MAX + 1];
-    list_recipes(directory, names);
-    struct fm_text text = {0};
-    const char *nearest = fm_nearest_name(name, (const char *const *)names);
-    if (nearest)
-        fm_text_append(&text, "did you mean '%s'? ", nearest);
-    fm_text_append(&text, "There are");
-    for (int i = 0; names[i]; i++)
-        fm_text_append(&text, "%s %s", i ? "," : "", names[i]);
-    fm_text_append(&text, "%s; a recipe of your own is given as a path", names[0] ? "" : " none");
-    enum fm_status status = fm_fail(FM_USAGE, "unknown recipe '%s': %s", name, fm_text_cstr(&text));
-    fm_text_free(&text);
-    for (int i = 0; names[i]; i++)
-        free(names[i]);
-    return status;
-}
-
 enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe)
 {
-    size_t length = strlen(name);
-    if (strchr(name, '/') || (length > 5 && strcmp(name + length - 5, ".json") == 0))
-        return load_file(name, model, recipe);
-
-    char directory[FM_PATH_MAX], path[FM_PATH_MAX], file[FM_NAME_MAX + 8];
-    FM_TRY(find_directory(directory));
-    snprintf(file, sizeof file, "%.*s.json", FM_NAME_MAX, name);
-    FM_TRY(fm_path_join(path, directory, file));
-    if (length == 0 || length >= FM_NAME_MAX || !fm_path_exists(path))
-        return unknown_recipe(name, directory);
-    return load_file(path, model, recipe);
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_recipe_find(name, path));
+    return load_file(path, model, recipe, NULL);
 }
 
 static enum fm_status bad_flag(const struct fm_recipe_field *field, const char *text)
@@ -490,6 +440,77 @@ json_t *fm_recipe_to_json(const struct fm_recipe *recipe)
         }
     }
     return json;
+}
+
+enum fm_status fm_recipe_to_file(const char *name, const char *model, json_t **json)
+{
+    char path[FM_PATH_MAX];
+    struct fm_recipe recipe;
+    json_t *file;
+    FM_TRY(fm_recipe_find(name, path));
+    FM_TRY(load_file(path, model, &recipe, &file));
+
+    json_t *values = fm_recipe_to_json(&recipe), *about = json_object_get(file, "about");
+    json_t *models = model ? NULL : json_object_get(file, "models");
+    *json = json_object();
+    bool complete = values && *json;
+    complete = complete && json_object_del(values, "name") == 0; // a file's name is the recipe's
+    complete = complete && (!about || json_object_set(*json, "about", about) == 0);
+    complete = complete && json_object_update(*json, values) == 0;
+    complete = complete && (!models || json_object_set(*json, "models", models) == 0);
+    json_decref(values);
+    json_decref(file);
+    if (complete)
+        return FM_OK;
+    json_decref(*json);
+    *json = NULL;
+    return fm_fail(FM_MEMORY, "out of memory for the recipe %s", name);
+}
+
+static enum fm_status missing_key(const struct place *place, const char *key)
+{
+    struct fm_text where = {0};
+    place_text(place, key, &where);
+    enum fm_status status = fm_fail(FM_DATA, "%s: the key is missing", fm_text_cstr(&where));
+    fm_text_free(&where);
+    return status;
+}
+
+// Strict both ways: a run that another version wrote, with a value more or less, is not gone on
+// with under values that nobody chose.
+enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe)
+{
+    const struct place root = {.path = path};
+    const struct place place = {.path = path, .keys = {"recipe"}, .depth = 1};
+    *recipe = defaults;
+    if (!json_is_object(json))
+        return json ? wrong_value(&root, "recipe", json, "an object")
+                    : missing_key(&root, "recipe");
+
+    const json_t *name = json_object_get(json, "name");
+    size_t length = json_string_length(name); // 0 for what is no string
+    if (!name)
+        return missing_key(&place, "name");
+    if (length == 0 || length >= FM_NAME_MAX)
+        return wrong_value(&place, "name", name, "a recipe's name");
+    snprintf(recipe->name, sizeof recipe->name, "%s", json_string_value(name));
+
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)json, key, value)
+    {
+        if (strcmp(key, "name") != 0 && !find_field(key))
+            return unknown_field(&place, key);
+    }
+    for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++) {
+        value = json_object_get(json, field->key);
+        if (!value)
+            return missing_key(&place, field->key);
+        FM_TRY(set_from_json(recipe, field, value, &place));
+    }
+    if (fm_recipe_check(recipe) != FM_OK)
+        return fm_context(FM_DATA, "%s: recipe", path);
+    return FM_OK;
 }
 
 json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used)

@@ -7,15 +7,18 @@
 #define FM_TRAIN_RECIPE_H
 
 #include "backend/backend.h"
+#include "base/file.h"
 #include "base/status.h"
 #include "net/init.h"
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 enum fm_schedule {
     FM_SCHEDULE_CONSTANT,
     FM_SCHEDULE_ONE_CYCLE, // up linearly over warmup_share of the steps, down linearly to 0
+    FM_SCHEDULE_COSINE,    // up linearly over warmup_share of the steps, down to 0 by half a cosine
 };
 
 enum fm_keep {
@@ -31,15 +34,28 @@ struct fm_recipe {
     int optimiser; // enum fm_optimiser
     double learning_rate;
     double beta1, beta2, epsilon;
+    // Adamw: decoupled (Loshchilov and Hutter 2019, arXiv:1711.05101); sgd: times the weight, added
+    // to its gradient. Not on biases and batch norm.
+    double weight_decay;
+    double momentum;     // sgd
+    bool nesterov;       // sgd: look ahead by the momentum
     int schedule;        // enum fm_schedule
-    double warmup_share; // one-cycle: share of all steps on the way up, 0 to 1
+    double warmup_share; // one-cycle, cosine: share of all steps on the way up, 0 to 1
+    double ema_decay;    // of the moving average of the weights (fm_recipe_ema_decay()); 0: none
     double label_smoothing;
     int shift;
     bool flip;
+    // Random erasing (Zhong et al. 2020, arXiv:1708.04896): with this probability a rectangle of an
+    // image is replaced. Each of its sides is drawn uniformly from the integers from
+    // ceil(erase_size / 2) to erase_size, in pixels.
+    double erase;
+    int erase_size;
     double dropout; // of every dropout layer; -1: the model's own rates
     int init;       // enum fm_init
     int keep;       // enum fm_keep
     int train_eval; // images of the training split that train accuracy is measured on; 0: all
+    bool test_flip; // the test images are also evaluated, as a figure of its own, by the mean of
+                    // the probabilities of an image and of its mirror image
 };
 
 enum fm_field_type {
@@ -71,8 +87,19 @@ extern const struct fm_recipe_field fm_recipe_fields[]; // ends with key == NULL
 enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe);
 void fm_recipe_set_directory(const char *directory);
 
-// Values that contradict one another (a batch larger than an epoch): FM_USAGE. To be called when
-// the flags are set.
+// The file of a name or path, as fm_recipe_load() takes it; and the names of the shipped recipes,
+// sorted, ending with NULL, to be freed with fm_recipe_names_free().
+enum fm_status fm_recipe_find(const char *name, char path[FM_PATH_MAX]);
+enum fm_status fm_recipe_names(char ***names);
+void fm_recipe_names_free(char **names);
+
+// What a recipe file may hold that says the same as the recipe `name` (a name or path) does: its
+// "about", all values in table order and its "models"; or, with `model`, that model's values alone.
+// A new reference.
+enum fm_status fm_recipe_to_file(const char *name, const char *model, json_t **json);
+
+// Values that contradict one another (a batch larger than an epoch, weight decay with adam):
+// FM_USAGE. To be called when the flags are set.
 enum fm_status fm_recipe_check(const struct fm_recipe *recipe);
 
 // Sets one value from a flag's text; FM_USAGE names the flag. A FM_FIELD_BOOL takes true, false,
@@ -83,10 +110,27 @@ enum fm_status fm_recipe_set(
 // A new reference: "name", then all keys in table order.
 json_t *fm_recipe_to_json(const struct fm_recipe *recipe);
 
+// The other way round: `json` is the member "recipe" of the file `path`. A missing or unknown key,
+// a wrong type, a value out of range and values that fm_recipe_check() refuses fail with FM_DATA
+// and path and key.
+enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe);
+
 // The values of `used` that differ from those of `named`, by key in table order; a new reference.
 json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used);
 
-// The learning rate of step `step` of `steps`.
+// The learning rate of step `step`, from 0, of `steps`. A step is taken at its middle,
+// t = step + 0.5, so that no rate is 0; the way up ends at w = warmup_share * steps. Where t < w:
+//     learning_rate * t / w
+// and from there on, with x = (t - w) / (steps - w):
+//     one-cycle: learning_rate * (1 - x)
+//     cosine:    learning_rate * (1 + cos(pi * x)) / 2
+// the latter after Loshchilov and Hutter 2017, arXiv:1608.03983, equation 5, without restarts.
 double fm_schedule_rate(const struct fm_recipe *recipe, uint64_t step, uint64_t steps);
+
+// The decay of the moving average of the weights at submitted step `step`, from 0:
+//     min(ema_decay, (1 + step) / (10 + step))
+// so that the average is not held back by the initial weights, as TensorFlow's
+// tf.train.ExponentialMovingAverage does with num_updates = step. 0 where there is no average.
+float fm_recipe_ema_decay(const struct fm_recipe *recipe, uint64_t step);
 
 #endif
