@@ -43,7 +43,8 @@ static enum fm_status load_model(
     FM_TRY(fm_zoo_build(e->config.model, e->config.classes, &net));
     fm_net_set_input_statistics(
         &net, (float)e->config.input_mean, (float)e->config.input_deviation);
-    FM_TRY(fm_precision_parse(e->config.precision, engine, &options.precision));
+    FM_TRY(fm_precision_parse(
+        e->config.precision, engine, false, &options.precision, &options.emulate));
     FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
     e->parameters = net.param_elements;
     return fm_run_load_weights(e->directory, &net, engine->api, *model);

@@ -67,6 +67,8 @@ struct fm_device_info {
     int threads;                         // 0 where there is no such thing
     bool precisions[FM_PRECISION_COUNT]; // trains in it natively
     bool emulated[FM_PRECISION_COUNT];   // trains in it by rounding, as a model's `emulate` says
+    // Why it does not train in it natively: "this processor has neither ..."; NULL where it does.
+    const char *missing[FM_PRECISION_COUNT];
 };
 
 struct fm_optimiser_options {

@@ -29,8 +29,10 @@ enum fm_status fm_engine_open(
 void fm_engine_close(struct fm_engine *engine);
 
 // "auto", "fp32", "bf16" or "fp16"; what the device does not train in fails with FM_UNSUPPORTED.
-enum fm_status fm_precision_parse(
-    const char *name, const struct fm_engine *engine, enum fm_precision *precision);
+// "auto" is bf16 where it is native, else fp32. *emulated: whether a model must emulate it, which
+// `emulate` asks for and fp16 takes by itself where the device has it in no other way.
+enum fm_status fm_precision_parse(const char *name, const struct fm_engine *engine, bool emulate,
+    enum fm_precision *precision, bool *emulated);
 const char *fm_precision_name(enum fm_precision precision);
 
 #endif

@@ -115,7 +115,9 @@ enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *se
     fm_text_free(&line);
 
     enum fm_status status;
-    FM_TRY_GOTO(status, fm_precision_parse(args->precision, &session->engine, &session->precision),
+    FM_TRY_GOTO(status,
+        fm_precision_parse(
+            args->precision, &session->engine, false, &session->precision, &session->emulated),
         close_engine);
     FM_TRY_GOTO(status, fm_dataset_open(args->data, &session->dataset), close_engine);
     FM_TRY_GOTO(status,

@@ -34,6 +34,7 @@ struct fm_session {
     struct fm_dataset dataset;
     struct fm_split split;
     enum fm_precision precision;
+    bool emulated; // the precision, by rounding
 };
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
 void fm_session_close(struct fm_session *session);

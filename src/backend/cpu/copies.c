@@ -11,7 +11,8 @@ struct fm_copy {
     struct fm_copy_source source;
     bool bias;
     uint64_t version;             // of the model when it was made; 0: never
-    struct fm_tensor_mem plain;   // canonical: the model's own range, or folded values
+    bool computed;                // folded or rounded, so not the model's own range
+    struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
     struct fm_buffers buffers;
@@ -84,6 +85,12 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
     *shift = beta - mean * *scale;
 }
 
+// Biases stay fp32 in every precision: they are few, and added to sums in fp32.
+static bool is_rounded(const struct fm_copy *copy)
+{
+    return copy->model->rounding != FM_ROUNDING_NONE && !copy->bias;
+}
+
 static void fold(const struct fm_copy *copy)
 {
     const struct fm_param *param = copied_param(copy);
@@ -101,14 +108,27 @@ static void fold(const struct fm_copy *copy)
     }
 }
 
+static void compute(const struct fm_copy *copy)
+{
+    const struct fm_param *param = copied_param(copy);
+    if (copy->source.norm_layer >= 0)
+        fold(copy);
+    else
+        memcpy(copy->plain.data, copy->source.weights->params + param->offset,
+            param->count * sizeof(float));
+    if (is_rounded(copy))
+        fm_cpu_model_round(copy->model, param->count, copy->plain.data);
+}
+
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    if (copy->source.norm_layer < 0)
+    copy->computed = copy->source.norm_layer >= 0 || is_rounded(copy);
+    if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,
             copy->source.weights->params + copied_param(copy)->offset);
     void *data = NULL;
-    FM_TRY(fm_buffers_add(&copy->buffers, fm_md_bytes(plain), "folded weights", &data));
+    FM_TRY(fm_buffers_add(&copy->buffers, fm_md_bytes(plain), "computed weights", &data));
     return fm_tensor_mem_create(&copy->plain, m->device, plain, data);
 }
 
@@ -180,8 +200,8 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
 {
     if (copy->version == copy->model->version)
         return FM_OK;
-    if (copy->source.norm_layer >= 0)
-        fold(copy);
+    if (copy->computed)
+        compute(copy);
     if (copy->ordered.memory)
         FM_TRY(fm_reorder_run(
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));

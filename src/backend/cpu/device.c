@@ -47,6 +47,18 @@ void fm_cpu_device_close(struct fm_device *device)
     free(device);
 }
 
+const char *fm_cpu_precision_missing(enum fm_precision precision)
+{
+    switch (precision) {
+    case FM_PRECISION_BF16:
+        return "this backend computes in fp32";
+    case FM_PRECISION_FP16:
+        return "no processor trains in it";
+    default:
+        return NULL;
+    }
+}
+
 void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info)
 {
     struct fm_machine machine;
@@ -61,5 +73,10 @@ void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_inf
         DNNL_VERSION_PATCH);
     info->memory = machine.memory;
     info->threads = device->threads;
-    info->precisions[FM_PRECISION_FP32] = true;
+    for (int i = 0; i < FM_PRECISION_COUNT; i++) {
+        info->missing[i] = fm_cpu_precision_missing((enum fm_precision)i);
+        info->precisions[i] = info->missing[i] == NULL;
+    }
+    info->emulated[FM_PRECISION_BF16] = true;
+    info->emulated[FM_PRECISION_FP16] = true;
 }

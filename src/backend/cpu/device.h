@@ -16,6 +16,8 @@ struct fm_device {
 enum fm_status fm_cpu_device_open(
     const struct fm_device_options *options, struct fm_device **device);
 void fm_cpu_device_close(struct fm_device *device);
+// Why the processor does not compute in a precision natively; NULL where it does.
+const char *fm_cpu_precision_missing(enum fm_precision precision);
 void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info);
 
 #endif

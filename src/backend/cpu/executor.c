@@ -194,14 +194,32 @@ void fm_cpu_executor_destroy(struct fm_executor *e)
 
 // ---- running
 
+// Emulation: what a pass has stored is rounded, once an operation, fused or not.
+static void round_stored(const struct fm_op *op, enum fm_op_pass which)
+{
+    const struct fm_model *m = op->executor->model;
+    if (which == FM_PASS_FORWARD && !op->out->logits)
+        fm_cpu_model_round(m, fm_view_size(&op->out->view), op->out->activation.data);
+    if (which == FM_PASS_DATA)
+        fm_cpu_model_round(m, fm_view_size(&op->in->view), op->in->gradient.data);
+}
+
+static enum fm_status compute_pass(
+    struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass)
+{
+    FM_TRY(op->class->run[which](op, pass));
+    round_stored(op, which);
+    return FM_OK;
+}
+
 static enum fm_status run_pass(struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass)
 {
     if (!op->class->run[which])
         return FM_OK;
     if (!op->executor->options.profile)
-        return op->class->run[which](op, pass);
+        return compute_pass(op, which, pass);
     double start = fm_clock_seconds();
-    enum fm_status status = op->class->run[which](op, pass);
+    enum fm_status status = compute_pass(op, which, pass);
     op->seconds[which] += fm_clock_seconds() - start;
     op->calls[which]++;
     return status;
@@ -239,6 +257,7 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
     m->device->kernels->loss(logits->activation.data, pass->slot->labels, (int)pass->step->count,
         m->net.classes, e->options.label_smoothing, m->counters.loss_scale, logits->gradient.data,
         &loss, &correct);
+    fm_cpu_model_round(m, fm_view_size(&logits->view), logits->gradient.data);
     m->sums.loss += loss;
     m->sums.correct += correct;
     m->sums.count += pass->step->count;

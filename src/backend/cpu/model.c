@@ -44,12 +44,32 @@ static enum fm_status create_ranges(struct fm_model *m)
     return fm_copies_create(m, &m->copies);
 }
 
+static enum fm_status check_precision(const struct fm_model_options *options)
+{
+    if (options->precision == FM_PRECISION_FP32 && options->emulate)
+        return fm_fail(FM_UNSUPPORTED, "backend 'cpu': fp32 has nothing to emulate");
+    if (options->precision == FM_PRECISION_FP32 || options->emulate)
+        return FM_OK;
+    const char *missing = fm_cpu_precision_missing(options->precision);
+    if (!missing)
+        return FM_OK;
+    return fm_fail(FM_UNSUPPORTED,
+        "backend 'cpu' does not compute in %s: %s; a model that emulates it computes in fp32 and "
+        "rounds",
+        options->precision == FM_PRECISION_BF16 ? "bf16" : "fp16", missing);
+}
+
+static enum fm_rounding rounding_of(const struct fm_model_options *options)
+{
+    static const enum fm_rounding roundings[FM_PRECISION_COUNT] = {
+        FM_ROUNDING_NONE, FM_ROUNDING_BF16, FM_ROUNDING_FP16};
+    return options->emulate ? roundings[options->precision] : FM_ROUNDING_NONE;
+}
+
 enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net *net,
     const struct fm_model_options *options, struct fm_model **model)
 {
-    if (options->precision != FM_PRECISION_FP32)
-        return fm_fail(FM_UNSUPPORTED,
-            "backend 'cpu' computes in fp32; the precision asked for is not available");
+    FM_TRY(check_precision(options));
     if (options->optimiser.kind > FM_OPTIMISER_SGD)
         return fm_fail(
             FM_UNSUPPORTED, "backend 'cpu': unknown optimiser %d", options->optimiser.kind);
@@ -59,6 +79,8 @@ enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net
     m->device = device;
     m->net = *net;
     m->options = *options;
+    m->rounding = rounding_of(options);
+    m->gradient_scale = 1.0f;
     m->counters.loss_scale = options->precision == FM_PRECISION_FP16 ? FM_LOSS_SCALE_FIRST : 1.0f;
     m->version = 1;
     enum fm_status status = create_ranges(m);
@@ -128,9 +150,9 @@ enum fm_status fm_cpu_model_get(
     float *state;
     FM_TRY(locate(model, kind, name, count, &state));
     memcpy(data, state, count * sizeof *data);
-    if (kind == FM_STATE_GRAD && model->counters.loss_scale != 1.0f)
+    if (kind == FM_STATE_GRAD && model->gradient_scale != 1.0f)
         for (size_t i = 0; i < count; i++)
-            data[i] /= model->counters.loss_scale;
+            data[i] /= model->gradient_scale;
     return FM_OK;
 }
 
@@ -230,10 +252,17 @@ static void apply_step(struct fm_model *m, const struct fm_step *step)
     m->version++;
 }
 
+void fm_cpu_model_round(const struct fm_model *m, size_t count, float *data)
+{
+    if (m->rounding != FM_ROUNDING_NONE)
+        m->device->kernels->round(count, data, m->rounding);
+}
+
 void fm_cpu_model_update(struct fm_model *m, const struct fm_step *step, bool loss_finite)
 {
     struct fm_counters *c = &m->counters;
     bool finite = m->device->kernels->all_finite(m->net.param_elements, m->grads);
+    m->gradient_scale = c->loss_scale;
     if (finite) {
         apply_step(m, step);
     } else {

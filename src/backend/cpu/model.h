@@ -20,11 +20,13 @@ struct fm_model {
     struct fm_device *device;
     struct fm_net net;
     struct fm_model_options options;
+    enum fm_rounding rounding; // of what an emulated precision would store
     struct fm_buffers buffers;
     struct fm_weights trained;
     struct fm_weights average;        // NULL without options.ema
     float *grads, *moment1, *moment2; // [net.param_elements]; moment2 NULL for SGD
     float *batch_running;             // the last step's batch mean and unbiased variance
+    float gradient_scale;             // what the last step's gradients are multiplied by
     struct fm_counters counters;
     struct fm_sums sums;
     uint64_t version; // changes with every change of parameters, running statistics or averages
@@ -42,6 +44,9 @@ enum fm_status fm_cpu_counters_get(struct fm_model *model, struct fm_counters *c
 enum fm_status fm_cpu_counters_set(struct fm_model *model, const struct fm_counters *counters);
 enum fm_status fm_cpu_sums_get(struct fm_model *model, bool wait, struct fm_sums *sums);
 enum fm_status fm_cpu_sums_set(struct fm_model *model, const struct fm_sums *sums);
+
+// Rounds what the emulated precision would store; nothing in other models.
+void fm_cpu_model_round(const struct fm_model *model, size_t count, float *data);
 
 // The end of a step: one finite check over the gradients, then, only if it passes, parameters,
 // moments, counter, EMA and running statistics change; else the step counts as skipped, which

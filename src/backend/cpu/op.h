@@ -11,6 +11,7 @@
 // A value between operations: an activation and, in training, its gradient in the same layout.
 struct fm_value {
     struct fm_shape shape;
+    bool logits; // these stay fp32 in every precision; their gradient does not
     struct fm_md md;
     struct fm_view view;
     struct fm_tensor_mem activation;

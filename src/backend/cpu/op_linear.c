@@ -72,7 +72,10 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     if (l->bias_gradient.memory)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_DIFF_BIAS, l->bias_gradient.memory};
     FM_TRY(fm_primitive_run(op->executor, &l->weights, args, count, op->name));
-    return fm_bridge_out(&l->weight_gradient, device, &l->canonical_gradient);
+    FM_TRY(fm_bridge_out(&l->weight_gradient, device, &l->canonical_gradient));
+    const struct fm_model *m = op->executor->model;
+    fm_cpu_model_round(m, m->net.params[fm_op_layer(op)->weight].count, l->canonical_gradient.data);
+    return FM_OK;
 }
 
 static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)

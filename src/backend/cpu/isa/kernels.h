@@ -57,6 +57,13 @@ struct fm_dropout_work {
     float rate;
 };
 
+// A format that fp32 values are rounded to: kernels/rounding.h.
+enum fm_rounding {
+    FM_ROUNDING_NONE,
+    FM_ROUNDING_BF16,
+    FM_ROUNDING_FP16,
+};
+
 struct fm_kernels {
     const char *name; // "x86-64-v4"
 
@@ -114,6 +121,9 @@ struct fm_kernels {
         const struct fm_sgd_step *step);
     // average = decay * average + (1 - decay) * value
     void (*average)(size_t count, float *average, const float *value, float decay);
+
+    // In place.
+    void (*round)(size_t count, float *x, enum fm_rounding rounding);
 };
 
 // The tables that this processor can run, the best first, the portable one last; returns how many.
@@ -164,6 +174,7 @@ void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,
 void FM_KERNEL(sgd)(size_t count, float *param, float *moment, const float *gradient,
     const struct fm_sgd_step *step);
 void FM_KERNEL(average)(size_t count, float *average, const float *value, float decay);
+void FM_KERNEL(round)(size_t count, float *x, enum fm_rounding rounding);
 #endif
 
 #endif

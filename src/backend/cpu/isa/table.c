@@ -25,4 +25,5 @@ const struct fm_kernels FM_KERNEL(kernels) = {
     .adam = FM_KERNEL(adam),
     .sgd = FM_KERNEL(sgd),
     .average = FM_KERNEL(average),
+    .round = FM_KERNEL(round),
 };
