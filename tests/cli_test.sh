@@ -32,7 +32,7 @@ out_empty() { [ ! -s "$work/out" ] || complain "standard output is not empty"; }
 err_empty() { [ ! -s "$work/err" ] || complain "standard error is not empty"; }
 
 # Help and version are results: standard output, status 0.
-for command in train eval compare recipe models info help; do
+for command in train eval compare recipe models info completion help; do
     run 0 help "$command"
     out_has "usage: fmnist $command"
     out_has "example"

@@ -129,6 +129,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args);
 enum fm_status fm_cmd_recipe(const struct fm_args *args);
 enum fm_status fm_cmd_models(const struct fm_args *args);
 enum fm_status fm_cmd_info(const struct fm_args *args);
+enum fm_status fm_cmd_completion(const struct fm_args *args);
 enum fm_status fm_cmd_help(const struct fm_args *args);
 
 #endif

@@ -1,6 +1,8 @@
 // The commands and their options as tables: all that the parser and the help know of them.
 #include "cli/args.h"
 
+#include "cli/completion.h"
+
 #include "app/evaluation.h"
 #include "net/zoo.h"
 #include "report/table.h"
@@ -111,6 +113,12 @@ static const char *const info_examples[] = {
     "fmnist info --format json",
     NULL,
 };
+static const char *const completion_examples[] = {
+    "fmnist completion bash",
+    "fmnist completion zsh",
+    "fmnist completion fish",
+    NULL,
+};
 static const char *const help_examples[] = {
     "fmnist help train",
     NULL,
@@ -186,6 +194,20 @@ const struct fm_command fm_commands[] = {
         .options = {data_options, device_options, format_options},
         .examples = info_examples,
         .run = fm_cmd_info},
+    {.name = "completion",
+        .summary = "print a script for a shell's completion",
+        .description =
+            "Prints the script by which bash, zsh or fish completes the command line of\n"
+            "fmnist. An installed fmnist has it in place already. Otherwise a shell reads it at\n"
+            "its start: eval \"$(fmnist completion bash)\" in ~/.bashrc; source <(fmnist\n"
+            "completion zsh) in ~/.zshrc, after compinit; fmnist completion fish | source in\n"
+            "~/.config/fish/config.fish.",
+        .operand = "SHELL",
+        .operand_type = FM_OPTION_NAME,
+        .operand_choices = fm_shell_names,
+        .operand_required = true,
+        .examples = completion_examples,
+        .run = fm_cmd_completion},
     {.name = "help",
         .summary = "explain a command",
         .description = "Prints what a command does, its options and examples.",
