@@ -195,6 +195,17 @@ static void run_adam(const struct fm_kernels *k, struct work *w)
     k->adam(w->size, w->out[0], w->out[1], w->out[2], w->y, &step);
 }
 
+static void run_sgd(const struct fm_kernels *k, struct work *w)
+{
+    struct fm_sgd_step step = {
+        .momentum = 0.9f, .learning_rate = 1e-2f, .weight_decay = 0.1f, .unscale = 0.5f};
+    memcpy(w->out[0], w->x, w->size * sizeof(float));
+    memcpy(w->out[1], w->dy, w->size * sizeof(float));
+    k->sgd(w->size, w->out[0], w->out[1], w->y, &step);
+    step.nesterov = true;
+    k->sgd(w->size, w->out[0], w->out[1], w->y, &step);
+}
+
 static void run_average(const struct fm_kernels *k, struct work *w)
 {
     memcpy(w->out[0], w->x, w->size * sizeof(float));
@@ -221,6 +232,8 @@ static void run_input(const struct fm_kernels *k, struct work *w)
         .augment = true,
         .shift = 2,
         .flip = true,
+        .erase = 0.5f,
+        .erase_size = 4,
         .seed = 9,
         .epoch = 1};
     // Not resized, then resized and repeated: as many images as the outputs have room for.
@@ -229,6 +242,9 @@ static void run_input(const struct fm_kernels *k, struct work *w)
     input.shape = (struct fm_shape){3, 9, 8};
     work.count = (int)(w->size / 216 < 16 ? w->size / 216 : 16);
     k->input(&work, w->out[1]);
+    work.augment = false;
+    work.mirror = true;
+    k->input(&work, w->out[2]);
 }
 
 static const struct {
@@ -250,6 +266,7 @@ static const struct {
     {"dropout", run_dropout},
     {"loss", run_loss},
     {"adam", run_adam},
+    {"sgd", run_sgd},
     {"average", run_average},
 };
 

@@ -17,15 +17,21 @@ void fm_rig_must(enum fm_status status, const char *what)
 void fm_rig_open(struct fm_rig *rig, const char *backend, const struct fm_net *net,
     const struct fm_optimiser_options *optimiser, uint32_t capacity)
 {
-    static const struct fm_device_options device = {.threads = 2};
     const struct fm_model_options options = {
         .precision = FM_PRECISION_FP32, .optimiser = *optimiser};
+    fm_rig_open_as(rig, backend, net, &options, capacity);
+}
+
+void fm_rig_open_as(struct fm_rig *rig, const char *backend, const struct fm_net *net,
+    const struct fm_model_options *options, uint32_t capacity)
+{
+    static const struct fm_device_options device = {.threads = 2};
     memset(rig, 0, sizeof *rig);
     rig->net = net;
     fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
     fm_rig_must(fm_engine_open(backend, &device, &rig->engine), "fm_engine_open");
     rig->api = rig->engine.api;
-    fm_rig_must(rig->api->model_create(rig->engine.device, net, &options, &rig->model), net->name);
+    fm_rig_must(rig->api->model_create(rig->engine.device, net, options, &rig->model), net->name);
     fm_rig_must(rig->api->staging_create(rig->model, capacity, &rig->staging), net->name);
 }
 

@@ -21,6 +21,9 @@ void fm_rig_must(enum fm_status status, const char *what);
 // the initial ones) and a staging for `capacity` samples.
 void fm_rig_open(struct fm_rig *rig, const char *backend, const struct fm_net *net,
     const struct fm_optimiser_options *optimiser, uint32_t capacity);
+// The same with all of a model's options.
+void fm_rig_open_as(struct fm_rig *rig, const char *backend, const struct fm_net *net,
+    const struct fm_model_options *options, uint32_t capacity);
 void fm_rig_close(struct fm_rig *rig);
 
 // All tensors of a kind from or to `data` at the net's offsets. Of gradients and moments only the
