@@ -1,7 +1,7 @@
-// The program: everything that it does is in libraries, so that tests can link it too.
-#include "cli/args.h"
+// The program: a client of libfmnist like any other.
+#include <fmnist/fmnist.h>
 
 int main(int argc, char **argv)
 {
-    return fm_command_line(argc, argv);
+    return fmnist_main(argc, argv);
 }

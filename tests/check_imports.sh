@@ -3,7 +3,8 @@
 #
 #   - a folder includes itself and those below it in this order, never one above;
 #   - nothing but src/backend/cpu/ includes oneDNN;
-#   - src/train/ names no data set, which would give it the test images.
+#   - src/train/ names no data set, which would give it the test images;
+#   - the program and the public header need nothing but the library and the standard headers.
 #
 # Prints each line that breaks a rule, as FILE:LINE:TEXT, and fails if there is one.
 #
@@ -11,7 +12,7 @@
 set -eu
 
 cd "${1-$(dirname "$0")/..}"
-lowest_first="base data net backend run eval train report app cli"
+lowest_first="base data net backend run eval train report app cli api"
 
 broken=0
 complain() { # LINES REASON
@@ -52,5 +53,11 @@ complain "$(grep -rnE --include='*.[ch]' '# *include [<"](oneapi/)?dnnl' src ker
 
 complain "$(grep -nE 'struct fm_dataset\b|fm_dataset_open' src/train/*.[ch] || :)" \
     "src/train/ gets samples and a split: nothing there may have a handle on the test images"
+
+complain "$(grep -nE '^ *# *include' src/*.c | grep -vE '# *include <(fmnist/fmnist|std[a-z]*).h>' || :)" \
+    "the program is a client of the library: src/main.c includes <fmnist/fmnist.h>"
+
+complain "$(grep -rnE '^ *# *include' include | grep -vE '# *include <std[a-z]*.h>' || :)" \
+    "the public header includes the standard library alone"
 
 exit $broken

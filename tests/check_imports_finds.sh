@@ -9,13 +9,15 @@ trap 'rm -rf "$tree"' EXIT
 
 fresh() {
     rm -rf "${tree:?}"/*
-    mkdir -p "$tree/kernels"
-    for folder in base data net backend/cpu run eval train report app cli; do
+    mkdir -p "$tree/kernels" "$tree/include/fmnist"
+    echo '#include <stdint.h>' >"$tree/include/fmnist/fmnist.h"
+    for folder in base data net backend/cpu run eval train report app cli api; do
         mkdir -p "$tree/src/$folder"
     done
     echo '#include <math.h>' >"$tree/kernels/philox.h"
     printf '#include "train/train.h"\n#include "base/status.h"\n#include "philox.h"\n' >"$tree/src/train/train.c"
     echo '#include <dnnl.h>' >"$tree/src/backend/cpu/cpu.c"
+    echo '#include <fmnist/fmnist.h>' >"$tree/src/main.c"
 }
 
 failures=0
@@ -44,4 +46,9 @@ must_find src/net/shape.c '#include <dnnl.h>'
 must_find kernels/adam.h '#include "base/status.h"'
 must_find src/train/peek.c 'static struct fm_dataset *all;'
 must_find src/extra/new.c 'int x;'
+must_find src/cli/cmd_eval.c '#include "api/predictor.h"'
+must_find src/main.c '#include "cli/args.h"'
+must_find src/main.c '#include <jansson.h>'
+must_find include/fmnist/fmnist.h '#include <jansson.h>'
+must_find include/fmnist/fmnist.h '#include "base/status.h"'
 exit $failures

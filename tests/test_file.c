@@ -80,11 +80,11 @@ static void paths_are_joined(void **state)
     assert_string_equal(out, long_name);
 }
 
-static void the_program_is_found(void **state)
+static void the_library_is_found(void **state)
 {
     (void)state;
     char directory[FM_PATH_MAX], program[FM_PATH_MAX];
-    assert_int_equal(fm_program_directory(directory), FM_OK);
+    assert_int_equal(fm_library_directory(directory), FM_OK);
     assert_int_equal(fm_path_join(program, directory, "test_file"), FM_OK);
     assert_true(fm_path_exists(program));
 }
@@ -258,7 +258,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(paths_are_joined, forget_error),
-        cmocka_unit_test_setup(the_program_is_found, forget_error),
+        cmocka_unit_test_setup(the_library_is_found, forget_error),
         cmocka_unit_test_setup(directories_are_made_with_their_parents, forget_error),
         cmocka_unit_test_setup(what_is_written_is_read, forget_error),
         cmocka_unit_test_setup(a_file_of_unknown_size_is_read, forget_error),

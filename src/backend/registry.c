@@ -7,11 +7,16 @@
 #include "base/version.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 // In the order of preference: a GPU, where there is one, is what the tool is for.
 const char *const fm_backend_names[] = {"cuda", "cpu", NULL};
+
+enum {
+    LOADED_MAX = 8
+};
 
 static char fixed_directory[FM_PATH_MAX];
 
@@ -29,14 +34,14 @@ static bool module_in(char out[FM_PATH_MAX], const char *directory, const char *
 
 static bool find_module(char out[FM_PATH_MAX], const char *name)
 {
-    static const char *const places[] = {"modules", "../lib/fmnist"};
-    char program[FM_PATH_MAX], directory[FM_PATH_MAX];
+    static const char *const places[] = {"fmnist", "modules", "../modules"};
+    char library[FM_PATH_MAX], directory[FM_PATH_MAX];
     if (fixed_directory[0])
         return module_in(out, fixed_directory, name);
     bool found = false;
-    enum fm_status status = fm_program_directory(program);
+    enum fm_status status = fm_library_directory(library);
     for (size_t i = 0; status == FM_OK && !found && i < sizeof places / sizeof places[0]; i++) {
-        status = fm_path_join(directory, program, places[i]);
+        status = fm_path_join(directory, library, places[i]);
         found = status == FM_OK && module_in(out, directory, name);
     }
     if (status != FM_OK)
@@ -81,16 +86,9 @@ static enum fm_status fail_unavailable(const char *name)
     return status;
 }
 
-// An unknown or missing module fails with FM_NOT_FOUND and the list of those there are.
-static enum fm_status load_module(const char *name, const struct fm_backend **backend)
+// The module's table, from its entry function.
+static enum fm_status ask_module(void *module, const char *path, const struct fm_backend **backend)
 {
-    char path[FM_PATH_MAX];
-    if (!is_known(name) || !find_module(path, name))
-        return fail_unavailable(name);
-    // Never closed: OpenMP's worker threads and the GPU libraries outlive any moment to do so.
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!module)
-        return fm_fail(FM_BACKEND, "cannot load backend '%s': %s", name, dlerror());
     fm_backend_entry *entry;
     void *symbol = dlsym(module, FM_BACKEND_ENTRY);
     memcpy(&entry, &symbol, sizeof entry); // ISO C has no cast from an object to a function pointer
@@ -104,6 +102,46 @@ static enum fm_status load_module(const char *name, const struct fm_backend **ba
             table ? table->abi : 0, FM_BACKEND_ABI);
     *backend = table;
     return FM_OK;
+}
+
+// The modules loaded, each with its table: a module is asked once, as other threads may be using
+// it.
+static struct loaded_module {
+    void *module;
+    const struct fm_backend *backend;
+} loaded_modules[LOADED_MAX];
+static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
+
+static enum fm_status load_file(
+    const char *name, const char *path, const struct fm_backend **backend)
+{
+    // Never closed: OpenMP's worker threads and the GPU libraries outlive any moment to do so.
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!module)
+        return fm_fail(FM_BACKEND, "cannot load backend '%s': %s", name, dlerror());
+    int i = 0; // the loader gives the same handle for the same file
+    while (i < LOADED_MAX && loaded_modules[i].module && loaded_modules[i].module != module)
+        i++;
+    if (i == LOADED_MAX)
+        return fm_fail(FM_BACKEND, "%s: more than %d backends loaded", path, LOADED_MAX);
+    if (!loaded_modules[i].module) {
+        FM_TRY(ask_module(module, path, &loaded_modules[i].backend));
+        loaded_modules[i].module = module;
+    }
+    *backend = loaded_modules[i].backend;
+    return FM_OK;
+}
+
+// An unknown or missing module fails with FM_NOT_FOUND and the list of those there are.
+static enum fm_status load_module(const char *name, const struct fm_backend **backend)
+{
+    char path[FM_PATH_MAX];
+    if (!is_known(name) || !find_module(path, name))
+        return fail_unavailable(name);
+    pthread_mutex_lock(&loading);
+    enum fm_status status = load_file(name, path, backend);
+    pthread_mutex_unlock(&loading);
+    return status;
 }
 
 static enum fm_status open_named(

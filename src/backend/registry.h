@@ -1,8 +1,9 @@
 // The registry: finds and loads backend modules.
 //
-// A backend NAME is the shared object fmnist-NAME.so in one fixed directory: "modules" beside the
-// program (the build tree) or "../lib/fmnist" from it (an installation). It is loaded when it is
-// asked for and stays loaded.
+// A backend NAME is the shared object fmnist-NAME.so in one fixed directory: from that of libfmnist
+// (or of a program that has it linked in) "fmnist" in an installation, "modules" or "../modules" in
+// the build tree. It is loaded when it is asked for and stays loaded. Engines may be opened from
+// several threads at the same time.
 #ifndef FM_BACKEND_REGISTRY_H
 #define FM_BACKEND_REGISTRY_H
 

@@ -2,8 +2,10 @@
 // its final name.
 #include "base/file.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,15 +47,30 @@ enum fm_status fm_path_copy(char out[FM_PATH_MAX], const char *path)
     return FM_OK;
 }
 
-enum fm_status fm_program_directory(char out[FM_PATH_MAX])
+// The file that this code was loaded from: the shared library, or the program that it is linked
+// into.
+static enum fm_status find_own_file(char out[FM_PATH_MAX])
 {
-    ssize_t length = readlink("/proc/self/exe", out, FM_PATH_MAX - 1);
-    if (length < 0)
-        return fail_errno("find the program", "/proc/self/exe");
-    out[length] = '\0';
+    static const char here;
+    Dl_info info;
+    struct link_map *map = NULL;
+    bool found = dladdr1(&here, &info, (void **)&map, RTLD_DL_LINKMAP) != 0 && map;
+    // Of the program itself the loader knows what it was called, not where it lies.
+    const char *path = found && map->l_name[0] ? map->l_name : "/proc/self/exe";
+    char *real = realpath(path, NULL);
+    if (!real)
+        return fail_errno("find the file that fmnist was loaded from", path);
+    enum fm_status status = fm_path_copy(out, real);
+    free(real);
+    return status;
+}
+
+enum fm_status fm_library_directory(char out[FM_PATH_MAX])
+{
+    FM_TRY(find_own_file(out));
     char *slash = strrchr(out, '/');
     if (!slash)
-        return fm_fail(FM_IO, "/proc/self/exe: found '%s', expected a path", out);
+        return fm_fail(FM_IO, "found '%s', expected an absolute path", out);
     *slash = '\0';
     return FM_OK;
 }

@@ -16,9 +16,10 @@ enum fm_status fm_path_join(char out[FM_PATH_MAX], const char *dir, const char *
 
 // `path` into `out`; fails likewise.
 enum fm_status fm_path_copy(char out[FM_PATH_MAX], const char *path);
-// The directory of the running program, without a slash at the end: what ships with the program is
-// found from there. Fails with FM_IO where /proc does not tell.
-enum fm_status fm_program_directory(char out[FM_PATH_MAX]);
+
+// The directory of the shared library that holds this code, or of the program where there is none,
+// without a slash at the end: what ships with it is found from there.
+enum fm_status fm_library_directory(char out[FM_PATH_MAX]);
 
 bool fm_path_exists(const char *path);
 bool fm_path_is_dir(const char *path);

@@ -77,13 +77,12 @@ struct fm_recipe_field {
 
 extern const struct fm_recipe_field fm_recipe_fields[]; // ends with key == NULL
 
-// Reads the recipe for `model` by name ("quick": NAME.json in the recipe directory, which is
-// "../data/recipes" or "../share/fmnist/recipes" from the program, or the one set) or by path (if
-// it contains '/' or ends in ".json"). A file holds values and, under "models", values for single
-// models that replace them; "about" is a line for readers; what it leaves out has a default. The
-// recipe's name is the file's. Unknown keys, wrong types and values out of range fail with FM_DATA
-// and file, line and key, an unknown name with FM_USAGE, a suggestion and the names there are.
-// `model` NULL: none's values.
+// Reads the recipe for `model` by name ("quick": NAME.json in the folder of the shipped recipes,
+// found from libfmnist's own place, or in the one set) or by path (if it contains '/' or ends in
+// ".json"). A file holds values and, under "models", values for single models that replace them;
+// "about" is a line for readers; what it leaves out has a default. The recipe's name is the file's.
+// Unknown keys, wrong types and values out of range fail with FM_DATA and file, line and key, an
+// unknown name with FM_USAGE, a suggestion and the names there are. `model` NULL: none's values.
 enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe);
 void fm_recipe_set_directory(const char *directory);
 

@@ -1,9 +1,10 @@
-// Where recipes are: the folder of those that are shipped, found from the program's own place, and
+// Where recipes are: the folder of those that are shipped, found from the library's own place, and
 // what a name on the command line stands for.
 #include "train/recipe.h"
 
 #include "base/file.h"
 #include "base/text.h"
+#include "base/version.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,24 +19,24 @@ void fm_recipe_set_directory(const char *directory)
     snprintf(directory_set, sizeof directory_set, "%s", directory);
 }
 
-// The shipped recipes, from build/fmnist, from a program below it, or from bin/fmnist.
+// The shipped recipes: from an installed library, from that in build/ or a program below it.
 static enum fm_status find_directory(char out[FM_PATH_MAX])
 {
     static const char *const places[] = {
-        "../data/recipes", "../../data/recipes", "../share/fmnist/recipes"};
+        FM_RECIPES_INSTALLED, FM_RECIPES_BUILT, "../" FM_RECIPES_BUILT};
     if (directory_set[0]) {
         memcpy(out, directory_set, sizeof directory_set);
         return FM_OK;
     }
-    char program[FM_PATH_MAX];
-    FM_TRY(fm_program_directory(program));
+    char library[FM_PATH_MAX];
+    FM_TRY(fm_library_directory(library));
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        FM_TRY(fm_path_join(out, program, places[i]));
+        FM_TRY(fm_path_join(out, library, places[i]));
         if (fm_path_is_dir(out))
             return FM_OK;
     }
-    return fm_fail(FM_NOT_FOUND, "no recipes beside the program: looked for %s, %s and %s from %s",
-        places[0], places[1], places[2], program);
+    return fm_fail(FM_NOT_FOUND, "no recipes: looked for %s, %s and %s from %s", places[0],
+        places[1], places[2], library);
 }
 
 static int by_name(const void *a, const void *b)

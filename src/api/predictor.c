@@ -1,0 +1,147 @@
+// Predictions for callers that bring any number of images: whole batches, and for what is left the
+// smallest executor that holds it, so that a single image does not cost as much as a batch.
+#include "api/predictor.h"
+
+#include "net/zoo.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static enum fm_status build_net(const struct fm_weights *weights, struct fm_predictor *p)
+{
+    if (!fm_zoo_find(weights->model))
+        return fm_fail(FM_DATA, "%s: is of model \"%.64s\", which this version does not know",
+            weights->path, weights->model);
+    FM_TRY(fm_zoo_build(weights->model, weights->classes, &p->net));
+    fm_net_set_input_statistics(&p->net, weights->input_mean, weights->input_deviation);
+    return FM_OK;
+}
+
+// Weights are kept in fp32, whatever they were trained in: so they give the same predictions on
+// every machine.
+static enum fm_status build_model(const struct fm_weights *weights, struct fm_predictor *p)
+{
+    const struct fm_model_options options = {.precision = FM_PRECISION_FP32,
+        .optimiser = {.kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f}};
+    const struct fm_backend *api = p->engine.api;
+    FM_TRY(api->model_create(p->engine.device, &p->net, &options, &p->state));
+    FM_TRY(fm_weights_apply(weights, &p->net, api, p->state));
+    FM_TRY(api->staging_create(p->state, (uint32_t)p->batch, &p->staging));
+    size_t bytes = (size_t)p->batch * (size_t)p->net.classes * sizeof *p->logits;
+    p->logits = malloc(bytes);
+    return p->logits ? FM_OK : fm_fail_memory("the logits", bytes);
+}
+
+static void take_names(struct fm_weights *weights, struct fm_predictor *p)
+{
+    memcpy(p->model, weights->model, sizeof p->model);
+    memcpy(p->class_names, weights->class_names, sizeof p->class_names);
+    memset(weights->class_names, 0, sizeof weights->class_names);
+    p->classes = weights->classes;
+}
+
+enum fm_status fm_predictor_open(const char *path, const char *backend,
+    const struct fm_device_options *device, int batch, struct fm_predictor *p)
+{
+    struct fm_weights weights;
+    enum fm_status status;
+    memset(p, 0, sizeof *p);
+    p->batch = batch;
+    FM_TRY(fm_weights_read(path, &weights));
+    FM_TRY_GOTO(status, build_net(&weights, p), out);
+    FM_TRY_GOTO(status, fm_engine_open(backend, device, &p->engine), out);
+    FM_TRY_GOTO(status, build_model(&weights, p), out);
+    take_names(&weights, p);
+out:
+    if (status != FM_OK)
+        fm_predictor_close(p);
+    fm_weights_free(&weights);
+    return status;
+}
+
+void fm_predictor_close(struct fm_predictor *p)
+{
+    const struct fm_backend *api = p->engine.api;
+    if (api) {
+        for (int i = 0; i < FM_PREDICTOR_SIZES_MAX; i++)
+            api->executor_destroy(p->executors[i]);
+        api->staging_destroy(p->staging);
+        api->model_destroy(p->state);
+    }
+    fm_engine_close(&p->engine);
+    free(p->logits);
+    for (int k = 0; k < FM_CLASSES_MAX; k++)
+        free(p->class_names[k]);
+    memset(p, 0, sizeof *p);
+}
+
+// The executor for up to `count` images: of the next power of two, or of the whole batch.
+static enum fm_status executor_for(
+    struct fm_predictor *p, size_t count, struct fm_executor **executor)
+{
+    int size = 1, index = 0;
+    for (; (size_t)size < count && size < p->batch; index++)
+        size *= 2;
+    if (size >= p->batch) {
+        size = p->batch;
+        index = FM_PREDICTOR_SIZES_MAX - 1;
+    }
+    if (!p->executors[index]) {
+        const struct fm_compile_options options = {.batch = size, .mode = FM_MODE_INFER};
+        FM_TRY(p->engine.api->compile(p->state, &options, &p->executors[index]));
+    }
+    *executor = p->executors[index];
+    return FM_OK;
+}
+
+// In double, the largest logit first, so that no exponential overflows.
+static enum fm_status softmax(const float *logits, int classes, size_t image, float *probabilities)
+{
+    double largest = -INFINITY, sum = 0;
+    for (int k = 0; k < classes; k++) {
+        if (!isfinite(logits[k]))
+            return fm_fail(FM_NUMERIC, "image %zu: logit %d is %f: the weights have diverged",
+                image, k, (double)logits[k]);
+        largest = fmax(largest, (double)logits[k]);
+    }
+    for (int k = 0; k < classes; k++)
+        sum += exp((double)logits[k] - largest);
+    for (int k = 0; k < classes; k++)
+        probabilities[k] = (float)(exp((double)logits[k] - largest) / sum);
+    return FM_OK;
+}
+
+// One batch of `count` images, the first of which is image `first` of the call.
+static enum fm_status run_batch(struct fm_predictor *p, const uint8_t *images, uint32_t count,
+    size_t first, float *probabilities)
+{
+    const struct fm_backend *api = p->engine.api;
+    struct fm_executor *executor;
+    FM_TRY(executor_for(p, count, &executor));
+    FM_TRY(api->slot_wait(p->staging, 0));
+    struct fm_slot *slot = api->staging_slot(p->staging, 0);
+    memcpy(slot->records, images, (size_t)count * slot->record_size);
+    memset(slot->labels, 0, count);
+    memset(slot->ids, 0, count * sizeof *slot->ids);
+    *slot->step = (struct fm_step){.count = count};
+    FM_TRY(api->predict(executor, p->staging, 0, p->logits));
+    for (uint32_t i = 0; i < count; i++) {
+        size_t row = (size_t)i * (size_t)p->classes;
+        FM_TRY(softmax(p->logits + row, p->classes, first + i, probabilities + row));
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_predictor_run(
+    struct fm_predictor *p, const uint8_t *images, size_t count, float *probabilities)
+{
+    for (size_t done = 0; done < count;) {
+        size_t left = count - done;
+        uint32_t now = (uint32_t)(left < (size_t)p->batch ? left : (size_t)p->batch);
+        FM_TRY(run_batch(p, images + done * FM_IMAGE_BYTES, now, done,
+            probabilities + done * (size_t)p->classes));
+        done += now;
+    }
+    return FM_OK;
+}
