@@ -1,6 +1,7 @@
 // The loader: order, contents and tails byte by byte; slow and fast consumers; failing devices;
 // ending early. Also built and run under ThreadSanitizer (test_loader_tsan).
 #include "base/clock.h"
+#include "base/trace.h"
 #include "data/loader.h"
 
 #include <pthread.h>
@@ -9,9 +10,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -335,6 +338,45 @@ static void slots_need_no_device(void **state)
     assert_int_equal(bench->waits[0] + bench->waits[1], 0);
 }
 
+// Opening and closing a trace while the loader runs, and the events of both threads in it.
+static void both_threads_are_traced(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const names[] = {
+        "\"main\"", "\"loader\"", "\"gather\"", "\"wait for data\"", "\"wait for slot\""};
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tests/loader-trace-%d.json", FM_TEST_BINARY_DIR, (int)getpid());
+    uint32_t ids[SAMPLES];
+    permute(ids, SAMPLES, 3);
+    for (int round = 0; round < 3; round++) {
+        memset(bench->in_use, 0, sizeof bench->in_use); // another loader, whose slots are free
+        struct fm_loader *loader = round == 1 ? open_loader(bench) : NULL;
+        assert_int_equal(fm_trace_open(path), FM_OK);
+        if (!loader)
+            loader = open_loader(bench);
+        bench->delay_us = 0; // the loader waits
+        take_pass(bench, loader, ids, SAMPLES, 10, 1000);
+        bench->delay_us = 1000; // the caller waits
+        take_pass(bench, loader, ids, SAMPLES, 10, 0);
+        if (round == 2)
+            fm_loader_close(loader);
+        assert_int_equal(fm_trace_close(), FM_OK);
+        if (round != 2)
+            fm_loader_close(loader);
+    }
+
+    static char text[1 << 16];
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    size_t size = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    remove(path);
+    text[size] = '\0';
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strstr(text, names[i]))
+            fail_msg("%s is not in the trace: %s", names[i], text);
+}
+
 static void misuse_is_refused(void **state)
 {
     struct bench *bench = *state;
@@ -376,6 +418,7 @@ int main(void)
         T(a_failing_device_is_reported_to_the_caller),
         T(closing_works_at_any_moment),
         T(slots_need_no_device),
+        T(both_threads_are_traced),
         T(misuse_is_refused),
 #undef T
     };

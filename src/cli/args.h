@@ -55,6 +55,7 @@ struct fm_args {
     double max_minutes; // 0: no limit
     const char *out;    // NULL: the command's own choice
     const char *runs;   // folder of runs; NULL: "runs"
+    const char *trace;  // file; NULL: no trace
     bool force;
     bool fresh;
     int split; // enum fm_part

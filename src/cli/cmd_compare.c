@@ -3,6 +3,7 @@
 
 #include "app/compare.h"
 #include "base/log.h"
+#include "base/trace.h"
 
 // Resolves the recipe of each model that was asked for.
 static enum fm_status make_entries(
@@ -71,12 +72,16 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .row = note_row,
         .hooks = fm_progress_hooks(),
     };
-    enum fm_status status = fm_compare(
-        &session.engine, &session.dataset, &session.split, &options, &comparison);
+    enum fm_status status = fm_trace_open(args->trace), traced = FM_OK;
+    if (status == FM_OK) {
+        status = fm_compare(
+            &session.engine, &session.dataset, &session.split, &options, &comparison);
+        traced = fm_trace_close(); // a trace that failed costs the exit status, not the result
+    }
     if (status == FM_OK) {
         status = print_comparison(&comparison, (enum fm_format)args->format);
         fm_comparison_free(&comparison);
     }
     fm_session_close(&session);
-    return status;
+    return status != FM_OK ? status : traced;
 }

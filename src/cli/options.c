@@ -28,6 +28,8 @@ static const struct fm_option training_options[] = {
         "what is computed in; bf16 and fp16 only where the device has them (default: auto)"},
     {"max-minutes", "M", FM_OPTION_REAL, AT(max_minutes), 0.001, 100000, NULL,
         "end a training with the epoch in which this time is reached (default: no limit)"},
+    {"trace", "FILE", FM_OPTION_FILE, AT(trace), 0, 0, NULL,
+        "write what the threads did when, for Perfetto (default: no trace)"},
     {0}};
 
 static const struct fm_option train_options[] = {

@@ -7,6 +7,7 @@
 #include "data/loader.h"
 
 #include "base/clock.h"
+#include "base/trace.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -48,12 +49,14 @@ static void gather(const struct fm_loader *loader, int index, const uint32_t *id
     const struct fm_samples *samples = loader->options.samples;
     struct fm_slot *slot = loader->options.slots[index];
     size_t size = samples->record_size;
+    double begin = fm_trace_begin();
     for (uint32_t i = 0; i < count; i++) {
         memcpy(slot->records + i * size, samples->records + ids[i] * size, size);
         slot->labels[i] = samples->labels[ids[i]];
     }
     memcpy(slot->ids, ids, count * sizeof *ids);
     slot->step->count = count;
+    fm_trace_end(begin, "gather", -1);
 }
 
 static bool can_fill(const struct fm_loader *loader)
@@ -92,17 +95,30 @@ static void fill_next(struct fm_loader *loader)
     pthread_cond_signal(&loader->to_caller);
 }
 
+// Called with the lock held. Waiting for a pass to begin is no event: there is nothing to load.
+static void wait_for_work(struct fm_loader *loader)
+{
+    bool in_pass = loader->status == FM_OK && loader->filled < loader->count;
+    double begin = fm_trace_begin();
+    while (!loader->closing && !can_fill(loader))
+        pthread_cond_wait(&loader->to_thread, &loader->lock);
+    if (in_pass)
+        fm_trace_end(begin, "wait for slot", -1);
+}
+
 static void *run(void *argument)
 {
     struct fm_loader *loader = argument;
+    fm_trace_thread("loader");
     pthread_mutex_lock(&loader->lock);
     while (!loader->closing) {
         if (can_fill(loader))
             fill_next(loader);
         else
-            pthread_cond_wait(&loader->to_thread, &loader->lock);
+            wait_for_work(loader);
     }
     pthread_mutex_unlock(&loader->lock);
+    fm_trace_thread(NULL);
     return NULL;
 }
 
@@ -205,10 +221,11 @@ static void wait_filled(struct fm_loader *loader)
 {
     if (loader->states[loader->take_slot] == SLOT_FILLED || loader->status != FM_OK)
         return;
-    double start = fm_clock_seconds();
+    double start = fm_clock_seconds(), begin = fm_trace_begin();
     while (loader->states[loader->take_slot] != SLOT_FILLED && loader->status == FM_OK)
         pthread_cond_wait(&loader->to_caller, &loader->lock);
     loader->waited += fm_clock_seconds() - start;
+    fm_trace_end(begin, "wait for data", -1);
 }
 
 enum fm_status fm_loader_next(struct fm_loader *loader, int *slot)

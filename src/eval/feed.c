@@ -1,10 +1,15 @@
 // The one place where the loader, which knows no backend, and a backend's staging meet.
 #include "eval/feed.h"
 
+#include "base/trace.h"
+
 static enum fm_status wait_for_slot(void *context, int slot)
 {
     const struct fm_feed *feed = context;
-    return feed->api->slot_wait(feed->staging, slot);
+    double begin = fm_trace_begin();
+    enum fm_status status = feed->api->slot_wait(feed->staging, slot);
+    fm_trace_end(begin, "upload", -1);
+    return status;
 }
 
 enum fm_status fm_feed_open(const struct fm_backend *api, struct fm_model *model, uint32_t capacity,
