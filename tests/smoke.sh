@@ -76,10 +76,14 @@ call eval run --data "$data" --format markdown
 out_has '^\| Coat '
 
 # Comparison: trains two, then reuses both.
-call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --out table
+call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --out table --trace t.json
 out_has 'simple-ref'
 out_has '923,914'
 ls table/*.md table/*.csv table/*.json table/*.png >/dev/null || fail "files of the comparison"
+for event in gather upload 'wait for slot'; do
+    grep -q "^{\"name\":\"$event\",\"ph\":\"X\"" t.json || fail "no event '$event' in the trace"
+done
+tail -n 1 t.json | grep -qx ']' || fail "the trace was not closed"
 call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --format json
 err_has 'simple .*reusing the finished run'
 err_has 'simple-ref .*reusing the finished run'
