@@ -1,0 +1,596 @@
+// Precisions narrower than fp32: what a model stores is representable in its precision, its numbers
+// are those of the double-precision reference within the precision's rounding, and loss scaling
+// skips, halves and doubles as kernels/loss_scale.h says.
+#include "reference/cases.h"
+#include "reference/rig.h"
+
+#include "loss_scale.h"
+#include "rounding.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "expect.h"
+
+enum {
+    BATCH = 6,
+    CLASSES = 4
+};
+
+static const char net_text[] = "12x12>s1x12x12 c16k3p1 n r p c32k3p1b r p f24b r f4b";
+
+static const struct fm_optimiser_options adam = {
+    .kind = FM_OPTIMISER_ADAMW, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f};
+
+struct trial {
+    struct fm_net net;
+    struct fm_rig rig;
+    struct fm_case_batch drawn;
+    struct fm_step step;
+    struct fm_plain_batch batch;
+};
+
+static void *allocate(size_t count, size_t size)
+{
+    void *memory = calloc(count > 0 ? count : 1, size);
+    assert_non_null(memory);
+    return memory;
+}
+
+static void set_weights(struct fm_rig *rig)
+{
+    const struct fm_net *net = rig->net;
+    float *params = fm_case_params(net, 1), *running = fm_case_running(net, 1);
+    fm_rig_set(rig, FM_STATE_PARAM, params);
+    fm_rig_set(rig, FM_STATE_RUNNING, running);
+    free(params);
+    free(running);
+}
+
+static struct trial *open_trial(
+    const char *text, enum fm_precision precision, bool emulate, uint32_t batch)
+{
+    struct trial *t = allocate(1, sizeof *t);
+    const struct fm_model_options options = {
+        .precision = precision, .emulate = emulate, .optimiser = adam, .ema = true};
+    fm_case_net(text, &t->net);
+    fm_rig_open_as(&t->rig, "cpu", &t->net, &options, batch);
+    set_weights(&t->rig);
+    t->drawn = fm_case_batch(&t->net, batch, 3, false);
+    t->step = (struct fm_step){.seed = 5,
+        .epoch = 1,
+        .count = batch,
+        .learning_rate = 1e-3f,
+        .weight_decay = 0.01f,
+        .ema_decay = 0.9f};
+    t->batch = (struct fm_plain_batch){
+        t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step, {0}, 0.0f};
+    return t;
+}
+
+static void close_trial(struct trial *t)
+{
+    fm_case_batch_free(&t->drawn);
+    fm_rig_close(&t->rig);
+    free(t);
+}
+
+static struct fm_executor *compile_training(struct trial *t, bool probe)
+{
+    return fm_rig_compile(
+        &t->rig, &(struct fm_compile_options){
+                     .batch = (int)t->step.count, .mode = FM_MODE_TRAIN, .probe = probe});
+}
+
+static struct fm_counters get_counters(struct trial *t)
+{
+    struct fm_counters counters;
+    fm_rig_must(t->rig.api->counters_get(t->rig.model, &counters), "counters_get");
+    return counters;
+}
+
+static void set_scale(struct trial *t, float scale, uint32_t good_steps)
+{
+    struct fm_counters counters = get_counters(t);
+    counters.loss_scale = scale;
+    counters.good_steps = good_steps;
+    fm_rig_must(t->rig.api->counters_set(t->rig.model, &counters), "counters_set");
+}
+
+// ---- what is asked for
+
+static void expect_precision(const struct fm_engine *engine, const char *name, bool emulate,
+    enum fm_precision precision, bool emulated)
+{
+    enum fm_precision found;
+    bool found_emulated;
+    assert_ok(fm_precision_parse(name, engine, emulate, &found, &found_emulated));
+    if (found != precision || found_emulated != emulated)
+        fail_msg("%s%s: %s, %s", name, emulate ? " --emulate" : "", fm_precision_name(found),
+            found_emulated ? "emulated" : "native");
+}
+
+static void test_parse(void **state)
+{
+    (void)state;
+    static const struct fm_backend api = {.name = "somewhere"};
+    struct fm_engine both = {
+        .api = &api, .info = {.precisions = {true, true, false}, .emulated = {false, true, true}}};
+    struct fm_engine old = both, gpu = both;
+    old.info.precisions[FM_PRECISION_BF16] = false;
+    old.info.missing[FM_PRECISION_BF16] = "this processor lacks it";
+    gpu.info.precisions[FM_PRECISION_FP16] = true;
+    gpu.info.emulated[FM_PRECISION_BF16] = gpu.info.emulated[FM_PRECISION_FP16] = false;
+    enum fm_precision precision;
+    bool emulated;
+
+    expect_precision(&both, "auto", false, FM_PRECISION_BF16, false);
+    expect_precision(&old, "auto", false, FM_PRECISION_FP32, false);
+    expect_precision(&old, "fp32", false, FM_PRECISION_FP32, false);
+    expect_precision(&both, "bf16", false, FM_PRECISION_BF16, false);
+    expect_precision(&both, "bf16", true, FM_PRECISION_BF16, true);
+    expect_precision(&old, "bf16", true, FM_PRECISION_BF16, true);
+    expect_precision(&both, "fp16", false, FM_PRECISION_FP16, true);
+    expect_precision(&both, "fp16", true, FM_PRECISION_FP16, true);
+    expect_precision(&gpu, "fp16", false, FM_PRECISION_FP16, false);
+    assert_fails(fm_precision_parse("bf16", &old, false, &precision, &emulated), FM_UNSUPPORTED,
+        "this processor lacks it; --emulate computes in fp32 and rounds");
+    assert_fails(fm_precision_parse("auto", &both, true, &precision, &emulated), FM_USAGE,
+        "name what to emulate");
+    assert_fails(fm_precision_parse("fp32", &both, true, &precision, &emulated), FM_USAGE,
+        "nothing to emulate");
+    assert_fails(fm_precision_parse("bf16", &gpu, true, &precision, &emulated), FM_UNSUPPORTED,
+        "does not emulate bf16");
+    assert_fails(fm_precision_parse("fp8", &both, false, &precision, &emulated), FM_USAGE,
+        "expected auto, fp32, bf16 or fp16");
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct trial *t = open_trial("4x4>1x4x4 f4b", FM_PRECISION_FP32, false, 1);
+    struct fm_model_options options = {.precision = FM_PRECISION_FP16, .optimiser = adam};
+    struct fm_model *none = NULL;
+    struct fm_device *device = t->rig.engine.device;
+    assert_fails(t->rig.api->model_create(device, &t->net, &options, &none), FM_UNSUPPORTED,
+        "a model that emulates it");
+    options = (struct fm_model_options){.emulate = true, .optimiser = adam};
+    assert_fails(t->rig.api->model_create(device, &t->net, &options, &none), FM_UNSUPPORTED,
+        "fp32 has nothing to emulate");
+    const struct fm_device_info *info = &t->rig.engine.info;
+    assert_true(info->precisions[FM_PRECISION_FP32] && !info->precisions[FM_PRECISION_FP16]);
+    assert_true(info->emulated[FM_PRECISION_BF16] && info->emulated[FM_PRECISION_FP16]);
+    for (int i = 0; i < FM_PRECISION_COUNT; i++)
+        assert_true(info->precisions[i] == (info->missing[i] == NULL));
+    close_trial(t);
+}
+
+// ---- what is stored
+
+static float round_to(enum fm_precision precision, float x)
+{
+    return precision == FM_PRECISION_BF16 ? fm_round_bf16(x) : fm_round_fp16(x);
+}
+
+static size_t not_representable(enum fm_precision precision, const float *x, size_t count)
+{
+    size_t not = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(isfinite(x[i]));
+        not += round_to(precision, x[i]) != x[i];
+    }
+    return not ;
+}
+
+static void read_layer(
+    struct trial *t, struct fm_executor *e, int layer, enum fm_probe probe, float *data)
+{
+    size_t count = t->step.count *
+                   fm_shape_size(layer < 0 ? t->net.input.shape : t->net.layers[layer].out);
+    fm_rig_must(t->rig.api->executor_read(e, layer, probe, data, count), "executor_read");
+}
+
+static void check_stored(enum fm_precision precision, bool emulate)
+{
+    struct trial *t = open_trial(net_text, precision, emulate, BATCH);
+    struct fm_executor *e = compile_training(t, true);
+    float scale = precision == FM_PRECISION_FP16 ? 256.0f : 1.0f;
+    set_scale(t, scale, 0);
+    size_t most = (size_t)BATCH * 16 * 12 * 12;
+    float *data = allocate(
+        most > t->net.param_elements ? most : t->net.param_elements, sizeof *data);
+    fm_rig_step(&t->rig, e, 0, &t->batch);
+    read_layer(t, e, -1, FM_PROBE_ACTIVATION, data);
+    assert_int_equal(not_representable(precision, data, (size_t)BATCH * 12 * 12), 0);
+    int last = t->net.layer_count - 1;
+    for (int l = 0; l <= last; l++) {
+        size_t count = BATCH * fm_shape_size(t->net.layers[l].out);
+        read_layer(t, e, l, FM_PROBE_GRADIENT, data);
+        size_t gradients = not_representable(precision, data, count);
+        read_layer(t, e, l, FM_PROBE_ACTIVATION, data);
+        size_t activations = not_representable(precision, data, count);
+        // The logits stay fp32: random ones would not all be representable by chance.
+        if (gradients != 0 || (activations != 0) != (l == last))
+            fail_msg("%s, layer %s: %zu activations and %zu gradients of %zu are not representable",
+                fm_precision_name(precision), t->net.layers[l].name, activations, gradients, count);
+    }
+    // Gradients of weights, as long as they are scaled; the masters stay fp32.
+    fm_rig_get(&t->rig, FM_STATE_GRAD, data);
+    for (int i = 0; emulate && i < t->net.param_count; i++) {
+        const struct fm_param *p = &t->net.params[i];
+        for (size_t k = 0; k < p->count; k++)
+            data[p->offset + k] *= scale;
+        if (p->decay) // a weight of a linear layer
+            assert_int_equal(not_representable(precision, data + p->offset, p->count), 0);
+    }
+    fm_rig_get(&t->rig, FM_STATE_PARAM, data);
+    assert_true(
+        not_representable(precision, data, t->net.param_elements) > t->net.param_elements / 2);
+    free(data);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+static void test_stored_emulated(void **state)
+{
+    (void)state;
+    check_stored(FM_PRECISION_BF16, true);
+    check_stored(FM_PRECISION_FP16, true);
+}
+
+// ---- against the double-precision reference
+
+// How far off a precision may be, of a tensor's largest magnitude. A stored value is off by at most
+// half a unit in the last place (2^-9 in bf16, 2^-12 in fp16) and has passed some ten stores. In
+// networks with kinks (ReLU, max-pool) a value near one falls to the other side now and then and
+// takes a gradient's share with it, of some hundred in these small networks. The largest errors
+// found are half of what is allowed.
+struct tolerance {
+    double forward, backward, kinked;
+};
+
+static double root_mean_square(const double *x, const float *y, size_t count)
+{
+    double sum = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        double d = x[i] - (y ? (double)y[i] : 0.0);
+        sum += d * d;
+    }
+    return sqrt(sum / (double)count);
+}
+
+// Root mean squares rather than the largest error: a kink moves single elements by all they have.
+static void compare(
+    const char *what, const float *found, const double *expected, size_t count, double relative)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(found[i]))
+            fail_msg("%s: element %zu is %g", what, i, (double)found[i]);
+    double error = root_mean_square(expected, found, count);
+    double size = root_mean_square(expected, NULL, count);
+    if (!(error <= relative * size + 1e-7))
+        fail_msg("%s: off by %.3g of %.3g (%.3g), allowed %.3g", what, error, size, error / size,
+            relative);
+}
+
+static struct fm_plain *plain_beside(const struct trial *t)
+{
+    struct fm_plain *plain = fm_plain_create(&t->net);
+    float *params = fm_case_params(&t->net, 1), *running = fm_case_running(&t->net, 1);
+    for (size_t i = 0; i < t->net.param_elements; i++)
+        plain->params[i] = (double)params[i];
+    for (size_t i = 0; i < t->net.running_elements; i++)
+        plain->running[i] = (double)running[i];
+    free(params);
+    free(running);
+    return plain;
+}
+
+static void check_against_plain(const char *text, enum fm_precision precision, bool emulate,
+    bool probe, struct tolerance allowed)
+{
+    struct trial *t = open_trial(text, precision, emulate, BATCH);
+    bool kinked = strstr(text, " r ") || strstr(text, " p ");
+    double backward = kinked ? allowed.kinked : allowed.backward;
+    struct fm_plain *plain = plain_beside(t);
+    struct fm_executor *e = compile_training(t, probe);
+    float *found = allocate(t->net.param_elements + BATCH * 65536, sizeof *found);
+    char what[192];
+    if (precision == FM_PRECISION_FP16)
+        set_scale(t, 1024.0f, 0);
+    struct fm_sums sums = fm_rig_step(&t->rig, e, 0, &t->batch);
+    double loss = fm_plain_forward(plain, &t->batch);
+    fm_plain_backward(plain, &t->batch);
+    if (!(fabs(sums.loss / BATCH - loss) <= allowed.forward * loss))
+        fail_msg("%s: loss %g, expected %g", text, sums.loss / BATCH, loss);
+    for (int l = 0; probe && l < t->net.layer_count; l++) {
+        size_t count = BATCH * fm_shape_size(t->net.layers[l].out);
+        snprintf(what, sizeof what, "%s in %s: layer %s", text, fm_precision_name(precision),
+            t->net.layers[l].name);
+        read_layer(t, e, l, FM_PROBE_ACTIVATION, found);
+        compare(what, found, plain->activation[l], count, allowed.forward);
+        read_layer(t, e, l, FM_PROBE_GRADIENT, found);
+        for (size_t i = 0; precision == FM_PRECISION_FP16 && i < count; i++)
+            found[i] /= 1024.0f;
+        compare(what, found, plain->gradient[l], count, backward);
+    }
+    fm_rig_get(&t->rig, FM_STATE_GRAD, found);
+    for (int i = 0; i < t->net.param_count; i++) {
+        const struct fm_param *p = &t->net.params[i];
+        if (!p->trainable)
+            continue;
+        snprintf(what, sizeof what, "%s in %s%s: gradient of %s", text,
+            fm_precision_name(precision), probe ? ", probing" : "", p->name);
+        compare(what, found + p->offset, plain->grads + p->offset, p->count,
+            p->decay ? backward : 4.0 * backward); // others are sums over pixels that cancel
+    }
+    assert_int_equal(get_counters(t).applied, 1);
+    free(found);
+    fm_plain_destroy(plain);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+// Each kind of layer, with every layout that their channels lead to.
+static const char *const net_texts[] = {
+    "8x8>s1x8x8 f10b",
+    "7x7>s1x7x7 c3k3p1b c16k3p0b f16b f3b",
+    "8x8>1x8x8 c32k3p1 n c16k3p1b d0.25 c64k3p0 n m f24b f4b",
+    "9x9>1x9x9 f33b r f16 r f5b",
+    "7x9>s1x7x9 c3k3p1b r p f3b",
+    "9x11>1x9x11 c16k3p0b r c32k3p1b r p f3b",
+    "8x8>s1x8x8 c64k3p1 n r p c24k3p1 n r m f16b r f3b",
+    "8x8>1x8x8 c32k3p1b r p d0.25 f32b r d0.5 f3b",
+    "14x14>s3x16x16 c16k3p1b r x c16k3p1b r p f4b",
+    net_text,
+};
+
+static void check_all_against_plain(
+    enum fm_precision precision, bool emulate, struct tolerance allowed)
+{
+    for (size_t i = 0; i < sizeof net_texts / sizeof net_texts[0]; i++)
+        for (int probe = 0; probe < 2; probe++)
+            if (probe == 0 || !strstr(net_texts[i], " x ")) // else not all gradients are there
+                check_against_plain(net_texts[i], precision, emulate, probe == 1, allowed);
+}
+
+static void test_emulated_against_plain(void **state)
+{
+    (void)state;
+    check_all_against_plain(FM_PRECISION_BF16, true, (struct tolerance){0.02, 0.04, 0.4});
+    check_all_against_plain(FM_PRECISION_FP16, true, (struct tolerance){0.0025, 0.005, 0.2});
+}
+
+// ---- loss scaling
+
+// Everything that a skipped step must leave alone, in one allocation.
+static float *snapshot(struct trial *t, size_t *count)
+{
+    static const enum fm_state_kind kinds[] = {
+        FM_STATE_PARAM, FM_STATE_MOMENT1, FM_STATE_MOMENT2, FM_STATE_EMA};
+    const struct fm_net *net = &t->net;
+    *count = 4 * net->param_elements + 2 * net->running_elements + 1;
+    float *all = allocate(*count, sizeof *all), *to = all;
+    for (int k = 0; k < 4; k++, to += net->param_elements)
+        fm_rig_get(&t->rig, kinds[k], to);
+    for (int k = 0; k < 2; k++, to += net->running_elements)
+        for (int i = 0; i < net->running_count; i++)
+            fm_rig_must(
+                t->rig.api->model_get(t->rig.model, k == 0 ? FM_STATE_RUNNING : FM_STATE_EMA,
+                    net->running[i].name, to + net->running[i].offset, net->running[i].count),
+                net->running[i].name);
+    *to = (float)get_counters(t).applied;
+    return all;
+}
+
+static void test_overflow_is_skipped(void **state)
+{
+    (void)state;
+    struct trial *t = open_trial(net_text, FM_PRECISION_FP16, true, BATCH);
+    struct fm_executor *e = compile_training(t, false);
+    assert_true(get_counters(t).loss_scale == 65536.0f);
+    set_scale(t, 256.0f, 0);
+    fm_rig_step(&t->rig, e, 0, &t->batch); // so that moments and averages are not at their start
+    assert_int_equal(get_counters(t).applied, 1);
+    assert_int_equal(get_counters(t).good_steps, 1);
+
+    size_t count;
+    float scale = FM_LOSS_SCALE_MOST; // the loss's gradient itself is beyond fp16
+    set_scale(t, scale, 7);
+    float *before = snapshot(t, &count);
+    for (uint32_t skipped = 1; skipped <= 3; skipped++) {
+        struct fm_sums sums = fm_rig_step(&t->rig, e, 1, &t->batch);
+        assert_true(isfinite(sums.loss));
+        assert_int_equal(sums.incurable, 0);
+        float *after = snapshot(t, &count);
+        assert_memory_equal(before, after, count * sizeof *before);
+        struct fm_counters c = get_counters(t);
+        scale *= 0.5f;
+        assert_int_equal(c.skipped, skipped);
+        assert_true(c.loss_scale == scale);
+        assert_int_equal(c.good_steps, 0);
+        assert_int_equal(c.growths, 0);
+        free(after);
+    }
+    // Some scale is small enough, and from there on it goes on.
+    struct fm_counters c = get_counters(t);
+    for (int i = 0; i < 24 && c.applied == 1; i++) {
+        fm_rig_step(&t->rig, e, 0, &t->batch);
+        c = get_counters(t);
+    }
+    assert_int_equal(c.applied, 2);
+    assert_true(c.loss_scale >= 1024.0f && c.loss_scale < scale);
+    float *after = snapshot(t, &count);
+    for (int k = 0; k < 4; k++) // parameters, both moments, averages
+        assert_memory_not_equal(before + (size_t)k * t->net.param_elements,
+            after + (size_t)k * t->net.param_elements, t->net.param_elements * sizeof *after);
+    free(before);
+    free(after);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+static void set_param(struct trial *t, const char *name, float (*value)(size_t i))
+{
+    int at = fm_net_find_param(&t->net, name);
+    assert_true(at >= 0);
+    size_t count = t->net.params[at].count;
+    float *data = allocate(count, sizeof *data);
+    for (size_t i = 0; i < count; i++)
+        data[i] = value(i);
+    fm_rig_must(t->rig.api->model_set(t->rig.model, FM_STATE_PARAM, name, data, count), name);
+    free(data);
+}
+
+static float not_a_number(size_t i)
+{
+    (void)i;
+    return NAN;
+}
+
+// [out 3][in 8]: the first class gets 60,000 of everything, the others as much taken away.
+static float far_apart(size_t i)
+{
+    return i < 8 ? 60000.0f : -60000.0f;
+}
+
+static void test_incurable(void **state)
+{
+    (void)state;
+    // The loss itself is not finite: incurable at any scale.
+    struct trial *t = open_trial(net_text, FM_PRECISION_FP16, true, BATCH);
+    struct fm_executor *e = compile_training(t, false);
+    set_scale(t, 256.0f, 0);
+    set_param(t, t->net.params[t->net.param_count - 1].name, not_a_number);
+    struct fm_sums sums = fm_rig_step(&t->rig, e, 0, &t->batch);
+    assert_int_equal(sums.incurable, 1);
+    assert_int_equal(get_counters(t).skipped, 1);
+    assert_true(get_counters(t).loss_scale == 128.0f);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+
+    // The loss is finite, a gradient is 120,000: with a scale of 2 a smaller one is tried, with 1
+    // there is none.
+    t = open_trial("4x4>1x4x4 f8 r f3", FM_PRECISION_FP16, true, 1);
+    e = compile_training(t, false);
+    set_param(t, t->net.params[1].name, far_apart);
+    t->drawn.labels[0] = 1;
+    for (uint32_t step = 1; step <= 3; step++) {
+        set_scale(t, step == 1 ? 2.0f : 1.0f, 0);
+        sums = fm_rig_step(&t->rig, e, 0, &t->batch);
+        assert_true(isfinite(sums.loss));
+        assert_int_equal(get_counters(t).skipped, step);
+        assert_int_equal(sums.incurable, step == 1 ? 0 : 1);
+        assert_true(get_counters(t).loss_scale == 1.0f); // never below
+    }
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+// Every sample is of the class that the bias makes certain, so that gradients vanish and any scale
+// is good.
+static float certain(size_t i)
+{
+    return i == 2 ? 100.0f : 0.0f;
+}
+
+static void test_growth(void **state)
+{
+    (void)state;
+    struct trial *t = open_trial("4x4>1x4x4 f4b", FM_PRECISION_FP16, true, BATCH);
+    struct fm_executor *e = compile_training(t, false);
+    set_param(t, t->net.params[1].name, certain);
+    memset(t->drawn.labels, 2, BATCH);
+    static const struct {
+        float scale;
+        uint32_t good_steps;
+        float then;
+        uint32_t good_then;
+        uint64_t growths;
+    } cases[] = {
+        {1024.0f, 1997, 1024.0f, 1998, 0}, {1024.0f, 1998, 1024.0f, 1999, 0},
+        {1024.0f, 1999, 2048.0f, 0, 1}, {8388608.0f, 1999, 16777216.0f, 0, 2},
+        {16777216.0f, 1999, 16777216.0f, 0, 2}, // the limit; not a growth
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        set_scale(t, cases[i].scale, cases[i].good_steps);
+        fm_rig_step(&t->rig, e, 0, &t->batch);
+        struct fm_counters c = get_counters(t);
+        assert_int_equal(c.applied, i + 1);
+        assert_true(c.loss_scale == cases[i].then);
+        assert_int_equal(c.good_steps, cases[i].good_then);
+        assert_int_equal(c.growths, cases[i].growths);
+    }
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+
+    // Without fp16 there is no scale to grow.
+    t = open_trial("4x4>1x4x4 f4b", FM_PRECISION_BF16, true, BATCH);
+    e = compile_training(t, false);
+    assert_true(get_counters(t).loss_scale == 1.0f);
+    set_scale(t, 1.0f, 1999);
+    fm_rig_step(&t->rig, e, 0, &t->batch);
+    assert_true(get_counters(t).loss_scale == 1.0f);
+    assert_int_equal(get_counters(t).growths, 0);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+// What scaling is for: gradients of 1e-10 vanish in fp16 without it and are there with it.
+static float nearly_certain(size_t i)
+{
+    return i == 2 ? 22.0f : 0.0f;
+}
+
+static float no_weight(size_t i)
+{
+    (void)i;
+    return 0.0f;
+}
+
+static void test_scale_keeps_small_gradients(void **state)
+{
+    (void)state;
+    struct trial *t = open_trial("4x4>1x4x4 f4b", FM_PRECISION_FP16, true, 1);
+    struct fm_executor *e = compile_training(t, false);
+    float found[2][4];
+    t->drawn.labels[0] = 2;
+    t->step.learning_rate = 0.0f;
+    set_param(t, t->net.params[0].name, no_weight);
+    set_param(t, t->net.params[1].name, nearly_certain);
+    for (int i = 0; i < 2; i++) {
+        set_scale(t, i == 0 ? 1.0f : FM_LOSS_SCALE_MOST, 0);
+        fm_rig_step(&t->rig, e, 0, &t->batch);
+        fm_rig_must(
+            t->rig.api->model_get(t->rig.model, FM_STATE_GRAD, t->net.params[1].name, found[i], 4),
+            "bias");
+    }
+    assert_true(found[0][0] == 0.0f);
+    double expected = exp(-22.0) / (1.0 + 3.0 * exp(-22.0)); // softmax of (0, 0, 22, 0)
+    if (!(fabs((double)found[1][0] - expected) < 1e-3 * expected))
+        fail_msg("a gradient of %g, expected %g", (double)found[1][0], expected);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_stored_emulated),
+        cmocka_unit_test(test_emulated_against_plain),
+        cmocka_unit_test(test_overflow_is_skipped),
+        cmocka_unit_test(test_incurable),
+        cmocka_unit_test(test_growth),
+        cmocka_unit_test(test_scale_keeps_small_gradients),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
