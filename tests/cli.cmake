@@ -1,8 +1,27 @@
 fm_test(test_args LABEL unit TIMEOUT 10 LINKS fm_cli)
+fm_test(test_manual LABEL unit TIMEOUT 10 LINKS fm_cli)
 
 # The tool as a user calls it, and a whole round of training, evaluation and comparison.
 add_test(NAME cli COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/cli_test.sh $<TARGET_FILE:fmnist>)
 set_tests_properties(cli PROPERTIES LABELS tool TIMEOUT 60)
+
+# Man pages and completion scripts, as they are installed. Each test needs the program that it is
+# about, and says so where there is none; bash there always is.
+set(script ${CMAKE_CURRENT_SOURCE_DIR}/completion)
+set(written ${CMAKE_BINARY_DIR}/completion)
+add_test(NAME manual COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/manual_test.sh $<TARGET_FILE:fmnist>
+  $<TARGET_FILE:fmnist-documents> ${CMAKE_BINARY_DIR}/man ${CMAKE_SOURCE_DIR})
+add_test(NAME manual_lint
+  COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/manual_lint.sh ${CMAKE_BINARY_DIR}/man)
+add_test(NAME completion_bash COMMAND bash ${script}/bash.sh $<TARGET_FILE:fmnist>
+  ${written}/fmnist.bash ${CMAKE_SOURCE_DIR})
+add_test(NAME completion_zsh COMMAND sh ${script}/zsh.sh $<TARGET_FILE:fmnist>
+  ${written}/_fmnist ${CMAKE_SOURCE_DIR})
+add_test(NAME completion_fish COMMAND sh ${script}/fish.sh $<TARGET_FILE:fmnist>
+  ${written}/fmnist.fish ${CMAKE_SOURCE_DIR})
+set_tests_properties(manual manual_lint completion_bash completion_zsh completion_fish
+  PROPERTIES LABELS tool TIMEOUT 60 SKIP_RETURN_CODE 77)
+
 add_test(NAME smoke
   COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/smoke.sh $<TARGET_FILE:fmnist> ${CMAKE_SOURCE_DIR}/data/tiny)
 set_tests_properties(smoke PROPERTIES LABELS smoke TIMEOUT 60 PROCESSORS 2)

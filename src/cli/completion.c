@@ -26,7 +26,7 @@ void fm_completion_commands(struct fm_text *out)
 static bool is_plain(const char *name)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
-    return name[0] != '-' && name[strspn(name, plain)] == '\0';
+    return name[0] != '-' && name[0] != '\0' && name[strspn(name, plain)] == '\0';
 }
 
 void fm_completion(enum fm_shell shell, const char *const *recipes, struct fm_text *out)

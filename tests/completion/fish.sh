@@ -1,0 +1,83 @@
+#!/bin/sh
+# The completion script in a fish, which itself says what a line completes to: every command, every
+# option and every choice of the help pages, then what the tables cannot tell.
+#
+#   fish.sh FMNIST SCRIPT SOURCE_ROOT
+set -u
+
+fmnist=$1
+script=$2
+root=$3
+if ! command -v fish >/dev/null; then
+    echo "skipped: fish is not installed"
+    exit 77
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export HOME="$work/home" XDG_CONFIG_HOME="$work/home" XDG_DATA_HOME="$work/home"
+mkdir -p "$HOME" "$work/here/a folder" "$work/here/runs/one"
+touch "$work/here/mine.json" "$work/here/notes.txt"
+: >"$work/lines"
+: >"$work/expected"
+
+# expect LINE CANDIDATE...: all lines are asked of one fish, at the end.
+expect() {
+    line=$1
+    shift
+    printf '%s\n' "$line" >>"$work/lines"
+    {
+        printf '%s:' "$line"
+        printf '%s\n' "$@" | LC_ALL=C sort | tr '\n' '|'
+        echo
+    } >>"$work/expected"
+}
+
+fish -n "$script" || exit 1
+"$fmnist" completion fish | cmp - "$script" || exit 1
+
+commands=$("$fmnist" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+# shellcheck disable=SC2086 # words
+expect "fmnist " $commands
+expect "fmnist --" --help --version
+expect "fmnist tr" train
+# shellcheck disable=SC2086
+expect "fmnist help " $commands
+for command in $commands; do
+    "$fmnist" help "$command" | awk -f "$root/tests/completion/help_options.awk" >"$work/options"
+    # shellcheck disable=SC2046 # words
+    expect "fmnist $command --" $(cut -d ' ' -f 1 "$work/options" | grep -vx -e --help) --help
+    while read -r option choices; do
+        # shellcheck disable=SC2086
+        [ -z "$choices" ] || expect "fmnist $command $option " $choices
+    done <"$work/options"
+done
+
+expect "fmnist train --model d" deeper deeper-ref
+expect "fmnist train --model=d" --model=deeper --model=deeper-ref
+expect "fmnist compare --models simple,d" simple,deeper simple,deeper-ref
+expect "fmnist compare --models=simple,s" --models=simple,simple-ref
+expect "fmnist completion " bash fish zsh
+expect "fmnist train --seed " ""
+expect "fmnist help train --" --help
+expect "fmnist train --out " "a folder/" runs/
+expect "fmnist train --out=ru" --out=runs/
+expect "fmnist eval " "a folder/" runs/
+expect "fmnist eval --split test runs/" runs/one/
+expect "fmnist train --trace n" notes.txt
+expect "fmnist train --recipe m" mine.json
+expect "fmnist train --recipe b" best
+
+cat >"$work/ask.fish" <<'FISH'
+source $argv[1]
+cd $argv[2]
+while read -l line
+    # Without descriptions.
+    printf '%s:%s|\n' $line (complete -C $line | string replace -r '\t.*' '' | LC_ALL=C sort | string join '|')
+end
+FISH
+fish --no-config "$work/ask.fish" "$script" "$work/here" <"$work/lines" >"$work/found" || exit 1
+if ! diff "$work/expected" "$work/found" >"$work/difference"; then
+    echo "FAILED: LINE:CANDIDATE|..., < as expected, > as completed"
+    cat "$work/difference"
+    exit 1
+fi
