@@ -168,7 +168,7 @@ done
 (
     cd "$work" || exit
     "$fmnist" recipe best >mine.json
-    "$fmnist" train --model simple --recipe ./mine.json --data none --out run 2>err
+    "$fmnist" train --model simple --recipe ./mine.json --data none --out taken 2>err
     grep -qF none err && ! grep -qF mine.json err
 ) || complain "a printed recipe is not taken"
 run 2 recipe bset

@@ -35,7 +35,7 @@ head -n 1 err | grep -qE '^cpu: .*oneDNN [0-9.]+' || fail "the first line does n
 err_has '^epoch 1/2: loss [0-9.]+, accuracy [0-9.]+ %'
 err_has '^epoch 2/2: '
 ! grep -q "$(printf '\r')" err || fail "a progress line outside a terminal"
-out_has 'simple +tiny +[0-9.]+ %'
+out_has 'simple +tiny +[a-z0-9]+ +[0-9.]+ %'
 for file in config.json log.jsonl model.safetensors result.json confusion-test.png; do
     [ -s "run/$file" ] || fail "run/$file is missing"
 done

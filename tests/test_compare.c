@@ -232,16 +232,24 @@ static void count_epochs(void *context, const struct fm_train_progress *progress
     *(int *)context += progress->epoch_done;
 }
 
+static enum fm_status run_job(const struct fm_dataset *data, const struct fm_job *job,
+    const struct fm_job_hooks *hooks, json_t **result)
+{
+    char directory[FM_PATH_MAX];
+    FM_TRY(fm_job_begin(&engine, job, directory));
+    return fm_job_run(&engine, data, &split, job, hooks, directory, result);
+}
+
 // An epoch that cannot be written down is the last: nobody waits for the others in vain.
 static void test_a_log_that_cannot_be_written_ends_the_training(void **state)
 {
     (void)state;
     int told = 0;
-    char directory[FM_PATH_MAX], out[FM_PATH_MAX];
+    char directory[FM_PATH_MAX];
     assert_int_equal(fm_path_join(directory, root, "no-log"), FM_OK);
     struct fm_job first = job(directory);
     struct fm_job_hooks hooks = {.begin = block_log, .train = count_epochs, .context = &told};
-    assert_int_equal(fm_job_run(&engine, &dataset, &split, &first, &hooks, out, NULL), FM_IO);
+    assert_int_equal(run_job(&dataset, &first, &hooks, NULL), FM_IO);
     assert_non_null(strstr(fm_error_message(), "log.jsonl"));
     assert_int_equal(told, 0);
     assert_false(is_there("no-log/model.safetensors"));
@@ -259,7 +267,7 @@ static void read_weights(const char *directory, unsigned char **data, size_t *si
 static void test_weights_know_nothing_of_the_test_images(void **state)
 {
     (void)state;
-    char clean[FM_PATH_MAX], noisy[FM_PATH_MAX], out[FM_PATH_MAX];
+    char clean[FM_PATH_MAX], noisy[FM_PATH_MAX];
     assert_int_equal(fm_path_join(clean, root, "clean"), FM_OK);
     assert_int_equal(fm_path_join(noisy, root, "noisy"), FM_OK);
     size_t bytes = (size_t)dataset.test.count * dataset.test.record_size;
@@ -272,9 +280,8 @@ static void test_weights_know_nothing_of_the_test_images(void **state)
     with_noise.test.records = noise;
     struct fm_job first = job(clean), second = job(noisy);
     json_t *results[2] = {NULL, NULL};
-    assert_int_equal(fm_job_run(&engine, &dataset, &split, &first, NULL, out, &results[0]), FM_OK);
-    assert_int_equal(
-        fm_job_run(&engine, &with_noise, &split, &second, NULL, out, &results[1]), FM_OK);
+    assert_int_equal(run_job(&dataset, &first, NULL, &results[0]), FM_OK);
+    assert_int_equal(run_job(&with_noise, &second, NULL, &results[1]), FM_OK);
     unsigned char *a, *b;
     size_t a_size, b_size;
     read_weights(clean, &a, &a_size);

@@ -146,11 +146,12 @@ static enum fm_status evaluate(const struct fm_samples *of, const uint32_t *ids,
     return fm_evaluate(&engine, NULL, &options, m);
 }
 
-static void count_progress(void *context, uint32_t done, uint32_t total)
+static enum fm_status count_progress(void *context, uint32_t done, uint32_t total)
 {
     uint32_t *last = context;
     assert_true(done > *last && done <= total);
     *last = done;
+    return FM_OK;
 }
 
 static void test_all_samples_with_a_tail(void **state)

@@ -54,25 +54,30 @@ static int tear_down(void **state)
 static void make_config(struct fm_run_config *config)
 {
     *config = (struct fm_run_config){.model = "simple",
-        .classes = 3,
-        .input_mean = 0.28604063,
-        .input_deviation = 0.3530242,
         .backend = "cpu",
         .precision = "fp32",
         .device = "a processor",
         .threads = 2,
         .seed = 0xFFFFFFFFFFFFFFFFu,
+        .max_minutes = 1.5,
         .data_directory = "/data",
-        .data_crc32 = {0xdeadbeef, 0, 7, 0xffffffff}};
+        .has_data = true,
+        .data = {.directory = "/found",
+            .classes = 3,
+            .input_mean = 0.28604063,
+            .input_deviation = 0.3530242,
+            .crc32 = {0xdeadbeef, 0, 7, 0xffffffff}}};
     static const char *const names[] = {"T-shirt/top", "Robe d'\xc3\xa9t\xc3\xa9", "\"quoted\""};
     for (int i = 0; i < 3; i++)
-        config->class_names[i] = strdup(names[i]);
+        config->data.class_names[i] = strdup(names[i]);
     config->recipe = json_pack("{s:s, s:i, s:f}", "name", "quick", "epochs", 3, "rate", 0.1 + 0.2);
+    config->changes = json_pack("{s:i}", "epochs", 3);
 }
 
 static void create(const char *directory, const struct fm_run_config *config, bool finished)
 {
-    if (fm_run_create(directory, config, false) != FM_OK)
+    if (fm_run_create(directory, config, false) != FM_OK ||
+        fm_run_write_data(directory, &config->data) != FM_OK)
         fail_msg("%s", fm_error_message());
     json_t *result = json_pack("{s:f}", "accuracy", 0.5);
     if (finished)
@@ -94,10 +99,14 @@ static void test_config_round_trip(void **state)
     assert_string_equal(back.device, config.device);
     assert_string_equal(back.data_directory, config.data_directory);
     assert_int_equal(back.threads, 2);
-    assert_true((float)back.input_mean == (float)config.input_mean);
-    assert_true((float)back.input_deviation == (float)config.input_deviation);
+    assert_true(back.max_minutes == 1.5);
+    assert_true(json_equal(back.changes, config.changes));
+    assert_true(back.has_data);
+    assert_string_equal(back.data.directory, "/found");
+    assert_true((float)back.data.input_mean == (float)config.data.input_mean);
+    assert_true((float)back.data.input_deviation == (float)config.data.input_deviation);
     for (int i = 0; i < 3; i++)
-        assert_string_equal(back.class_names[i], config.class_names[i]);
+        assert_string_equal(back.data.class_names[i], config.data.class_names[i]);
     fm_run_config_free(&back);
     fm_run_config_free(&config);
 }
@@ -121,11 +130,14 @@ static void test_same(void **state)
         assert_true(fm_run_config_same(&a, &b));                                                   \
     } while (0)
     DIFFERS(b.model[0] = 'S', b.model[0] = 's');
-    DIFFERS(b.classes = 2, b.classes = 3);
+    DIFFERS(b.data.classes = 2, b.data.classes = 3);
     DIFFERS(b.backend[0] = 'C', b.backend[0] = 'c');
     DIFFERS(b.precision[0] = 'b', b.precision[0] = 'f');
     DIFFERS(b.seed--, b.seed++);
-    DIFFERS(b.data_crc32[3]--, b.data_crc32[3]++);
+    DIFFERS(b.emulate = true, b.emulate = false);
+    DIFFERS(b.full = true, b.full = false);
+    DIFFERS(b.has_data = false, b.has_data = true);
+    DIFFERS(b.data.crc32[3]--, b.data.crc32[3]++);
     DIFFERS(json_object_set_new(b.recipe, "epochs", json_integer(4)),
         json_object_set_new(b.recipe, "epochs", json_integer(3)));
 #undef DIFFERS
@@ -137,9 +149,28 @@ static void test_same(void **state)
 static const struct {
     const char *key, *value, *message;
 } wrong_configs[] = {
-    {"format", "2", "key \"format\": found 2, expected an integer from 1 to 1"},
+    {"format", "1", "key \"format\": found 1, expected an integer from 2 to 2"},
     {"model", "3", "key \"model\": found 3, expected a string"},
     {"model", NULL, "key \"model\" is missing, expected a string"},
+    {"backend", "\"a name too long for one\"", "expected a string of at most 15 bytes"},
+    {"precision", "{}", "key \"precision\": found {}, expected a string"},
+    {"emulate", "1", "key \"emulate\": found 1, expected true or false"},
+    {"device", NULL, "key \"device\" is missing"},
+    {"threads", "-1", "key \"threads\": found -1, expected an integer"},
+    {"seed", "1.0", "key \"seed\": found 1.0, expected an integer"},
+    {"full", "null", "key \"full\": found null, expected true or false"},
+    {"max_minutes", "-1", "key \"max_minutes\": found -1, expected a number of at least 0"},
+    {"recipe", "\"quick\"", "key \"recipe\": found \"quick\", expected an object"},
+    {"recipe_changes", "[]", "key \"recipe_changes\": found [], expected an object"},
+    {"data", NULL, "key \"data\" is missing"},
+    {"colour", "1", "unknown key \"colour\""},
+};
+
+// The same of data.json.
+static const struct {
+    const char *key, *value, *message;
+} wrong_data[] = {
+    {"format", "2", "key \"format\": found 2, expected an integer from 1 to 1"},
     {"classes", "1", "key \"classes\": found 1, expected an integer from 2 to 256"},
     {"classes", "\"10\"", "key \"classes\": found \"10\", expected an integer"},
     {"class_names", "[\"a\", \"b\"]",
@@ -149,17 +180,9 @@ static const struct {
     {"input.mean", "null", "key \"input.mean\": found null, expected a number"},
     {"input.deviation", "0", "key \"input.deviation\": found 0, expected a number"},
     {"input.median", "0", "unknown key \"input.median\""},
-    {"backend", "\"a name too long for one\"", "expected a string of at most 15 bytes"},
-    {"precision", "{}", "key \"precision\": found {}, expected a string"},
-    {"device", NULL, "key \"device\" is missing"},
-    {"threads", "-1", "key \"threads\": found -1, expected an integer"},
-    {"seed", "1.0", "key \"seed\": found 1.0, expected an integer"},
-    {"recipe", "\"quick\"", "key \"recipe\": found \"quick\", expected an object"},
-    {"data.directory", NULL, "key \"data.directory\" is missing"},
-    {"data.crc32.test_labels", "\"xyz\"",
-        "key \"data.crc32.test_labels\": found \"xyz\", expected 8"},
-    {"data.crc32.test_labels", "7", "expected 8 hexadecimal digits"},
-    {"colour", "1", "unknown key \"colour\""},
+    {"directory", NULL, "key \"directory\" is missing"},
+    {"crc32.test_labels", "\"xyz\"", "key \"crc32.test_labels\": found \"xyz\", expected 8"},
+    {"crc32.test_labels", "7", "expected 8 hexadecimal digits"},
 };
 
 static void put(json_t *json, const char *key, const char *value)
@@ -191,6 +214,17 @@ static void test_wrong_configs(void **state)
         assert_message(wrong_configs[i].message);
         json_decref(json);
     }
+    for (size_t i = 0; i < sizeof wrong_data / sizeof wrong_data[0]; i++) {
+        json_t *json = fm_run_data_to_json(&config.data);
+        assert_non_null(json);
+        put(json, wrong_data[i].key, wrong_data[i].value);
+        memset(&read, 0, sizeof read);
+        if (fm_run_data_from_json(json, "x/data.json", &read) != FM_DATA)
+            fail_msg("taken: %s = %s", wrong_data[i].key, wrong_data[i].value);
+        assert_non_null(strstr(fm_error_message(), "x/data.json: "));
+        assert_message(wrong_data[i].message);
+        json_decref(json);
+    }
     fm_run_config_free(&config);
 
     assert_int_equal(fm_run_read_config(in_root("none"), &read), FM_NOT_FOUND);
@@ -205,8 +239,12 @@ static void test_not_utf8(void **state)
     (void)state;
     struct fm_run_config config;
     make_config(&config);
-    config.class_names[1][0] = '\xff';
-    assert_int_equal(fm_run_create(in_root("a"), &config, false), FM_DATA);
+    assert_int_equal(fm_run_create(in_root("a"), &config, false), FM_OK);
+    config.data.class_names[1][0] = '\xff';
+    assert_int_equal(fm_run_write_data(in_root("a"), &config.data), FM_DATA);
+    assert_message("not UTF-8");
+    config.data_directory[0] = '\xff';
+    assert_int_equal(fm_run_create(in_root("b"), &config, false), FM_DATA);
     assert_message("not UTF-8");
     fm_run_config_free(&config);
 }
@@ -219,7 +257,7 @@ static void test_existing(void **state)
     const char *run = in_root("run");
     create(run, &config, true);
     json_t *line = json_pack("{s:i}", "epoch", 1);
-    assert_int_equal(fm_run_log(run, line), FM_OK);
+    assert_int_equal(fm_run_log(run, FM_RUN_LOG, line), FM_OK);
     json_decref(line);
     assert_int_equal(fm_file_write(in_root("run/notes.txt"), "mine", 4), FM_OK);
 
@@ -250,7 +288,7 @@ static void test_log_and_result(void **state)
     (void)state;
     for (int i = 1; i <= 2; i++) {
         json_t *line = json_pack("{s:i, s:f, s:s}", "epoch", i, "loss", 0.1, "note", "a\nb");
-        assert_int_equal(fm_run_log(root, line), FM_OK);
+        assert_int_equal(fm_run_log(root, FM_RUN_LOG, line), FM_OK);
         json_decref(line);
     }
     unsigned char *text;

@@ -85,8 +85,7 @@ static struct fm_model *train(const struct fm_recipe *recipe, uint64_t seed, str
         .recipe = recipe, .seed = seed, .progress = note_epoch, .context = told};
     struct fm_model *model;
     memset(told, 0, sizeof *told);
-    if (fm_train(&engine, &net, &dataset.train, &split, &options, FM_PRECISION_FP32, &model,
-            result) != FM_OK)
+    if (fm_train(&engine, &net, &dataset.train, &split, &options, &model, result) != FM_OK)
         fail_msg("%s", fm_error_message());
     return model;
 }

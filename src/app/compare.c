@@ -25,6 +25,10 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
         .named = options->entries[index].named,
         .seed = options->seed,
         .precision = options->precision,
+        .emulate = options->emulate,
+        .checkpoint_seconds = options->checkpoint_seconds,
+        .interrupted = options->interrupted,
+        .data = options->data,
         .max_minutes = options->max_minutes,
         .root = options->root,
         .argc = options->argc,
@@ -65,9 +69,11 @@ static enum fm_status fill_row(struct fm_comparing *c, int index)
     if (options->row)
         options->row(options->row_context, index, options->entry_count, job.model,
             row->reused ? row->directory : NULL);
-    if (!row->reused)
+    if (!row->reused) {
+        FM_TRY(fm_job_begin(c->engine, &job, row->directory));
         FM_TRY(fm_job_run(
             c->engine, c->dataset, c->split, &job, &options->hooks, row->directory, &row->result));
+    }
     c->results[index] = row->result;
     return FM_OK;
 }

@@ -24,6 +24,10 @@ struct fm_compare_options {
     int entry_count;
     uint64_t seed;
     enum fm_precision precision;
+    bool emulate;              // struct fm_model_options
+    double checkpoint_seconds; // struct fm_train_options, like the next
+    int (*interrupted)(void);
+    const char *data;      // as asked for; NULL: it was looked for
     double max_minutes;    // of each training; 0: no limit
     const char *root;      // where runs are looked for and made; NULL: "runs"
     const char *directory; // the comparison's own; NULL: <root>/compare-<time>

@@ -23,15 +23,19 @@ const char *const fm_part_names[] = {"select", "calibrate", "test", NULL};
 
 static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_evaluation *e)
 {
-    if (dataset->classes != e->config.classes)
+    if (dataset->classes != e->config.data.classes)
         return fm_fail(FM_DATA,
             "%s: the data set has %d classes, the run %s was trained on %d: name its data with "
             "--data DIR (it was %s)",
-            dataset->directory, dataset->classes, e->directory, e->config.classes,
-            e->config.data_directory);
+            dataset->directory, dataset->classes, e->directory, e->config.data.classes,
+            e->config.data.directory);
+    if (e->config.full && e->part != FM_PART_TEST)
+        return fm_fail(FM_USAGE,
+            "%s: was trained on all training images (--full): there is no %s split", e->directory,
+            fm_part_names[e->part]);
     e->same_data = true;
     for (int i = 0; i < 4; i++)
-        e->same_data = e->same_data && dataset->files[i].crc32 == e->config.data_crc32[i];
+        e->same_data = e->same_data && dataset->files[i].crc32 == e->config.data.crc32[i];
     return FM_OK;
 }
 
@@ -40,9 +44,9 @@ static enum fm_status load_model(
 {
     struct fm_net net;
     struct fm_model_options options = {.optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}};
-    FM_TRY(fm_zoo_build(e->config.model, e->config.classes, &net));
+    FM_TRY(fm_zoo_build(e->config.model, e->config.data.classes, &net));
     fm_net_set_input_statistics(
-        &net, (float)e->config.input_mean, (float)e->config.input_deviation);
+        &net, (float)e->config.data.input_mean, (float)e->config.data.input_deviation);
     FM_TRY(fm_precision_parse(
         e->config.precision, engine, false, &options.precision, &options.emulate));
     FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
@@ -59,7 +63,7 @@ static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluatio
     fm_data_label(dataset, label);
     fm_text_append(&title, "%s on %s, %s split", e->config.model, label, fm_part_names[e->part]);
     enum fm_status status = fm_chart_confusion(
-        e->picture, &e->metrics, e->config.class_names, fm_text_cstr(&title));
+        e->picture, &e->metrics, e->config.data.class_names, fm_text_cstr(&title));
     fm_text_free(&title);
     return status;
 }
@@ -87,12 +91,12 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     memset(e, 0, sizeof *e);
     e->part = options->part;
     FM_TRY(fm_path_copy(e->directory, options->directory));
-    FM_TRY(fm_run_read_config(options->directory, &e->config));
+    FM_TRY(fm_run_read_whole_config(options->directory, &e->config));
     FM_TRY_GOTO(status, check_data(dataset, e), out);
     FM_TRY_GOTO(status, load_model(engine, e, &model), out);
 
     struct fm_evaluate_options images = part_of(dataset, split, options->part);
-    images.classes = e->config.classes;
+    images.classes = e->config.data.classes;
     images.batch = options->batch ? options->batch : DEFAULT_BATCH;
     images.progress = options->progress;
     images.context = options->context;
@@ -173,7 +177,7 @@ json_t *fm_evaluation_json(const struct fm_evaluation *e)
     json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:b, s:f, s:s}", "run", e->directory, "model",
         e->config.model, "split", fm_part_names[e->part], "parameters", (json_int_t)e->parameters,
         "same_data", e->same_data, "seconds", e->seconds, "picture", e->picture);
-    json_t *metrics = fm_metrics_json(&e->metrics, e->config.class_names);
+    json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);
     if (failed) {
@@ -227,7 +231,7 @@ enum fm_status fm_evaluation_classes(const struct fm_evaluation *e, struct fm_ta
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     for (int k = 0; k < e->metrics.classes; k++) {
         const struct fm_class_metrics *c = &e->metrics.per_class[k];
-        const char *name = e->config.class_names[k];
+        const char *name = e->config.data.class_names[k];
         fm_table_cell(*table, json_string(name), "%s", name);
         fm_table_cell(
             *table, json_integer((json_int_t)c->support), "%llu", (unsigned long long)c->support);
@@ -246,10 +250,10 @@ enum fm_status fm_evaluation_confusion(const struct fm_evaluation *e, struct fm_
     int n = e->metrics.classes;
     for (int p = 0; p < n; p++)
         columns[p + 1] = (struct fm_column){
-            e->config.class_names[p], e->config.class_names[p], true};
+            e->config.data.class_names[p], e->config.data.class_names[p], true};
     FM_TRY(fm_table_create(columns, n + 1, table));
     for (int a = 0; a < n; a++) {
-        const char *name = e->config.class_names[a];
+        const char *name = e->config.data.class_names[a];
         fm_table_cell(*table, json_string(name), "%s", name);
         for (int p = 0; p < n; p++) {
             uint64_t count = e->metrics.confusion[(size_t)a * (size_t)n + (size_t)p];
@@ -276,8 +280,8 @@ enum fm_status fm_evaluation_confused(
     int count = fm_metrics_confused(&e->metrics, found, pairs < MOST ? pairs : MOST);
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     for (int i = 0; i < count; i++) {
-        const char *actual = e->config.class_names[found[i].actual];
-        const char *predicted = e->config.class_names[found[i].predicted];
+        const char *actual = e->config.data.class_names[found[i].actual];
+        const char *predicted = e->config.data.class_names[found[i].predicted];
         double share = share_of(&e->metrics, &found[i]);
         fm_table_cell(*table, json_string(actual), "%s", actual);
         fm_table_cell(*table, json_string(predicted), "%s", predicted);

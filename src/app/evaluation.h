@@ -38,7 +38,7 @@ struct fm_evaluation_options {
     enum fm_part part;
     int batch; // 0: 256
     // After each batch; may be NULL.
-    void (*progress)(void *context, uint32_t done, uint32_t total);
+    enum fm_status (*progress)(void *context, uint32_t done, uint32_t total);
     void *context;
 };
 

@@ -5,9 +5,11 @@
 #include "app/data_label.h"
 #include "app/evaluation.h"
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "eval/evaluate.h"
 #include "net/zoo.h"
 #include "report/chart.h"
+#include "run/checkpoint.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -32,12 +34,13 @@ struct work {
     const struct fm_split *split;
     const struct fm_job *job;
     const struct fm_job_hooks *hooks; // never NULL
-    char *directory;                  // [FM_PATH_MAX], the caller's
+    const char *directory;
     struct fm_net net;
     struct fm_run_config config;
     struct fm_model *model;
     struct fm_train_result trained;
     struct fm_metrics metrics; // on the test images
+    struct fm_metrics flipped; // on these and their mirror images, if the recipe wants that
     struct fm_latency latency;
 };
 
@@ -64,44 +67,89 @@ static enum fm_status build_net(struct work *w)
     return FM_OK;
 }
 
+static enum fm_status describe_data(
+    const struct fm_dataset *dataset, const struct fm_split *split, struct fm_run_data *data)
+{
+    FM_TRY(check_statistics(dataset, split));
+    snprintf(data->directory, sizeof data->directory, "%s", dataset->directory);
+    data->classes = dataset->classes;
+    data->input_mean = split->mean;
+    data->input_deviation = split->deviation;
+    for (int i = 0; i < 4; i++)
+        data->crc32[i] = dataset->files[i].crc32;
+    for (int k = 0; k < dataset->classes; k++) {
+        data->class_names[k] = strdup(dataset->class_names[k]);
+        if (!data->class_names[k])
+            return fm_fail_memory("class names", strlen(dataset->class_names[k]) + 1);
+    }
+    return FM_OK;
+}
+
+static json_t *changes_of(const struct fm_job *job)
+{
+    if (job->changes)
+        return json_incref(job->changes);
+    return job->named.name[0] ? fm_recipe_changes(&job->named, &job->recipe) : json_object();
+}
+
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_job *job, struct fm_run_config *config)
 {
     memset(config, 0, sizeof *config);
-    FM_TRY(check_statistics(dataset, split));
-    config->classes = dataset->classes;
     config->threads = engine->info.threads;
     config->seed = job->seed;
+    config->emulate = job->emulate;
+    config->full = job->full;
+    config->max_minutes = job->max_minutes;
     snprintf(config->model, sizeof config->model, "%s", job->model);
     snprintf(config->backend, sizeof config->backend, "%s", engine->api->name);
     snprintf(config->precision, sizeof config->precision, "%s", fm_precision_name(job->precision));
     snprintf(config->device, sizeof config->device, "%s", engine->info.name);
-    snprintf(config->data_directory, sizeof config->data_directory, "%s", dataset->directory);
-    for (int i = 0; i < 4; i++)
-        config->data_crc32[i] = dataset->files[i].crc32;
-    config->input_mean = split->mean;
-    config->input_deviation = split->deviation;
+    FM_TRY(fm_path_copy(config->data_directory, job->data ? job->data : ""));
     config->recipe = fm_recipe_to_json(&job->recipe);
-    bool complete = config->recipe != NULL;
-    for (int k = 0; k < dataset->classes; k++) {
-        config->class_names[k] = strdup(dataset->class_names[k]);
-        complete = complete && config->class_names[k];
-    }
-    if (complete)
-        return FM_OK;
-    fm_run_config_free(config);
-    return fm_fail_memory("the run's configuration", sizeof *config);
+    config->changes = changes_of(job);
+    enum fm_status status = config->recipe && config->changes
+                                ? FM_OK
+                                : fm_fail_memory("the run's configuration", sizeof *config);
+    if (status == FM_OK && dataset)
+        status = describe_data(dataset, split, &config->data);
+    config->has_data = dataset != NULL;
+    if (status != FM_OK)
+        fm_run_config_free(config);
+    return status;
+}
+
+enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, struct fm_job *job)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_run_read_config(directory, config));
+    *job = (struct fm_job){.model = config->model,
+        .changes = config->changes,
+        .seed = config->seed,
+        .emulate = config->emulate,
+        .full = config->full,
+        .max_minutes = config->max_minutes,
+        .data = config->data_directory[0] ? config->data_directory : NULL,
+        .directory = directory};
+    enum fm_status status = fm_path_join(path, directory, "config.json");
+    if (status == FM_OK)
+        status = fm_recipe_from_json(config->recipe, path, &job->recipe);
+    if (status == FM_OK && !fm_zoo_find(config->model))
+        status = fm_fail(FM_DATA, "%s: there is no model '%s'", path, config->model);
+    if (status != FM_OK)
+        fm_run_config_free(config);
+    return status;
 }
 
 // The folder that the job names, or else <root>/<model>-<time>; a second run of the same second
 // gets a number.
-static enum fm_status make_folder(struct work *w)
+static enum fm_status make_folder(
+    const struct fm_job *job, const struct fm_run_config *config, char directory[FM_PATH_MAX])
 {
-    const struct fm_job *job = w->job;
     char stamp[32], name[FM_NAME_MAX + 64];
     if (job->directory) {
-        FM_TRY(fm_path_copy(w->directory, job->directory));
-        return fm_run_create(w->directory, &w->config, job->force);
+        FM_TRY(fm_path_copy(directory, job->directory));
+        return fm_run_create(directory, config, job->force);
     }
     fm_clock_stamp(stamp);
     enum fm_status status = FM_EXISTS;
@@ -111,10 +159,43 @@ static enum fm_status make_folder(struct work *w)
         else
             snprintf(name, sizeof name, "%s-%s-%d", job->model, stamp, i);
         fm_error_clear();
-        FM_TRY(fm_path_join(w->directory, job->root ? job->root : "runs", name));
-        status = fm_run_create(w->directory, &w->config, false);
+        FM_TRY(fm_path_join(directory, job->root ? job->root : "runs", name));
+        status = fm_run_create(directory, config, false);
     }
     return status;
+}
+
+enum fm_status fm_job_begin(
+    const struct fm_engine *engine, const struct fm_job *job, char directory[FM_PATH_MAX])
+{
+    struct fm_run_config config;
+    if (!fm_zoo_find(job->model))
+        return fm_fail(FM_USAGE, "there is no model '%s'", job->model);
+    FM_TRY(fm_recipe_check(&job->recipe));
+    FM_TRY(fm_job_config(engine, NULL, NULL, job, &config));
+    enum fm_status status = make_folder(job, &config, directory);
+    fm_run_config_free(&config);
+    return status;
+}
+
+// The data of the first call that got so far are those of the run.
+static enum fm_status settle_data(struct work *w)
+{
+    struct fm_run_config before;
+    FM_TRY(fm_run_read_config(w->directory, &before));
+    bool same = before.has_data && fm_run_config_same(&before, &w->config);
+    bool first = !before.has_data;
+    char was[FM_PATH_MAX];
+    snprintf(was, sizeof was, "%s", before.data.directory);
+    fm_run_config_free(&before);
+    if (first)
+        return fm_run_write_data(w->directory, &w->config.data);
+    if (same)
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s: the data or the configuration are not those that the run began with: data.json names "
+        "%s, found %s; --data DIR names the folder of the right ones",
+        w->directory, was, w->config.data.directory);
 }
 
 // ---- Training
@@ -125,7 +206,7 @@ static enum fm_status on_train(void *context, const struct fm_train_progress *pr
     enum fm_status status = FM_OK;
     if (progress->epoch_done) {
         json_t *line = fm_train_epoch_json(progress);
-        status = line ? fm_run_log(w->directory, line)
+        status = line ? fm_run_log(w->directory, FM_RUN_LOG, line)
                       : fm_fail(FM_NUMERIC, "epoch %d: a figure is not finite", progress->epoch);
         json_decref(line);
     }
@@ -139,14 +220,20 @@ static enum fm_status train(struct work *w)
     struct fm_train_options options = {
         .recipe = &w->job->recipe,
         .seed = w->job->seed,
+        .precision = w->job->precision,
+        .emulate = w->job->emulate,
         .max_minutes = w->job->max_minutes,
+        .directory = w->directory,
+        .checkpoint_seconds = w->job->checkpoint_seconds,
+        .strict = w->job->strict,
+        .interrupted = w->job->interrupted,
         .progress = on_train,
         .context = w,
     };
-    FM_TRY(fm_train(w->engine, &w->net, &w->dataset->train, w->split, &options, w->job->precision,
-        &w->model, &w->trained));
+    FM_TRY(fm_train(
+        w->engine, &w->net, &w->dataset->train, w->split, &options, &w->model, &w->trained));
     return fm_run_save_weights(
-        w->directory, &w->net, w->config.class_names, w->engine->api, w->model);
+        w->directory, &w->net, w->config.data.class_names, w->engine->api, w->model);
 }
 
 // ---- Testing: the only place that hands test images to a model that was just trained
@@ -182,16 +269,31 @@ static enum fm_status measure_latency(struct work *w)
     return fm_measure_latency(w->engine, w->model, &options, &w->latency);
 }
 
+static enum fm_status on_test(void *context, uint32_t done, uint32_t total)
+{
+    const struct work *w = context;
+    int signal = w->job->interrupted ? w->job->interrupted() : 0;
+    if (signal != 0)
+        return fm_fail(
+            FM_INTERRUPTED, "stopped by %s while testing, all steps done", fm_signal_name(signal));
+    if (w->hooks->evaluate)
+        w->hooks->evaluate(w->hooks->context, done, total);
+    return FM_OK;
+}
+
 static enum fm_status test(struct work *w)
 {
-    const struct fm_evaluate_options options = {
+    struct fm_evaluate_options options = {
         .samples = &w->dataset->test,
         .classes = w->dataset->classes,
         .batch = TEST_BATCH,
-        .progress = w->hooks->evaluate,
-        .context = w->hooks->context,
+        .progress = on_test,
+        .context = w,
     };
     FM_TRY(fm_evaluate(w->engine, w->model, &options, &w->metrics));
+    options.mirror_mean = true;
+    if (w->job->recipe.test_flip)
+        FM_TRY(fm_evaluate(w->engine, w->model, &options, &w->flipped));
     FM_TRY(measure_latency(w));
     return draw_confusion(w);
 }
@@ -202,14 +304,14 @@ static json_t *data_json(const struct work *w)
 {
     char label[FM_PATH_MAX];
     fm_data_label(w->dataset, label);
-    json_t *data = json_pack("{s:s, s:b, s:I, s:I, s:I, s:I, s:f}", "name", label, "fashion_mnist",
-        w->dataset->fashion_mnist, "train_images", (json_int_t)w->split->train_count,
-        "select_images", (json_int_t)w->split->select_count, "calibrate_images",
-        (json_int_t)w->split->calibrate_count, "test_images", (json_int_t)w->dataset->test.count,
-        "load_seconds", w->dataset->load_seconds);
-    // Directory and checksums, as config.json has them.
-    json_t *told = fm_run_config_to_json(&w->config);
-    json_object_update(data, json_object_get(told, "data"));
+    json_t *data = json_pack("{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:f}", "name", label,
+        "fashion_mnist", w->dataset->fashion_mnist, "full", w->job->full, "train_images",
+        (json_int_t)w->split->train_count, "select_images", (json_int_t)w->split->select_count,
+        "calibrate_images", (json_int_t)w->split->calibrate_count, "test_images",
+        (json_int_t)w->dataset->test.count, "load_seconds", w->dataset->load_seconds);
+    json_t *told = fm_run_data_to_json(&w->config.data);
+    json_object_set(data, "directory", json_object_get(told, "directory"));
+    json_object_set(data, "crc32", json_object_get(told, "crc32"));
     json_decref(told);
     return data;
 }
@@ -221,14 +323,13 @@ static json_t *latency_json(const struct fm_latency *l)
 }
 
 // The recipe by name, with what options changed of it: a changed one is not what its name says.
-static int set_recipe(const struct fm_job *job, json_t *result)
+static int set_recipe(const struct work *w, json_t *result)
 {
-    json_t *changes = job->named.name[0] ? fm_recipe_changes(&job->named, &job->recipe)
-                                         : json_object();
+    json_t *changes = w->config.changes;
     const char *mark = json_object_size(changes) > 0 ? ", changed" : "";
     int failed = json_object_set_new(
-        result, "recipe", json_sprintf("%s%s", job->recipe.name, mark));
-    return failed | json_object_set_new(result, "recipe_changes", changes);
+        result, "recipe", json_sprintf("%s%s", w->job->recipe.name, mark));
+    return failed | json_object_set(result, "recipe_changes", changes);
 }
 
 static json_t *result_json(const struct work *w)
@@ -236,17 +337,21 @@ static json_t *result_json(const struct work *w)
     char time[32];
     const struct fm_job *job = w->job;
     uint32_t wanted = (uint32_t)job->recipe.epoch_images, all = w->split->train_count;
-    json_t *result = json_pack("{s:i, s:s, s:I, s:s, s:s, s:I, s:i, s:I, s:f, s:f}", "format",
+    double gap = w->trained.train_accuracy - w->trained.select_accuracy;
+    json_t *result = json_pack("{s:i, s:s, s:I, s:s, s:s, s:b, s:I, s:i, s:I, s:f, s:o}", "format",
         RESULT_FORMAT, "model", job->model, "parameters", (json_int_t)w->net.param_elements,
-        "backend", w->config.backend, "precision", w->config.precision, "seed",
-        (json_int_t)job->seed, "epochs_planned", job->recipe.epochs, "epoch_images",
+        "backend", w->config.backend, "precision", w->config.precision, "emulate", job->emulate,
+        "seed", (json_int_t)job->seed, "epochs_planned", job->recipe.epochs, "epoch_images",
         (json_int_t)(wanted > 0 && wanted < all ? wanted : all), "max_minutes", job->max_minutes,
-        "gap", w->trained.train_accuracy - w->trained.select_accuracy);
+        "gap", isnan(gap) ? json_null() : json_real(gap));
     json_t *training = fm_train_result_json(&w->trained);
     int failed = json_object_update(result, training);
-    failed |= set_recipe(job, result);
+    failed |= set_recipe(w, result);
     failed |= json_object_set_new(
-        result, "test", fm_metrics_json(&w->metrics, w->config.class_names));
+        result, "test", fm_metrics_json(&w->metrics, w->config.data.class_names));
+    if (job->recipe.test_flip)
+        failed |= json_object_set_new(
+            result, "test_flip", fm_metrics_json(&w->flipped, w->config.data.class_names));
     failed |= json_object_set_new(result, "latency", latency_json(&w->latency));
     failed |= json_object_set_new(result, "data", data_json(w));
     failed |= json_object_set_new(
@@ -273,9 +378,36 @@ static enum fm_status finish(const struct work *w, json_t **result)
     return status;
 }
 
+// All that is done with the folder locked.
+static enum fm_status run(struct work *w, json_t **result)
+{
+    FM_TRY(fm_run_sweep(w->directory));
+    FM_TRY(settle_data(w));
+    if (w->hooks->begin)
+        w->hooks->begin(w->hooks->context, w->job->model, w->directory, w->net.param_elements);
+    FM_TRY(train(w));
+    FM_TRY(test(w));
+    FM_TRY(finish(w, result));
+    return fm_checkpoint_finish(w->directory);
+}
+
+// Whose training failed; and, of an interrupted one, how to go on.
+static enum fm_status explain(const struct work *w, enum fm_status status)
+{
+    if (status == FM_OK)
+        return FM_OK;
+    if (status != FM_INTERRUPTED)
+        return fm_context(status, "training %s", w->job->model);
+    char *cause = fm_error_take();
+    fm_fail(status, "training %s: %s; 'fmnist train --resume %s' goes on from there", w->job->model,
+        cause ? cause : "interrupted", w->directory);
+    free(cause);
+    return status;
+}
+
 enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_job *job, const struct fm_job_hooks *hooks,
-    char directory[FM_PATH_MAX], json_t **result)
+    const char *directory, json_t **result)
 {
     static const struct fm_job_hooks no_hooks;
     struct work w = {
@@ -286,19 +418,17 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
         .hooks = hooks ? hooks : &no_hooks,
         .directory = directory,
     };
+    int lock;
     enum fm_status status;
-    FM_TRY(fm_recipe_check(&job->recipe)); // before a folder is made
     FM_TRY(build_net(&w));
     FM_TRY(fm_job_config(engine, dataset, split, job, &w.config));
-    FM_TRY_GOTO(status, make_folder(&w), out);
-    if (w.hooks->begin)
-        w.hooks->begin(w.hooks->context, job->model, directory, w.net.param_elements);
-    FM_TRY_GOTO(status, train(&w), out);
-    FM_TRY_GOTO(status, test(&w), out);
-    FM_TRY_GOTO(status, finish(&w, result), out);
+    FM_TRY_GOTO(status, fm_run_lock(directory, &lock), out);
+    status = run(&w, result);
+    fm_run_unlock(lock);
 out:
     fm_metrics_free(&w.metrics);
+    fm_metrics_free(&w.flipped);
     engine->api->model_destroy(w.model);
     fm_run_config_free(&w.config);
-    return status == FM_OK ? FM_OK : fm_context(status, "training %s", job->model);
+    return explain(&w, status);
 }

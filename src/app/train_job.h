@@ -1,10 +1,10 @@
 // A training job from a data set to a finished run folder: what `fmnist train` does, and what
 // `fmnist compare` does for each row that no finished run answers.
 //
-// The order is the honest one: config.json is written before anything is trained; the network is
+// The order is the honest one: config.json is written before any data is read; the network is
 // trained and its weights saved by code that is given the training part only (src/train); the test
 // images are looked at once, after that, and result.json, which says that the run is finished,
-// last.
+// last. A job that was killed anywhere goes on from what the folder holds.
 #ifndef FM_APP_TRAIN_JOB_H
 #define FM_APP_TRAIN_JOB_H
 
@@ -24,13 +24,20 @@ struct fm_job {
     const char *model;
     struct fm_recipe recipe; // resolved: fm_recipe_load(), then the flags
     struct fm_recipe named;  // as its file has it: what differs is told; zero: there is no file
+    json_t *changes;         // borrowed: what differs, where the run's config.json tells; else NULL
     uint64_t seed;
     enum fm_precision precision;
-    double max_minutes;    // ends at the end of the epoch in which it is reached; 0: no limit
-    const char *directory; // NULL: a new folder <root>/<model>-<time>
-    const char *root;      // NULL: "runs"
-    bool force;            // a run that is there is replaced
-    int argc;              // of the command line, for the record
+    bool emulate;              // struct fm_model_options
+    bool full;                 // `split` holds all images to train on: told in every output
+    double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
+    double checkpoint_seconds; // struct fm_train_options
+    bool strict;               // the same
+    int (*interrupted)(void);  // the same; may be NULL
+    const char *data;          // data directory as asked for; NULL: it was looked for
+    const char *directory;     // NULL: a new folder <root>/<model>-<time>
+    const char *root;          // NULL: "runs"
+    bool force;                // a run that is there is replaced
+    int argc;                  // of the command line, for the record
     char *const *argv;
 };
 
@@ -44,15 +51,26 @@ struct fm_job_hooks {
     void *context;
 };
 
-// Runs the job. `directory` receives the run folder's path (also when the training fails),
-// `*result` (may be NULL) a new reference to what result.json holds; docs/formats.md gives its
-// keys. FM_EXISTS: the folder holds a run and `force` is not set. FM_USAGE: no such model.
+// Makes the run folder and writes its config.json; needs no data. `directory` receives the folder's
+// path. FM_EXISTS: the folder holds a run and `force` is not set. FM_USAGE: no such model.
+enum fm_status fm_job_begin(
+    const struct fm_engine *engine, const struct fm_job *job, char directory[FM_PATH_MAX]);
+
+// Runs the job in the folder, from its newest checkpoint if it has one, from step 0 if not, to its
+// end. `*result` (may be NULL) gets a new reference to what result.json holds; docs/formats.md
+// gives its keys. FM_EXISTS: another process is at it. FM_DATA: the data are not those the run
+// began with. FM_INTERRUPTED: job->interrupted said so; the message says how to go on.
 enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_job *job, const struct fm_job_hooks *hooks,
-    char directory[FM_PATH_MAX], json_t **result);
+    const char *directory, json_t **result);
 
-// The configuration of a job, as config.json holds it and fm_run_find() compares it. The caller
-// frees it with fm_run_config_free().
+// The job of a run folder, to go on with. It borrows from `config`, which the caller frees with
+// fm_run_config_free(). Device and precision are the caller's to open and set: config->backend,
+// config->precision.
+enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, struct fm_job *job);
+
+// The configuration of a job, as config.json and data.json hold it and fm_run_find() compares it.
+// The caller frees it with fm_run_config_free(). `dataset` and `split` NULL: without the data.
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_job *job, struct fm_run_config *config);
 

@@ -181,7 +181,8 @@ static enum fm_status write_all(int fd, const char *path, const void *data, size
 static enum fm_status open_temporary(const char *path, char temporary[FM_PATH_MAX], int *fd)
 {
     for (int i = 0; i < TEMPORARY_TRIES; i++) {
-        int needed = snprintf(temporary, FM_PATH_MAX, "%s.tmp-%ld-%d", path, (long)getpid(), i);
+        int needed = snprintf(
+            temporary, FM_PATH_MAX, "%s" FM_TEMPORARY_MARK "%ld-%d", path, (long)getpid(), i);
         if (needed < 0 || needed >= FM_PATH_MAX)
             return fail_too_long(needed, path);
         *fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
@@ -209,40 +210,76 @@ static void sync_parent(const char *path)
     close(fd);
 }
 
-// Whole, on the disk, under a temporary name; on failure there is no such file.
-static enum fm_status write_temporary(
-    const char *path, const struct fm_chunk *chunks, size_t count, char temporary[FM_PATH_MAX])
+enum fm_status fm_writer_open(struct fm_writer *w, const char *path)
 {
-    int fd = -1;
-    FM_TRY(open_temporary(path, temporary, &fd));
+    w->fd = -1;
+    FM_TRY(fm_path_copy(w->path, path));
+    return open_temporary(path, w->temporary, &w->fd);
+}
+
+enum fm_status fm_writer_put(struct fm_writer *w, const void *data, size_t size)
+{
+    return write_all(w->fd, w->path, data, size);
+}
+
+void fm_writer_abandon(struct fm_writer *w)
+{
+    if (w->fd < 0)
+        return;
+    close(w->fd);
+    unlink(w->temporary);
+    w->fd = -1;
+}
+
+// The temporary file is whole and on the disk; on failure there is none.
+static enum fm_status finish_temporary(struct fm_writer *w)
+{
     enum fm_status status = FM_OK;
-    for (size_t i = 0; i < count && status == FM_OK; i++)
-        status = write_all(fd, path, chunks[i].data, chunks[i].size);
-    if (status == FM_OK && fsync(fd) != 0)
-        status = fail_errno("write to the disk", path);
-    if (close(fd) != 0 && status == FM_OK)
-        status = fail_errno("close", path);
+    if (fsync(w->fd) != 0)
+        status = fail_errno("write to the disk", w->path);
+    if (close(w->fd) != 0 && status == FM_OK)
+        status = fail_errno("close", w->path);
+    w->fd = -1;
     if (status != FM_OK)
-        unlink(temporary);
+        unlink(w->temporary);
     return status;
 }
 
-static enum fm_status put_in_place(const char *temporary, const char *path)
+static enum fm_status put_in_place(const struct fm_writer *w)
 {
-    if (rename(temporary, path) != 0) {
-        enum fm_status status = fail_errno("put the finished file in place", path);
-        unlink(temporary);
+    if (rename(w->temporary, w->path) != 0) {
+        enum fm_status status = fail_errno("put the finished file in place", w->path);
+        unlink(w->temporary);
         return status;
     }
-    sync_parent(path);
+    sync_parent(w->path);
+    return FM_OK;
+}
+
+enum fm_status fm_writer_commit(struct fm_writer *w)
+{
+    FM_TRY(finish_temporary(w));
+    return put_in_place(w);
+}
+
+static enum fm_status put_chunks(struct fm_writer *w, const struct fm_chunk *chunks, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        enum fm_status status = fm_writer_put(w, chunks[i].data, chunks[i].size);
+        if (status != FM_OK) {
+            fm_writer_abandon(w);
+            return status;
+        }
+    }
     return FM_OK;
 }
 
 enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count)
 {
-    char temporary[FM_PATH_MAX];
-    FM_TRY(write_temporary(path, chunks, count, temporary));
-    return put_in_place(temporary, path);
+    struct fm_writer w;
+    FM_TRY(fm_writer_open(&w, path));
+    FM_TRY(put_chunks(&w, chunks, count));
+    return fm_writer_commit(&w);
 }
 
 enum fm_status fm_file_write(const char *path, const void *data, size_t size)
@@ -253,14 +290,16 @@ enum fm_status fm_file_write(const char *path, const void *data, size_t size)
 
 enum fm_status fm_file_create(const char *path, const void *data, size_t size)
 {
-    char temporary[FM_PATH_MAX];
+    struct fm_writer w;
     struct fm_chunk chunk = {data, size};
-    FM_TRY(write_temporary(path, &chunk, 1, temporary));
+    FM_TRY(fm_writer_open(&w, path));
+    FM_TRY(put_chunks(&w, &chunk, 1));
+    FM_TRY(finish_temporary(&w));
     // Unlike rename(), link() never replaces what is there.
-    bool linked = link(temporary, path) == 0;
+    bool linked = link(w.temporary, path) == 0;
     if (!linked && errno != EEXIST && !fm_path_exists(path))
-        return put_in_place(temporary, path);
-    unlink(temporary);
+        return put_in_place(&w);
+    unlink(w.temporary);
     if (!linked)
         return fm_fail(FM_EXISTS, "%s: is there already", path);
     sync_parent(path);

@@ -30,6 +30,9 @@ enum fm_status fm_make_dirs(const char *path);
 // The whole file; `*data` is NUL-terminated beyond `*size` and freed by the caller.
 enum fm_status fm_file_read(const char *path, unsigned char **data, size_t *size);
 
+// What follows the path's name in a temporary file's.
+#define FM_TEMPORARY_MARK ".tmp-"
+
 // A file appears under `path` whole or not at all: written under a temporary name in the same
 // folder, fsync'ed, renamed. `chunks` are concatenated.
 struct fm_chunk {
@@ -38,6 +41,17 @@ struct fm_chunk {
 };
 enum fm_status fm_file_write_chunks(const char *path, const struct fm_chunk *chunks, size_t count);
 enum fm_status fm_file_write(const char *path, const void *data, size_t size);
+
+// The same in pieces, for what is too much to hold in memory at once. After a failure, and before
+// the commit, fm_writer_abandon() leaves what was there before; after the commit it does nothing.
+struct fm_writer {
+    char path[FM_PATH_MAX], temporary[FM_PATH_MAX];
+    int fd; // negative: nothing is under way
+};
+enum fm_status fm_writer_open(struct fm_writer *writer, const char *path);
+enum fm_status fm_writer_put(struct fm_writer *writer, const void *data, size_t size);
+enum fm_status fm_writer_commit(struct fm_writer *writer);
+void fm_writer_abandon(struct fm_writer *writer);
 
 // The same for a file that must not be there yet: of several callers at the same time one makes it,
 // the others fail with FM_EXISTS. (On a file system without hard links two at the very same moment

@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum {
-    SEEN_MAX = 96, // more than any command has options
     CANDIDATES_MAX = 128,
     TEXT_MAX = 512
 };
@@ -16,8 +15,6 @@ enum {
 // A command line being read.
 struct parser {
     struct fm_args *args;
-    const char *seen[SEEN_MAX]; // names of the options given so far
-    int seen_count;
     // Recipe flags are checked by setting them here; the recipe they are meant for is not known
     // yet.
     struct fm_recipe scratch;
@@ -188,14 +185,22 @@ static enum fm_status set_field(
     return FM_OK;
 }
 
+bool fm_args_given(const struct fm_args *args, const char *name)
+{
+    for (int i = 0; i < args->given_count; i++)
+        if (strcmp(args->given[i], name) == 0)
+            return true;
+    return false;
+}
+
 static enum fm_status note_seen(struct parser *parser, const char *name)
 {
-    for (int i = 0; i < parser->seen_count; i++)
-        if (strcmp(parser->seen[i], name) == 0)
-            return fm_fail(FM_USAGE, "--%s is given twice", name);
-    if (parser->seen_count == SEEN_MAX)
-        return fm_fail(FM_USAGE, "more than %d options", SEEN_MAX);
-    parser->seen[parser->seen_count++] = name;
+    struct fm_args *args = parser->args;
+    if (fm_args_given(args, name))
+        return fm_fail(FM_USAGE, "--%s is given twice", name);
+    if (args->given_count == FM_ARGS_GIVEN_MAX)
+        return fm_fail(FM_USAGE, "more than %d options", FM_ARGS_GIVEN_MAX);
+    args->given[args->given_count++] = name;
     return FM_OK;
 }
 
@@ -254,11 +259,9 @@ static enum fm_status check_complete(const struct parser *parser)
     const struct fm_command *command = args->command;
     if (command->operand_required && !args->operand)
         return fm_fail(FM_USAGE, "'%s' needs %s", command->name, command->operand);
-    if (!command->required)
+    if (!command->required || fm_args_given(args, command->required) ||
+        (command->instead && fm_args_given(args, command->instead)))
         return FM_OK;
-    for (int i = 0; i < parser->seen_count; i++)
-        if (strcmp(parser->seen[i], command->required) == 0)
-            return FM_OK;
     return fm_fail(FM_USAGE, "'%s' needs --%s %s", command->name, command->required,
         find_option(command, command->required)->value);
 }
@@ -293,6 +296,8 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         .precision = "auto",
         .recipe = "quick",
         .seed = 1,
+        .seeds = 1,
+        .checkpoint_seconds = 60,
         .split = FM_PART_TEST,
         .format = FM_FORMAT_TEXT,
     };

@@ -17,7 +17,8 @@
 
 enum {
     FM_ARGS_MODELS_MAX = 16,
-    FM_ARGS_RECIPE_MAX = 48
+    FM_ARGS_RECIPE_MAX = 48,
+    FM_ARGS_GIVEN_MAX = 64
 };
 
 // A recipe value given as a flag. `text` has been checked against the field.
@@ -51,6 +52,8 @@ struct fm_args {
     const char *recipe;
     struct fm_recipe_flag recipe_flags[FM_ARGS_RECIPE_MAX];
     int recipe_flag_count;
+    const char *given[FM_ARGS_GIVEN_MAX]; // names of the options given, in order
+    int given_count;
     int64_t seed;
     double max_minutes; // 0: no limit
     const char *out;    // NULL: the command's own choice
@@ -58,7 +61,13 @@ struct fm_args {
     const char *trace;  // file; NULL: no trace
     bool force;
     bool fresh;
-    int split; // enum fm_part
+    const char *resume;        // run folder; NULL: a new run
+    int seeds;                 // trainings, of seed, seed + 1, ...
+    bool full;                 // train on all training images
+    bool strict;               // go on only where nothing has changed that computes
+    bool emulate;              // the precision, by rounding
+    double checkpoint_seconds; // 0: none within an epoch
+    int split;                 // enum fm_part
 };
 
 enum fm_option_type {
@@ -102,6 +111,7 @@ struct fm_command {
     bool operand_required;
     bool recipe;          // every value of fm_recipe_fields is a flag, too
     const char *required; // an option that must be given; NULL
+    const char *instead;  // another that does as well; NULL
     const struct fm_option *options[FM_OPTION_TABLES_MAX + 1]; // tables; ends with NULL
     const char *const *examples;                               // command lines; ends with NULL
     enum fm_status (*run)(const struct fm_args *args);
@@ -114,6 +124,8 @@ enum fm_status fm_command_parse(const char *name, const struct fm_command **comm
 
 // Fills `args` from a command line. `--help` after a command ends the parsing.
 enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args);
+// Whether an option or recipe flag was given.
+bool fm_args_given(const struct fm_args *args, const char *name);
 
 // Help, generated from the tables: the overview, or a command's page.
 void fm_help_overview(struct fm_text *out);

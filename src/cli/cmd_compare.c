@@ -2,6 +2,7 @@
 #include "cli/common.h"
 
 #include "app/compare.h"
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"
 
@@ -62,6 +63,10 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .entry_count = count,
         .seed = (uint64_t)args->seed,
         .precision = session.precision,
+        .emulate = session.emulated,
+        .checkpoint_seconds = args->checkpoint_seconds,
+        .interrupted = fm_interrupt_signal,
+        .data = args->data,
         .max_minutes = args->max_minutes,
         .root = args->runs,
         .directory = args->out,
@@ -72,6 +77,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .row = note_row,
         .hooks = fm_progress_hooks(),
     };
+    fm_interrupt_catch();
     enum fm_status status = fm_trace_open(args->trace), traced = FM_OK;
     if (status == FM_OK) {
         status = fm_compare(

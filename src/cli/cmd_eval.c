@@ -80,7 +80,7 @@ static void append_count(struct fm_table *table, const char *measure, const char
 static void append_classes(struct fm_table *table, const struct fm_evaluation *evaluation)
 {
     const struct fm_metrics *metrics = &evaluation->metrics;
-    char *const *names = evaluation->config.class_names;
+    char *const *names = evaluation->config.data.class_names;
     for (int i = 0; i < metrics->classes; i++) {
         const struct fm_class_metrics *one = &metrics->per_class[i];
         append_count(table, "support", names[i], "", one->support);

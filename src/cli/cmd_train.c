@@ -1,108 +1,212 @@
-// `fmnist train`: one training from the data to a finished run folder.
+// `fmnist train`: trainings from the data to finished run folders.
+//
+// A new one is begun by making its folders; from there on it is what `--resume` is: each folder of
+// the list is gone on with, from wherever it stands.
 #include "cli/common.h"
 
+#include "app/seeds.h"
 #include "app/train_job.h"
-#include "run/json.h"
+#include "base/interrupt.h"
+#include "base/log.h"
+#include "base/trace.h"
 
-enum {
-    SHORT_MAX = 32
+#include <stdlib.h>
+#include <string.h>
+
+// What may stand beside --resume; the rest is the run's own.
+static enum fm_status check_resume(const struct fm_args *args)
+{
+    static const char *const beside[] = {"resume", "data", "threads", "max-minutes",
+        "checkpoint-seconds", "strict", "trace", "quiet", "format", NULL};
+    for (int i = 0; i < args->given_count; i++) {
+        int k = 0;
+        while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
+            k++;
+        if (!beside[k])
+            return fm_fail(FM_USAGE,
+                "--%s cannot stand beside --resume, which goes on with the run's own configuration",
+                args->given[i]);
+    }
+    return FM_OK;
+}
+
+// ---- Beginning: the device is open, the folders are made
+
+static enum fm_status begin_new(
+    const struct fm_args *args, struct fm_session *session, char directory[FM_PATH_MAX])
+{
+    struct fm_job job = {
+        .model = args->model,
+        .seed = (uint64_t)args->seed,
+        .full = args->full,
+        .max_minutes = args->max_minutes,
+        .data = args->data,
+        .directory = args->out,
+        .force = args->force,
+    };
+    const struct fm_session_wishes wishes = {
+        args->backend, args->precision, args->emulate, args->threads};
+    if (args->strict)
+        return fm_fail(FM_USAGE, "--strict is for --resume: a new run has nothing to compare with");
+    FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
+    FM_TRY(fm_session_open_device(&wishes, session));
+    job.precision = session->precision;
+    job.emulate = session->emulated;
+    enum fm_status status = args->seeds > 1
+                                ? fm_seeds_begin(&session->engine, &job, args->seeds, directory)
+                                : fm_job_begin(&session->engine, &job, directory);
+    if (status != FM_OK)
+        fm_session_close(session);
+    return status;
+}
+
+// What computed a run computes it again.
+static enum fm_status open_again(
+    const struct fm_args *args, const char *directory, struct fm_session *session)
+{
+    struct fm_run_config config;
+    FM_TRY(fm_run_read_config(directory, &config));
+    const struct fm_session_wishes wishes = {config.backend, config.precision, config.emulate,
+        args->threads ? args->threads : config.threads};
+    enum fm_status status = fm_session_open_device(&wishes, session);
+    fm_run_config_free(&config);
+    return status;
+}
+
+// ---- Going on
+
+struct work {
+    const struct fm_args *args;
+    struct fm_session *session;
+    const struct fm_seeds *seeds;
+    json_t **results; // [seeds->count]
+    bool has_data;    // the session's is open
 };
 
-static void percent_cell(struct fm_table *table, const json_t *object, const char *key)
+static enum fm_status open_data(struct work *w, const struct fm_run_config *config)
 {
-    double share = json_number_value(json_object_get(object, key));
-    fm_table_cell(table, json_real(share), "%.2f %%", 100 * share);
+    const char *directory = w->args->data               ? w->args->data
+                            : config->has_data          ? config->data.directory
+                            : config->data_directory[0] ? config->data_directory
+                                                        : NULL;
+    if (w->has_data)
+        return FM_OK;
+    w->has_data = true;
+    return fm_session_open_data(directory, config->full, w->session);
 }
 
-// "2", or "2 of 15" where --max-minutes ended the training.
-static void epochs_cell(struct fm_table *table, const json_t *result)
+static enum fm_status go_on(struct work *w, int index)
 {
-    int epochs = (int)json_integer_value(json_object_get(result, "epochs"));
-    int planned = (int)json_integer_value(json_object_get(result, "epochs_planned"));
-    if (json_is_true(json_object_get(result, "ended_early")))
-        fm_table_cell(table, json_integer(epochs), "%d of %d", epochs, planned);
-    else
-        fm_table_cell(table, json_integer(epochs), "%d", epochs);
+    const struct fm_args *args = w->args;
+    const char *directory = w->seeds->directories[index];
+    struct fm_run_config config;
+    struct fm_job job;
+    FM_TRY(fm_job_read(directory, &config, &job));
+    job.precision = w->session->precision;
+    job.emulate = w->session->emulated;
+    job.checkpoint_seconds = args->checkpoint_seconds;
+    job.strict = args->strict;
+    job.interrupted = fm_interrupt_signal;
+    job.argc = args->argc;
+    job.argv = args->argv;
+    if (args->max_minutes > 0)
+        job.max_minutes = args->max_minutes;
+    const struct fm_job_hooks hooks = fm_progress_hooks();
+    enum fm_status status = open_data(w, &config);
+    if (status == FM_OK)
+        status = fm_job_run(&w->session->engine, &w->session->dataset, &w->session->split, &job,
+            &hooks, directory, &w->results[index]);
+    fm_run_config_free(&config);
+    return status;
 }
 
-// The row that people want at the end; result.json has all the rest.
-static void append_result(struct fm_table *table, const json_t *result, const char *directory)
+static enum fm_status go_on_all(struct work *w)
 {
-    char time[SHORT_MAX];
-    const char *model = fm_json_string(result, "model");
-    const char *data = fm_json_string(json_object_get(result, "data"), "name");
-    double seconds = json_number_value(json_object_get(result, "seconds"));
-    fm_table_cell(table, json_string(model), "%s", model);
-    fm_table_cell(table, json_string(data), "%s", data);
-    percent_cell(table, json_object_get(result, "test"), "accuracy");
-    percent_cell(table, result, "select_accuracy");
-    percent_cell(table, result, "train_accuracy");
-    epochs_cell(table, result);
-    fm_table_cell(table, json_real(seconds), "%s", fm_duration(seconds, time));
-    fm_table_cell(table, json_string(directory), "%s", directory);
+    for (int i = 0; i < w->seeds->count; i++) {
+        if (fm_run_is_finished(w->seeds->directories[i]))
+            FM_TRY(fm_run_read_result(w->seeds->directories[i], &w->results[i]));
+        else
+            FM_TRY(go_on(w, i));
+    }
+    return FM_OK;
 }
 
-static enum fm_status print_table(
-    const json_t *result, const char *directory, enum fm_format format)
+static bool all_finished(const struct fm_seeds *seeds)
 {
-    static const struct fm_column columns[] = {
-        {"model", "model", false},
-        {"data", "data", false},
-        {"test_accuracy", "test", true},
-        {"select_accuracy", "selection", true},
-        {"train_accuracy", "train", true},
-        {"epochs", "epochs", true},
-        {"training_seconds", "training time", true},
-        {"run", "run folder", false},
-    };
+    for (int i = 0; i < seeds->count; i++)
+        if (!fm_run_is_finished(seeds->directories[i]))
+            return false;
+    return true;
+}
+
+// ---- The end
+
+static enum fm_status print_results(
+    const struct work *w, const char *directory, enum fm_format format)
+{
     struct fm_table *table;
-    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], &table));
-    append_result(table, result, directory);
-    enum fm_status status = fm_print_table(table, format);
+    FM_TRY(fm_seeds_table(w->seeds, w->results, &table));
+    enum fm_status status = FM_OK;
+    if (w->seeds->group)
+        status = fm_seeds_write_summary(directory, table);
+    if (status == FM_OK)
+        status = format == FM_FORMAT_JSON ? fm_print_json(fm_seeds_json(w->seeds, w->results))
+                                          : fm_print_table(table, format);
     fm_table_free(table);
     return status;
 }
 
-// Steals the result. JSON is result.json with the folder that it lies in.
-static enum fm_status print_result(json_t *result, const char *path, enum fm_format format)
+// The session is open unless all is finished.
+static enum fm_status train_all(
+    const struct fm_args *args, const char *directory, struct fm_session *session)
 {
-    struct fm_text directory = {0};
-    enum fm_status status;
-    fm_clean_append(&directory, path);
-    if (format == FM_FORMAT_JSON) {
-        json_object_set_new(result, "run", json_string(fm_text_cstr(&directory)));
-        status = fm_print_json(result);
-    } else {
-        status = print_table(result, fm_text_cstr(&directory), format);
-        json_decref(result);
-    }
-    fm_text_free(&directory);
+    struct fm_seeds seeds;
+    FM_TRY(fm_seeds_read(directory, &seeds));
+    struct work w = {.args = args, .session = session, .seeds = &seeds};
+    w.results = calloc((size_t)seeds.count, sizeof *w.results);
+    enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
+    fm_interrupt_catch();
+    if (status == FM_OK)
+        status = fm_trace_open(args->trace);
+    if (status == FM_OK)
+        status = go_on_all(&w);
+    // A new run that found no data, or wrong ones, has nothing to keep.
+    if (status != FM_OK && !args->resume && !w.session->dataset.classes)
+        fm_seeds_discard(&seeds, directory);
+    enum fm_status traced = fm_trace_close(); // one that failed costs the exit status alone
+    if (status == FM_OK)
+        status = print_results(&w, directory, (enum fm_format)args->format);
+    for (int i = 0; w.results && i < seeds.count; i++)
+        json_decref(w.results[i]);
+    free(w.results);
+    fm_seeds_free(&seeds);
+    return status != FM_OK ? status : traced;
+}
+
+static enum fm_status resume(const struct fm_args *args)
+{
+    struct fm_session session = {0};
+    struct fm_seeds seeds;
+    FM_TRY(check_resume(args));
+    FM_TRY(fm_seeds_read(args->resume, &seeds));
+    enum fm_status status = FM_OK;
+    if (!all_finished(&seeds))
+        status = open_again(args, seeds.directories[0], &session);
+    if (status == FM_OK)
+        status = train_all(args, args->resume, &session);
+    fm_session_close(&session);
+    fm_seeds_free(&seeds);
     return status;
 }
 
 enum fm_status fm_cmd_train(const struct fm_args *args)
 {
     struct fm_session session;
-    struct fm_job job = {
-        .model = args->model,
-        .seed = (uint64_t)args->seed,
-        .max_minutes = args->max_minutes,
-        .directory = args->out,
-        .force = args->force,
-        .argc = args->argc,
-        .argv = args->argv,
-    };
-    FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
-    FM_TRY(fm_session_open(args, &session));
-    job.precision = session.precision;
-
     char directory[FM_PATH_MAX];
-    json_t *result = NULL;
-    const struct fm_job_hooks hooks = fm_progress_hooks();
-    enum fm_status status = fm_job_run(
-        &session.engine, &session.dataset, &session.split, &job, &hooks, directory, &result);
-    if (status == FM_OK)
-        status = print_result(result, directory, (enum fm_format)args->format);
+    if (args->resume)
+        return resume(args);
+    FM_TRY(begin_new(args, &session, directory));
+    enum fm_status status = train_all(args, directory, &session);
     fm_session_close(&session);
     return status;
 }

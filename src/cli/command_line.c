@@ -3,6 +3,7 @@
 #include "cli/args.h"
 #include "cli/common.h"
 
+#include "base/interrupt.h"
 #include "base/log.h"
 #include "base/version.h"
 
@@ -13,7 +14,8 @@
 enum {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
-    EXIT_USAGE = 2
+    EXIT_USAGE = 2,
+    EXIT_SIGNAL = 128
 };
 
 static enum fm_status run(const struct fm_args *args)
@@ -53,9 +55,12 @@ static int report(enum fm_status status, const struct fm_args *args)
     const char *message = fm_error_message();
     fm_progress_clear();
     fm_clean_append(&clean, message[0] ? message : fm_status_text(status));
-    fprintf(stderr, "fmnist: error: %s\n", fm_text_cstr(&clean));
+    fprintf(
+        stderr, "fmnist: %s%s\n", status == FM_INTERRUPTED ? "" : "error: ", fm_text_cstr(&clean));
     fm_text_free(&clean);
     print_hint(status, args);
+    if (status == FM_INTERRUPTED) // as a shell tells of a process that a signal has ended
+        return EXIT_SIGNAL + fm_interrupt_signal();
     return status == FM_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
@@ -65,6 +70,7 @@ int fm_command_line(int argc, char *const *argv)
     // A reader that went away is a failed write like any other: reported, and exit status 1.
     signal(SIGPIPE, SIG_IGN);
     enum fm_status status = fm_args_parse(argc, argv, &args);
+    fm_log_set_quiet(args.quiet);
     if (status == FM_OK)
         status = run(&args);
     if (status == FM_OK)

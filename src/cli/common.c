@@ -102,33 +102,47 @@ static void note_session(const struct fm_session *session)
     fm_text_free(&line);
 }
 
-enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session)
+enum fm_status fm_session_open_device(
+    const struct fm_session_wishes *wishes, struct fm_session *session)
 {
     *session = (struct fm_session){0};
-    const struct fm_device_options options = {.threads = args->threads};
-    fm_log_set_quiet(args->quiet);
-    FM_TRY(fm_engine_open(args->backend, &options, &session->engine));
+    const struct fm_device_options options = {.threads = wishes->threads};
+    FM_TRY(fm_engine_open(wishes->backend, &options, &session->engine));
 
     struct fm_text line = {0};
     describe_engine(&session->engine, &line);
     fm_note("%s", fm_text_cstr(&line));
     fm_text_free(&line);
 
-    enum fm_status status;
-    FM_TRY_GOTO(status,
-        fm_precision_parse(
-            args->precision, &session->engine, false, &session->precision, &session->emulated),
-        close_engine);
-    FM_TRY_GOTO(status, fm_dataset_open(args->data, &session->dataset), close_engine);
-    FM_TRY_GOTO(status,
-        fm_split_make(&session->dataset.train, session->dataset.classes, &session->split),
-        close_dataset);
+    enum fm_status status = fm_precision_parse(wishes->precision, &session->engine, wishes->emulate,
+        &session->precision, &session->emulated);
+    if (status == FM_OK && session->emulated)
+        fm_note("%s by rounding fp32: its numbers, not its speed",
+            fm_precision_name(session->precision));
+    if (status != FM_OK)
+        fm_session_close(session);
+    return status;
+}
+
+enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_session *session)
+{
+    FM_TRY(fm_dataset_open(directory, &session->dataset));
+    const struct fm_samples *samples = &session->dataset.train;
+    int classes = session->dataset.classes;
+    FM_TRY(full ? fm_split_all(samples, classes, &session->split)
+                : fm_split_make(samples, classes, &session->split));
     note_session(session);
     return FM_OK;
-close_dataset:
-    fm_dataset_close(&session->dataset);
-close_engine:
-    fm_engine_close(&session->engine);
+}
+
+enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session)
+{
+    const struct fm_session_wishes wishes = {
+        args->backend, args->precision, args->emulate, args->threads};
+    FM_TRY(fm_session_open_device(&wishes, session));
+    enum fm_status status = fm_session_open_data(args->data, false, session);
+    if (status != FM_OK)
+        fm_session_close(session);
     return status;
 }
 
@@ -146,5 +160,12 @@ enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
     *recipe = *named;
     for (int i = 0; i < args->recipe_flag_count; i++)
         FM_TRY(fm_recipe_set(recipe, args->recipe_flags[i].field, args->recipe_flags[i].text));
-    return fm_recipe_check(recipe);
+    FM_TRY(fm_recipe_check(recipe));
+    if (!args->full || recipe->keep != FM_KEEP_BEST)
+        return FM_OK;
+    if (fm_args_given(args, "keep"))
+        return fm_fail(
+            FM_USAGE, "--full leaves no images to choose the best epoch on: --keep last");
+    recipe->keep = FM_KEEP_LAST;
+    return FM_OK;
 }

@@ -37,6 +37,16 @@ struct fm_session {
     bool emulated; // the precision, by rounding
 };
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
+// The same in two steps: the device, then the data. `full`: all images to train on.
+struct fm_session_wishes {
+    const char *backend, *precision;
+    bool emulate;
+    int threads;
+};
+enum fm_status fm_session_open_device(
+    const struct fm_session_wishes *wishes, struct fm_session *session);
+enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_session *session);
+// Closes what is open of it.
 void fm_session_close(struct fm_session *session);
 
 // The recipe of --recipe for `model`: `named` as its file has it, `recipe` with the flags' values.
@@ -47,6 +57,6 @@ enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
 // line redrawn in place.
 struct fm_job_hooks fm_progress_hooks(void);
 // The same for an evaluation: `context` is the name of what is evaluated.
-void fm_progress_evaluate(void *context, uint32_t done, uint32_t total);
+enum fm_status fm_progress_evaluate(void *context, uint32_t done, uint32_t total);
 
 #endif

@@ -15,8 +15,9 @@ static const char *const precision_choices[] = {"auto", "fp32", "bf16", "fp16", 
 
 #define AT(member) offsetof(struct fm_args, member)
 
-static const struct fm_option model_options[] = {{"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0,
-                                                     fm_zoo_names, "the model to train (required)"},
+static const struct fm_option model_options[] = {
+    {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
+        "the model to train (required, but with --resume)"},
     {0}};
 
 static const struct fm_option training_options[] = {
@@ -26,6 +27,11 @@ static const struct fm_option training_options[] = {
         "seed of every random number (default: 1)"},
     {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
         "what is computed in; bf16 and fp16 only where the device has them (default: auto)"},
+    {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
+        "compute bf16 by rounding fp32: no faster, but on any processor"},
+    {"checkpoint-seconds", "S", FM_OPTION_REAL, AT(checkpoint_seconds), 0, 1e6, NULL,
+        "write a checkpoint every so many seconds, not only after an epoch (default: 60; 0: only "
+        "then)"},
     {"max-minutes", "M", FM_OPTION_REAL, AT(max_minutes), 0.001, 100000, NULL,
         "end a training with the epoch in which this time is reached (default: no limit)"},
     {"trace", "FILE", FM_OPTION_FILE, AT(trace), 0, 0, NULL,
@@ -36,6 +42,14 @@ static const struct fm_option train_options[] = {
     {"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL,
         "the run folder (default: runs/<model>-<time>)"},
     {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL, "replace the run that is in the folder"},
+    {"full", NULL, FM_OPTION_FLAG, AT(full), 0, 0, NULL,
+        "train on all training images, none held out; keeps the last epoch's weights"},
+    {"seeds", "N", FM_OPTION_INT, AT(seeds), 1, 1000, NULL,
+        "train N times, with seed, seed + 1, ...; mean and deviation in one table (default: 1)"},
+    {"resume", "DIR", FM_OPTION_DIR, AT(resume), 0, 0, NULL,
+        "go on with the run, or the runs of --seeds, in this folder"},
+    {"strict", NULL, FM_OPTION_FLAG, AT(strict), 0, 0, NULL,
+        "with --resume: refuse where device, threads, libraries or plans are others than before"},
     {0}};
 
 static const struct fm_option compare_options[] = {
@@ -85,6 +99,8 @@ static const char *const train_examples[] = {
     "fmnist train --model deeper",
     "fmnist train --model simple --recipe reference --epochs 3 --out runs/short",
     "fmnist train --model deeper --max-minutes 5 --format json",
+    "fmnist train --model simple --recipe best --seeds 3 --out runs/best",
+    "fmnist train --resume runs/best",
     NULL,
 };
 static const char *const eval_examples[] = {
@@ -132,10 +148,16 @@ const struct fm_command fm_commands[] = {
         .description =
             "Trains a model on 54,000 of the 60,000 training images, measures it on 3,000\n"
             "held out for selection and, once, at the end, on the 10,000 test images. The run\n"
-            "folder keeps the configuration, a line of JSON for each epoch, the weights and\n"
-            "the result.",
+            "folder keeps the configuration, a line of JSON for each epoch, checkpoints, the\n"
+            "weights and the result.\n\n"
+            "A training that was stopped, by Ctrl-C, by SIGTERM (exit status 130 and 143) or by\n"
+            "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
+            "configuration from the folder; beside it stand only --data, --threads,\n"
+            "--max-minutes, --checkpoint-seconds, --strict, --trace, --quiet and --format. Of a\n"
+            "finished run it prints the result again.",
         .recipe = true,
         .required = "model",
+        .instead = "resume",
         .options = {model_options, training_options, train_options, data_options, device_options,
             quiet_options, format_options},
         .examples = train_examples,

@@ -59,13 +59,14 @@ static void train(void *context, const struct fm_train_progress *progress)
         last ? "" : ", ", last ? "" : fm_duration(progress->remaining, left), last ? "" : " left");
 }
 
-void fm_progress_evaluate(void *context, uint32_t done, uint32_t total)
+enum fm_status fm_progress_evaluate(void *context, uint32_t done, uint32_t total)
 {
     const char *what = context;
     if (done < total)
         fm_progress("evaluating on %s: %" PRIu32 " of %" PRIu32 " images", what, done, total);
     else
         fm_progress_clear();
+    return FM_OK;
 }
 
 static void evaluate(void *context, uint32_t done, uint32_t total)

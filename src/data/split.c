@@ -124,9 +124,8 @@ static enum fm_status make(
     return status;
 }
 
-enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split)
+static enum fm_status check_samples(const struct fm_samples *samples, int classes)
 {
-    *split = (struct fm_split){0};
     if (classes < 1 || classes > FM_CLASSES_MAX)
         return fm_fail(
             FM_DATA, "found %d classes to split, expected 1 to %d", classes, FM_CLASSES_MAX);
@@ -139,7 +138,13 @@ enum fm_status fm_split_make(const struct fm_samples *samples, int classes, stru
         if (samples->labels[i] >= classes)
             return fm_fail(FM_DATA, "sample %" PRIu32 " has the label %d, expected 0 to %d", i,
                 samples->labels[i], classes - 1);
+    return FM_OK;
+}
 
+enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split)
+{
+    *split = (struct fm_split){0};
+    FM_TRY(check_samples(samples, classes));
     uint32_t held = samples->count / HELD_OUT_FRACTION;
     if (held == 0)
         held = 1;
@@ -150,6 +155,20 @@ enum fm_status fm_split_make(const struct fm_samples *samples, int classes, stru
     else
         fm_split_free(split);
     return status;
+}
+
+enum fm_status fm_split_all(const struct fm_samples *samples, int classes, struct fm_split *split)
+{
+    *split = (struct fm_split){0};
+    FM_TRY(check_samples(samples, classes));
+    split->train = malloc(samples->count * sizeof *split->train);
+    if (!split->train)
+        return fm_fail_memory("the split", samples->count * sizeof *split->train);
+    for (uint32_t i = 0; i < samples->count; i++)
+        split->train[i] = i;
+    split->train_count = samples->count;
+    fm_pixel_statistics(samples, split->train, split->train_count, &split->mean, &split->deviation);
+    return FM_OK;
 }
 
 void fm_split_free(struct fm_split *split)

@@ -17,6 +17,8 @@ struct fm_split {
 // Philox draw of a fixed seed. The same for every run, whatever the run's seed. The statistics are
 // taken here, once for all runs of a process, since it takes a pass over all pixels.
 enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split);
+// All samples to train on, none held out: for a recipe that was fixed beforehand.
+enum fm_status fm_split_all(const struct fm_samples *samples, int classes, struct fm_split *split);
 void fm_split_free(struct fm_split *split);
 
 // Mean and standard deviation of u8/255 over the pixels of the samples `ids` (exact integer sums).

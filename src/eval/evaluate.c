@@ -4,6 +4,8 @@
 
 #include "eval/feed.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 
 struct pass {
@@ -11,9 +13,11 @@ struct pass {
     const struct fm_evaluate_options *options;
     uint32_t count, batch;
     struct fm_executor *executor;
+    struct fm_executor *mirrored; // NULL unless mirror_mean
     struct fm_feed feed;
-    uint32_t *all; // 0, 1, 2, ... where the caller gave no ids
-    float *logits; // [batch][classes]
+    uint32_t *all;          // 0, 1, 2, ... where the caller gave no ids
+    float *logits;          // [batch][classes]
+    float *mirrored_logits; // the same, of the mirrored images
 };
 
 static enum fm_status make_ids(struct pass *pass)
@@ -28,22 +32,66 @@ static enum fm_status make_ids(struct pass *pass)
 
 static enum fm_status open_pass(struct pass *pass, struct fm_model *model)
 {
-    struct fm_compile_options compile = {.batch = (int)pass->batch, .mode = FM_MODE_INFER};
+    struct fm_compile_options compile = {
+        .batch = (int)pass->batch, .mode = FM_MODE_INFER, .average = pass->options->average};
     if (!pass->options->ids)
         FM_TRY(make_ids(pass));
     FM_TRY(pass->api->compile(model, &compile, &pass->executor));
     FM_TRY(fm_feed_open(pass->api, model, pass->batch, pass->options->samples, &pass->feed));
     size_t elements = (size_t)pass->batch * (size_t)pass->options->classes;
-    pass->logits = malloc(elements * sizeof *pass->logits);
-    return pass->logits ? FM_OK : fm_fail_memory("the logits", elements * sizeof *pass->logits);
+    pass->logits = malloc(2 * elements * sizeof *pass->logits);
+    if (!pass->logits)
+        return fm_fail_memory("the logits", 2 * elements * sizeof *pass->logits);
+    pass->mirrored_logits = pass->logits + elements;
+    if (!pass->options->mirror_mean)
+        return FM_OK;
+    compile.mirror = true;
+    return pass->api->compile(model, &compile, &pass->mirrored);
 }
 
 static void close_pass(struct pass *pass)
 {
     free(pass->logits);
     fm_feed_close(&pass->feed);
+    pass->api->executor_destroy(pass->mirrored);
     pass->api->executor_destroy(pass->executor);
     free(pass->all);
+}
+
+static void softmax(const float *logits, int classes, double *out)
+{
+    double max = logits[0], sum = 0;
+    for (int k = 1; k < classes; k++)
+        max = fmax(max, logits[k]);
+    for (int k = 0; k < classes; k++)
+        sum += out[k] = exp(logits[k] - max);
+    for (int k = 0; k < classes; k++)
+        out[k] /= sum;
+}
+
+// Each row of `logits` becomes the logarithm of the mean of both rows' probabilities. One that is
+// smaller than fp32 goes becomes the smallest.
+static void take_mean(float *logits, const float *others, uint32_t rows, int classes)
+{
+    double a[FM_CLASSES_MAX], b[FM_CLASSES_MAX];
+    for (uint32_t row = 0; row < rows; row++) {
+        float *out = logits + (size_t)row * (size_t)classes;
+        softmax(out, classes, a);
+        softmax(others + (size_t)row * (size_t)classes, classes, b);
+        for (int k = 0; k < classes; k++)
+            out[k] = (float)log(fmax((a[k] + b[k]) / 2, FLT_MIN));
+    }
+}
+
+static enum fm_status predict(struct pass *pass, int slot, uint32_t count)
+{
+    const struct fm_backend *api = pass->api;
+    FM_TRY(api->predict(pass->executor, pass->feed.staging, slot, pass->logits));
+    if (!pass->mirrored)
+        return FM_OK;
+    FM_TRY(api->predict(pass->mirrored, pass->feed.staging, slot, pass->mirrored_logits));
+    take_mean(pass->logits, pass->mirrored_logits, count, pass->options->classes);
+    return FM_OK;
 }
 
 static enum fm_status run_pass(struct pass *pass, struct fm_metrics *metrics)
@@ -59,12 +107,12 @@ static enum fm_status run_pass(struct pass *pass, struct fm_metrics *metrics)
         if (slot < 0)
             return FM_OK;
         const struct fm_slot *s = pass->api->staging_slot(staging, slot);
-        FM_TRY(pass->api->predict(pass->executor, staging, slot, pass->logits));
+        FM_TRY(predict(pass, slot, s->step->count));
         FM_TRY(fm_metrics_add(metrics, pass->logits, s->labels, s->step->count));
         done += s->step->count;
         fm_loader_release(loader, slot);
         if (options->progress)
-            options->progress(options->context, done, pass->count);
+            FM_TRY(options->progress(options->context, done, pass->count));
     }
 }
 

@@ -11,9 +11,13 @@ struct fm_evaluate_options {
     const uint32_t *ids; // NULL: all samples, in order
     uint32_t count;      // of ids
     int classes;
-    int batch; // at most; the last one takes what is left
-    // After each batch: the samples done and the total. May be NULL.
-    void (*progress)(void *context, uint32_t done, uint32_t total);
+    int batch;    // at most; the last one takes what is left
+    bool average; // with the model's averaged weights (struct fm_compile_options)
+    // What is measured is the mean of the probabilities of an image and of its mirror image.
+    bool mirror_mean;
+    // After each batch: the samples done and the total. May be NULL. A failure ends the evaluation,
+    // with that failure.
+    enum fm_status (*progress)(void *context, uint32_t done, uint32_t total);
     void *context;
 };
 

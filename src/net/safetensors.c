@@ -165,31 +165,49 @@ out:
     return status;
 }
 
+static enum fm_status put_tensors(struct fm_writer *w, const char *text,
+    const struct fm_tensor *tensors, int count, fm_tensor_data *data, void *context)
+{
+    static const char spaces[ALIGNMENT] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
+    size_t length = strlen(text), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
+    uint64_t header_bytes = length + padding;
+    FM_TRY(fm_writer_put(w, &header_bytes, LENGTH_BYTES));
+    FM_TRY(fm_writer_put(w, text, length));
+    FM_TRY(fm_writer_put(w, spaces, padding));
+    for (int t = 0; t < count; t++) {
+        const float *elements = NULL;
+        FM_TRY(data(context, t, &elements));
+        FM_TRY(fm_writer_put(w, elements, tensors[t].count * sizeof *elements));
+    }
+    return fm_writer_commit(w);
+}
+
+enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tensor *tensors,
+    int count, const char *const *metadata, fm_tensor_data *data, void *context)
+{
+    char *text = NULL;
+    struct fm_writer writer;
+    FM_TRY(pack_header(path, tensors, count, metadata, &text));
+    enum fm_status status = fm_writer_open(&writer, path);
+    if (status == FM_OK)
+        status = put_tensors(&writer, text, tensors, count, data, context);
+    fm_writer_abandon(&writer);
+    free(text);
+    return status;
+}
+
+static enum fm_status data_in_memory(void *context, int tensor, const float **data)
+{
+    const struct fm_tensor *tensors = context;
+    *data = tensors[tensor].data;
+    return FM_OK;
+}
+
 enum fm_status fm_safetensors_write(
     const char *path, const struct fm_tensor *tensors, int count, const char *const *metadata)
 {
-    static const char spaces[ALIGNMENT] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
-    char *text = NULL;
-    FM_TRY(pack_header(path, tensors, count, metadata, &text));
-
-    enum fm_status status;
-    size_t length = strlen(text), padding = (ALIGNMENT - length % ALIGNMENT) % ALIGNMENT;
-    uint64_t header_bytes = length + padding;
-    struct fm_chunk *chunks = calloc((size_t)count + 3, sizeof *chunks);
-    if (chunks == NULL) {
-        status = fm_fail_memory("a list of tensors", ((size_t)count + 3) * sizeof *chunks);
-        goto out;
-    }
-    chunks[0] = (struct fm_chunk){&header_bytes, LENGTH_BYTES};
-    chunks[1] = (struct fm_chunk){text, length};
-    chunks[2] = (struct fm_chunk){spaces, padding};
-    for (int t = 0; t < count; t++)
-        chunks[t + 3] = (struct fm_chunk){tensors[t].data, tensors[t].count * sizeof(float)};
-    status = fm_file_write_chunks(path, chunks, (size_t)count + 3);
-out:
-    free(chunks);
-    free(text);
-    return status;
+    return fm_safetensors_write_from(
+        path, tensors, count, metadata, data_in_memory, (void *)tensors);
 }
 
 // Reading

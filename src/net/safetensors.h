@@ -28,6 +28,12 @@ struct fm_tensor_file {
 enum fm_status fm_safetensors_write(
     const char *path, const struct fm_tensor *tensors, int count, const char *const *metadata);
 
+// The same with the data brought when it is written, one tensor after the other, so that it need
+// not all be in memory at once: `data` sets *data, which must stay as it is until the next call.
+typedef enum fm_status fm_tensor_data(void *context, int tensor, const float **data);
+enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tensor *tensors,
+    int count, const char *const *metadata, fm_tensor_data *data, void *context);
+
 // Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened),
 // offsets in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);

@@ -11,24 +11,32 @@
 #include <string.h>
 
 enum {
-    CONFIG_FORMAT = 1
+    CONFIG_FORMAT = 2,
+    DATA_FORMAT = 1
 };
 
-static const char *const root_keys[] = {"format", "model", "classes", "class_names", "input",
-    "backend", "precision", "device", "threads", "seed", "recipe", "data", NULL};
+static const char *const root_keys[] = {"format", "model", "backend", "precision", "emulate",
+    "device", "threads", "seed", "full", "max_minutes", "recipe", "recipe_changes", "data", NULL};
+static const char *const data_keys[] = {
+    "format", "directory", "classes", "class_names", "input", "crc32", NULL};
 static const char *const input_keys[] = {"mean", "deviation", NULL};
-static const char *const data_keys[] = {"directory", "crc32", NULL};
 static const char *const crc_keys[] = {
     "train_images", "train_labels", "test_images", "test_labels", NULL};
 
-void fm_run_config_free(struct fm_run_config *config)
+static void free_data(struct fm_run_data *data)
 {
     for (int i = 0; i < FM_CLASSES_MAX; i++) {
-        free(config->class_names[i]);
-        config->class_names[i] = NULL;
+        free(data->class_names[i]);
+        data->class_names[i] = NULL;
     }
+}
+
+void fm_run_config_free(struct fm_run_config *config)
+{
+    free_data(&config->data);
     json_decref(config->recipe);
-    config->recipe = NULL;
+    json_decref(config->changes);
+    config->recipe = config->changes = NULL;
 }
 
 // A number that is the same fp32 as `value`, in as few digits as every fp32 fits in.
@@ -39,11 +47,11 @@ static json_t *fp32_to_json(double value)
     return json_real(strtod(digits, NULL));
 }
 
-static json_t *names_to_json(const struct fm_run_config *config)
+static json_t *names_to_json(const struct fm_run_data *data)
 {
     json_t *names = json_array();
-    for (int i = 0; i < config->classes; i++) {
-        if (json_array_append_new(names, json_string(config->class_names[i])) != 0) {
+    for (int i = 0; i < data->classes; i++) {
+        if (json_array_append_new(names, json_string(data->class_names[i])) != 0) {
             json_decref(names); // a name that is not UTF-8
             return NULL;
         }
@@ -51,35 +59,37 @@ static json_t *names_to_json(const struct fm_run_config *config)
     return names;
 }
 
-static json_t *data_to_json(const struct fm_run_config *config)
+json_t *fm_run_data_to_json(const struct fm_run_data *data)
 {
-    json_t *crc32 = json_object();
+    json_t *crc32 = json_object(), *input = json_object();
     for (int i = 0; i < 4; i++) {
         char digits[16];
-        snprintf(digits, sizeof digits, "%08" PRIx32, config->data_crc32[i]);
+        snprintf(digits, sizeof digits, "%08" PRIx32, data->crc32[i]);
         json_object_set_new(crc32, crc_keys[i], json_string(digits));
     }
-    return json_pack("{s:s, s:o}", "directory", config->data_directory, "crc32", crc32);
+    json_object_set_new(input, "mean", fp32_to_json(data->input_mean));
+    json_object_set_new(input, "deviation", fp32_to_json(data->input_deviation));
+    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:o}", "format", DATA_FORMAT, "directory",
+        data->directory, "classes", data->classes, "class_names", names_to_json(data), "input",
+        input, "crc32", crc32);
 }
 
 json_t *fm_run_config_to_json(const struct fm_run_config *config)
 {
-    json_t *input = json_object();
-    json_object_set_new(input, "mean", fp32_to_json(config->input_mean));
-    json_object_set_new(input, "deviation", fp32_to_json(config->input_deviation));
     // JSON integers are signed here; a seed keeps its 64 bits.
-    return json_pack("{s:i, s:s, s:i, s:o, s:o, s:s, s:s, s:s, s:i, s:I, s:O, s:o}", "format",
-        CONFIG_FORMAT, "model", config->model, "classes", config->classes, "class_names",
-        names_to_json(config), "input", input, "backend", config->backend, "precision",
-        config->precision, "device", config->device, "threads", config->threads, "seed",
-        (json_int_t)config->seed, "recipe", config->recipe, "data", data_to_json(config));
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:s, s:i, s:I, s:b, s:f, s:O, s:O, s:s}", "format",
+        CONFIG_FORMAT, "model", config->model, "backend", config->backend, "precision",
+        config->precision, "emulate", config->emulate, "device", config->device, "threads",
+        config->threads, "seed", (json_int_t)config->seed, "full", config->full, "max_minutes",
+        config->max_minutes, "recipe", config->recipe, "recipe_changes", config->changes, "data",
+        config->data_directory);
 }
 
 // One JSON object being read: where it stands, for messages.
 struct object {
     const json_t *json;
     const char *path;   // of the file
-    const char *prefix; // "data." within the root
+    const char *prefix; // "crc32." within the root
 };
 
 static enum fm_status wrong(const struct object *object, const char *key, const char *expected)
@@ -161,35 +171,66 @@ static enum fm_status get_number(
     return FM_OK;
 }
 
-static enum fm_status get_names(const struct object *root, struct fm_run_config *config)
+static enum fm_status get_bool(const struct object *object, const char *key, bool *out)
+{
+    const json_t *value = json_object_get(object->json, key);
+    if (!json_is_boolean(value))
+        return wrong(object, key, "true or false");
+    *out = json_is_true(value);
+    return FM_OK;
+}
+
+static enum fm_status get_json(const struct object *object, const char *key, json_t **out)
+{
+    json_t *value = json_object_get(object->json, key);
+    if (!json_is_object(value))
+        return wrong(object, key, "an object");
+    *out = json_incref(value);
+    return FM_OK;
+}
+
+static enum fm_status get_names(const struct object *root, struct fm_run_data *data)
 {
     const json_t *names = json_object_get(root->json, "class_names");
-    if (!json_is_array(names) || json_array_size(names) != (size_t)config->classes)
+    if (!json_is_array(names) || json_array_size(names) != (size_t)data->classes)
         return wrong(root, "class_names", "an array of as many names as \"classes\" says");
-    for (int i = 0; i < config->classes; i++) {
+    for (int i = 0; i < data->classes; i++) {
         const char *name = json_string_value(json_array_get(names, (size_t)i));
         if (!name)
             return wrong(root, "class_names", "an array of strings");
-        config->class_names[i] = strdup(name);
-        if (!config->class_names[i])
+        data->class_names[i] = strdup(name);
+        if (!data->class_names[i])
             return fm_fail_memory("class names", strlen(name) + 1);
     }
     return FM_OK;
 }
 
-static enum fm_status get_data(const struct object *root, struct fm_run_config *config)
+static enum fm_status get_crc32(const struct object *root, struct fm_run_data *data)
 {
-    struct object data, crc32;
-    FM_TRY(get_object(root, "data", "data.", data_keys, &data));
-    FM_TRY(get_string(&data, "directory", config->data_directory, sizeof config->data_directory));
-    FM_TRY(get_object(&data, "crc32", "data.crc32.", crc_keys, &crc32));
+    struct object crc32;
+    FM_TRY(get_object(root, "crc32", "crc32.", crc_keys, &crc32));
     for (int i = 0; i < 4; i++) {
         const char *digits = json_string_value(json_object_get(crc32.json, crc_keys[i]));
         if (!digits || strlen(digits) != 8 || strspn(digits, "0123456789abcdef") != 8)
             return wrong(&crc32, crc_keys[i], "8 hexadecimal digits");
-        config->data_crc32[i] = (uint32_t)strtoul(digits, NULL, 16);
+        data->crc32[i] = (uint32_t)strtoul(digits, NULL, 16);
     }
     return FM_OK;
+}
+
+static enum fm_status get_data(const struct object *root, struct fm_run_data *data)
+{
+    int format;
+    struct object input;
+    FM_TRY(get_int(root, "format", DATA_FORMAT, DATA_FORMAT, &format));
+    FM_TRY(check_keys(root, data_keys));
+    FM_TRY(get_string(root, "directory", data->directory, sizeof data->directory));
+    FM_TRY(get_int(root, "classes", 2, FM_CLASSES_MAX, &data->classes));
+    FM_TRY(get_names(root, data));
+    FM_TRY(get_object(root, "input", "input.", input_keys, &input));
+    FM_TRY(get_number(&input, "mean", 0, &data->input_mean));
+    FM_TRY(get_number(&input, "deviation", DBL_MIN, &data->input_deviation));
+    return get_crc32(root, data);
 }
 
 static enum fm_status get_root(const struct object *root, struct fm_run_config *config)
@@ -198,38 +239,51 @@ static enum fm_status get_root(const struct object *root, struct fm_run_config *
     FM_TRY(get_int(root, "format", CONFIG_FORMAT, CONFIG_FORMAT, &format));
     FM_TRY(check_keys(root, root_keys));
     FM_TRY(get_string(root, "model", config->model, sizeof config->model));
-    FM_TRY(get_int(root, "classes", 2, FM_CLASSES_MAX, &config->classes));
-    FM_TRY(get_names(root, config));
-
-    struct object input;
-    FM_TRY(get_object(root, "input", "input.", input_keys, &input));
-    FM_TRY(get_number(&input, "mean", 0, &config->input_mean));
-    FM_TRY(get_number(&input, "deviation", DBL_MIN, &config->input_deviation));
-
     FM_TRY(get_string(root, "backend", config->backend, sizeof config->backend));
     FM_TRY(get_string(root, "precision", config->precision, sizeof config->precision));
+    FM_TRY(get_bool(root, "emulate", &config->emulate));
     FM_TRY(get_string(root, "device", config->device, sizeof config->device));
     FM_TRY(get_int(root, "threads", 0, 1 << 20, &config->threads));
     const json_t *seed = json_object_get(root->json, "seed");
     if (!json_is_integer(seed))
         return wrong(root, "seed", "an integer");
     config->seed = (uint64_t)json_integer_value(seed);
+    FM_TRY(get_bool(root, "full", &config->full));
+    FM_TRY(get_number(root, "max_minutes", 0, &config->max_minutes));
+    FM_TRY(get_json(root, "recipe", &config->recipe));
+    FM_TRY(get_json(root, "recipe_changes", &config->changes));
+    return get_string(root, "data", config->data_directory, sizeof config->data_directory);
+}
 
-    json_t *recipe = json_object_get(root->json, "recipe");
-    if (!json_is_object(recipe))
-        return wrong(root, "recipe", "an object");
-    config->recipe = json_incref(recipe);
-    return get_data(root, config);
+static enum fm_status start(const json_t *json, const char *path, struct object *root)
+{
+    *root = (struct object){json, path, ""};
+    if (!json_is_object(json))
+        return fm_fail(FM_DATA, "%s: found %s, expected an object", path, fm_json_type_name(json));
+    return FM_OK;
 }
 
 enum fm_status fm_run_config_from_json(
     const json_t *json, const char *path, struct fm_run_config *config)
 {
+    struct object root;
     memset(config, 0, sizeof *config);
-    struct object root = {json, path, ""};
-    if (!json_is_object(json))
-        return fm_fail(FM_DATA, "%s: found %s, expected an object", path, fm_json_type_name(json));
-    enum fm_status status = get_root(&root, config);
+    enum fm_status status = start(json, path, &root);
+    if (status == FM_OK)
+        status = get_root(&root, config);
+    if (status != FM_OK)
+        fm_run_config_free(config);
+    return status;
+}
+
+enum fm_status fm_run_data_from_json(
+    const json_t *json, const char *path, struct fm_run_config *config)
+{
+    struct object root;
+    enum fm_status status = start(json, path, &root);
+    if (status == FM_OK)
+        status = get_data(&root, &config->data);
+    config->has_data = status == FM_OK;
     if (status != FM_OK)
         fm_run_config_free(config);
     return status;
@@ -237,8 +291,9 @@ enum fm_status fm_run_config_from_json(
 
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b)
 {
-    return strcmp(a->model, b->model) == 0 && a->classes == b->classes &&
-           strcmp(a->backend, b->backend) == 0 && strcmp(a->precision, b->precision) == 0 &&
-           a->seed == b->seed && json_equal(a->recipe, b->recipe) &&
-           memcmp(a->data_crc32, b->data_crc32, sizeof a->data_crc32) == 0;
+    return strcmp(a->model, b->model) == 0 && strcmp(a->backend, b->backend) == 0 &&
+           strcmp(a->precision, b->precision) == 0 && a->emulate == b->emulate &&
+           a->seed == b->seed && a->full == b->full && json_equal(a->recipe, b->recipe) &&
+           a->has_data && b->has_data && a->data.classes == b->data.classes &&
+           memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
 }

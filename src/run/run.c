@@ -1,20 +1,26 @@
 // The run folder: made once, filled by one training, found again by the commands that report.
 #include "run/run.h"
 
+#include "run/checkpoint.h"
+#include "run/compute.h"
 #include "run/json.h"
+#include "run/weights.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 // All files that a run or its evaluation writes into its folder.
 // result.json first: a removal that is cut short leaves no folder that looks finished.
 static const char *const run_files[] = {"result.json", "confusion-select.png",
-    "confusion-calibrate.png", "confusion-test.png", "model.safetensors", "log.jsonl",
-    "config.json", NULL};
+    "confusion-calibrate.png", "confusion-test.png", FM_WEIGHTS_FILE, FM_CHECKPOINT_LAST,
+    FM_CHECKPOINT_PREVIOUS, FM_RUN_TIMES, FM_RUN_LOG, FM_COMPUTE_FILE, "data.json", "config.json",
+    NULL};
 
 static bool holds(const char *directory, const char *name)
 {
@@ -71,8 +77,7 @@ static enum fm_status create_config(const char *directory, const struct fm_run_c
     FM_TRY(fm_path_join(path, directory, "config.json"));
     json_t *json = fm_run_config_to_json(config);
     if (!json)
-        return fm_fail(FM_DATA,
-            "%s: not written: a class name or the data directory's path is not UTF-8", path);
+        return fm_fail(FM_DATA, "%s: not written: the data directory's path is not UTF-8", path);
     enum fm_status status = fm_json_create_file(path, json);
     json_decref(json);
     if (status != FM_EXISTS)
@@ -88,6 +93,41 @@ enum fm_status fm_run_create(const char *directory, const struct fm_run_config *
     return create_config(directory, config);
 }
 
+void fm_run_discard(const char *directory)
+{
+    char path[FM_PATH_MAX];
+    if (holds(directory, "data.json") || fm_path_join(path, directory, "config.json") != FM_OK)
+        return;
+    unlink(path);
+    rmdir(directory); // fails where there is anything else
+}
+
+enum fm_status fm_run_write_data(const char *directory, const struct fm_run_data *data)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, directory, "data.json"));
+    json_t *json = fm_run_data_to_json(data);
+    if (!json)
+        return fm_fail(FM_DATA,
+            "%s: not written: a class name or the data directory's path is not UTF-8", path);
+    enum fm_status status = fm_json_write_file(path, json);
+    json_decref(json);
+    return status;
+}
+
+static enum fm_status read_data(const char *directory, struct fm_run_config *config)
+{
+    char path[FM_PATH_MAX];
+    json_t *json;
+    FM_TRY(fm_path_join(path, directory, "data.json"));
+    if (!fm_path_exists(path))
+        return FM_OK;
+    FM_TRY(fm_json_read_file(path, &json, NULL));
+    enum fm_status status = fm_run_data_from_json(json, path, config);
+    json_decref(json);
+    return status;
+}
+
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config)
 {
     char path[FM_PATH_MAX];
@@ -101,20 +141,65 @@ enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *c
     FM_TRY(fm_json_read_file(path, &json, NULL));
     enum fm_status status = fm_run_config_from_json(json, path, config);
     json_decref(json);
+    FM_TRY(status);
+    status = read_data(directory, config);
+    if (status != FM_OK)
+        fm_run_config_free(config);
     return status;
 }
 
-enum fm_status fm_run_log(const char *directory, const json_t *line)
+enum fm_status fm_run_read_whole_config(const char *directory, struct fm_run_config *config)
+{
+    FM_TRY(fm_run_read_config(directory, config));
+    if (config->has_data)
+        return FM_OK;
+    fm_run_config_free(config);
+    return fm_fail(FM_NOT_FOUND,
+        "%s: this run has not read its data yet: there is no data.json in it (fmnist train "
+        "--resume %s starts it)",
+        directory, directory);
+}
+
+enum fm_status fm_run_lock(const char *directory, int *lock)
 {
     char path[FM_PATH_MAX];
-    FM_TRY(fm_path_join(path, directory, "log.jsonl"));
-    struct fm_text text = {0};
-    fm_json_dump(line, JSON_COMPACT, &text);
-    fm_text_append(&text, "\n");
-    enum fm_status status = text.failed ? fm_fail(FM_MEMORY, "%s: out of memory", path)
-                                        : fm_file_append(path, fm_text_cstr(&text));
-    fm_text_free(&text);
-    return status;
+    *lock = -1;
+    FM_TRY(fm_path_join(path, directory, "config.json"));
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fm_fail(FM_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return fm_fail(FM_EXISTS, "%s: another process is training in this folder", directory);
+    }
+    *lock = fd; // also where the file system knows no locks: there nobody is kept out
+    return FM_OK;
+}
+
+void fm_run_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
+enum fm_status fm_run_sweep(const char *directory)
+{
+    static const char mark[] = FM_TEMPORARY_MARK;
+    DIR *dir = opendir(directory);
+    if (!dir)
+        return fm_fail(FM_IO, "%s: cannot read the directory: %s", directory, strerror(errno));
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        size_t length = 0;
+        for (int i = 0; run_files[i] && !length; i++) {
+            length = strlen(run_files[i]);
+            if (strncmp(entry->d_name, run_files[i], length) != 0)
+                length = 0;
+        }
+        if (length && strncmp(entry->d_name + length, mark, sizeof mark - 1) == 0)
+            unlinkat(dirfd(dir), entry->d_name, 0); // what stays is no more than untidy
+    }
+    closedir(dir);
+    return FM_OK;
 }
 
 enum fm_status fm_run_write_result(const char *directory, const json_t *result)

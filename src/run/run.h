@@ -1,11 +1,17 @@
-// A run folder: everything a training leaves behind.
+// A run folder: everything a training leaves behind, in the order in which it appears.
 //
-//   config.json     resolved configuration, written before data is trained on
-//   log.jsonl       a line of JSON an epoch
-//   model.safetensors   the weights kept (parameters and running statistics), canonical layout
+//   config.json     what was asked for: written before any data is read; makes the folder a run
+//   data.json       what the data turned out to be: classes, statistics, checksums
+//   compute.json    what computes: build, device, threads, libraries, plans (run/compute.h)
+//   log.jsonl       a line an epoch, without times
+//   times.jsonl     a line a checkpoint: the time taken so far
+//   last.safetensors, previous.safetensors   the two newest checkpoints (run/checkpoint.h)
+//   model.safetensors   the weights kept (run/weights.h)
 //   result.json     written last: its presence says that the run is finished
 //
-// docs/formats.md gives the keys. Files appear whole or not at all.
+// docs/formats.md gives the keys. Files appear whole or not at all. Two runs of the same
+// configuration that the same machine computes leave the same bytes in log.jsonl and the three
+// files of tensors: these hold no time, path or name of a machine.
 #ifndef FM_RUN_RUN_H
 #define FM_RUN_RUN_H
 
@@ -17,35 +23,50 @@
 
 #include <jansson.h>
 
-// What a run is: which of it decides whether a finished run can be reused, fm_run_config_same()
-// says; the rest is told.
-struct fm_run_config {
-    char model[FM_NAME_MAX];
+// What the data of a run turned out to be.
+struct fm_run_data {
+    char directory[FM_PATH_MAX];
     int classes;
     char *class_names[FM_CLASSES_MAX]; // owned
     // Of the training split, u8/255. Files keep 9 significant digits: the same fp32, which is what
     // a net takes.
     double input_mean, input_deviation;
+    uint32_t crc32[4]; // of the four files, as in struct fm_dataset
+};
+
+// What a run is: which of it decides whether a finished run can be reused, fm_run_config_same()
+// says; the rest is told.
+struct fm_run_config {
+    char model[FM_NAME_MAX];
     char backend[16];
     char precision[16];
+    bool emulate; // struct fm_model_options
     char device[128];
     int threads;
     uint64_t seed;
-    json_t *recipe; // owned; src/train gives it meaning
-    char data_directory[FM_PATH_MAX];
-    uint32_t data_crc32[4]; // of the four files, as in struct fm_dataset
+    bool full;                        // trained on all training images: nothing is selected on
+    double max_minutes;               // 0: no limit
+    json_t *recipe;                   // owned; src/train gives it meaning
+    json_t *changes;                  // owned; values of the recipe that differ from its file's
+    char data_directory[FM_PATH_MAX]; // as asked for; "" where it was looked for
+    bool has_data;                    // `data` is set
+    struct fm_run_data data;
 };
 
 void fm_run_config_free(struct fm_run_config *config);
 
-// JSON and back. Writing gives NULL for text that is not UTF-8. Reading checks every key and type:
-// FM_DATA names file and key.
+// The two files as JSON: all but `data`, and `data`. NULL for text that is not UTF-8.
 json_t *fm_run_config_to_json(const struct fm_run_config *config);
+json_t *fm_run_data_to_json(const struct fm_run_data *data);
+// And back. Every key and type is checked: FM_DATA names file and key. The first clears `config`,
+// the second sets config->data; on failure either frees it.
 enum fm_status fm_run_config_from_json(
     const json_t *json, const char *path, struct fm_run_config *config);
+enum fm_status fm_run_data_from_json(
+    const json_t *json, const char *path, struct fm_run_config *config);
 
-// True when two runs would train the same thing: model, classes, precision, backend, seed, recipe,
-// data checksums. Threads, device and places do not count.
+// True when two runs, both with their data, would train the same thing: model, classes, precision,
+// backend, seed, images, recipe, data checksums. Threads, device and places do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
@@ -53,11 +74,38 @@ bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_confi
 // several that want one folder at the same time one gets it.
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
 
+// Takes a folder away that holds nothing but config.json, and what is empty above it stays.
+void fm_run_discard(const char *directory);
+
+// Writes data.json.
+enum fm_status fm_run_write_data(const char *directory, const struct fm_run_data *data);
+
+// Reads config.json and, where it is there, data.json.
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config);
+// The same of a run that must have its data: one that never read any fails with FM_NOT_FOUND.
+enum fm_status fm_run_read_whole_config(const char *directory, struct fm_run_config *config);
 bool fm_run_is_run(const char *directory);      // config.json is there
 bool fm_run_is_finished(const char *directory); // result.json is there
 
-enum fm_status fm_run_log(const char *directory, const json_t *line);
+// Keeps every other process from training in the folder as long as `*lock` is not closed with
+// fm_run_unlock(): FM_EXISTS where one does already.
+enum fm_status fm_run_lock(const char *directory, int *lock);
+void fm_run_unlock(int lock); // negative: nothing
+
+// Takes away what a killed process has left half written. With the lock held.
+enum fm_status fm_run_sweep(const char *directory);
+
+// Appends a line to one of the two logs.
+#define FM_RUN_LOG "log.jsonl"
+#define FM_RUN_TIMES "times.jsonl"
+enum fm_status fm_run_log(const char *directory, const char *name, const json_t *line);
+// Cuts off the lines of a log that came after a checkpoint: those whose "step" or "epoch" is
+// greater, and a last one that was not finished. `*last` (may be NULL) gets the last line kept, a
+// new reference, NULL if there is none. A line that is no JSON object with both keys fails with
+// FM_DATA and its number.
+enum fm_status fm_run_cut_log(
+    const char *directory, const char *name, uint64_t step, int epoch, json_t **last);
+
 enum fm_status fm_run_write_result(const char *directory, const json_t *result);
 enum fm_status fm_run_read_result(const char *directory, json_t **result);
 

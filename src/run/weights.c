@@ -3,6 +3,7 @@
 #include "run/weights.h"
 
 #include "run/run.h"
+#include "run/states.h"
 
 #include <float.h>
 #include <jansson.h>
@@ -11,45 +12,6 @@
 #include <string.h>
 
 #define WEIGHTS_FORMAT "2"
-
-// A named state of the model, in the order of the file: parameters, then running statistics.
-struct item {
-    enum fm_state_kind kind;
-    const char *name;
-    int ndims;
-    int64_t dims[4];
-    size_t count;
-    size_t offset; // elements before it
-};
-
-static int item_count(const struct fm_net *net)
-{
-    return net->param_count + net->running_count;
-}
-
-static struct item item_at(const struct fm_net *net, int index)
-{
-    struct item item = {0};
-    if (index < net->param_count) {
-        const struct fm_param *param = &net->params[index];
-        item = (struct item){.kind = FM_STATE_PARAM,
-            .name = param->name,
-            .ndims = param->ndims,
-            .count = param->count,
-            .offset = param->offset};
-        for (int i = 0; i < param->ndims; i++)
-            item.dims[i] = param->dims[i];
-    } else {
-        const struct fm_running *running = &net->running[index - net->param_count];
-        item = (struct item){.kind = FM_STATE_RUNNING,
-            .name = running->name,
-            .ndims = 1,
-            .dims = {(int64_t)running->count},
-            .count = running->count,
-            .offset = net->param_elements + running->offset};
-    }
-    return item;
-}
 
 // ---- Writing
 
@@ -96,7 +58,7 @@ static enum fm_status write_tensors(
     const char *const metadata[] = {"fmnist_format", WEIGHTS_FORMAT, "model", net->name, "classes",
         values.classes, "class_names", values.names, "input_mean", values.mean, "input_deviation",
         values.deviation, NULL};
-    enum fm_status status = fm_safetensors_write(path, tensors, item_count(net), metadata);
+    enum fm_status status = fm_safetensors_write(path, tensors, fm_state_count(net), metadata);
     free(values.names);
     return status;
 }
@@ -106,7 +68,7 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, FM_WEIGHTS_FILE));
-    int count = item_count(net);
+    int count = fm_state_count(net);
     size_t elements = net->param_elements + net->running_elements;
     enum fm_status status = FM_OK;
     struct fm_tensor *tensors = calloc((size_t)count, sizeof *tensors);
@@ -116,15 +78,15 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
         goto out;
     }
     for (int i = 0; i < count; i++) {
-        struct item item = item_at(net, i);
+        struct fm_state_item item = fm_state_at(net, i);
         struct fm_tensor *tensor = &tensors[i];
         snprintf(tensor->name, sizeof tensor->name, "%s", item.name);
         tensor->ndims = item.ndims;
         memcpy(tensor->dims, item.dims, sizeof item.dims);
         tensor->count = item.count;
         tensor->data = data + item.offset;
-        FM_TRY_GOTO(
-            status, api->model_get(model, item.kind, item.name, tensor->data, item.count), out);
+        FM_TRY_GOTO(status,
+            api->model_get(model, fm_state_kind(&item), item.name, tensor->data, item.count), out);
     }
     status = write_tensors(path, net, tensors, class_names);
 out:
@@ -254,31 +216,6 @@ void fm_weights_free(struct fm_weights *weights)
 
 // ---- Into a model
 
-static void shape_text(char out[128], int ndims, const int64_t *dims)
-{
-    size_t used = (size_t)snprintf(out, 128, "[");
-    for (int i = 0; i < ndims && used < 128; i++)
-        used += (size_t)snprintf(
-            out + used, 128 - used, "%s%lld", i ? ", " : "", (long long)dims[i]);
-    if (used < 128)
-        snprintf(out + used, 128 - used, "]");
-}
-
-static enum fm_status check_tensor(
-    const char *path, const struct item *item, const struct fm_tensor *tensor)
-{
-    if (!tensor)
-        return fm_fail(FM_DATA, "%s: tensor \"%s\" is missing", path, item->name);
-    size_t bytes = (size_t)item->ndims * sizeof item->dims[0];
-    if (tensor->ndims == item->ndims && memcmp(tensor->dims, item->dims, bytes) == 0)
-        return FM_OK;
-    char found[128], expected[128];
-    shape_text(found, tensor->ndims, tensor->dims);
-    shape_text(expected, item->ndims, item->dims);
-    return fm_fail(FM_DATA, "%s: tensor \"%s\": found shape %s, expected %s", path, item->name,
-        found, expected);
-}
-
 static enum fm_status check_surplus(const struct fm_weights *weights, const struct fm_net *net)
 {
     for (int i = 0; i < weights->tensors.count; i++) {
@@ -312,10 +249,10 @@ static enum fm_status check_net(const struct fm_weights *weights, const struct f
     if (weights->classes != net->classes)
         return wrong(weights, "classes", metadata_value(weights, "classes"), expected);
     FM_TRY(check_input(weights, net));
-    for (int i = 0; i < item_count(net); i++) {
-        struct item item = item_at(net, i);
-        FM_TRY(
-            check_tensor(weights->path, &item, fm_safetensors_find(&weights->tensors, item.name)));
+    for (int i = 0; i < fm_state_count(net); i++) {
+        struct fm_state_item item = fm_state_at(net, i);
+        FM_TRY(fm_state_check(
+            weights->path, item.name, &item, fm_safetensors_find(&weights->tensors, item.name)));
     }
     return check_surplus(weights, net);
 }
@@ -324,9 +261,9 @@ enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct f
     const struct fm_backend *api, struct fm_model *model)
 {
     FM_TRY(check_net(weights, net));
-    for (int i = 0; i < item_count(net); i++) {
-        struct item item = item_at(net, i);
-        FM_TRY(api->model_set(model, item.kind, item.name,
+    for (int i = 0; i < fm_state_count(net); i++) {
+        struct fm_state_item item = fm_state_at(net, i);
+        FM_TRY(api->model_set(model, fm_state_kind(&item), item.name,
             fm_safetensors_find(&weights->tensors, item.name)->data, item.count));
     }
     return FM_OK;

@@ -1,11 +1,11 @@
 // The training loop. The step itself is train_step(); everything around it prepares it, watches it
 // or keeps what came of it. Nothing is allocated between the first and the last step of an epoch.
-#include "train/train.h"
+#include "train/trainer.h"
 
 #include "base/clock.h"
 #include "base/machine.h"
+#include "base/trace.h"
 #include "eval/evaluate.h"
-#include "eval/feed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -23,46 +23,31 @@ enum {
 
 static const double progress_interval = 0.1; // seconds
 
-struct trainer {
-    const struct fm_engine *engine;
-    const struct fm_backend *api;
-    const struct fm_net *net;
-    const struct fm_samples *samples;
-    const struct fm_split *split;
-    const struct fm_train_options *options;
-    const struct fm_recipe *recipe;
-
-    struct fm_model *model;
-    struct fm_feed feed;
-    struct fm_executor *full; // of `batch`
-    struct fm_executor *tail; // of what is left; NULL if nothing is
-    uint32_t *order;          // [split->train_count]
-    uint32_t epoch_images;    // the first so many of it are trained on
-    uint32_t batch;           // the recipe's, or all of an epoch where that is less
-    float *best; // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
-
-    uint64_t step, steps; // submitted, of the whole run
-    double start;         // on the clock
-    bool peak_is_own;     // the process's peak of memory begins with this training
-    double epoch_start, epoch_waited;
-    double evaluating;  // seconds spent in evaluations so far
-    uint64_t evaluated; // images evaluated in them
-    double last_progress;
-    struct fm_train_progress progress;
-    struct fm_train_result result;
-};
-
 // ---- Before training: model, executors, feed
 
-static enum fm_status create_model(struct trainer *t, enum fm_precision precision)
+static enum fm_status set_initial(
+    struct trainer *t, const struct fm_param *param, int index, float *values)
+{
+    fm_init_param(t->net, index, t->recipe->init, t->options->seed, values);
+    FM_TRY(t->api->model_set(t->model, FM_STATE_PARAM, param->name, values, param->count));
+    if (!t->averages)
+        return FM_OK;
+    return t->api->model_set(t->model, FM_STATE_EMA, param->name, values, param->count);
+}
+
+static enum fm_status create_model(struct trainer *t)
 {
     const struct fm_recipe *recipe = t->recipe;
     struct fm_model_options options = {
-        .precision = precision,
+        .precision = t->options->precision,
+        .emulate = t->options->emulate,
         .optimiser = {.kind = recipe->optimiser,
             .beta1 = (float)recipe->beta1,
             .beta2 = (float)recipe->beta2,
-            .epsilon = (float)recipe->epsilon},
+            .epsilon = (float)recipe->epsilon,
+            .momentum = (float)recipe->momentum,
+            .nesterov = recipe->nesterov},
+        .ema = t->averages,
     };
     FM_TRY(t->api->model_create(t->engine->device, t->net, &options, &t->model));
 
@@ -72,22 +57,32 @@ static enum fm_status create_model(struct trainer *t, enum fm_precision precisio
         float *values = malloc(param->count * sizeof *values);
         if (!values)
             return fm_fail_memory(param->name, param->count * sizeof *values);
-        fm_init_param(t->net, i, recipe->init, t->options->seed, values);
-        status = t->api->model_set(t->model, FM_STATE_PARAM, param->name, values, param->count);
+        status = set_initial(t, param, i, values);
         free(values);
     }
     return status;
 }
 
-static enum fm_status compile(struct trainer *t, uint32_t batch, struct fm_executor **executor)
+enum fm_status fm_trainer_compile(
+    struct trainer *t, uint32_t batch, bool probe, struct fm_executor **executor)
 {
+    const struct fm_recipe *recipe = t->recipe;
     struct fm_compile_options options = {
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
-        .augment = {.shift = t->recipe->shift, .flip = t->recipe->flip},
-        .label_smoothing = (float)t->recipe->label_smoothing,
+        .augment = {.shift = recipe->shift,
+            .flip = recipe->flip,
+            .erase = (float)recipe->erase,
+            .erase_size = recipe->erase_size},
+        .label_smoothing = (float)recipe->label_smoothing,
+        .probe = probe,
     };
-    FM_TRY(t->api->compile(t->model, &options, executor));
+    return t->api->compile(t->model, &options, executor);
+}
+
+static enum fm_status compile(struct trainer *t, uint32_t batch, struct fm_executor **executor)
+{
+    FM_TRY(fm_trainer_compile(t, batch, false, executor));
     t->result.executor_memory += t->api->executor_memory(*executor);
     return FM_OK;
 }
@@ -98,31 +93,40 @@ static enum fm_status allocate(struct trainer *t)
     t->order = malloc(order);
     if (!t->order)
         return fm_fail_memory("an epoch's order", order);
-    if (t->recipe->keep != FM_KEEP_BEST)
+    if (t->recipe->keep != FM_KEEP_BEST && !t->averages)
         return FM_OK;
-    size_t best = (t->net->param_elements + t->net->running_elements) * sizeof *t->best;
-    t->best = malloc(best);
-    return t->best ? FM_OK : fm_fail_memory("the best weights", best);
+    size_t best = t->net->param_elements + t->net->running_elements;
+    t->best = calloc(best, sizeof *t->best);
+    return t->best ? FM_OK : fm_fail_memory("the kept weights", best * sizeof *t->best);
 }
 
-static enum fm_status prepare(struct trainer *t, enum fm_precision precision)
+static uint64_t steps_of_epoch(const struct trainer *t)
+{
+    return t->epoch_images / t->batch + (t->epoch_images % t->batch > 0);
+}
+
+static enum fm_status prepare(struct trainer *t)
 {
     uint32_t count = t->split->train_count, wanted = (uint32_t)t->recipe->epoch_images;
     if (count == 0)
         return fm_fail(FM_DATA, "there is no image to train on");
+    if (t->split->select_count == 0 && t->recipe->keep == FM_KEEP_BEST)
+        return fm_fail(FM_USAGE,
+            "there are no selection images, so no epoch can be the best on them: --keep last");
     t->epoch_images = wanted > 0 && wanted < count ? wanted : count;
     t->batch = (uint32_t)t->recipe->batch;
     if (t->batch > t->epoch_images)
         t->batch = t->epoch_images;
-    uint32_t full = t->epoch_images / t->batch, tail = t->epoch_images % t->batch;
-    t->steps = (uint64_t)t->recipe->epochs * (full + (tail > 0));
+    t->steps = (uint64_t)t->recipe->epochs * steps_of_epoch(t);
+    t->averages = t->recipe->ema_decay > 0;
 
-    FM_TRY(create_model(t, precision));
+    FM_TRY(create_model(t));
     FM_TRY(compile(t, t->batch, &t->full));
-    if (tail > 0)
-        FM_TRY(compile(t, tail, &t->tail));
+    if (t->epoch_images % t->batch > 0)
+        FM_TRY(compile(t, t->epoch_images % t->batch, &t->tail));
     FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, &t->feed));
-    return allocate(t);
+    FM_TRY(allocate(t));
+    return fm_trainer_resume(t);
 }
 
 static void destroy(struct trainer *t)
@@ -146,6 +150,8 @@ static uint32_t train_eval_count(const struct trainer *t)
 // `training`: seconds that the steps so far took.
 static double remaining_seconds(const struct trainer *t, double training)
 {
+    if (t->step == 0)
+        return 0;
     uint64_t epochs_left = (uint64_t)(t->recipe->epochs - t->result.epochs);
     uint64_t to_evaluate = epochs_left * t->split->select_count + train_eval_count(t);
     double each = t->evaluated ? t->evaluating / (double)t->evaluated : 0;
@@ -194,56 +200,92 @@ static enum fm_status train_step(struct trainer *t, int slot)
     step->seed = t->options->seed;
     step->epoch = (uint32_t)t->result.epochs;
     step->learning_rate = (float)fm_schedule_rate(t->recipe, t->step, t->steps);
-    step->weight_decay = 0;
-    step->ema_decay = 0;
+    step->weight_decay = (float)t->recipe->weight_decay;
+    step->ema_decay = fm_recipe_ema_decay(t->recipe, t->step);
     step->reserved = 0;
     t->progress.learning_rate = step->learning_rate;
     uint32_t count = step->count;
 
+    double begin = fm_trace_begin();
     enum fm_status status = t->api->submit(
         count == t->batch ? t->full : t->tail, t->feed.staging, slot);
+    fm_trace_end(begin, "step", (int64_t)t->step);
     fm_loader_release(t->feed.loader, slot);
     t->step++;
+    t->epoch_step++;
     t->result.images += count;
     return status;
 }
 
-// All steps of an epoch, to their end on the device.
+// What an interruption leaves is written before it is told.
+static enum fm_status stop_if_interrupted(struct trainer *t)
+{
+    if (!t->options->interrupted || !t->options->interrupted())
+        return FM_OK;
+    FM_TRY(fm_trainer_save(t));
+    return fm_trainer_check_interrupt(t);
+}
+
+// The loader's pass ends with the call that finds nothing more.
+static enum fm_status end_pass(struct trainer *t, bool began)
+{
+    int slot;
+    return began ? fm_loader_next(t->feed.loader, &slot) : FM_OK;
+}
+
+// The steps of an epoch that are still to do, to their end on the device.
 static enum fm_status train_steps(struct trainer *t)
 {
-    for (;;) {
+    uint64_t done = t->epoch_step * t->batch;
+    if (done < t->epoch_images)
+        FM_TRY(fm_loader_begin(
+            t->feed.loader, t->order + done, (uint32_t)(t->epoch_images - done), t->batch));
+    while (t->epoch_step < steps_of_epoch(t)) {
         int slot;
         FM_TRY(fm_loader_next(t->feed.loader, &slot));
-        if (slot < 0)
-            break;
         FM_TRY(train_step(t, slot));
+        FM_TRY(fm_trainer_watch(t, false));
         FM_TRY(tell_step(t));
+        FM_TRY(stop_if_interrupted(t));
+        FM_TRY(fm_trainer_save_if_due(t));
     }
+    FM_TRY(end_pass(t, done < t->epoch_images));
     struct fm_sums sums;
+    FM_TRY(fm_trainer_watch(t, true));
     FM_TRY(t->api->sums_get(t->model, true, &sums));
     double now = fm_clock_seconds();
     describe(t, &sums, now);
     t->progress.epoch_seconds = now - t->epoch_start;
     t->progress.waited = fm_loader_waited(t->feed.loader) - t->epoch_waited;
-    if (!isfinite(t->progress.loss))
-        return fm_fail(FM_NUMERIC,
-            "%s: the mean loss of epoch %d is %g: training has diverged; a lower --learning-rate "
-            "(now %g) may help",
-            t->net->name, t->progress.epoch, t->progress.loss, t->recipe->learning_rate);
     return FM_OK;
 }
 
-static enum fm_status evaluate(
-    struct trainer *t, const uint32_t *ids, uint32_t count, double *accuracy, double *nll)
+static enum fm_status on_batch(void *context, uint32_t done, uint32_t total)
 {
-    double start = fm_clock_seconds();
+    (void)done;
+    (void)total;
+    return fm_trainer_check_interrupt(context);
+}
+
+// `averages`: of the model's averaged weights. Of no images, both figures are NaN.
+static enum fm_status evaluate(struct trainer *t, const uint32_t *ids, uint32_t count,
+    bool averages, double *accuracy, double *nll)
+{
+    *accuracy = *nll = NAN;
+    if (count == 0)
+        return FM_OK;
+    double start = fm_clock_seconds(), begin = fm_trace_begin();
     const struct fm_evaluate_options options = {.samples = t->samples,
         .ids = ids,
         .count = count,
         .classes = t->net->classes,
-        .batch = EVALUATION_BATCH};
+        .batch = EVALUATION_BATCH,
+        .average = averages,
+        .progress = on_batch,
+        .context = t};
     struct fm_metrics metrics;
     FM_TRY(fm_evaluate(t->engine, t->model, &options, &metrics));
+    fm_trace_end(begin, "evaluate", (int64_t)t->step);
     *accuracy = metrics.accuracy;
     *nll = metrics.nll;
     fm_metrics_free(&metrics);
@@ -252,23 +294,48 @@ static enum fm_status evaluate(
     return FM_OK;
 }
 
-static enum fm_status train_epoch(struct trainer *t)
+// Where the run went on within the epoch, its sums and its time are those of the part before, too.
+static enum fm_status begin_epoch(struct trainer *t)
 {
+    double seconds = 0, waited = 0;
+    if (t->epoch_step > 0) {
+        seconds = t->progress.epoch_seconds;
+        waited = t->progress.waited;
+    } else {
+        FM_TRY(t->api->sums_set(t->model, &(struct fm_sums){0}));
+    }
     t->progress = (struct fm_train_progress){
         .epoch = t->result.epochs + 1, .epochs = t->recipe->epochs, .steps = t->steps};
+    if (t->epoch_step > 0)
+        t->progress.learning_rate = (float)fm_schedule_rate(t->recipe, t->step - 1, t->steps);
     FM_TRY(fm_epoch_order(t->split->train, t->split->train_count, t->options->seed,
         (uint32_t)t->result.epochs, t->order));
-    FM_TRY(t->api->sums_set(t->model, &(struct fm_sums){0}));
-    t->epoch_waited = fm_loader_waited(t->feed.loader);
-    t->epoch_start = fm_clock_seconds();
-    FM_TRY(fm_loader_begin(t->feed.loader, t->order, t->epoch_images, t->batch));
+    t->epoch_waited = fm_loader_waited(t->feed.loader) - waited;
+    t->epoch_start = fm_clock_seconds() - seconds;
+    return FM_OK;
+}
+
+static enum fm_status evaluate_selection(struct trainer *t)
+{
+    enum fm_status status = evaluate(t, t->split->select, t->split->select_count, t->averages,
+        &t->progress.select_accuracy, &t->progress.select_nll);
+    // All steps of the epoch are done, so that a run that goes on begins with this evaluation.
+    if (status == FM_INTERRUPTED && fm_trainer_save(t) != FM_OK)
+        return FM_IO;
+    return status;
+}
+
+static enum fm_status train_epoch(struct trainer *t)
+{
+    FM_TRY(begin_epoch(t));
     FM_TRY(train_steps(t));
+    FM_TRY(evaluate_selection(t));
     t->result.epochs++;
+    t->epoch_step = 0;
     t->result.seconds += t->progress.epoch_seconds;
     t->result.waited += t->progress.waited;
     t->result.loss = t->progress.loss;
-    return evaluate(t, t->split->select, t->split->select_count, &t->progress.select_accuracy,
-        &t->progress.select_nll);
+    return t->api->counters_get(t->model, &t->progress.counters);
 }
 
 static enum fm_status tell_epoch(struct trainer *t)
@@ -279,50 +346,6 @@ static enum fm_status tell_epoch(struct trainer *t)
     return tell(t);
 }
 
-// ---- The weights kept
-
-typedef enum fm_status transfer(
-    struct trainer *t, enum fm_state_kind kind, const char *name, float *data, size_t count);
-
-static enum fm_status save(
-    struct trainer *t, enum fm_state_kind kind, const char *name, float *data, size_t count)
-{
-    return t->api->model_get(t->model, kind, name, data, count);
-}
-
-static enum fm_status restore(
-    struct trainer *t, enum fm_state_kind kind, const char *name, float *data, size_t count)
-{
-    return t->api->model_set(t->model, kind, name, data, count);
-}
-
-// Moves all parameters and running statistics between the model and t->best.
-static enum fm_status transfer_all(struct trainer *t, transfer *move)
-{
-    for (int i = 0; i < t->net->param_count; i++) {
-        const struct fm_param *param = &t->net->params[i];
-        FM_TRY(move(t, FM_STATE_PARAM, param->name, t->best + param->offset, param->count));
-    }
-    float *running_best = t->best + t->net->param_elements;
-    for (int i = 0; i < t->net->running_count; i++) {
-        const struct fm_running *running = &t->net->running[i];
-        FM_TRY(move(
-            t, FM_STATE_RUNNING, running->name, running_best + running->offset, running->count));
-    }
-    return FM_OK;
-}
-
-static enum fm_status keep(struct trainer *t)
-{
-    bool first = t->result.kept_epoch == 0;
-    if (t->best && !first && t->progress.select_accuracy <= t->result.select_accuracy)
-        return FM_OK;
-    t->result.kept_epoch = t->result.epochs;
-    t->result.select_accuracy = t->progress.select_accuracy;
-    t->result.select_nll = t->progress.select_nll;
-    return t->best ? transfer_all(t, save) : FM_OK;
-}
-
 // Accuracy on the training split, of the kept weights and without augmentation.
 static enum fm_status measure_train_accuracy(struct trainer *t)
 {
@@ -330,7 +353,8 @@ static enum fm_status measure_train_accuracy(struct trainer *t)
     FM_TRY(fm_epoch_order(
         t->split->train, t->split->train_count, TRAIN_EVAL_SEED, TRAIN_EVAL_EPOCH, t->order));
     t->result.train_eval_count = train_eval_count(t);
-    return evaluate(t, t->order, t->result.train_eval_count, &t->result.train_accuracy, &nll);
+    return evaluate(
+        t, t->order, t->result.train_eval_count, false, &t->result.train_accuracy, &nll);
 }
 
 static bool out_of_time(const struct trainer *t)
@@ -339,17 +363,27 @@ static bool out_of_time(const struct trainer *t)
     return limit > 0 && fm_clock_seconds() - t->start >= limit;
 }
 
+// Between two epochs: whether there is another one to train.
+static bool goes_on(struct trainer *t)
+{
+    if (t->result.epochs == t->recipe->epochs)
+        return false;
+    t->result.ended_early = t->result.epochs > 0 && t->epoch_step == 0 && out_of_time(t);
+    return !t->result.ended_early;
+}
+
 static enum fm_status train(struct trainer *t)
 {
-    while (t->result.epochs < t->recipe->epochs && !t->result.ended_early) {
+    t->last_checkpoint = fm_clock_seconds();
+    while (goes_on(t)) {
         FM_TRY(train_epoch(t));
-        FM_TRY(keep(t));
+        FM_TRY(fm_trainer_keep(t));
         FM_TRY(tell_epoch(t));
-        t->result.ended_early = t->result.epochs < t->recipe->epochs && out_of_time(t);
+        FM_TRY(fm_trainer_save(t));
+        FM_TRY(fm_trainer_check_interrupt(t));
     }
     FM_TRY(t->api->counters_get(t->model, &t->result.counters));
-    if (t->best && t->result.kept_epoch != t->result.epochs)
-        FM_TRY(transfer_all(t, restore));
+    FM_TRY(fm_trainer_install_kept(t));
     return measure_train_accuracy(t);
 }
 
@@ -364,8 +398,7 @@ static void finish(struct trainer *t)
 
 enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,
     const struct fm_samples *samples, const struct fm_split *split,
-    const struct fm_train_options *options, enum fm_precision precision, struct fm_model **model,
-    struct fm_train_result *result)
+    const struct fm_train_options *options, struct fm_model **model, struct fm_train_result *result)
 {
     struct trainer t = {
         .engine = engine,
@@ -376,12 +409,13 @@ enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net
         .options = options,
         .recipe = options->recipe,
         .start = fm_clock_seconds(),
+        .result = {.select_accuracy = NAN, .select_nll = NAN},
     };
     enum fm_status status;
     *model = NULL;
     FM_TRY(fm_recipe_check(t.recipe));
     t.peak_is_own = fm_machine_reset_peak_memory() == 0;
-    FM_TRY_GOTO(status, prepare(&t, precision), out);
+    FM_TRY_GOTO(status, prepare(&t), out);
     FM_TRY_GOTO(status, train(&t), out);
     finish(&t);
     *result = t.result;

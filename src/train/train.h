@@ -1,5 +1,9 @@
 // The training loop. It sees the training and selection splits and nothing else: no test image, no
 // report, no device type.
+//
+// With a run folder it writes a checkpoint after every epoch, every so many seconds and when it is
+// interrupted, and goes on from the folder's newest checkpoint where there is one: same
+// configuration, data and machine, same bits as if it had never stopped.
 #ifndef FM_TRAIN_TRAIN_H
 #define FM_TRAIN_TRAIN_H
 
@@ -19,7 +23,8 @@ struct fm_train_progress {
     double elapsed, remaining; // seconds
     // after an epoch only:
     bool epoch_done;
-    double select_accuracy, select_nll;
+    double select_accuracy, select_nll; // NaN where there are no selection images
+    struct fm_counters counters;
     double epoch_seconds; // training alone
     double waited;        // seconds that steps waited for data in this epoch
 };
@@ -27,23 +32,34 @@ struct fm_train_progress {
 struct fm_train_options {
     const struct fm_recipe *recipe;
     uint64_t seed;
-    double max_minutes; // ends at the end of the epoch in which it is reached; 0: no limit
-    // May be NULL. A failure ends the training at once, with that failure.
+    enum fm_precision precision;
+    bool emulate;              // struct fm_model_options
+    double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
+    const char *directory;     // the run folder; NULL: nothing is kept
+    double checkpoint_seconds; // between checkpoints within an epoch; 0: none there
+    bool strict;               // go on only where what computes has not changed
+    // Asked after every step and every batch of an evaluation: the number of a signal that has come
+    // in, or 0. May be NULL. The training then writes a checkpoint and fails with FM_INTERRUPTED.
+    int (*interrupted)(void);
+    // May be NULL. A failure ends the training at once, with that failure. An epoch is told before
+    // its checkpoint is written.
     enum fm_status (*progress)(void *context, const struct fm_train_progress *progress);
     void *context;
 };
 
 struct fm_train_result {
-    int epochs;       // trained
-    bool ended_early; // by max_minutes
-    int kept_epoch;   // whose weights the model holds now, from 1
+    int epochs;          // trained
+    bool ended_early;    // by max_minutes
+    int kept_epoch;      // whose weights the model holds now, from 1
+    uint64_t first_step; // that this call trained; above 0 where the run went on
     uint64_t steps, images;
+    // Over all calls that the run took:
     double seconds;       // of training steps, evaluation excluded
     double total_seconds; // everything
     double waited;        // seconds that steps waited for data
     double images_per_second;
     double loss;                        // of the last epoch
-    double select_accuracy, select_nll; // of the kept weights
+    double select_accuracy, select_nll; // of the kept weights; NaN where there are no such images
     double train_accuracy;              // of the kept weights, without augmentation
     uint32_t train_eval_count;          // images it was measured on
     uint64_t peak_memory;     // bytes, process, while it trained; 0: could not be measured
@@ -56,7 +72,7 @@ struct fm_train_result {
 // recipe's dropout already.
 enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,
     const struct fm_samples *samples, const struct fm_split *split,
-    const struct fm_train_options *options, enum fm_precision precision, struct fm_model **model,
+    const struct fm_train_options *options, struct fm_model **model,
     struct fm_train_result *result);
 
 // What a line of log.jsonl and the training part of result.json say. New references; NULL when out

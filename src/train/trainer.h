@@ -1,0 +1,64 @@
+// What the files of src/train that make up a training share. Nobody else includes it.
+//
+//   train.c       the loop: epochs, steps, evaluation, progress
+//   kept.c        which weights the training ends with
+//   saved.c       checkpoints: written while it runs, gone on from when it starts
+//   nonfinite.c   where a loss that is no number began
+#ifndef FM_TRAIN_TRAINER_H
+#define FM_TRAIN_TRAINER_H
+
+#include "eval/feed.h"
+#include "train/train.h"
+
+struct trainer {
+    const struct fm_engine *engine;
+    const struct fm_backend *api;
+    const struct fm_net *net;
+    const struct fm_samples *samples;
+    const struct fm_split *split;
+    const struct fm_train_options *options;
+    const struct fm_recipe *recipe;
+
+    struct fm_model *model;
+    struct fm_feed feed;
+    struct fm_executor *full; // of `batch`
+    struct fm_executor *tail; // of what is left; NULL if nothing is
+    uint32_t *order;          // [split->train_count]
+    uint32_t epoch_images;    // the first so many of it are trained on
+    uint32_t batch;           // the recipe's, or all of an epoch where that is less
+    bool averages;            // the weights that are evaluated and kept are the model's averages
+    float *best; // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
+
+    uint64_t step, steps; // submitted; of the whole run
+    uint64_t epoch_step;  // submitted of the epoch under way
+    double start;         // on the clock; earlier where the run goes on, by the time that it took
+    bool peak_is_own;     // the process's peak of memory begins with this training
+    double epoch_start, epoch_waited;
+    double evaluating;  // seconds spent in evaluations so far
+    uint64_t evaluated; // images evaluated in them
+    double last_progress, last_checkpoint;
+    struct fm_train_progress progress;
+    struct fm_train_result result;
+};
+
+// kept.c. After an epoch: keeps its weights if the recipe wants them. At the end: they become the
+// model's parameters and running statistics.
+enum fm_status fm_trainer_keep(struct trainer *t);
+enum fm_status fm_trainer_install_kept(struct trainer *t);
+
+// saved.c. Does nothing without options->directory.
+enum fm_status fm_trainer_resume(struct trainer *t); // sets everything from the newest checkpoint
+enum fm_status fm_trainer_save(struct trainer *t);   // writes one
+enum fm_status fm_trainer_save_if_due(struct trainer *t);
+// FM_INTERRUPTED, and a message that tells the step, when options->interrupted says so.
+enum fm_status fm_trainer_check_interrupt(const struct trainer *t);
+
+// nonfinite.c. Fails with FM_NUMERIC when a step cannot be counted and a smaller loss scale would
+// not cure it; the message names the layer in which it began. `wait`: see sums_get().
+enum fm_status fm_trainer_watch(struct trainer *t, bool wait);
+
+// train.c. Compiles a training executor; `probe`: one that can be looked into.
+enum fm_status fm_trainer_compile(
+    struct trainer *t, uint32_t batch, bool probe, struct fm_executor **executor);
+
+#endif
