@@ -69,6 +69,12 @@ for variable in $(grep -rhoE 'getenv\("[A-Z_]+"\)' "$root/src" --include='*.c' |
     sed 's/.*"\(.*\)".*/\1/' | sort -u) FMNIST_DATA; do
     grep -qx "$variable" "$work/page" || complain "fmnist.1: the variable $variable is missing"
 done
+# The files of a run, as the module that writes them lists them.
+files=$(sed -n '1,/^#ifndef/s|^//   \([a-z.]*\).*|\1|p' "$root/src/run/run.h")
+[ -n "$files" ] || complain "src/run/run.h lists no files"
+for file in $files; do
+    grep -qx "RUN/$file" "$work/page" || complain "fmnist.1: the run's file $file is missing"
+done
 for status in 0 1 2 130 143; do
     grep -qx "$status" "$work/page" || complain "fmnist.1: the exit status $status is missing"
 done

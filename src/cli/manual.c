@@ -112,16 +112,22 @@ static void append_words(struct fm_text *out, const char *const *words)
     }
 }
 
-static void append_flag(struct fm_text *out, const struct fm_flag *flag)
+// "--name VALUE".
+static void append_option(struct fm_text *out, const struct fm_flag *flag)
 {
     char name[128];
     snprintf(name, sizeof name, "--%s", flag->name);
-    fm_text_append(out, ".TP\n");
     append_font(out, 'B', name);
     if (flag->value) {
         fm_text_append(out, " ");
         append_font(out, 'I', flag->value);
     }
+}
+
+static void append_flag(struct fm_text *out, const struct fm_flag *flag)
+{
+    fm_text_append(out, ".TP\n");
+    append_option(out, flag);
     fm_text_append(out, "\n");
     append_sentence(out, flag->help);
     if (flag->min < flag->max) {
@@ -152,9 +158,10 @@ static void append_flags(struct fm_text *out, const struct fm_command *command)
             append_flag(out, &flags[i]);
 }
 
-static void append_synopsis(struct fm_text *out, const struct fm_command *command)
+// One line of the synopsis; `option` must stand in it unless it is NULL.
+static void append_usage(struct fm_text *out, const struct fm_command *command, const char *option)
 {
-    fm_text_append(out, ".SH SYNOPSIS\n\\fBfmnist ");
+    fm_text_append(out, "\\fBfmnist ");
     fm_manual_escape(out, command->name);
     fm_text_append(out, "\\fR");
     if (command->operand) {
@@ -162,14 +169,24 @@ static void append_synopsis(struct fm_text *out, const struct fm_command *comman
         append_font(out, 'I', command->operand);
         fm_text_append(out, command->operand_required ? "" : "]");
     }
-    if (command->required) {
-        char name[128];
-        snprintf(name, sizeof name, "--%s", command->required);
-        fm_text_append(out, " ");
-        append_font(out, 'B', name);
-        fm_text_append(out, " \\fINAME\\fR");
-    }
+    struct fm_flag flags[FM_FLAGS_MAX];
+    int count = fm_flags_list(command, flags);
+    for (int i = 0; option && i < count; i++)
+        if (strcmp(flags[i].name, option) == 0) {
+            fm_text_append(out, " ");
+            append_option(out, &flags[i]);
+        }
     fm_text_append(out, command->options[0] ? " [\\fIoptions\\fR]\n" : "\n");
+}
+
+static void append_synopsis(struct fm_text *out, const struct fm_command *command)
+{
+    fm_text_append(out, ".SH SYNOPSIS\n");
+    append_usage(out, command, command->required);
+    if (command->instead) {
+        fm_text_append(out, ".PP\n");
+        append_usage(out, command, command->instead);
+    }
 }
 
 static void append_operand(struct fm_text *out, const struct fm_command *command)
@@ -257,8 +274,15 @@ static void append_files(struct fm_text *out)
     append_entry(out, "runs/",
         "In the working folder: a folder for each training, named after model and time\n"
         "unless an option says otherwise, and one for each comparison.");
-    append_entry(out, "RUN/config.json", "What was trained on what, written before the training.");
+    append_entry(out, "RUN/config.json", "What was asked for, written before data is read.");
+    append_entry(out, "RUN/data.json", "What the data turned out to be.");
+    append_entry(out, "RUN/compute.json", "What computes: build, device, threads, libraries.");
     append_entry(out, "RUN/log.jsonl", "A line of JSON for each epoch.");
+    append_entry(out, "RUN/times.jsonl", "A line for each checkpoint: the time taken so far.");
+    append_entry(out, "RUN/last.safetensors",
+        "The newest checkpoint, from which a training "
+        "goes on;\n\\fBprevious.safetensors\\fR is the "
+        "one before it.");
     append_entry(out, "RUN/model.safetensors", "The weights that were kept.");
     append_entry(out, "RUN/result.json", "The figures, written last: with it, a run is finished.");
 }
