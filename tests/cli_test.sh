@@ -56,6 +56,11 @@ run 2
 out_empty
 err_has "fmnist: error: no command given"
 err_has "hint: 'fmnist help' lists the commands"
+run 2 completion tcsh
+out_empty
+err_has "unknown shell 'tcsh'"
+run 2 completion
+err_has "'completion' needs SHELL"
 run 2 trian
 out_empty
 err_has "unknown command 'trian'; did you mean 'train'?"
