@@ -87,6 +87,13 @@ static void count_cell(struct fm_table *table, double count)
         table, count, true, "%s", fm_group_digits(isfinite(count) ? (int64_t)count : 0, digits));
 }
 
+static void precision_cell(struct fm_table *table, const json_t *result)
+{
+    const char *name = fm_json_string(result, "precision");
+    bool emulated = json_is_true(json_object_get(result, "emulate"));
+    fm_table_cell(table, json_string(name), "%s%s", name, emulated ? ", by rounding" : "");
+}
+
 static void confused_cell(struct fm_table *table, const json_t *test)
 {
     json_t *pair = json_array_get(json_object_get(test, "most_confused"), 0);
@@ -100,7 +107,8 @@ static void confused_cell(struct fm_table *table, const json_t *test)
         predicted, 100 * fm_json_number(pair, "share"));
 }
 
-static void add_row(struct fm_table *table, const json_t *result)
+// `flip`: the table has the column of the test images and their mirror images.
+static void add_row(struct fm_table *table, const json_t *result, bool flip)
 {
     const json_t *test = json_object_get(result, "test");
     const json_t *data = json_object_get(result, "data");
@@ -115,10 +123,13 @@ static void add_row(struct fm_table *table, const json_t *result)
 
     fm_table_cell(table, json_string(model), "%s", model);
     count_cell(table, fm_json_number(result, "parameters"));
+    precision_cell(table, result);
     share_cell(table, fm_json_number(result, "train_accuracy"));
     count_cell(table, fm_json_number(result, "train_eval_count"));
     share_cell(table, fm_json_number(result, "select_accuracy"));
     share_cell(table, fm_json_number(test, "accuracy"));
+    if (flip)
+        share_cell(table, fm_json_number(json_object_get(result, "test_flip"), "accuracy"));
     number_cell(table, gap, false, "%.2f points", 100 * gap);
     number_cell(
         table, seconds, false, "%s", fm_duration(isfinite(seconds) ? seconds : 0, duration));
@@ -140,15 +151,25 @@ static void add_row(struct fm_table *table, const json_t *result)
     fm_text_free(&remarks);
 }
 
+static bool has_flip(json_t *const *results, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (json_object_get(results[i], "test_flip"))
+            return true;
+    return false;
+}
+
 enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_table **table)
 {
     static const struct fm_column columns[] = {
         {"model", "model", false},
         {"parameters", "parameters", true},
+        {"precision", "precision", false},
         {"train_accuracy", "train", true},
         {"train_eval_count", "train images", true},
         {"select_accuracy", "selection", true},
         {"test_accuracy", "test", true},
+        {"test_flip_accuracy", "test, with mirror images", true}, // where a recipe wants it
         {"gap", "gap", true},
         {"training_seconds", "training time", true},
         {"images_per_second", "images/s", true},
@@ -160,9 +181,18 @@ enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_tab
         {"images", "images trained", true},
         {"note", "note", false},
     };
-    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
+    enum {
+        COLUMNS = sizeof columns / sizeof columns[0]
+    };
+    struct fm_column shown[COLUMNS];
+    bool flip = has_flip(results, count);
+    int used = 0;
+    for (int i = 0; i < COLUMNS; i++)
+        if (flip || strcmp(columns[i].key, "test_flip_accuracy") != 0)
+            shown[used++] = columns[i];
+    FM_TRY(fm_table_create(shown, used, table));
     for (int i = 0; i < count; i++)
-        add_row(*table, results[i]);
+        add_row(*table, results[i], flip);
     return FM_OK;
 }
 

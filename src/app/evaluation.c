@@ -5,6 +5,7 @@
 
 #include "app/data_label.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "eval/evaluate.h"
 #include "net/zoo.h"
 #include "report/chart.h"
@@ -39,17 +40,33 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
     return FM_OK;
 }
 
+// The precision that the run was trained in; fp32 on a device that does not have it.
+static enum fm_status choose_precision(const struct fm_engine *engine,
+    const struct fm_run_config *config, struct fm_model_options *options)
+{
+    enum fm_status status = fm_precision_parse(
+        config->precision, engine, config->emulate, &options->precision, &options->emulate);
+    if (status != FM_UNSUPPORTED)
+        return status;
+    fm_error_clear();
+    fm_warn("trained in %s, which this device does not have: evaluated in fp32", config->precision);
+    options->precision = FM_PRECISION_FP32;
+    options->emulate = false;
+    return FM_OK;
+}
+
 static enum fm_status load_model(
     const struct fm_engine *engine, struct fm_evaluation *e, struct fm_model **model)
 {
     struct fm_net net;
-    struct fm_model_options options = {.optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}};
+    struct fm_model_options options = {.optimiser = {.kind = FM_OPTIMISER_SGD}}; // never steps
     FM_TRY(fm_zoo_build(e->config.model, e->config.data.classes, &net));
     fm_net_set_input_statistics(
         &net, (float)e->config.data.input_mean, (float)e->config.data.input_deviation);
-    FM_TRY(fm_precision_parse(
-        e->config.precision, engine, false, &options.precision, &options.emulate));
+    FM_TRY(choose_precision(engine, &e->config, &options));
     FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
+    e->precision = options.precision;
+    e->emulated = options.emulate;
     e->parameters = net.param_elements;
     return fm_run_load_weights(e->directory, &net, engine->api, *model);
 }
@@ -174,9 +191,11 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:b, s:f, s:s}", "run", e->directory, "model",
-        e->config.model, "split", fm_part_names[e->part], "parameters", (json_int_t)e->parameters,
-        "same_data", e->same_data, "seconds", e->seconds, "picture", e->picture);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:f, s:s}", "run", e->directory,
+        "model", e->config.model, "split", fm_part_names[e->part], "precision",
+        fm_precision_name(e->precision), "emulate", e->emulated, "parameters",
+        (json_int_t)e->parameters, "same_data", e->same_data, "seconds", e->seconds, "picture",
+        e->picture);
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);

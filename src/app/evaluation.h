@@ -26,6 +26,8 @@ struct fm_evaluation {
     char directory[FM_PATH_MAX]; // of the run
     enum fm_part part;
     struct fm_run_config config; // of the run
+    enum fm_precision precision; // evaluated in
+    bool emulated;
     size_t parameters;
     bool same_data; // the data set's checksums are those the run was trained on
     struct fm_metrics metrics;

@@ -138,8 +138,8 @@ static enum fm_status check_run(const char *directory)
             directory, directory);
     if (!fm_run_is_finished(directory))
         return fm_fail(FM_NOT_FOUND,
-            "the run in %s is not finished: there is no result.json in it; 'fmnist train' with "
-            "--out %s --force trains it anew",
+            "the run in %s is not finished: there is no result.json in it; 'fmnist train --resume "
+            "%s' goes on with it",
             directory, directory);
     return FM_OK;
 }
