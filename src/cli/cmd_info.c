@@ -11,11 +11,11 @@
 #include <string.h>
 #include <zlib.h>
 
-static json_t *precisions_json(const struct fm_device_info *info)
+static json_t *precisions_json(const bool has[FM_PRECISION_COUNT])
 {
     json_t *names = json_array();
     for (int i = 0; i < FM_PRECISION_COUNT; i++)
-        if (info->precisions[i])
+        if (has[i])
             json_array_append_new(names, json_string(fm_precision_name((enum fm_precision)i)));
     return names;
 }
@@ -27,10 +27,12 @@ static json_t *backend_json(const char *name, const struct fm_args *args)
     const struct fm_device_options options = {.threads = args->threads};
     json_t *json;
     if (fm_engine_open(name, &options, &engine) == FM_OK) {
-        json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:i, s:I, s:o}", "name", name, "usable", 1,
-            "title", engine.api->title, "device", engine.info.name, "details", engine.info.details,
-            "libraries", engine.info.libraries, "threads", engine.info.threads, "memory",
-            (json_int_t)engine.info.memory, "precisions", precisions_json(&engine.info));
+        json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name", name,
+            "usable", 1, "title", engine.api->title, "device", engine.info.name, "details",
+            engine.info.details, "libraries", engine.info.libraries, "threads", engine.info.threads,
+            "memory", (json_int_t)engine.info.memory, "precisions",
+            precisions_json(engine.info.precisions), "emulated",
+            precisions_json(engine.info.emulated));
         fm_engine_close(&engine);
         return json;
     }
@@ -108,16 +110,25 @@ static void append_item(struct fm_table *table, const char *item, const char *fm
     fm_text_free(&line);
 }
 
+static void append_names(struct fm_text *out, const json_t *names)
+{
+    const json_t *name;
+    size_t i;
+    json_array_foreach(names, i, name)
+    {
+        fm_text_append(out, "%s%s", i ? ", " : "", json_string_value(name));
+    }
+}
+
 static void append_backend(struct fm_table *table, const json_t *backend)
 {
     struct fm_text item = {0}, precisions = {0};
-    const json_t *name;
-    size_t i;
+    const json_t *emulated = json_object_get(backend, "emulated");
     fm_text_append(&item, "backend %s", fm_json_string(backend, "name"));
-    json_array_foreach(json_object_get(backend, "precisions"), i, name)
-    {
-        fm_text_append(&precisions, "%s%s", i ? ", " : "", json_string_value(name));
-    }
+    append_names(&precisions, json_object_get(backend, "precisions"));
+    if (json_array_size(emulated) > 0)
+        fm_text_append(&precisions, ", by rounding in ");
+    append_names(&precisions, emulated);
     if (json_is_true(json_object_get(backend, "usable")))
         append_item(table, fm_text_cstr(&item), "%s, %s, %s, trains in %s",
             fm_json_string(backend, "device"), fm_json_string(backend, "details"),

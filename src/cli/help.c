@@ -102,7 +102,8 @@ void fm_help_overview(struct fm_text *out)
     fm_text_append(out, "\n'fmnist help COMMAND' explains a command; 'fmnist --version' prints the "
                         "version.\n"
                         "Results go to standard output, everything else to standard error. Exit "
-                        "status: 0\nsuccess, 1 failure, 2 wrong usage.\n\n"
+                        "status: 0\nsuccess, 1 failure, 2 wrong usage, 130 and 143 stopped by "
+                        "SIGINT and SIGTERM.\n\n"
                         "example:\n  fmnist compare\n");
 }
 
