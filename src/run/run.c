@@ -53,6 +53,17 @@ static enum fm_status remove_files(const char *directory)
     return FM_OK;
 }
 
+// Not while somebody is at it.
+static enum fm_status replace_run(const char *directory)
+{
+    int lock = -1;
+    if (fm_run_is_run(directory))
+        FM_TRY(fm_run_lock(directory, &lock));
+    enum fm_status status = remove_files(directory);
+    fm_run_unlock(lock);
+    return status;
+}
+
 static enum fm_status fail_used(const char *directory, const char *name)
 {
     return fm_fail(FM_EXISTS,
@@ -89,7 +100,7 @@ static enum fm_status create_config(const char *directory, const struct fm_run_c
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
 {
     FM_TRY(fm_make_dirs(directory));
-    FM_TRY(force ? remove_files(directory) : refuse_if_used(directory));
+    FM_TRY(force ? replace_run(directory) : refuse_if_used(directory));
     return create_config(directory, config);
 }
 
