@@ -91,8 +91,8 @@ class Fmnist:
         with tempfile.TemporaryDirectory() as out:
             subprocess.run(self.command(steps, out), check=True, stdin=subprocess.DEVNULL,
                            stdout=subprocess.DEVNULL)
-            epochs = pathlib.Path(out, "log.jsonl").read_text().splitlines()
-            return json.loads(epochs[-1])["images_per_second"]
+            times = pathlib.Path(out, "times.jsonl").read_text().splitlines()
+            return json.loads(times[-1])["images_per_second"]
 
     def close(self):
         pass
