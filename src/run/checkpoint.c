@@ -341,12 +341,13 @@ static enum fm_status read_file(
     return status;
 }
 
-// What can be done about a newest checkpoint that cannot be read.
-static enum fm_status fail_damaged(enum fm_status status, const char *directory)
+// What can be done about a newest checkpoint that cannot be read; `last`: under its usual name, so
+// that there may be one before it.
+static enum fm_status fail_damaged(enum fm_status status, const char *directory, bool last)
 {
     char previous[FM_PATH_MAX];
     FM_TRY(fm_path_join(previous, directory, FM_CHECKPOINT_PREVIOUS));
-    const char *then = fm_path_exists(previous)
+    const char *then = last && fm_path_exists(previous)
                            ? "the training goes on from " FM_CHECKPOINT_PREVIOUS
                            : "the training starts again at step 0";
     return fm_context(
@@ -358,8 +359,8 @@ enum fm_status fm_checkpoint_read(const char *directory, const struct fm_net *ne
     char path[FM_PATH_MAX])
 {
     FM_TRY(fm_path_join(path, directory, FM_CHECKPOINT_LAST));
-    bool newest = fm_path_exists(path);
-    if (!newest)
+    bool last = fm_path_exists(path);
+    if (!last)
         FM_TRY(fm_path_join(path, directory, FM_CHECKPOINT_PREVIOUS));
     if (!fm_path_exists(path))
         return FM_NOT_FOUND;
@@ -368,5 +369,5 @@ enum fm_status fm_checkpoint_read(const char *directory, const struct fm_net *ne
     if (status == FM_OK)
         status = read_file(path, net, &c, checkpoint);
     free_contents(&c);
-    return status == FM_OK || !newest ? status : fail_damaged(status, directory);
+    return status == FM_OK ? FM_OK : fail_damaged(status, directory, last);
 }
