@@ -25,6 +25,7 @@ struct fm_staging {
 
 struct fm_executor {
     int batch;
+    bool mirror;
 };
 
 static struct {
@@ -32,6 +33,12 @@ static struct {
     uint32_t counts[64], last_id;
     int fail_at; // predict() number that fails; 0: none
     bool nan;
+    // Set: logits of these probabilities for the record's class, the one after it and the one after
+    // that, and their logits are as much higher as `offset` says; of mirrored images the second
+    // row.
+    const double (*probabilities)[CLASSES];
+    float offset;
+    int averaging, mirroring; // executors compiled so
 } seen;
 
 static enum fm_status fake_staging_create(
@@ -82,6 +89,9 @@ static enum fm_status fake_compile(
     *executor = calloc(1, sizeof **executor);
     assert_non_null(*executor);
     (*executor)->batch = seen.compiled_batch = options->batch;
+    (*executor)->mirror = options->mirror;
+    seen.averaging += options->average;
+    seen.mirroring += options->mirror;
     seen.executors++;
     return FM_OK;
 }
@@ -105,6 +115,9 @@ static enum fm_status fake_predict(
     for (uint32_t i = 0; i < s->step->count; i++) {
         for (int k = 0; k < CLASSES; k++)
             logits[i * CLASSES + (uint32_t)k] = s->records[i] == k ? 20 : 0;
+        for (int k = 0; seen.probabilities && k < CLASSES; k++)
+            logits[i * CLASSES + (uint32_t)((s->records[i] + k) % CLASSES)] =
+                (float)log(seen.probabilities[executor->mirror][k]) + seen.offset;
         if (seen.nan)
             logits[i * CLASSES] = NAN;
         seen.last_id = s->ids[i];
@@ -205,6 +218,76 @@ static void test_failures_free_everything(void **state)
     assert_int_equal(evaluate(&none, NULL, 0, 4, &m), FM_DATA);
 }
 
+static double nll_of(const double probabilities[2][CLASSES], struct fm_metrics *m)
+{
+    const struct fm_evaluate_options options = {
+        .samples = &samples, .classes = CLASSES, .batch = 4, .average = true, .mirror_mean = true};
+    seen.probabilities = probabilities;
+    if (fm_evaluate(&engine, NULL, &options, m) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    assert_int_equal(m->count, SAMPLES);
+    assert_int_equal(seen.predictions, 6); // of three batches
+    assert_int_equal(seen.counts[4], 2);
+    assert_int_equal(seen.counts[5], 2);
+    assert_int_equal(seen.averaging, 2); // both ways with the averaged weights
+    assert_int_equal(seen.mirroring, 1);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    assert_true(isfinite(m->nll));
+    return m->nll;
+}
+
+// Probabilities are averaged, not logits, which would give a loss of another size.
+static void test_mean_with_mirror_images(void **state)
+{
+    static const double usual[2][CLASSES] = {{0.5, 0.4, 0.1}, {0.2, 0.7, 0.1}};
+    struct fm_metrics m;
+    seen.offset = 90; // exp() of it is beyond fp32
+    double nll = nll_of(usual, &m), expected = -(8 * log(0.35) + 2 * log(0.1)) / 10;
+    if (!(fabs(nll - expected) < 1e-5))
+        fail_msg("loss %g, expected %g", nll, expected);
+    assert_int_equal(m.correct, 0); // 0.35 against 0.55
+    assert_int_equal(m.confusion[0 * CLASSES + 1], 2);
+    fm_metrics_free(&m);
+
+    // One that is right both times, and one probability of nothing.
+    reset(state);
+    static const double sure[2][CLASSES] = {{1, 1e-300, 1e-300}, {0.6, 0.4, 1e-300}};
+    nll = nll_of(sure, &m);
+    expected = -(8 * log(0.8) + 2 * log(0x1p-126)) / 10; // fp32's smallest normal number
+    if (!(fabs(nll - expected) < 1e-4))
+        fail_msg("loss %g, expected %g", nll, expected);
+    assert_int_equal(m.correct, 8);
+    fm_metrics_free(&m);
+}
+
+static enum fm_status refuse_progress(void *context, uint32_t done, uint32_t total)
+{
+    (void)total;
+    return done >= *(const uint32_t *)context ? fm_fail(FM_INTERRUPTED, "enough") : FM_OK;
+}
+
+static void test_progress_that_fails_ends_the_evaluation(void **state)
+{
+    (void)state;
+    uint32_t stop = 8;
+    struct fm_metrics m;
+    const struct fm_evaluate_options options = {.samples = &samples,
+        .classes = CLASSES,
+        .batch = 4,
+        .mirror_mean = true,
+        .progress = refuse_progress,
+        .context = &stop};
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_INTERRUPTED);
+    assert_string_equal(fm_error_message(), "enough");
+    assert_int_equal(seen.predictions, 4); // two batches, both ways
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    reset(NULL);
+    seen.fail_at = 2; // the first of the mirror images
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_BACKEND);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    fm_error_clear();
+}
+
 static void test_latency(void **state)
 {
     (void)state;
@@ -233,6 +316,8 @@ int main(void)
         cmocka_unit_test_setup(test_all_samples_with_a_tail, reset),
         cmocka_unit_test_setup(test_chosen_samples_in_a_batch_no_larger, reset),
         cmocka_unit_test_setup(test_failures_free_everything, reset),
+        cmocka_unit_test_setup(test_mean_with_mirror_images, reset),
+        cmocka_unit_test_setup(test_progress_that_fails_ends_the_evaluation, reset),
         cmocka_unit_test_setup(test_latency, reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

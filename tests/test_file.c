@@ -187,6 +187,84 @@ static void what_is_there_is_not_created_again(void **state)
     assert_int_equal(fm_file_create(path, "first", 5), FM_IO);
 }
 
+static void expect_file(const char *path, const char *expected)
+{
+    unsigned char *data = NULL;
+    size_t size = 0;
+    assert_int_equal(fm_file_read(path, &data, &size), FM_OK);
+    assert_int_equal(size, strlen(expected));
+    assert_string_equal((char *)data, expected);
+    free(data);
+}
+
+static void a_file_written_in_pieces_appears_with_its_last(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX];
+    struct fm_writer w;
+    in_scratch(directory, "pieces");
+    assert_int_equal(fm_make_dirs(directory), FM_OK);
+    assert_int_equal(fm_path_join(path, directory, "file"), FM_OK);
+    assert_int_equal(fm_writer_open(&w, path), FM_OK);
+    assert_non_null(strstr(w.temporary, "/file" FM_TEMPORARY_MARK)); // in the same folder
+    assert_int_equal(fm_writer_put(&w, "abc", 3), FM_OK);
+    assert_int_equal(fm_writer_put(&w, NULL, 0), FM_OK);
+    assert_false(fm_path_exists(path));
+    assert_int_equal(fm_writer_put(&w, "def", 3), FM_OK);
+    assert_int_equal(fm_writer_commit(&w), FM_OK);
+    expect_file(path, "abcdef");
+    assert_int_equal(entries(directory), 1);
+    fm_writer_abandon(&w); // too late
+    expect_file(path, "abcdef");
+
+    // One that is given up leaves the former file, and nothing else.
+    assert_int_equal(fm_writer_open(&w, path), FM_OK);
+    assert_int_equal(fm_writer_put(&w, "ghi", 3), FM_OK);
+    assert_int_equal(entries(directory), 2);
+    fm_writer_abandon(&w);
+    fm_writer_abandon(&w);
+    expect_file(path, "abcdef");
+    assert_int_equal(entries(directory), 1);
+}
+
+static void two_writers_of_one_file_do_not_mix(void **state)
+{
+    (void)state;
+    char path[FM_PATH_MAX];
+    struct fm_writer one, other;
+    in_scratch(path, "two-writers");
+    assert_int_equal(fm_writer_open(&one, path), FM_OK);
+    assert_int_equal(fm_writer_open(&other, path), FM_OK);
+    assert_int_equal(fm_writer_put(&one, "one", 3), FM_OK);
+    assert_int_equal(fm_writer_put(&other, "other", 5), FM_OK);
+    assert_int_equal(fm_writer_commit(&other), FM_OK);
+    expect_file(path, "other");
+    assert_int_equal(fm_writer_commit(&one), FM_OK);
+    expect_file(path, "one");
+}
+
+static void a_writer_that_fails_leaves_nothing(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX];
+    struct fm_writer w;
+    in_scratch(path, "no-such-directory/file");
+    assert_int_equal(fm_writer_open(&w, path), FM_IO);
+    assert_non_null(strstr(fm_error_message(), "no-such-directory/file: cannot create"));
+    fm_writer_abandon(&w);
+    fm_error_clear();
+
+    in_scratch(directory, "failing-writer");
+    assert_int_equal(fm_path_join(path, directory, "target"), FM_OK);
+    assert_int_equal(fm_make_dirs(path), FM_OK); // a directory cannot be replaced by a file
+    assert_int_equal(fm_writer_open(&w, path), FM_OK);
+    assert_int_equal(fm_writer_put(&w, "x", 1), FM_OK);
+    assert_int_equal(fm_writer_commit(&w), FM_IO);
+    assert_non_null(strstr(fm_error_message(), "target: cannot put the finished file in place"));
+    fm_writer_abandon(&w);
+    assert_int_equal(entries(directory), 1);
+}
+
 static void lines_are_appended(void **state)
 {
     (void)state;
@@ -264,6 +342,9 @@ int main(void)
         cmocka_unit_test_setup(a_file_of_unknown_size_is_read, forget_error),
         cmocka_unit_test_setup(a_failed_write_leaves_nothing, forget_error),
         cmocka_unit_test_setup(what_is_there_is_not_created_again, forget_error),
+        cmocka_unit_test_setup(a_file_written_in_pieces_appears_with_its_last, forget_error),
+        cmocka_unit_test_setup(two_writers_of_one_file_do_not_mix, forget_error),
+        cmocka_unit_test_setup(a_writer_that_fails_leaves_nothing, forget_error),
         cmocka_unit_test_setup(lines_are_appended, forget_error),
         cmocka_unit_test_setup(reading_what_is_not_there_says_so, forget_error),
         cmocka_unit_test_setup(the_first_message_wins_and_grows_context, forget_error),

@@ -103,6 +103,61 @@ static void round_trip(void **state)
     fm_safetensors_free(&file);
 }
 
+// Data brought one tensor after the other, each in the place of the one before.
+struct source {
+    float buffer[8];
+    int asked; // tensors, in order
+    int fail_at;
+};
+
+static enum fm_status bring(void *context, int tensor, const float **data)
+{
+    struct source *source = context;
+    assert_int_equal(tensor, source->asked++);
+    if (tensor == source->fail_at)
+        return fm_fail(FM_BACKEND, "the device is gone");
+    memset(source->buffer, 0xff, sizeof source->buffer);
+    if (tensors[tensor].count > 0)
+        memcpy(source->buffer, tensors[tensor].data, tensors[tensor].count * sizeof(float));
+    *data = source->buffer;
+    return FM_OK;
+}
+
+static void data_can_be_brought_when_it_is_written(void **state)
+{
+    (void)state;
+    static const char *const metadata[] = {"format", "pt", NULL};
+    struct fm_tensor described[4];
+    struct source source = {.fail_at = -1};
+    unsigned char *expected, *found;
+    size_t expected_size, found_size;
+    assert_ok(fm_safetensors_write(path, tensors, 4, metadata));
+    assert_ok(fm_file_read(path, &expected, &expected_size));
+    memcpy(described, tensors, sizeof described);
+    for (int t = 0; t < 4; t++)
+        described[t].data = NULL; // it is not looked at
+    assert_ok(fm_safetensors_write_from(path, described, 4, metadata, bring, &source));
+    assert_int_equal(source.asked, 4);
+    assert_ok(fm_file_read(path, &found, &found_size));
+    assert_int_equal(found_size, expected_size);
+    assert_memory_equal(found, expected, found_size);
+    free(found);
+
+    // What cannot be brought leaves the file that was there.
+    for (int t = 0; t < 4; t++) {
+        source = (struct source){.fail_at = t};
+        static const char *const other[] = {"format", "np", NULL};
+        assert_fails(fm_safetensors_write_from(path, described, 4, other, bring, &source),
+            FM_BACKEND, "the device is gone");
+        assert_int_equal(source.asked, t + 1);
+        assert_ok(fm_file_read(path, &found, &found_size));
+        assert_int_equal(found_size, expected_size);
+        assert_memory_equal(found, expected, found_size);
+        free(found);
+    }
+    free(expected);
+}
+
 static void exact_bytes(void **state)
 {
     (void)state;
@@ -333,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(data_can_be_brought_when_it_is_written),
         cmocka_unit_test(exact_bytes),
         cmocka_unit_test(nothing_in_it),
         cmocka_unit_test(half_precisions),

@@ -247,6 +247,38 @@ static int compare_keys(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void all_samples_are_trained_on_when_asked(void **state)
+{
+    (void)state;
+    static const uint8_t records[12] = {0, 255, 7, 7, 100, 200, 3, 90, 91, 92, 1, 250};
+    static const uint8_t labels[4] = {1, 0, 2, 1};
+    static const struct fm_samples samples = {4, 3, records, labels};
+    struct fm_split split;
+    double mean = 0, squares = 0;
+    fm_error_clear();
+    assert_int_equal(fm_split_all(&samples, 3, &split), FM_OK);
+    assert_int_equal(split.train_count, 4);
+    for (uint32_t i = 0; i < 4; i++)
+        assert_int_equal(split.train[i], i);
+    assert_int_equal(split.select_count + split.calibrate_count, 0);
+    for (int i = 0; i < 12; i++)
+        mean += records[i] / 255.0 / 12;
+    for (int i = 0; i < 12; i++)
+        squares += pow(records[i] / 255.0 - mean, 2) / 12;
+    assert_true(fabs(split.mean - mean) < 1e-12); // of all of them
+    assert_true(fabs(split.deviation - sqrt(squares)) < 1e-12);
+    fm_split_free(&split);
+    fm_split_free(&split);
+
+    assert_int_equal(fm_split_all(&samples, 2, &split), FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "sample 2 has the label 2, expected 0 to 1"));
+    assert_null(split.train);
+    fm_error_clear();
+    static const struct fm_samples few = {2, 3, records, labels};
+    assert_int_equal(fm_split_all(&few, 3, &split), FM_DATA);
+    fm_error_clear();
+}
+
 // Against the C library's sort. Some ids occur twice, in place: `out` may be `ids`.
 static void an_order_is_that_of_the_draws(void **state)
 {
@@ -301,6 +333,7 @@ int main(void)
         cmocka_unit_test(what_cannot_be_split_is_refused),
         cmocka_unit_test(pixel_statistics_are_exact),
         cmocka_unit_test(the_split_has_the_statistics_of_its_training_part),
+        cmocka_unit_test(all_samples_are_trained_on_when_asked),
         cmocka_unit_test(an_order_is_that_of_the_draws),
         cmocka_unit_test(fashion_mnist_has_its_known_statistics),
     };
