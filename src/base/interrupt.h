@@ -4,7 +4,8 @@
 #define FM_BASE_INTERRUPT_H
 
 // From here on the first SIGINT or SIGTERM is only noted. The next one ends the process at once, as
-// ever.
+// ever, unless it comes within FM_INTERRUPT_ECHO seconds and so belongs to the first.
+#define FM_INTERRUPT_ECHO 0.5
 void fm_interrupt_catch(void);
 
 // The number of the signal noted, or 0.
