@@ -319,10 +319,17 @@ static enum fm_status evaluate_selection(struct trainer *t)
 {
     enum fm_status status = evaluate(t, t->split->select, t->split->select_count, t->averages,
         &t->progress.select_accuracy, &t->progress.select_nll);
-    // All steps of the epoch are done, so that a run that goes on begins with this evaluation.
-    if (status == FM_INTERRUPTED && fm_trainer_save(t) != FM_OK)
-        return FM_IO;
-    return status;
+    if (status != FM_INTERRUPTED)
+        return status;
+    // All steps of the epoch are done, so that a run that goes on begins with this evaluation. If
+    // that cannot be kept, this is what is told.
+    char *stopped = fm_error_take();
+    enum fm_status saved = fm_trainer_save(t);
+    if (saved == FM_OK)
+        fm_error_put(stopped);
+    else
+        free(stopped);
+    return saved == FM_OK ? status : saved;
 }
 
 static enum fm_status train_epoch(struct trainer *t)
