@@ -5,7 +5,7 @@
 
 // From here on the first SIGINT or SIGTERM is only noted. The next one ends the process at once, as
 // ever, unless it comes within FM_INTERRUPT_ECHO seconds and so belongs to the first.
-#define FM_INTERRUPT_ECHO 0.5
+#define FM_INTERRUPT_ECHO 0.05
 void fm_interrupt_catch(void);
 
 // The number of the signal noted, or 0.
