@@ -13,7 +13,7 @@ set_target_properties(test_executor PROPERTIES ENABLE_EXPORTS ON C_VISIBILITY_PR
 if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
   return()
 endif()
-foreach(test test_executor test_ops test_golden)
+foreach(test test_executor test_ops test_precision test_golden)
   add_test(NAME ${test}_avx2 COMMAND ${test})
   set_tests_properties(${test}_avx2 PROPERTIES LABELS backend TIMEOUT 300 PROCESSORS 2
     ENVIRONMENT "DNNL_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive")

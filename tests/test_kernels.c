@@ -1,8 +1,10 @@
 // The CPU backend's own kernels, one instruction set against the other: every table that this
-// processor can run gives the bits of the portable one, with any number of threads. (What they
-// compute is held to plain loops in test_ops.c, with the best table.)
+// processor can run gives the bits of the portable one, with any number of threads; and bf16's give
+// the bits of fp32's on the same numbers, rounded. (What fp32's compute is held to plain loops in
+// test_ops.c, with the best table.)
 #include "backend/cpu/isa/kernels.h"
 #include "philox.h"
+#include "rounding.h"
 
 #include <math.h>
 #include <omp.h>
@@ -22,8 +24,12 @@ enum {
 // Inputs that every kernel draws from, and what it wrote.
 struct work {
     struct fm_view view;
+    enum fm_element element;
     size_t size; // elements of the view
     float *x, *dy, *y;
+    void *in_x, *in_dy, *in_y; // the same as elements
+    void *typed[OUTPUTS];      // outputs that are elements; out gets their values then
+    bool is_typed[OUTPUTS];
     float *channel[5]; // [c] each
     uint8_t *bytes;    // [size]
     float *out[OUTPUTS];
@@ -45,14 +51,39 @@ static float *random_floats(size_t count, uint32_t stream)
     return values;
 }
 
-static void work_make(struct work *w, struct fm_view view)
+static void *to_elements(const float *x, size_t count, enum fm_element element)
+{
+    void *elements = malloc(count * sizeof *x);
+    assert_non_null(elements);
+    if (element == FM_ELEMENT_F32)
+        memcpy(elements, x, count * sizeof *x);
+    for (size_t i = 0; element == FM_ELEMENT_BF16 && i < count; i++)
+        ((uint16_t *)elements)[i] = fm_bf16_narrow(x[i]);
+    return elements;
+}
+
+// Numbers that are representable in bf16, if `representable`.
+static float *random_inputs(size_t count, uint32_t stream, bool representable)
+{
+    float *values = random_floats(count, stream);
+    for (size_t i = 0; representable && i < count; i++)
+        values[i] = fm_round_bf16(values[i]);
+    return values;
+}
+
+static void work_make(
+    struct work *w, struct fm_view view, enum fm_element element, bool representable)
 {
     memset(w, 0, sizeof *w);
     w->view = view;
+    w->element = element;
     w->size = fm_view_size(&view);
-    w->x = random_floats(w->size, 100);
-    w->dy = random_floats(w->size, 101);
-    w->y = random_floats(w->size, 102);
+    w->x = random_inputs(w->size, 100, representable);
+    w->dy = random_inputs(w->size, 101, representable);
+    w->y = random_inputs(w->size, 102, representable);
+    w->in_x = to_elements(w->x, w->size, element);
+    w->in_dy = to_elements(w->dy, w->size, element);
+    w->in_y = to_elements(w->y, w->size, element);
     for (uint32_t i = 0; i < 5; i++)
         w->channel[i] = random_floats((size_t)view.c, 110 + i);
     w->bytes = malloc(w->size);
@@ -65,7 +96,9 @@ static void work_make(struct work *w, struct fm_view view)
         w->bytes[i] = (uint8_t)(fm_draw(11, 0, 1, 0, (uint32_t)i) & 3);
     for (int i = 0; i < OUTPUTS; i++) {
         w->out[i] = malloc(w->size * sizeof(float));
+        w->typed[i] = malloc(w->size * sizeof(float));
         assert_non_null(w->out[i]);
+        assert_non_null(w->typed[i]);
     }
 }
 
@@ -74,79 +107,96 @@ static void work_free(struct work *w)
     free(w->x);
     free(w->dy);
     free(w->y);
+    free(w->in_x);
+    free(w->in_dy);
+    free(w->in_y);
     for (int i = 0; i < 5; i++)
         free(w->channel[i]);
     free(w->bytes);
     free(w->out_bytes);
     free(w->sums);
-    for (int i = 0; i < OUTPUTS; i++)
+    for (int i = 0; i < OUTPUTS; i++) {
         free(w->out[i]);
+        free(w->typed[i]);
+    }
+}
+
+// Output i as elements, for a kernel to write to.
+static void *typed(struct work *w, int i)
+{
+    w->is_typed[i] = true;
+    return w->typed[i];
+}
+
+static const struct fm_element_kernels *on(const struct fm_kernels *k, const struct work *w)
+{
+    return k->on[w->element];
 }
 
 // ---- a run of each kernel on the work
 
 static void run_bias_forward(const struct fm_kernels *k, struct work *w)
 {
-    memcpy(w->out[0], w->x, w->size * sizeof(float));
-    k->bias_forward(&w->view, w->channel[0], w->out[0]);
+    memcpy(typed(w, 0), w->in_x, w->size * fm_element_size(w->element));
+    on(k, w)->bias_forward(&w->view, w->channel[0], typed(w, 0));
 }
 
 static void run_bias_backward(const struct fm_kernels *k, struct work *w)
 {
-    k->bias_backward(&w->view, w->dy, w->sums, w->out[0]);
+    on(k, w)->bias_backward(&w->view, w->in_dy, w->sums, w->out[0]);
 }
 
 static void run_relu_forward(const struct fm_kernels *k, struct work *w)
 {
-    k->relu_forward(w->size, w->x, w->out[0]);
+    on(k, w)->relu_forward(w->size, w->in_x, typed(w, 0));
 }
 
 static void run_relu_backward(const struct fm_kernels *k, struct work *w)
 {
-    k->relu_backward(w->size, w->y, w->dy, w->out[0]);
+    on(k, w)->relu_backward(w->size, w->in_y, w->in_dy, typed(w, 0));
 }
 
 static void run_maxpool_forward(const struct fm_kernels *k, struct work *w)
 {
-    k->maxpool_forward(&w->view, w->x, w->out[0], w->out_bytes);
-    k->maxpool_forward(&w->view, w->x, w->out[1], NULL);
+    on(k, w)->maxpool_forward(&w->view, w->in_x, typed(w, 0), w->out_bytes);
+    on(k, w)->maxpool_forward(&w->view, w->in_x, typed(w, 1), NULL);
 }
 
 static void run_maxpool_backward(const struct fm_kernels *k, struct work *w)
 {
-    k->maxpool_backward(&w->view, w->dy, NULL, w->bytes, w->out[0]);
-    k->maxpool_backward(&w->view, w->dy, w->y, w->bytes, w->out[1]);
+    on(k, w)->maxpool_backward(&w->view, w->in_dy, NULL, w->bytes, typed(w, 0));
+    on(k, w)->maxpool_backward(&w->view, w->in_dy, w->in_y, w->bytes, typed(w, 1));
 }
 
 static void run_meanpool(const struct fm_kernels *k, struct work *w)
 {
-    k->meanpool_forward(&w->view, w->x, w->out[0]);
-    k->meanpool_backward(&w->view, w->dy, w->out[1]);
+    on(k, w)->meanpool_forward(&w->view, w->in_x, typed(w, 0));
+    on(k, w)->meanpool_backward(&w->view, w->in_dy, typed(w, 1));
 }
 
 static void run_norm_statistics(const struct fm_kernels *k, struct work *w)
 {
-    k->norm_statistics(&w->view, w->x, w->sums, w->out[0], w->out[1]);
+    on(k, w)->norm_statistics(&w->view, w->in_x, w->sums, w->out[0], w->out[1]);
 }
 
 static void run_norm_apply(const struct fm_kernels *k, struct work *w)
 {
-    k->norm_apply(&w->view, w->x, w->channel[0], w->channel[1], true, w->out[0]);
-    k->norm_apply(&w->view, w->x, w->channel[0], w->channel[1], false, w->out[1]);
+    on(k, w)->norm_apply(&w->view, w->in_x, w->channel[0], w->channel[1], true, typed(w, 0));
+    on(k, w)->norm_apply(&w->view, w->in_x, w->channel[0], w->channel[1], false, typed(w, 1));
 }
 
 static void run_norm_backward_sums(const struct fm_kernels *k, struct work *w)
 {
-    k->norm_backward_sums(
-        &w->view, w->x, w->dy, w->y, w->channel[0], w->channel[1], w->sums, w->out[0], w->out[1]);
+    on(k, w)->norm_backward_sums(&w->view, w->in_x, w->in_dy, w->in_y, w->channel[0], w->channel[1],
+        w->sums, w->out[0], w->out[1]);
 }
 
 static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
 {
-    k->norm_backward_apply(
-        &w->view, w->x, w->dy, w->y, w->channel[0], w->channel[1], w->channel[2], w->out[0]);
-    k->norm_backward_apply(
-        &w->view, w->x, w->dy, NULL, w->channel[0], w->channel[1], w->channel[2], w->out[1]);
+    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, w->in_y, w->channel[0],
+        w->channel[1], w->channel[2], typed(w, 0));
+    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, NULL, w->channel[0], w->channel[1],
+        w->channel[2], typed(w, 1));
 }
 
 static void run_dropout(const struct fm_kernels *k, struct work *w)
@@ -162,7 +212,7 @@ static void run_dropout(const struct fm_kernels *k, struct work *w)
         .channels = w->view.c,
         .rate = 0.3f};
     k->dropout_mask(&w->view, &work, w->out_bytes);
-    k->dropout_apply(w->size, w->out_bytes, 1.4f, w->x, w->out[0]);
+    on(k, w)->dropout_apply(w->size, w->out_bytes, 1.4f, w->in_x, typed(w, 0));
 }
 
 static void run_loss(const struct fm_kernels *k, struct work *w)
@@ -238,13 +288,13 @@ static void run_input(const struct fm_kernels *k, struct work *w)
         .epoch = 1};
     // Not resized, then resized and repeated: as many images as the outputs have room for.
     work.count = (int)(w->size / 35 < 16 ? w->size / 35 : 16);
-    k->input(&work, w->out[0]);
+    on(k, w)->input(&work, typed(w, 0));
     input.shape = (struct fm_shape){3, 9, 8};
     work.count = (int)(w->size / 216 < 16 ? w->size / 216 : 16);
-    k->input(&work, w->out[1]);
+    on(k, w)->input(&work, typed(w, 1));
     work.augment = false;
     work.mirror = true;
-    k->input(&work, w->out[2]);
+    on(k, w)->input(&work, typed(w, 2));
 }
 
 static const struct {
@@ -283,28 +333,46 @@ static const struct fm_view views[] = {
 // Everything that the kernel wrote, with the rest of each output cleared before.
 static void run_cleared(size_t kernel, const struct fm_kernels *table, int threads, struct work *w)
 {
-    for (int i = 0; i < OUTPUTS; i++)
+    for (int i = 0; i < OUTPUTS; i++) {
         memset(w->out[i], 0, w->size * sizeof(float));
+        memset(w->typed[i], 0, w->size * sizeof(float));
+    }
     memset(w->out_bytes, 0, w->size);
     omp_set_num_threads(threads);
     kernels[kernel].run(table, w);
+    for (int i = 0; i < OUTPUTS; i++) {
+        const uint16_t *half = w->typed[i];
+        if (w->is_typed[i] && w->element == FM_ELEMENT_F32)
+            memcpy(w->out[i], w->typed[i], w->size * sizeof(float));
+        for (size_t k = 0; w->is_typed[i] && w->element == FM_ELEMENT_BF16 && k < w->size; k++)
+            w->out[i][k] = fm_bf16_widen(half[k]);
+    }
 }
 
-static void compare(size_t kernel, const struct fm_view *view, const struct fm_kernels *table,
-    const struct fm_kernels *portable, int threads)
+static void expect_same(
+    size_t kernel, const struct work *found, const struct work *expected, const char *what)
+{
+    bool same = memcmp(found->out_bytes, expected->out_bytes, found->size) == 0;
+    for (int i = 0; i < OUTPUTS; i++)
+        same = same && memcmp(found->out[i], expected->out[i], found->size * sizeof(float)) == 0;
+    const struct fm_view *v = &found->view;
+    if (!same)
+        fail_msg("%s of %dx%dx%dx%d, block %d: %s", kernels[kernel].name, v->n, v->c, v->h, v->w,
+            v->block, what);
+}
+
+static void compare(size_t kernel, const struct fm_view *view, enum fm_element element,
+    const struct fm_kernels *table, const struct fm_kernels *portable, int threads)
 {
     struct work one, other;
-    work_make(&one, *view);
-    work_make(&other, *view);
+    char what[128];
+    work_make(&one, *view, element, false);
+    work_make(&other, *view, element, false);
     run_cleared(kernel, portable, 1, &one);
     run_cleared(kernel, table, threads, &other);
-    bool same = memcmp(one.out_bytes, other.out_bytes, one.size) == 0;
-    for (int i = 0; i < OUTPUTS; i++)
-        same = same && memcmp(one.out[i], other.out[i], one.size * sizeof(float)) == 0;
-    if (!same)
-        fail_msg("%s of %dx%dx%dx%d, block %d: %s with %d threads differs from %s",
-            kernels[kernel].name, view->n, view->c, view->h, view->w, view->block, table->name,
-            threads, portable->name);
+    snprintf(what, sizeof what, "%s with %d threads differs from %s%s", table->name, threads,
+        portable->name, element == FM_ELEMENT_BF16 ? ", in bf16" : "");
+    expect_same(kernel, &other, &one, what);
     work_free(&one);
     work_free(&other);
 }
@@ -322,7 +390,31 @@ static void test_same_bits(void **state)
         for (size_t v = 0; v < sizeof views / sizeof views[0]; v++)
             for (int t = 0; t < count; t++)
                 for (int threads = 1; threads <= 3; threads += 2)
-                    compare(k, &views[v], tables[t], tables[count - 1], threads);
+                    for (int element = 0; element < FM_ELEMENT_COUNT; element++)
+                        compare(k, &views[v], (enum fm_element)element, tables[t],
+                            tables[count - 1], threads);
+}
+
+// bf16's kernels compute in fp32: the same numbers in, the same numbers out, rounded once.
+static void test_bf16_is_rounded_fp32(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    fm_kernels_usable(tables);
+    for (size_t k = 0; k < sizeof kernels / sizeof kernels[0]; k++)
+        for (size_t v = 0; v < sizeof views / sizeof views[0]; v++) {
+            struct work single, half;
+            work_make(&single, views[v], FM_ELEMENT_F32, true);
+            work_make(&half, views[v], FM_ELEMENT_BF16, true);
+            run_cleared(k, tables[0], 2, &single);
+            run_cleared(k, tables[0], 2, &half);
+            for (int i = 0; i < OUTPUTS; i++)
+                for (size_t e = 0; single.is_typed[i] && e < single.size; e++)
+                    single.out[i][e] = fm_round_bf16(single.out[i][e]);
+            expect_same(k, &half, &single, "bf16 differs from rounded fp32");
+            work_free(&single);
+            work_free(&half);
+        }
 }
 
 static void test_finite_check(void **state)
@@ -351,6 +443,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_bf16_is_rounded_fp32),
         cmocka_unit_test(test_finite_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

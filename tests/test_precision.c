@@ -368,6 +368,184 @@ static void test_emulated_against_plain(void **state)
     check_all_against_plain(FM_PRECISION_FP16, true, (struct tolerance){0.0025, 0.005, 0.2});
 }
 
+// ---- bf16 in the processor's own arithmetic
+
+// Why not, or NULL.
+static const char *native_missing(void)
+{
+    struct fm_engine engine;
+    const struct fm_device_options device = {.threads = 1};
+    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_rig_must(fm_engine_open("cpu", &device, &engine), "fm_engine_open");
+    const char *missing = engine.info.missing[FM_PRECISION_BF16];
+    fm_engine_close(&engine);
+    return missing;
+}
+
+static bool bf16_is_native(void)
+{
+    const char *missing = native_missing();
+    if (missing)
+        print_message("SKIP: bf16: %s\n", missing);
+    return missing == NULL;
+}
+
+// bf16 is refused where it is missing, with the reason, and nowhere else.
+static void test_native_or_refused(void **state)
+{
+    (void)state;
+    const char *missing = native_missing();
+    struct trial *t = open_trial("4x4>1x4x4 f4b", FM_PRECISION_FP32, false, 1);
+    struct fm_model_options options = {.precision = FM_PRECISION_BF16, .optimiser = adam};
+    struct fm_model *model = NULL;
+    enum fm_status status = t->rig.api->model_create(
+        t->rig.engine.device, &t->net, &options, &model);
+    if (missing)
+        assert_fails(status, FM_UNSUPPORTED, missing);
+    else
+        assert_ok(status);
+    t->rig.api->model_destroy(model);
+    close_trial(t);
+}
+
+static void test_native_stored(void **state)
+{
+    (void)state;
+    if (!bf16_is_native())
+        skip();
+    check_stored(FM_PRECISION_BF16, false);
+}
+
+static void test_native_against_plain(void **state)
+{
+    (void)state;
+    if (!bf16_is_native())
+        skip();
+    check_all_against_plain(FM_PRECISION_BF16, false, (struct tolerance){0.02, 0.04, 0.4});
+}
+
+// Inference, too: batch norm folded into bf16 weights, or on its own.
+static void check_inference(enum fm_precision precision, bool emulate, double allowed)
+{
+    for (size_t i = 0; i < sizeof net_texts / sizeof net_texts[0]; i++)
+        for (int unfused = 0; unfused < 2; unfused++) {
+            struct trial *t = open_trial(net_texts[i], precision, emulate, BATCH);
+            struct fm_plain *plain = plain_beside(t);
+            struct fm_executor *e = fm_rig_compile(
+                &t->rig, &(struct fm_compile_options){
+                             .batch = BATCH, .mode = FM_MODE_INFER, .unfused = unfused == 1});
+            float logits[BATCH * 16];
+            uint32_t count = BATCH - 1; // a part of a batch
+            char what[192];
+            fm_rig_predict(&t->rig, e, 0, t->drawn.records, count, logits);
+            snprintf(what, sizeof what, "%s in %s%s: logits", net_texts[i],
+                fm_precision_name(precision), unfused ? ", unfused" : "");
+            compare(what, logits, fm_plain_infer(plain, t->drawn.records, count),
+                count * (size_t)t->net.classes, allowed);
+            fm_plain_destroy(plain);
+            t->rig.api->executor_destroy(e);
+            close_trial(t);
+        }
+}
+
+static void test_inference(void **state)
+{
+    (void)state;
+    check_inference(FM_PRECISION_BF16, true, 0.02);
+    check_inference(FM_PRECISION_FP16, true, 0.0025);
+    if (native_missing() == NULL)
+        check_inference(FM_PRECISION_BF16, false, 0.02);
+}
+
+// The first layers' activations and the last's gradient, before kinks and roundings add up: native
+// and emulated bf16 differ by the order of sums alone, which now and then moves a rounding.
+static void test_native_is_as_emulated(void **state)
+{
+    (void)state;
+    if (!bf16_is_native())
+        skip();
+    struct trial *native = open_trial(net_text, FM_PRECISION_BF16, false, BATCH);
+    struct trial *emulated = open_trial(net_text, FM_PRECISION_BF16, true, BATCH);
+    struct fm_executor *of_native = compile_training(native, true);
+    struct fm_executor *of_emulated = compile_training(emulated, true);
+    fm_rig_step(&native->rig, of_native, 0, &native->batch);
+    fm_rig_step(&emulated->rig, of_emulated, 0, &emulated->batch);
+    size_t most = (size_t)BATCH * 16 * 12 * 12;
+    float *one = allocate(most, sizeof *one), *other = allocate(most, sizeof *other);
+    read_layer(native, of_native, -1, FM_PROBE_ACTIVATION, one);
+    read_layer(emulated, of_emulated, -1, FM_PROBE_ACTIVATION, other);
+    assert_memory_equal(one, other, (size_t)BATCH * 12 * 12 * sizeof *one);
+    for (int l = 0; l < 4; l++) {
+        size_t count = BATCH * fm_shape_size(native->net.layers[l].out), differ = 0;
+        read_layer(native, of_native, l, FM_PROBE_ACTIVATION, one);
+        read_layer(emulated, of_emulated, l, FM_PROBE_ACTIVATION, other);
+        for (size_t i = 0; i < count; i++) {
+            differ += one[i] != other[i];
+            // A unit in the last place of bf16 is at most 2^-7 of the value; batch norm subtracts.
+            if (!(fabsf(one[i] - other[i]) <= 0.02f * fabsf(other[i]) + 0.02f))
+                fail_msg("layer %d, element %zu is %g, emulated %g", l, i, (double)one[i],
+                    (double)other[i]);
+        }
+        if (differ * 20 > count)
+            fail_msg("layer %d: %zu of %zu elements differ", l, differ, count);
+    }
+    free(one);
+    free(other);
+    native->rig.api->executor_destroy(of_native);
+    emulated->rig.api->executor_destroy(of_emulated);
+    close_trial(native);
+    close_trial(emulated);
+}
+
+// ---- training: a few dozen steps on one batch lower the loss as in fp32, and again the same way
+
+enum {
+    TRAINING_STEPS = 40,
+    TRAINING_BATCH = 32
+};
+
+static double train(enum fm_precision precision, bool emulate, float *params)
+{
+    struct trial *t = open_trial(net_text, precision, emulate, TRAINING_BATCH);
+    struct fm_executor *e = compile_training(t, false);
+    double loss = 0.0;
+    t->step.learning_rate = 3e-3f;
+    for (int i = 0; i < TRAINING_STEPS; i++)
+        loss = fm_rig_step(&t->rig, e, i % FM_SLOTS, &t->batch).loss / TRAINING_BATCH;
+    fm_rig_get(&t->rig, FM_STATE_PARAM, params);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+    return loss;
+}
+
+static void test_training(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        enum fm_precision precision;
+        bool emulate;
+    } manners[] = {{"fp32", FM_PRECISION_FP32, false}, {"emulated bf16", FM_PRECISION_BF16, true},
+        {"fp16", FM_PRECISION_FP16, true}, {"bf16", FM_PRECISION_BF16, false}};
+    static struct fm_net net;
+    fm_case_net(net_text, &net);
+    size_t bytes = net.param_elements * sizeof(float);
+    float *params = allocate(1, bytes), *again = allocate(1, bytes);
+    double single = 0.0;
+    bool native = native_missing() == NULL;
+    for (int m = 0; m < (native ? 4 : 3); m++) {
+        double loss = train(manners[m].precision, manners[m].emulate, params);
+        double repeated = train(manners[m].precision, manners[m].emulate, again);
+        assert_true(loss == repeated);
+        assert_memory_equal(params, again, bytes);
+        single = m == 0 ? loss : single;
+        if (!isfinite(loss) || loss > 0.5 || fabs(loss - single) > 0.15 * single + 0.02)
+            fail_msg("the loss in %s ends at %g, in fp32 at %g", manners[m].name, loss, single);
+    }
+    free(params);
+    free(again);
+}
+
 // ---- loss scaling
 
 // Everything that a skipped step must leave alone, in one allocation.
@@ -587,6 +765,12 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_stored_emulated),
         cmocka_unit_test(test_emulated_against_plain),
+        cmocka_unit_test(test_native_or_refused),
+        cmocka_unit_test(test_native_stored),
+        cmocka_unit_test(test_native_against_plain),
+        cmocka_unit_test(test_inference),
+        cmocka_unit_test(test_native_is_as_emulated),
+        cmocka_unit_test(test_training),
         cmocka_unit_test(test_overflow_is_skipped),
         cmocka_unit_test(test_incurable),
         cmocka_unit_test(test_growth),

@@ -184,6 +184,14 @@ static void test_kernels(void **state)
                             kind, (double)x[i], (double)found[i], (double)expected);
                 }
             }
+    uint16_t *halves = malloc(COUNT * sizeof *halves);
+    assert_non_null(halves);
+    for (int t = 0; t < count; t++) {
+        tables[t]->narrow(COUNT, x, halves);
+        for (uint32_t i = 0; i < COUNT; i++)
+            assert_int_equal(halves[i], fm_bf16_narrow(x[i]));
+    }
+    free(halves);
     free(x);
     free(found);
 }

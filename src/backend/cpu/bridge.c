@@ -23,8 +23,9 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered tensor", &data));
     FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, data));
     struct fm_md staged = {0};
-    enum fm_status status = flattened ? fm_md_create(&staged, 4, flattened, dnnl_f32, dnnl_nchw)
-                                      : fm_md_copy(&staged, want);
+    enum fm_status status = flattened
+                                ? fm_md_create(&staged, 4, flattened, fm_md_type(want), dnnl_nchw)
+                                : fm_md_copy(&staged, want);
     if (status == FM_OK)
         status = fm_tensor_mem_create(&b->staged, device, &staged, data);
     if (status == FM_OK && direction == FM_BRIDGE_INWARD)

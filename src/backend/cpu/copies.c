@@ -53,14 +53,14 @@ void fm_copies_destroy(struct fm_copies *copies)
 }
 
 enum fm_status fm_canonical_weight_md(
-    const struct fm_layer *layer, dnnl_format_tag_t tag, struct fm_md *md)
+    const struct fm_layer *layer, dnnl_data_type_t type, dnnl_format_tag_t tag, struct fm_md *md)
 {
     if (layer->kind == FM_LAYER_CONV) {
         int dims[4] = {layer->out.c, layer->in.c, layer->kernel, layer->kernel};
-        return fm_md_create(md, 4, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : dnnl_oihw);
+        return fm_md_create(md, 4, dims, type, tag == dnnl_format_tag_any ? tag : dnnl_oihw);
     }
     int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
-    return fm_md_create(md, 2, dims, dnnl_f32, tag == dnnl_format_tag_any ? tag : dnnl_ab);
+    return fm_md_create(md, 2, dims, type, tag == dnnl_format_tag_any ? tag : dnnl_ab);
 }
 
 static const struct fm_param *copied_param(const struct fm_copy *copy)
@@ -95,6 +95,7 @@ static void fold(const struct fm_copy *copy)
 {
     const struct fm_param *param = copied_param(copy);
     const float *from = param ? copy->source.weights->params + param->offset : NULL;
+    float *to = copy->plain.data;
     int channels = copy->model->net.layers[copy->source.layer].out.c;
     size_t each = copy->bias ? 1 : param->count / (size_t)channels;
     for (int c = 0; c < channels; c++) {
@@ -103,7 +104,7 @@ static void fold(const struct fm_copy *copy)
         for (size_t i = 0; i < each; i++) {
             size_t at = (size_t)c * each + i;
             float value = from ? from[at] : 0.0f;
-            copy->plain.data[at] = copy->bias ? value * scale + shift : value * scale;
+            to[at] = copy->bias ? value * scale + shift : value * scale;
         }
     }
 }
@@ -137,9 +138,9 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
     struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     struct fm_md plain = {0};
-    enum fm_status status = copy->bias
-                                ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
-                                : fm_canonical_weight_md(layer, dnnl_format_tag_undef, &plain);
+    enum fm_status status = copy->bias ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
+                                       : fm_canonical_weight_md(
+                                             layer, dnnl_f32, dnnl_format_tag_undef, &plain);
     if (status == FM_OK)
         status = build_plain(copy, &plain);
     if (status == FM_OK && md && !fm_md_equal(md, &plain)) {

@@ -31,6 +31,6 @@ dnnl_memory_t fm_copy_memory(const struct fm_copy *copy);
 // Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
 // dnnl_format_tag_any, its shape with the layout left open.
 enum fm_status fm_canonical_weight_md(
-    const struct fm_layer *layer, dnnl_format_tag_t tag, struct fm_md *md);
+    const struct fm_layer *layer, dnnl_data_type_t type, dnnl_format_tag_t tag, struct fm_md *md);
 
 #endif

@@ -8,6 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+// Native is what oneDNN computes natively. Every processor with AMX-BF16 has AVX512-BF16, too, and
+// each set of instructions holds the bits of those that it includes.
+static const char *bf16_missing(const struct fm_machine *machine)
+{
+    int usable = (int)dnnl_get_effective_cpu_isa(), needed = (int)dnnl_cpu_isa_avx512_core_bf16;
+    if ((usable & needed) == needed)
+        return NULL;
+    if (strstr(machine->features, "avx512_bf16"))
+        return "oneDNN is held to instructions without bf16 (DNNL_MAX_CPU_ISA)";
+    return "this processor has neither AVX512-BF16 nor AMX-BF16";
+}
+
 enum fm_status fm_cpu_device_open(
     const struct fm_device_options *options, struct fm_device **device)
 {
@@ -23,6 +35,8 @@ enum fm_status fm_cpu_device_open(
     omp_set_num_threads(d->threads);
     omp_set_dynamic(0);
     d->kernels = fm_kernels_choose();
+    d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
+    d->missing[FM_PRECISION_FP16] = "no processor trains in it";
     enum fm_status status = fm_dnnl_check(
         dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
     if (status == FM_OK)
@@ -47,18 +61,6 @@ void fm_cpu_device_close(struct fm_device *device)
     free(device);
 }
 
-const char *fm_cpu_precision_missing(enum fm_precision precision)
-{
-    switch (precision) {
-    case FM_PRECISION_BF16:
-        return "this backend computes in fp32";
-    case FM_PRECISION_FP16:
-        return "no processor trains in it";
-    default:
-        return NULL;
-    }
-}
-
 void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info)
 {
     struct fm_machine machine;
@@ -74,7 +76,7 @@ void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_inf
     info->memory = machine.memory;
     info->threads = device->threads;
     for (int i = 0; i < FM_PRECISION_COUNT; i++) {
-        info->missing[i] = fm_cpu_precision_missing((enum fm_precision)i);
+        info->missing[i] = device->missing[i];
         info->precisions[i] = info->missing[i] == NULL;
     }
     info->emulated[FM_PRECISION_BF16] = true;

@@ -11,13 +11,13 @@ struct fm_device {
     dnnl_stream_t stream;
     const struct fm_kernels *kernels;
     int threads;
+    // Why a precision is not native here: NULL where it is.
+    const char *missing[FM_PRECISION_COUNT];
 };
 
 enum fm_status fm_cpu_device_open(
     const struct fm_device_options *options, struct fm_device **device);
 void fm_cpu_device_close(struct fm_device *device);
-// Why the processor does not compute in a precision natively; NULL where it does.
-const char *fm_cpu_precision_missing(enum fm_precision precision);
 void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info);
 
 #endif

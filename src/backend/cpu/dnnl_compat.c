@@ -103,6 +103,20 @@ size_t fm_md_bytes(const struct fm_md *md)
     return pointer(md) ? dnnl_memory_desc_get_size(pointer(md)) : 0;
 }
 
+dnnl_data_type_t fm_md_type(const struct fm_md *md)
+{
+    dnnl_data_type_t type = dnnl_data_type_undef;
+    if (!pointer(md))
+        return type;
+#if V3
+    if (dnnl_memory_desc_query(md->desc, dnnl_query_data_type, &type) != dnnl_success)
+        return dnnl_data_type_undef;
+#else
+    type = md->desc.data_type;
+#endif
+    return type;
+}
+
 // What fm_md_channel_block needs to know of a descriptor.
 struct blocking {
     int ndims, inner_nblks;

@@ -31,6 +31,7 @@ enum fm_status fm_md_copy(struct fm_md *to, const struct fm_md *from);
 void fm_md_free(struct fm_md *md);
 bool fm_md_equal(const struct fm_md *a, const struct fm_md *b);
 size_t fm_md_bytes(const struct fm_md *md);
+dnnl_data_type_t fm_md_type(const struct fm_md *md);
 
 // How a descriptor lays out its elements, when that is: [n][c / block][h][w][block] without gaps,
 // the channels padded to a multiple of `block`. Plain NCHW has block 1, NHWC block c. False for

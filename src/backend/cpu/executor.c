@@ -52,19 +52,16 @@ static void mark_backward(struct fm_executor *e)
     }
 }
 
-static enum fm_status allocate(struct fm_executor *e, size_t bytes, float **data)
+static enum fm_status allocate(struct fm_executor *e, size_t bytes, void **data)
 {
-    void *memory = NULL;
-    FM_TRY(fm_buffers_add(&e->buffers, bytes, "activations", &memory));
-    *data = memory;
-    return FM_OK;
+    return fm_buffers_add(&e->buffers, bytes, "activations", data);
 }
 
 // Training keeps every activation for the backward; inference needs two at a time.
 static enum fm_status allocate_activations(struct fm_executor *e)
 {
     bool keep = fm_executor_trains(e) || e->options.probe;
-    float *pair[2] = {NULL, NULL};
+    void *pair[2] = {NULL, NULL};
     if (!keep) {
         size_t largest = 0;
         for (int i = 0; i < e->op_count; i++) {
@@ -77,7 +74,7 @@ static enum fm_status allocate_activations(struct fm_executor *e)
     int side = 0;
     for (int i = 0; i < e->op_count; i++) {
         struct fm_value *value = &e->values[i];
-        float *data = NULL;
+        void *data = NULL;
         if (e->ops[i]->in_place)
             data = e->ops[i]->in->activation.data;
         else if (keep)
@@ -86,6 +83,37 @@ static enum fm_status allocate_activations(struct fm_executor *e)
             data = pair[side ^= 1];
         FM_TRY(fm_tensor_mem_create(&value->activation, e->model->device, &value->md, data));
     }
+    return FM_OK;
+}
+
+// A gradient has its activation's layout, but the logits' is not in fp32 where the others are not.
+static enum fm_status gradient_md(
+    const struct fm_executor *e, const struct fm_value *value, struct fm_md *md)
+{
+    if (value->element == e->model->element)
+        return fm_md_copy(md, &value->md);
+    int dims[2] = {e->options.batch, value->shape.c};
+    return fm_md_create(md, 2, dims, fm_element_type(e->model->element), dnnl_ab);
+}
+
+static enum fm_status create_gradient(struct fm_executor *e, struct fm_value *value, void *data)
+{
+    struct fm_md md = {0};
+    enum fm_status status = gradient_md(e, value, &md);
+    if (status == FM_OK)
+        status = fm_tensor_mem_create(&value->gradient, e->model->device, &md, data);
+    fm_md_free(&md);
+    return status;
+}
+
+static enum fm_status allocate_logit_gradient(struct fm_executor *e)
+{
+    const struct fm_value *logits = &e->values[e->op_count - 1];
+    if (logits->element == e->model->element)
+        return FM_OK;
+    void *data = NULL;
+    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), &data));
+    e->logit_gradient = data;
     return FM_OK;
 }
 
@@ -98,7 +126,7 @@ static enum fm_status allocate_gradients(struct fm_executor *e)
         size_t bytes = fm_md_bytes(&e->values[i].md);
         largest = bytes > largest ? bytes : largest;
     }
-    float *pair[2] = {NULL, NULL};
+    void *pair[2] = {NULL, NULL};
     if (!e->options.probe) {
         FM_TRY(allocate(e, largest, &pair[0]));
         FM_TRY(allocate(e, largest, &pair[1]));
@@ -109,14 +137,14 @@ static enum fm_status allocate_gradients(struct fm_executor *e)
         const struct fm_op *reader = i + 1 < e->op_count ? e->ops[i + 1] : NULL;
         if (reader && !reader->input_gradient)
             break; // nothing in front of it is trained
-        float *data = NULL;
+        void *data = NULL;
         if (reader && (reader->in_place || (reader->class->gradient_in_place && !e->options.probe)))
             data = reader->out->gradient.data;
         else if (e->options.probe)
             FM_TRY(allocate(e, fm_md_bytes(&value->md), &data));
         else
             data = pair[side ^= 1];
-        FM_TRY(fm_tensor_mem_create(&value->gradient, e->model->device, &value->md, data));
+        FM_TRY(create_gradient(e, value, data));
     }
     return FM_OK;
 }
@@ -135,6 +163,8 @@ static enum fm_status build(struct fm_executor *e)
     FM_TRY(allocate_activations(e));
     if (fm_executor_trains(e))
         FM_TRY(allocate_gradients(e));
+    if (fm_executor_trains(e))
+        FM_TRY(allocate_logit_gradient(e));
     for (int i = 0; i < e->op_count; i++)
         if (e->ops[i]->class->connect)
             FM_TRY(e->ops[i]->class->connect(e->ops[i]));
@@ -254,10 +284,13 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
     const struct fm_value *logits = &e->values[e->op_count - 1];
     double loss;
     uint64_t correct;
+    float *gradient = e->logit_gradient ? e->logit_gradient : logits->gradient.data;
     m->device->kernels->loss(logits->activation.data, pass->slot->labels, (int)pass->step->count,
-        m->net.classes, e->options.label_smoothing, m->counters.loss_scale, logits->gradient.data,
-        &loss, &correct);
-    fm_cpu_model_round(m, fm_view_size(&logits->view), logits->gradient.data);
+        m->net.classes, e->options.label_smoothing, m->counters.loss_scale, gradient, &loss,
+        &correct);
+    fm_cpu_model_round(m, fm_view_size(&logits->view), gradient);
+    if (e->logit_gradient)
+        m->device->kernels->narrow(fm_view_size(&logits->view), gradient, logits->gradient.data);
     m->sums.loss += loss;
     m->sums.correct += correct;
     m->sums.count += pass->step->count;

@@ -1,19 +1,23 @@
 // Looking into an executor: probed activations and gradients, the profile, the plans.
 #include "backend/cpu/executor.h"
+#include "rounding.h"
 
 #include <stdio.h>
 
 // From [n][c / block][h][w][block] to [n][c][h][w], dropping padding channels.
-static void to_canonical(
-    const struct fm_view *v, struct fm_shape shape, const float *from, float *to)
+static void to_canonical(const struct fm_view *v, struct fm_shape shape, enum fm_element element,
+    const void *from, float *to)
 {
+    const float *single = from;
+    const uint16_t *half = from;
     int pixels = shape.h * shape.w;
     for (int n = 0; n < v->n; n++)
         for (int c = 0; c < shape.c; c++)
             for (int i = 0; i < pixels; i++) {
                 size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
                 size_t at = (plane * (size_t)pixels + (size_t)i) * (size_t)v->block;
-                *to++ = from[at + (size_t)(c % v->block)];
+                at += (size_t)(c % v->block);
+                *to++ = element == FM_ELEMENT_BF16 ? fm_bf16_widen(half[at]) : single[at];
             }
 }
 
@@ -25,14 +29,15 @@ enum fm_status fm_cpu_executor_read(
     if (layer < -1 || layer >= e->model->net.layer_count)
         return fm_fail(FM_USAGE, "executor_read: layer %d of %d", layer, e->model->net.layer_count);
     const struct fm_value *value = &e->values[layer < 0 ? 0 : e->layer_op[layer]];
-    const struct fm_tensor_mem *tensor = probe == FM_PROBE_ACTIVATION ? &value->activation
-                                                                      : &value->gradient;
+    bool activation = probe == FM_PROBE_ACTIVATION;
+    const struct fm_tensor_mem *tensor = activation ? &value->activation : &value->gradient;
     size_t have = fm_shape_size(value->shape) * (size_t)e->options.batch;
     if (count != have)
         return fm_fail(FM_USAGE, "executor_read: %zu elements, expected %zu", count, have);
     if (!tensor->data)
         return fm_fail(FM_NOT_FOUND, "executor_read: no gradient flows to layer %d", layer);
-    to_canonical(&value->view, value->shape, tensor->data, data);
+    to_canonical(&value->view, value->shape, activation ? value->element : e->model->element,
+        tensor->data, data);
     return FM_OK;
 }
 

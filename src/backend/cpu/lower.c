@@ -35,7 +35,8 @@ static enum fm_status placed(struct lowering *low, struct fm_op *op, enum fm_sta
     e->ops[e->op_count++] = op; // also when it failed: destroyed with the executor
     if (status != FM_OK)
         return status;
-    FM_TRY(fm_view_of(&op->out->md, e->options.batch, op->out->shape, &op->out->view));
+    FM_TRY(fm_view_of(
+        &op->out->md, e->options.batch, op->out->shape, &op->out->view, &op->out->element));
     op->out->logits = op->layer == low->net->layer_count - 1; // a dense layer, or its bias
     low->present = op->out;
     low->relu_fused = false;

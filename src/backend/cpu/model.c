@@ -44,13 +44,14 @@ static enum fm_status create_ranges(struct fm_model *m)
     return fm_copies_create(m, &m->copies);
 }
 
-static enum fm_status check_precision(const struct fm_model_options *options)
+static enum fm_status check_precision(
+    const struct fm_device *device, const struct fm_model_options *options)
 {
     if (options->precision == FM_PRECISION_FP32 && options->emulate)
         return fm_fail(FM_UNSUPPORTED, "backend 'cpu': fp32 has nothing to emulate");
     if (options->precision == FM_PRECISION_FP32 || options->emulate)
         return FM_OK;
-    const char *missing = fm_cpu_precision_missing(options->precision);
+    const char *missing = device->missing[options->precision];
     if (!missing)
         return FM_OK;
     return fm_fail(FM_UNSUPPORTED,
@@ -69,7 +70,7 @@ static enum fm_rounding rounding_of(const struct fm_model_options *options)
 enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net *net,
     const struct fm_model_options *options, struct fm_model **model)
 {
-    FM_TRY(check_precision(options));
+    FM_TRY(check_precision(device, options));
     if (options->optimiser.kind > FM_OPTIMISER_SGD)
         return fm_fail(
             FM_UNSUPPORTED, "backend 'cpu': unknown optimiser %d", options->optimiser.kind);
@@ -80,6 +81,8 @@ enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net
     m->net = *net;
     m->options = *options;
     m->rounding = rounding_of(options);
+    if (options->precision == FM_PRECISION_BF16 && !options->emulate)
+        m->element = FM_ELEMENT_BF16;
     m->gradient_scale = 1.0f;
     m->counters.loss_scale = options->precision == FM_PRECISION_FP16 ? FM_LOSS_SCALE_FIRST : 1.0f;
     m->version = 1;

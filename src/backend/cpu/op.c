@@ -36,7 +36,7 @@ enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape)
                             : v->block == 16 ? dnnl_nChw16c
                                              : dnnl_nhwc;
     int dims[4] = {v->n, shape.c, shape.h, shape.w};
-    return fm_md_create(&op->out->md, 4, dims, dnnl_f32, tag);
+    return fm_md_create(&op->out->md, 4, dims, fm_element_type(fm_op_element(op)), tag);
 }
 
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
@@ -49,7 +49,8 @@ void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double o
     const struct fm_net *net = &op->executor->model->net;
     double in = (double)fm_shape_size(net->layers[op->layer].in);
     double out = (double)fm_shape_size(net->layers[op->layer].out);
-    op->bytes[pass] = 4.0 * op->executor->options.batch * (inputs * in + outputs * out);
+    double size = (double)fm_element_size(op->executor->model->element);
+    op->bytes[pass] = size * op->executor->options.batch * (inputs * in + outputs * out);
 }
 
 static enum fm_status register_primitive(struct fm_executor *e, struct fm_primitive *p)

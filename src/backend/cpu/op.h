@@ -11,7 +11,8 @@
 // A value between operations: an activation and, in training, its gradient in the same layout.
 struct fm_value {
     struct fm_shape shape;
-    bool logits; // these stay fp32 in every precision; their gradient does not
+    bool logits;             // these stay fp32 in every precision; their gradient does not
+    enum fm_element element; // of the activation; the gradient's is the model's
     struct fm_md md;
     struct fm_view view;
     struct fm_tensor_mem activation;
@@ -81,18 +82,27 @@ struct fm_executor {
     struct fm_buffers buffers;
     struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
     int primitive_count, primitive_capacity;
+    float *logit_gradient; // in fp32, where the gradients are not
     double update_seconds, loss_seconds;
     uint64_t update_calls;
 };
 
-static inline const struct fm_kernels *fm_op_kernels(const struct fm_op *op)
+// The kernels on activations of the precision computed in; only the logits may be of another.
+static inline const struct fm_element_kernels *fm_op_kernels(const struct fm_op *op)
 {
-    return op->executor->model->device->kernels;
+    const struct fm_model *m = op->executor->model;
+    return m->device->kernels->on[m->element];
 }
 // Not for the input operation, which has none.
 static inline const struct fm_layer *fm_op_layer(const struct fm_op *op)
 {
     return &op->executor->model->net.layers[op->layer];
+}
+// Of the activation that the operation puts out.
+static inline enum fm_element fm_op_element(const struct fm_op *op)
+{
+    const struct fm_model *m = op->executor->model;
+    return op->layer == m->net.layer_count - 1 ? FM_ELEMENT_F32 : m->element;
 }
 static inline bool fm_executor_trains(const struct fm_executor *e)
 {

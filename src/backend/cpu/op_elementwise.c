@@ -24,7 +24,9 @@ static enum fm_status bias_forward(struct fm_op *op, const struct fm_pass *pass)
     const struct fm_param *param = bias_param(op);
     for (size_t i = 0; i < param->count; i++)
         b->padded[i] = op->executor->weights->params[param->offset + i];
-    fm_op_kernels(op)->bias_forward(&op->out->view, b->padded, op->out->activation.data);
+    const struct fm_kernels *kernels = op->executor->model->device->kernels;
+    kernels->on[op->out->element]->bias_forward(
+        &op->out->view, b->padded, op->out->activation.data);
     return FM_OK;
 }
 
@@ -121,7 +123,7 @@ static enum fm_status dropout_forward(struct fm_op *op, const struct fm_pass *pa
         .channels = layer->in.c,
         .rate = layer->rate,
     };
-    fm_op_kernels(op)->dropout_mask(&op->in->view, &work, d->mask);
+    op->executor->model->device->kernels->dropout_mask(&op->in->view, &work, d->mask);
     fm_op_kernels(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
         fm_dropout_scale(layer->rate), op->in->activation.data, op->out->activation.data);
     return FM_OK;

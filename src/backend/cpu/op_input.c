@@ -18,7 +18,7 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
     };
-    e->model->device->kernels->input(&work, op->out->activation.data);
+    fm_op_kernels(op)->input(&work, op->out->activation.data);
     return FM_OK;
 }
 
@@ -37,5 +37,5 @@ enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op)
             input->rows, input->cols, FM_RECORD_MAX);
     FM_TRY(fm_op_new(place, &input_class, sizeof **op, op));
     place->out->shape = shape;
-    return fm_md_create(&place->out->md, 4, dims, dnnl_f32, dnnl_nchw);
+    return fm_md_create(&place->out->md, 4, dims, fm_element_type(fm_op_element(*op)), dnnl_nchw);
 }

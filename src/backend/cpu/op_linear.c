@@ -114,15 +114,17 @@ static void linear_destroy(struct fm_op *op)
 // except a dense layer's inputs and outputs, which are plain vectors: its fastest kernels want
 // those.
 struct wishes {
-    struct fm_md src, weights, bias, dst;
+    struct fm_md src, weights, diff_weights, bias, dst, diff_dst;
 };
 
 static void wishes_free(struct wishes *w)
 {
     fm_md_free(&w->src);
     fm_md_free(&w->weights);
+    fm_md_free(&w->diff_weights);
     fm_md_free(&w->bias);
     fm_md_free(&w->dst);
+    fm_md_free(&w->diff_dst);
 }
 
 static bool is_dense(const struct linear *l)
@@ -134,29 +136,36 @@ static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
 {
     const struct fm_layer *layer = fm_op_layer(&l->op);
     int batch = l->op.executor->options.batch;
-    FM_TRY(fm_canonical_weight_md(layer, dnnl_format_tag_any, &w->weights));
+    dnnl_data_type_t type = fm_element_type(l->op.executor->model->element);
+    dnnl_data_type_t dst_type = fm_element_type(fm_op_element(&l->op));
+    FM_TRY(fm_canonical_weight_md(layer, type, dnnl_format_tag_any, &w->weights));
+    FM_TRY(fm_canonical_weight_md(layer, dnnl_f32, dnnl_format_tag_any, &w->diff_weights));
     FM_TRY(fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a));
     if (is_dense(l)) {
         int src[2] = {batch, (int)fm_shape_size(layer->in)}, dst[2] = {batch, layer->out.c};
-        FM_TRY(fm_md_create(&w->src, 2, src, dnnl_f32, dnnl_ab));
-        return fm_md_create(&w->dst, 2, dst, dnnl_f32, dnnl_ab);
+        FM_TRY(fm_md_create(&w->src, 2, src, type, dnnl_ab));
+        FM_TRY(fm_md_create(&w->diff_dst, 2, dst, type, dnnl_ab));
+        return fm_md_create(&w->dst, 2, dst, dst_type, dnnl_ab);
     }
     int src[4] = {batch, layer->in.c, layer->in.h, layer->in.w};
     int dst[4] = {batch, layer->out.c, layer->out.h, layer->out.w};
-    FM_TRY(fm_md_create(&w->src, 4, src, dnnl_f32, dnnl_format_tag_any));
-    return fm_md_create(&w->dst, 4, dst, dnnl_f32, dnnl_format_tag_any);
+    FM_TRY(fm_md_create(&w->src, 4, src, type, dnnl_format_tag_any));
+    FM_TRY(fm_md_create(&w->diff_dst, 4, dst, type, dnnl_format_tag_any));
+    return fm_md_create(&w->dst, 4, dst, dst_type, dnnl_format_tag_any);
 }
 
-static struct fm_linear_desc linear_desc(const struct linear *l, const struct wishes *w, bool bias)
+// What a pass's primitive takes. Gradients of parameters are fp32, as the masters are.
+static struct fm_linear_desc linear_desc(
+    const struct linear *l, const struct wishes *w, enum fm_op_pass pass, bool bias)
 {
     const struct fm_layer *layer = fm_op_layer(&l->op);
     return (struct fm_linear_desc){
         .conv = layer->kind == FM_LAYER_CONV,
         .padding = layer->padding,
         .src = &w->src,
-        .weights = &w->weights,
+        .weights = pass == FM_PASS_WEIGHTS ? &w->diff_weights : &w->weights,
         .bias = bias ? &w->bias : NULL,
-        .dst = &w->dst,
+        .dst = pass == FM_PASS_FORWARD ? &w->dst : &w->diff_dst,
     };
 }
 
@@ -165,7 +174,7 @@ static enum fm_status create_forward_pd(
 {
     struct fm_executor *e = l->op.executor;
     bool bias = l->fusion.bias || l->fusion.norm_layer >= 0;
-    struct fm_linear_desc desc = linear_desc(l, w, bias);
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, bias);
     dnnl_primitive_attr_t attr = NULL;
     enum fm_status status = fm_attr_create(&attr, l->fusion.relu);
     if (status == FM_OK)
@@ -206,7 +215,8 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     else if (status == FM_OK) {
         const struct fm_shape s = l->op.out->shape;
         int dims[4] = {l->op.executor->options.batch, s.c, s.h, s.w};
-        status = fm_md_create(&l->op.out->md, 4, dims, dnnl_f32, dnnl_nchw);
+        status = fm_md_create(
+            &l->op.out->md, 4, dims, fm_element_type(fm_op_element(&l->op)), dnnl_nchw);
     }
     fm_md_free(&md);
     return status;
@@ -251,7 +261,7 @@ static enum fm_status connect_gradients(struct linear *l)
     const struct fm_model *m = l->op.executor->model;
     const struct fm_layer *layer = fm_op_layer(&l->op);
     struct fm_md md = {0};
-    enum fm_status status = fm_canonical_weight_md(layer, dnnl_format_tag_undef, &md);
+    enum fm_status status = fm_canonical_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &md);
     if (status == FM_OK)
         status = fm_tensor_mem_create(
             &l->canonical_gradient, m->device, &md, m->grads + m->net.params[layer->weight].offset);
@@ -290,7 +300,7 @@ static enum fm_status connect_weights(struct linear *l, dnnl_primitive_desc_t pd
 static enum fm_status create_weights(struct linear *l, const struct wishes *w,
     const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
-    struct fm_linear_desc desc = linear_desc(l, w, l->fusion.bias);
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_WEIGHTS, l->fusion.bias);
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(fm_pd_linear_backward_weights(
         &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
@@ -315,7 +325,7 @@ static enum fm_status connect_data(struct linear *l, dnnl_primitive_desc_t pd)
 static enum fm_status create_data(struct linear *l, const struct wishes *w,
     const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
-    struct fm_linear_desc desc = linear_desc(l, w, false);
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_DATA, false);
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(fm_pd_linear_backward_data(
         &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
@@ -376,7 +386,8 @@ static void count_work(struct linear *l)
     double flops = 2.0 * (double)layer->macs * l->op.executor->options.batch;
     double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
     double weights = (double)l->op.executor->model->net.params[layer->weight].count;
-    double bytes = 4.0 * (weights + (in + out) * l->op.executor->options.batch);
+    double size = (double)fm_element_size(l->op.executor->model->element);
+    double bytes = size * (weights + (in + out) * l->op.executor->options.batch);
     for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
         if (pass == FM_PASS_PREPARE)
             continue;

@@ -48,7 +48,7 @@ void fm_buffers_free(struct fm_buffers *buffers)
 }
 
 enum fm_status fm_tensor_mem_create(
-    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, float *data)
+    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, void *data)
 {
     t->data = data;
     FM_TRY(fm_md_copy(&t->md, md));
@@ -63,8 +63,8 @@ void fm_tensor_mem_free(struct fm_tensor_mem *t)
     memset(t, 0, sizeof *t);
 }
 
-enum fm_status fm_view_of(
-    const struct fm_md *md, int batch, struct fm_shape shape, struct fm_view *view)
+enum fm_status fm_view_of(const struct fm_md *md, int batch, struct fm_shape shape,
+    struct fm_view *view, enum fm_element *element)
 {
     int block;
     if (!fm_md_channel_block(md, &block))
@@ -72,9 +72,11 @@ enum fm_status fm_view_of(
             batch, shape.c, shape.h, shape.w);
     int padded = (shape.c + block - 1) / block * block;
     *view = (struct fm_view){batch, padded, shape.h, shape.w, block};
-    if (fm_view_size(view) * sizeof(float) != fm_md_bytes(md))
+    *element = fm_md_type(md) == dnnl_bf16 ? FM_ELEMENT_BF16 : FM_ELEMENT_F32;
+    size_t expected = fm_view_size(view) * fm_element_size(*element);
+    if (expected != fm_md_bytes(md))
         return fm_fail(FM_BACKEND, "layout of a %dx%dx%dx%d activation: %zu bytes, expected %zu",
-            batch, shape.c, shape.h, shape.w, fm_md_bytes(md), fm_view_size(view) * sizeof(float));
+            batch, shape.c, shape.h, shape.w, fm_md_bytes(md), expected);
     return FM_OK;
 }
 

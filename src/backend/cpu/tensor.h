@@ -21,16 +21,21 @@ void fm_buffers_free(struct fm_buffers *buffers);
 struct fm_tensor_mem {
     struct fm_md md;
     dnnl_memory_t memory;
-    float *data;
+    void *data;
 };
 enum fm_status fm_tensor_mem_create(
-    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, float *data);
+    struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, void *data);
 void fm_tensor_mem_free(struct fm_tensor_mem *t);
 
-// An activation's shape in the layout of `md`; fails with FM_BACKEND where that has no channel
-// blocks.
-enum fm_status fm_view_of(
-    const struct fm_md *md, int batch, struct fm_shape shape, struct fm_view *view);
+static inline dnnl_data_type_t fm_element_type(enum fm_element element)
+{
+    return element == FM_ELEMENT_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+// An activation's shape in the layout of `md`, whose elements it also says; fails with FM_BACKEND
+// where that has no channel blocks.
+enum fm_status fm_view_of(const struct fm_md *md, int batch, struct fm_shape shape,
+    struct fm_view *view, enum fm_element *element);
 
 // A ready reorder from one tensor to another.
 struct fm_reorder {

@@ -1,6 +1,6 @@
 // The first kernel of every step: from u8 records to the network's input in one pass.
 #include "augment.h"
-#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/element.h"
 
 // One augmented image, [rows][cols].
 static void augment_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
@@ -24,7 +24,13 @@ static void normalise_plane(
         out[i] = fm_normalise(pixels[i], scale, offset);
 }
 
-static void resize_plane(const struct fm_input *input, const float *plane, float *restrict out)
+static void store_plane(const float *plane, int count, element *restrict out)
+{
+    for (int i = 0; i < count; i++)
+        out[i] = store(plane[i]);
+}
+
+static void resize_plane(const struct fm_input *input, const float *plane, element *restrict out)
 {
     for (int y = 0; y < input->shape.h; y++) {
         struct fm_bilinear v = fm_bilinear_at(y, input->shape.h, input->rows);
@@ -33,12 +39,12 @@ static void resize_plane(const struct fm_input *input, const float *plane, float
             struct fm_bilinear h = fm_bilinear_at(x, input->shape.w, input->cols);
             float above = fm_lerp(lower[h.lower], lower[h.upper], h.weight);
             float below = fm_lerp(upper[h.lower], upper[h.upper], h.weight);
-            out[y * input->shape.w + x] = fm_lerp(above, below, v.weight);
+            out[y * input->shape.w + x] = store(fm_lerp(above, below, v.weight));
         }
     }
 }
 
-void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
+void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out)
 {
     const struct fm_input *input = work->input;
     int record = input->rows * input->cols;
@@ -59,12 +65,14 @@ void FM_KERNEL(input)(const struct fm_input_work *work, float *out)
         float normalised[FM_RECORD_MAX];
         augment_image(work, &ranges, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
-            float *to = out + (size_t)i * image_size + (size_t)c * plane;
+            element *to = (element *)out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;
             float mean = input->standardise ? input->mean[c] : 0.0f;
             float scale = 1.0f / (255.0f * deviation), offset = -mean / deviation;
-            normalise_plane(pixels, record, scale, offset, same_size ? to : normalised);
-            if (!same_size)
+            normalise_plane(pixels, record, scale, offset, normalised);
+            if (same_size)
+                store_plane(normalised, record, to);
+            else
                 resize_plane(input, normalised, to);
         }
     }

@@ -2,6 +2,8 @@
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one is chosen when the device is opened; the sources are the same and portable.
+// Those that read or write activations (element.h) are compiled once more for each type of an
+// activation's elements. Arithmetic is in fp32 whatever the type.
 // All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
 // per image and added in the order of the images, and nothing is contracted or reassociated:
 // results are the same bits with every instruction set and any number of threads
@@ -64,48 +66,66 @@ enum fm_rounding {
     FM_ROUNDING_FP16,
 };
 
-struct fm_kernels {
-    const char *name; // "x86-64-v4"
+// What an activation and its gradient are made of.
+enum fm_element {
+    FM_ELEMENT_F32,
+    FM_ELEMENT_BF16,
+    FM_ELEMENT_COUNT,
+};
 
+static inline size_t fm_element_size(enum fm_element element)
+{
+    return element == FM_ELEMENT_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
+// Kernels on activations; `void` stands for elements of the table's type.
+struct fm_element_kernels {
     // Augment, normalise, repeat to channels, resize: out [count][c][h][w], plain.
-    void (*input)(const struct fm_input_work *work, float *out);
+    void (*input)(const struct fm_input_work *work, void *out);
 
     // y += bias[c] in place; and its gradient: db[c] = sum of dy. `image_sums` is scratch [n][c].
-    void (*bias_forward)(const struct fm_view *v, const float *bias, float *y);
-    void (*bias_backward)(const struct fm_view *v, const float *dy, double *image_sums, float *db);
+    void (*bias_forward)(const struct fm_view *v, const float *bias, void *y);
+    void (*bias_backward)(const struct fm_view *v, const void *dy, double *image_sums, float *db);
 
-    void (*relu_forward)(size_t count, const float *x, float *y);
+    void (*relu_forward)(size_t count, const void *x, void *y);
     // dx = y > 0 ? dy : 0; dx may be dy.
-    void (*relu_backward)(size_t count, const float *y, const float *dy, float *dx);
+    void (*relu_backward)(size_t count, const void *y, const void *dy, void *dx);
 
     // 2x2 pooling, stride 2, of view `v` (the input's). `index` [outputs] keeps which of the four
     // it was (NULL in inference). With `gate` (the pooled output) the gradient passes only where it
     // is above zero: the backward of a ReLU in front of the pool, for free.
-    void (*maxpool_forward)(const struct fm_view *v, const float *x, float *y, uint8_t *index);
-    void (*maxpool_backward)(const struct fm_view *v, const float *dy, const float *gate,
-        const uint8_t *index, float *dx);
-    void (*meanpool_forward)(const struct fm_view *v, const float *x, float *y);
-    void (*meanpool_backward)(const struct fm_view *v, const float *dy, float *dx);
+    void (*maxpool_forward)(const struct fm_view *v, const void *x, void *y, uint8_t *index);
+    void (*maxpool_backward)(
+        const struct fm_view *v, const void *dy, const void *gate, const uint8_t *index, void *dx);
+    void (*meanpool_forward)(const struct fm_view *v, const void *x, void *y);
+    void (*meanpool_backward)(const struct fm_view *v, const void *dy, void *dx);
 
     // Batch norm. Statistics: per-channel mean and (biased) variance; `image_sums` is scratch
     // [2][n][c].
     void (*norm_statistics)(
-        const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance);
+        const struct fm_view *v, const void *x, double *image_sums, float *mean, float *variance);
     // y = x * scale[c] + shift[c], then ReLU if asked for.
-    void (*norm_apply)(const struct fm_view *v, const float *x, const float *scale,
-        const float *shift, bool relu, float *y);
+    void (*norm_apply)(const struct fm_view *v, const void *x, const float *scale,
+        const float *shift, bool relu, void *y);
     // Gradients of gamma and beta; with `y` (the output of the fused ReLU) dy counts where y > 0.
-    void (*norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
-        const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
+    void (*norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
+        const void *y, const float *mean, const float *inverse_deviation, double *image_sums,
         float *dgamma, float *dbeta);
     // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be dy.
-    void (*norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
-        const float *y, const float *a, const float *b, const float *k, float *dx);
+    void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
+        const void *y, const float *a, const float *b, const float *k, void *dx);
 
-    // mask in memory order, 1 where kept; y = mask ? x * scale : 0, y may be x.
+    // y = mask ? x * scale : 0, y may be x.
+    void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);
+};
+
+struct fm_kernels {
+    const char *name; // "x86-64-v4"
+    const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
+
+    // Which elements dropout keeps, in memory order: 1 where kept.
     void (*dropout_mask)(
         const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
-    void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const float *x, float *y);
 
     // Softmax cross-entropy of logits [count][classes]: gradient (may be NULL) of the mean loss
     // times `loss_scale`, sum of losses, correct predictions.
@@ -124,6 +144,8 @@ struct fm_kernels {
 
     // In place.
     void (*round)(size_t count, float *x, enum fm_rounding rounding);
+    // fp32 to bf16.
+    void (*narrow)(size_t count, const float *x, uint16_t *y);
 };
 
 // The tables that this processor can run, the best first, the portable one last; returns how many.
@@ -142,30 +164,8 @@ const struct fm_kernels *fm_kernels_choose(void);
 #define FM_KERNEL(name) FM_ISA_CAT(fm_##name, FM_ISA)
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
-void FM_KERNEL(input)(const struct fm_input_work *work, float *out);
-void FM_KERNEL(bias_forward)(const struct fm_view *v, const float *bias, float *y);
-void FM_KERNEL(bias_backward)(
-    const struct fm_view *v, const float *dy, double *image_sums, float *db);
-void FM_KERNEL(relu_forward)(size_t count, const float *x, float *y);
-void FM_KERNEL(relu_backward)(size_t count, const float *y, const float *dy, float *dx);
-void FM_KERNEL(maxpool_forward)(const struct fm_view *v, const float *x, float *y, uint8_t *index);
-void FM_KERNEL(maxpool_backward)(
-    const struct fm_view *v, const float *dy, const float *gate, const uint8_t *index, float *dx);
-void FM_KERNEL(meanpool_forward)(const struct fm_view *v, const float *x, float *y);
-void FM_KERNEL(meanpool_backward)(const struct fm_view *v, const float *dy, float *dx);
-void FM_KERNEL(norm_statistics)(
-    const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance);
-void FM_KERNEL(norm_apply)(const struct fm_view *v, const float *x, const float *scale,
-    const float *shift, bool relu, float *y);
-void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
-    const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
-    float *dgamma, float *dbeta);
-void FM_KERNEL(norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
-    const float *y, const float *a, const float *b, const float *k, float *dx);
 void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
-void FM_KERNEL(dropout_apply)(
-    size_t count, const uint8_t *mask, float scale, const float *x, float *y);
 void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,
     float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct);
 bool FM_KERNEL(all_finite)(size_t count, const float *x);
@@ -175,6 +175,7 @@ void FM_KERNEL(sgd)(size_t count, float *param, float *moment, const float *grad
     const struct fm_sgd_step *step);
 void FM_KERNEL(average)(size_t count, float *average, const float *value, float decay);
 void FM_KERNEL(round)(size_t count, float *x, enum fm_rounding rounding);
+void FM_KERNEL(narrow)(size_t count, const float *x, uint16_t *y);
 #endif
 
 #endif

@@ -2,7 +2,7 @@
 // images' moments are combined in double (Chan, Golub, LeVeque 1979, "Updating formulae and a
 // pairwise algorithm for computing sample variances", eq. 2.1), so that one pass over memory gives
 // a variance without cancellation.
-#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/element.h"
 
 #include <string.h>
 
@@ -18,17 +18,17 @@ static int group_size(int block, int first)
 
 // Sum and sum of squared deviations from the plane's own mean, of `count` channels from `x`.
 static void plane_moments(
-    const float *x, int pixels, int block, int count, double *mean, double *deviations)
+    const element *x, int pixels, int block, int count, double *mean, double *deviations)
 {
     float sum[GROUP] = {0}, square[GROUP] = {0}, centre[GROUP] = {0};
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < count; k++)
-            sum[k] += x[(size_t)i * (size_t)block + (size_t)k];
+            sum[k] += load(x[(size_t)i * (size_t)block + (size_t)k]);
     for (int k = 0; k < count; k++)
         centre[k] = sum[k] / (float)pixels;
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < count; k++) {
-            float d = x[(size_t)i * (size_t)block + (size_t)k] - centre[k];
+            float d = load(x[(size_t)i * (size_t)block + (size_t)k]) - centre[k];
             square[k] += d * d;
         }
     for (int k = 0; k < count; k++) {
@@ -37,8 +37,8 @@ static void plane_moments(
     }
 }
 
-void FM_KERNEL(norm_statistics)(
-    const struct fm_view *v, const float *x, double *image_sums, float *mean, float *variance)
+void FM_ELEMENT_KERNEL(norm_statistics)(
+    const struct fm_view *v, const void *x, double *image_sums, float *mean, float *variance)
 {
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
     size_t half = (size_t)v->n * (size_t)v->c; // means, then squared deviations
@@ -46,7 +46,8 @@ void FM_KERNEL(norm_statistics)(
     for (int p = 0; p < planes; p++)
         for (int first = 0; first < v->block; first += GROUP) {
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
-            const float *from = x + (size_t)p * (size_t)(pixels * v->block) + first;
+            const element *from = (const element *)x + (size_t)p * (size_t)(pixels * v->block) +
+                                  first;
             int count = group_size(v->block, first);
             if (count == GROUP) // a constant count makes the inner loops whole vectors
                 plane_moments(
@@ -71,20 +72,22 @@ void FM_KERNEL(norm_statistics)(
     }
 }
 
-static void apply_plane(const float *restrict x, int pixels, int block, const float *restrict scale,
-    const float *restrict shift, float floor_at, float *restrict y)
+static void apply_plane(const element *restrict x, int pixels, int block,
+    const float *restrict scale, const float *restrict shift, float floor_at, element *restrict y)
 {
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < block; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float value = fmaf(x[at], scale[k], shift[k]);
-            y[at] = value < floor_at ? floor_at : value; // a NaN stays one
+            float value = fmaf(load(x[at]), scale[k], shift[k]);
+            y[at] = store(value < floor_at ? floor_at : value); // a NaN stays one
         }
 }
 
-void FM_KERNEL(norm_apply)(const struct fm_view *v, const float *x, const float *scale,
-    const float *shift, bool relu, float *y)
+void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const float *scale,
+    const float *shift, bool relu, void *y)
 {
+    const element *from = x;
+    element *to = y;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
     float floor_at = relu ? 0.0f : -INFINITY;
 #pragma omp parallel for schedule(static)
@@ -92,14 +95,14 @@ void FM_KERNEL(norm_apply)(const struct fm_view *v, const float *x, const float 
         int c = (p % groups) * v->block;
         size_t at = (size_t)p * (size_t)(pixels * v->block);
         if (v->block == GROUP)
-            apply_plane(x + at, pixels, GROUP, scale + c, shift + c, floor_at, y + at);
+            apply_plane(from + at, pixels, GROUP, scale + c, shift + c, floor_at, to + at);
         else
-            apply_plane(x + at, pixels, v->block, scale + c, shift + c, floor_at, y + at);
+            apply_plane(from + at, pixels, v->block, scale + c, shift + c, floor_at, to + at);
     }
 }
 
 // Sums of dy and of dy * xhat over a plane, for `count` channels; dy counts where y > 0 (if y).
-static void plane_gradient_sums(const float *x, const float *dy, const float *y, int pixels,
+static void plane_gradient_sums(const element *x, const element *dy, const element *y, int pixels,
     int block, int count, const float *mean, const float *inverse, double *sum_dy,
     double *sum_dy_xhat)
 {
@@ -107,9 +110,9 @@ static void plane_gradient_sums(const float *x, const float *dy, const float *y,
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < count; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float g = !y || y[at] > 0.0f ? dy[at] : 0.0f;
+            float g = !y || load(y[at]) > 0.0f ? load(dy[at]) : 0.0f;
             plain[k] += g;
-            times_xhat[k] += g * (x[at] - mean[k]);
+            times_xhat[k] += g * (load(x[at]) - mean[k]);
         }
     for (int k = 0; k < count; k++) {
         sum_dy[k] = (double)plain[k];
@@ -117,10 +120,11 @@ static void plane_gradient_sums(const float *x, const float *dy, const float *y,
     }
 }
 
-void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, const float *dy,
-    const float *y, const float *mean, const float *inverse_deviation, double *image_sums,
+void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
+    const void *y, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta)
 {
+    const element *in = x, *gradient = dy, *out = y;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
     size_t half = (size_t)v->n * (size_t)v->c;
 #pragma omp parallel for schedule(static)
@@ -129,13 +133,13 @@ void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, cons
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
             size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
             int c = (p % groups) * v->block + first, count = group_size(v->block, first);
-            const float *gate = y ? y + pixel : NULL;
+            const element *gate = out ? out + pixel : NULL;
             if (count == GROUP && gate)
-                plane_gradient_sums(x + pixel, dy + pixel, gate, pixels, v->block, GROUP, mean + c,
-                    inverse_deviation + c, image_sums + at, image_sums + half + at);
+                plane_gradient_sums(in + pixel, gradient + pixel, gate, pixels, v->block, GROUP,
+                    mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
             else
-                plane_gradient_sums(x + pixel, dy + pixel, gate, pixels, v->block, count, mean + c,
-                    inverse_deviation + c, image_sums + at, image_sums + half + at);
+                plane_gradient_sums(in + pixel, gradient + pixel, gate, pixels, v->block, count,
+                    mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
         }
 #pragma omp parallel for schedule(static)
     for (int c = 0; c < v->c; c++) {
@@ -149,30 +153,34 @@ void FM_KERNEL(norm_backward_sums)(const struct fm_view *v, const float *x, cons
     }
 }
 
-static void backward_plane(const float *x, const float *dy, const float *y, int pixels, int block,
-    const float *a, const float *b, const float *k0, float *dx)
+static void backward_plane(const element *x, const element *dy, const element *y, int pixels,
+    int block, const float *a, const float *b, const float *k0, element *dx)
 {
     for (int i = 0; i < pixels; i++)
 #pragma omp simd
         for (int k = 0; k < block; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float g = !y || y[at] > 0.0f ? dy[at] : 0.0f;
-            dx[at] = fmaf(a[k], g, fmaf(b[k], x[at], k0[k]));
+            float g = !y || load(y[at]) > 0.0f ? load(dy[at]) : 0.0f;
+            dx[at] = store(fmaf(a[k], g, fmaf(b[k], load(x[at]), k0[k])));
         }
 }
 
-void FM_KERNEL(norm_backward_apply)(const struct fm_view *v, const float *x, const float *dy,
-    const float *y, const float *a, const float *b, const float *k, float *dx)
+void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
+    const void *y, const float *a, const float *b, const float *k, void *dx)
 {
+    const element *in = x, *gradient = dy, *out = y;
+    element *to = dx;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
         int c = (p % groups) * v->block;
         size_t at = (size_t)p * (size_t)(pixels * v->block);
-        const float *gate = y ? y + at : NULL;
+        const element *gate = out ? out + at : NULL;
         if (v->block == GROUP && gate)
-            backward_plane(x + at, dy + at, gate, pixels, GROUP, a + c, b + c, k + c, dx + at);
+            backward_plane(
+                in + at, gradient + at, gate, pixels, GROUP, a + c, b + c, k + c, to + at);
         else
-            backward_plane(x + at, dy + at, gate, pixels, v->block, a + c, b + c, k + c, dx + at);
+            backward_plane(
+                in + at, gradient + at, gate, pixels, v->block, a + c, b + c, k + c, to + at);
     }
 }

@@ -1,0 +1,21 @@
+// The table of one instruction set's kernels on one type of elements.
+#include "backend/cpu/isa/element.h"
+
+extern const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels);
+
+const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
+    .input = FM_ELEMENT_KERNEL(input),
+    .bias_forward = FM_ELEMENT_KERNEL(bias_forward),
+    .bias_backward = FM_ELEMENT_KERNEL(bias_backward),
+    .relu_forward = FM_ELEMENT_KERNEL(relu_forward),
+    .relu_backward = FM_ELEMENT_KERNEL(relu_backward),
+    .maxpool_forward = FM_ELEMENT_KERNEL(maxpool_forward),
+    .maxpool_backward = FM_ELEMENT_KERNEL(maxpool_backward),
+    .meanpool_forward = FM_ELEMENT_KERNEL(meanpool_forward),
+    .meanpool_backward = FM_ELEMENT_KERNEL(meanpool_backward),
+    .norm_statistics = FM_ELEMENT_KERNEL(norm_statistics),
+    .norm_apply = FM_ELEMENT_KERNEL(norm_apply),
+    .norm_backward_sums = FM_ELEMENT_KERNEL(norm_backward_sums),
+    .norm_backward_apply = FM_ELEMENT_KERNEL(norm_backward_apply),
+    .dropout_apply = FM_ELEMENT_KERNEL(dropout_apply),
+};
