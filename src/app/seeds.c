@@ -38,21 +38,35 @@ static enum fm_status group_directory(const struct fm_job *job, char directory[F
     return fm_path_join(directory, job->root ? job->root : "runs", name);
 }
 
+static enum fm_status begin_run(const struct fm_engine *engine, const struct fm_job *job,
+    const char *directory, uint64_t seed, json_t *names)
+{
+    char name[SHORT_MAX], wanted[FM_PATH_MAX], made[FM_PATH_MAX];
+    struct fm_job one = *job;
+    one.seed = seed;
+    one.directory = wanted;
+    snprintf(name, sizeof name, "seed-%llu", (unsigned long long)one.seed);
+    FM_TRY(fm_path_join(wanted, directory, name));
+    FM_TRY(fm_job_begin(engine, &one, made));
+    if (json_array_append_new(names, json_string(name)) != 0)
+        return fm_fail(FM_MEMORY, "out of memory for the seeds' folders");
+    return FM_OK;
+}
+
+// All of them or none: what was begun would be in the way of the next attempt.
 static enum fm_status begin_runs(const struct fm_engine *engine, const struct fm_job *job,
     int count, const char *directory, json_t *names)
 {
-    for (int i = 0; i < count; i++) {
-        char name[SHORT_MAX], wanted[FM_PATH_MAX], made[FM_PATH_MAX];
-        struct fm_job one = *job;
-        one.seed = job->seed + (uint64_t)i;
-        one.directory = wanted;
-        snprintf(name, sizeof name, "seed-%llu", (unsigned long long)one.seed);
-        FM_TRY(fm_path_join(wanted, directory, name));
-        FM_TRY(fm_job_begin(engine, &one, made));
-        if (json_array_append_new(names, json_string(name)) != 0)
-            return fm_fail(FM_MEMORY, "out of memory for the seeds' folders");
+    enum fm_status status = FM_OK;
+    for (int i = 0; i < count && status == FM_OK; i++)
+        status = begin_run(engine, job, directory, job->seed + (uint64_t)i, names);
+    for (size_t i = 0; i < json_array_size(names) && status != FM_OK; i++) {
+        char run[FM_PATH_MAX];
+        const char *name = json_string_value(json_array_get(names, i));
+        if (fm_path_join(run, directory, name) == FM_OK)
+            fm_run_discard(run);
     }
-    return FM_OK;
+    return status;
 }
 
 enum fm_status fm_seeds_begin(const struct fm_engine *engine, const struct fm_job *job, int count,
