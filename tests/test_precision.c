@@ -348,6 +348,7 @@ static const char *const net_texts[] = {
     "9x11>1x9x11 c16k3p0b r c32k3p1b r p f3b",
     "8x8>s1x8x8 c64k3p1 n r p c24k3p1 n r m f16b r f3b",
     "8x8>1x8x8 c32k3p1b r p d0.25 f32b r d0.5 f3b",
+    "4x4>s1x4x4 c512k3p1b c512k3p1b m f4b", // weights' gradients in fp32
     "14x14>s3x16x16 c16k3p1b r x c16k3p1b r p f4b",
     net_text,
 };

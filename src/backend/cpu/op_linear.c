@@ -114,7 +114,8 @@ static void linear_destroy(struct fm_op *op)
 // except a dense layer's inputs and outputs, which are plain vectors: its fastest kernels want
 // those.
 struct wishes {
-    struct fm_md src, weights, diff_weights, bias, dst, diff_dst;
+    struct fm_md src, weights, bias, dst, diff_dst;
+    struct fm_md weights_src, weights_diff_dst, diff_weights; // of the weights' gradient
 };
 
 static void wishes_free(struct wishes *w)
@@ -125,6 +126,8 @@ static void wishes_free(struct wishes *w)
     fm_md_free(&w->bias);
     fm_md_free(&w->dst);
     fm_md_free(&w->diff_dst);
+    fm_md_free(&w->weights_src);
+    fm_md_free(&w->weights_diff_dst);
 }
 
 static bool is_dense(const struct linear *l)
@@ -132,11 +135,25 @@ static bool is_dense(const struct linear *l)
     return fm_op_layer(&l->op)->kind == FM_LAYER_DENSE;
 }
 
+// What the weights' gradient is computed from. oneDNN 2.6.3's bf16 kernel is several times slower
+// than its fp32 one where channels are many and pixels few (vgg16's last layers), which costs more
+// than widening the two inputs, without loss.
+static enum fm_element weights_element(const struct linear *l)
+{
+    const struct fm_layer *layer = fm_op_layer(&l->op);
+    bool many = (int64_t)layer->in.c * layer->out.c >= 512 * 512;
+    bool few = layer->out.h * layer->out.w <= 16;
+    if (layer->kind == FM_LAYER_CONV && many && few)
+        return FM_ELEMENT_F32;
+    return l->op.executor->model->element;
+}
+
 static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
 {
     const struct fm_layer *layer = fm_op_layer(&l->op);
     int batch = l->op.executor->options.batch;
     dnnl_data_type_t type = fm_element_type(l->op.executor->model->element);
+    dnnl_data_type_t weights_type = fm_element_type(weights_element(l));
     dnnl_data_type_t dst_type = fm_element_type(fm_op_element(&l->op));
     FM_TRY(fm_canonical_weight_md(layer, type, dnnl_format_tag_any, &w->weights));
     FM_TRY(fm_canonical_weight_md(layer, dnnl_f32, dnnl_format_tag_any, &w->diff_weights));
@@ -145,12 +162,16 @@ static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
         int src[2] = {batch, (int)fm_shape_size(layer->in)}, dst[2] = {batch, layer->out.c};
         FM_TRY(fm_md_create(&w->src, 2, src, type, dnnl_ab));
         FM_TRY(fm_md_create(&w->diff_dst, 2, dst, type, dnnl_ab));
+        FM_TRY(fm_md_create(&w->weights_src, 2, src, weights_type, dnnl_ab));
+        FM_TRY(fm_md_create(&w->weights_diff_dst, 2, dst, weights_type, dnnl_ab));
         return fm_md_create(&w->dst, 2, dst, dst_type, dnnl_ab);
     }
     int src[4] = {batch, layer->in.c, layer->in.h, layer->in.w};
     int dst[4] = {batch, layer->out.c, layer->out.h, layer->out.w};
     FM_TRY(fm_md_create(&w->src, 4, src, type, dnnl_format_tag_any));
     FM_TRY(fm_md_create(&w->diff_dst, 4, dst, type, dnnl_format_tag_any));
+    FM_TRY(fm_md_create(&w->weights_src, 4, src, weights_type, dnnl_format_tag_any));
+    FM_TRY(fm_md_create(&w->weights_diff_dst, 4, dst, weights_type, dnnl_format_tag_any));
     return fm_md_create(&w->dst, 4, dst, dst_type, dnnl_format_tag_any);
 }
 
@@ -159,13 +180,16 @@ static struct fm_linear_desc linear_desc(
     const struct linear *l, const struct wishes *w, enum fm_op_pass pass, bool bias)
 {
     const struct fm_layer *layer = fm_op_layer(&l->op);
+    bool weights = pass == FM_PASS_WEIGHTS;
     return (struct fm_linear_desc){
         .conv = layer->kind == FM_LAYER_CONV,
         .padding = layer->padding,
-        .src = &w->src,
-        .weights = pass == FM_PASS_WEIGHTS ? &w->diff_weights : &w->weights,
+        .src = weights ? &w->weights_src : &w->src,
+        .weights = weights ? &w->diff_weights : &w->weights,
         .bias = bias ? &w->bias : NULL,
-        .dst = pass == FM_PASS_FORWARD ? &w->dst : &w->diff_dst,
+        .dst = weights                   ? &w->weights_diff_dst
+               : pass == FM_PASS_FORWARD ? &w->dst
+                                         : &w->diff_dst,
     };
 }
 
