@@ -25,3 +25,15 @@ set_tests_properties(manual manual_lint completion_bash completion_zsh completio
 add_test(NAME smoke
   COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/smoke.sh $<TARGET_FILE:fmnist> ${CMAKE_SOURCE_DIR}/data/tiny)
 set_tests_properties(smoke PROPERTIES LABELS smoke TIMEOUT 60 PROCESSORS 2)
+
+# Killed, stopped, starved and gone on with. Those of the configuration "long" take many minutes:
+# scripts/test -L long asks for them.
+set(kill ${CMAKE_CURRENT_SOURCE_DIR}/kill_test.sh $<TARGET_FILE:fmnist> ${CMAKE_SOURCE_DIR}/data/tiny)
+add_test(NAME kill COMMAND sh ${kill} 30 simple --precision fp32)
+add_test(NAME stop COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/stop_test.sh $<TARGET_FILE:fmnist>
+  ${CMAKE_SOURCE_DIR}/data/tiny)
+set_tests_properties(kill stop PROPERTIES LABELS resume TIMEOUT 900 PROCESSORS 2)
+add_test(NAME kill_often COMMAND sh ${kill} 200 simple CONFIGURATIONS long)
+add_test(NAME kill_deeper COMMAND sh ${kill} 60 deeper --precision fp16 CONFIGURATIONS long)
+add_test(NAME kill_vgg16 COMMAND sh ${kill} 30 vgg16 CONFIGURATIONS long)
+set_tests_properties(kill_often kill_deeper kill_vgg16 PROPERTIES LABELS long TIMEOUT 7200 PROCESSORS 2)
