@@ -67,6 +67,9 @@ enum fm_status fm_trainer_save(struct trainer *t)
 {
     if (!t->options->directory)
         return FM_OK;
+    // A device may tell of a step only some steps later: nothing is kept that cannot be gone on
+    // from.
+    FM_TRY(fm_trainer_watch(t, true));
     double begin = fm_trace_begin();
     enum fm_status status = write_checkpoint(t);
     fm_trace_end(begin, "checkpoint", (int64_t)t->step);
