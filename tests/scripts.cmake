@@ -23,5 +23,5 @@ fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh
 # and again, are left out. `scripts/sanitize asan` runs everything.
 fm_script_test(asan TIMEOUT 600 PROCESSORS 2
   COMMAND scripts/sanitize asan -t tests_unit -t tests_backend
-    -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu)$")
+    -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume)$")
 fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh)
