@@ -15,7 +15,7 @@ add_executable(test_loader_tsan test_loader.c
   ${CMAKE_SOURCE_DIR}/src/data/loader.c
   ${CMAKE_SOURCE_DIR}/src/base/status.c ${CMAKE_SOURCE_DIR}/src/base/clock.c
   ${CMAKE_SOURCE_DIR}/src/base/trace.c ${CMAKE_SOURCE_DIR}/src/base/log.c)
-target_include_directories(test_loader_tsan PRIVATE ${CMAKE_SOURCE_DIR}/src)
+target_include_directories(test_loader_tsan PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/kernels)
 target_compile_definitions(test_loader_tsan PRIVATE _GNU_SOURCE
   FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
 target_compile_options(test_loader_tsan PRIVATE -fsanitize=thread -g -O1)

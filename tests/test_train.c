@@ -720,7 +720,7 @@ static void test_divergence(void **state)
     assert_int_equal(train_with(&options, &result, &model), FM_NUMERIC);
     char expected[256];
     snprintf(expected, sizeof expected,
-        "small: the loss is not finite by step %d (epoch 2); it began in the output of layer %s",
+        "the loss is not finite by step %d (epoch 2); it began in the output of layer %s",
         seen.step_count, net.layers[1].name);
     if (!strstr(fm_error_message(), expected))
         fail_msg("%s: expected '%s'", fm_error_message(), expected);

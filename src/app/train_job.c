@@ -387,8 +387,8 @@ static enum fm_status run(struct work *w, json_t **result)
         w->hooks->begin(w->hooks->context, w->job->model, w->directory, w->net.param_elements);
     FM_TRY(train(w));
     FM_TRY(test(w));
-    FM_TRY(finish(w, result));
-    return fm_checkpoint_finish(w->directory);
+    FM_TRY(fm_checkpoint_finish(w->directory));
+    return finish(w, result);
 }
 
 // Whose training failed; and, of an interrupted one, how to go on.

@@ -196,7 +196,7 @@ static enum fm_status open_temporary(const char *path, char temporary[FM_PATH_MA
 
 // Makes the rename itself durable. Some file systems cannot sync a directory; the file is whole
 // under its name either way, so that is no failure.
-static void sync_parent(const char *path)
+void fm_sync_parent(const char *path)
 {
     char parent[FM_PATH_MAX];
     snprintf(parent, sizeof parent, "%s", path);
@@ -252,7 +252,7 @@ static enum fm_status put_in_place(const struct fm_writer *w)
         unlink(w->temporary);
         return status;
     }
-    sync_parent(w->path);
+    fm_sync_parent(w->path);
     return FM_OK;
 }
 
@@ -302,7 +302,7 @@ enum fm_status fm_file_create(const char *path, const void *data, size_t size)
     unlink(w.temporary);
     if (!linked)
         return fm_fail(FM_EXISTS, "%s: is there already", path);
-    sync_parent(path);
+    fm_sync_parent(path);
     return FM_OK;
 }
 

@@ -53,6 +53,9 @@ enum fm_status fm_writer_put(struct fm_writer *writer, const void *data, size_t 
 enum fm_status fm_writer_commit(struct fm_writer *writer);
 void fm_writer_abandon(struct fm_writer *writer);
 
+// Makes a rename of `path` durable, as far as its file system can.
+void fm_sync_parent(const char *path);
+
 // The same for a file that must not be there yet: of several callers at the same time one makes it,
 // the others fail with FM_EXISTS. (On a file system without hard links two at the very same moment
 // are not told apart.)

@@ -69,6 +69,7 @@ int fm_command_line(int argc, char *const *argv)
     struct fm_args args;
     // A reader that went away is a failed write like any other: reported, and exit status 1.
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); // and so is a file that a limit keeps from growing
     enum fm_status status = fm_args_parse(argc, argv, &args);
     fm_log_set_quiet(args.quiet);
     if (status == FM_OK)

@@ -224,6 +224,8 @@ static enum fm_status replace(
             FM_IO, "%s: cannot put the checkpoint in place: %s", last, strerror(errno));
     if (status != FM_OK)
         unlink(fresh);
+    else
+        fm_sync_parent(last);
     return status;
 }
 

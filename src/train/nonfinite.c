@@ -139,18 +139,18 @@ static enum fm_status find_origin(struct trainer *t, char *where)
     return FM_OK;
 }
 
-static enum fm_status fail_diverged(const struct trainer *t, const struct fm_sums *sums)
+// `what` is not finite.
+static enum fm_status fail_diverged(struct trainer *t, const char *what)
 {
     char where[FM_NAME_MAX + 64] = "";
-    enum fm_status status = find_origin((struct trainer *)t, where);
+    enum fm_status status = find_origin(t, where);
     if (status != FM_OK)
         fm_error_clear(); // the training's own failure is the one to tell
-    const char *what = isfinite(sums->loss) ? "a gradient" : "the loss";
     bool half = t->options->precision == FM_PRECISION_FP16;
     return fm_fail(FM_NUMERIC,
-        "%s: %s is not finite by step %" PRIu64 " (epoch %d); it began in %s. A lower "
-        "--learning-rate (now %g)%s may help",
-        t->net->name, what, t->step, t->result.epochs + 1,
+        "%s is not finite by step %" PRIu64 " (epoch %d); it began in %s. A lower --learning-rate "
+        "(now %g)%s may help",
+        what, t->step, t->result.epochs + 1,
         where[0] ? where : "a place that running the newest batches again did not show",
         t->recipe->learning_rate, half ? " or --precision bf16 or fp32" : "");
 }
@@ -161,5 +161,13 @@ enum fm_status fm_trainer_watch(struct trainer *t, bool wait)
     FM_TRY(t->api->sums_get(t->model, wait, &sums));
     if (isfinite(sums.loss) && sums.incurable == 0)
         return FM_OK;
-    return fail_diverged(t, &sums);
+    return fail_diverged(t, isfinite(sums.loss) ? "a gradient" : "the loss");
+}
+
+enum fm_status fm_trainer_explain(struct trainer *t, enum fm_status status)
+{
+    if (status != FM_NUMERIC)
+        return status;
+    fm_error_clear();
+    return fail_diverged(t, "an output on the selection images");
 }

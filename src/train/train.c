@@ -320,7 +320,7 @@ static enum fm_status evaluate_selection(struct trainer *t)
     enum fm_status status = evaluate(t, t->split->select, t->split->select_count, t->averages,
         &t->progress.select_accuracy, &t->progress.select_nll);
     if (status != FM_INTERRUPTED)
-        return status;
+        return fm_trainer_explain(t, status);
     // All steps of the epoch are done, so that a run that goes on begins with this evaluation. If
     // that cannot be kept, this is what is told.
     char *stopped = fm_error_take();

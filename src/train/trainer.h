@@ -56,6 +56,9 @@ enum fm_status fm_trainer_check_interrupt(const struct trainer *t);
 // nonfinite.c. Fails with FM_NUMERIC when a step cannot be counted and a smaller loss scale would
 // not cure it; the message names the layer in which it began. `wait`: see sums_get().
 enum fm_status fm_trainer_watch(struct trainer *t, bool wait);
+// The same for an evaluation that has failed so: an update that made the weights too large shows
+// only in what is computed next. Any other failure is returned as it is.
+enum fm_status fm_trainer_explain(struct trainer *t, enum fm_status status);
 
 // train.c. Compiles a training executor; `probe`: one that can be looked into.
 enum fm_status fm_trainer_compile(
