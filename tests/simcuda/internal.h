@@ -24,9 +24,9 @@
 #include <functional>
 #include <string>
 
-// One call from the code under test: takes the simulator's lock, counts the call, names it in messages,
-// and looks up whether it shall fail. Calls nest (one simulated function may use another): only the
-// outermost is counted and named.
+// One call from the code under test: takes the simulator's lock, counts the call, names it in
+// messages, and looks up whether it shall fail. Calls nest (one simulated function may use
+// another): only the outermost is counted and named.
 struct sim_call {
     explicit sim_call(const char *function);
     ~sim_call();
@@ -45,24 +45,26 @@ void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Runs `work` later, on the simulator's own stack with device memory open, in a random order that
 // keeps only what streams and events promise; on a capturing stream it becomes a node of the graph,
 // run at each launch. So it owns (captures by value) all it needs of the host. `what` is a literal.
-// `costs` microseconds of the virtual clock. Work on a stream that is not live is a misuse and dropped.
+// `costs` microseconds of the virtual clock. Work on a stream that is not live is a misuse and
+// dropped.
 void sim_enqueue(
     cudaStream_t stream, std::function<void()> work, const char *what, double costs = 2.0);
 
-// For work while it runs: the error that the context is lost to, as if a kernel had crashed. Sticky.
+// For work while it runs: the error that the context is lost to, as if a kernel had crashed.
+// Sticky.
 void sim_lose_context(cudaError_t error);
 // cudaSuccess, or the error that the context is lost to: every call then returns it (cuDNN: as
 // CUDNN_STATUS_EXECUTION_FAILED, cuBLASLt: CUBLAS_STATUS_EXECUTION_FAILED), enqueues nothing.
 cudaError_t sim_context(void);
-// True: there is a device and a driver new enough; else the error of cudaGetDeviceCount.
+// cudaSuccess: there is a device and a driver new enough. Else what cudaGetDeviceCount returns.
 cudaError_t sim_has_device(void);
 
 bool sim_is_stream(cudaStream_t stream); // live, or one of the default streams
 bool sim_is_capturing(cudaStream_t stream);
 bool sim_any_capture(void); // some stream is capturing: what would synchronise is refused
 
-// The whole range lies inside one live allocation of device memory. Ask when called and, in work that
-// may be replayed by a graph, again when it runs.
+// The whole range lies inside one live allocation of device memory. Ask when called and, in work
+// that may be replayed by a graph, again when it runs.
 bool sim_is_device(const void *p, size_t bytes);
 // The same of pinned memory.
 bool sim_is_pinned(const void *p, size_t bytes);
@@ -74,8 +76,8 @@ std::string sim_describe(const void *p);
 void sim_open_memory(void);
 void sim_close_memory(void);
 
-// Objects that the code under test owns and must give back. `kind` is a literal and part of the identity;
-// the call in progress is remembered for the report of leaks.
+// Objects that the code under test owns and must give back. `kind` is a literal and part of the
+// identity; the call in progress is remembered for the report of leaks.
 void sim_track(const char *kind, const void *object);
 // False: it is not live (never made, or given back already); the caller reports it.
 bool sim_untrack(const char *kind, const void *object);
@@ -84,8 +86,9 @@ bool sim_is_tracked(const char *kind, const void *object);
 uint64_t sim_random(void); // drawn from the seed, in the simulator's own order
 
 struct sim_pose {
-    const char *name;        // "h100", "a100", "t4"
-    std::string description; // cuDNN's JSON of the device (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION)
+    const char *name; // "h100", "a100", "t4"
+    std::string
+        description; // cuDNN's JSON of the device (CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION)
     std::string device_name; // "NVIDIA H100 80GB HBM3"
     int major, minor;        // compute capability
     size_t memory;           // bytes

@@ -2,23 +2,26 @@
 //
 // libsimcuda implements, on the CPU and against NVIDIA's headers, the part of the CUDA runtime, of
 // the cuDNN backend API and of cuBLASLt that the CUDA backend uses. The backend's host objects link
-// against it instead of cudart, cudnn and cublasLt; its .cu files are compiled as C++ by clang++ with
-// shim.h included by force. Neither has a line of its own for the simulation. What is not
+// against it instead of cudart, cudnn and cublasLt; its .cu files are compiled as C++ by clang++
+// with shim.h included by force. Neither has a line of its own for the simulation. What is not
 // simulated fails at link time. It is stricter than a GPU:
 //
 // Kernels
 //   - Every thread of a block is a fiber; barriers and warp operations really wait for one another.
 //     Blocks, and the threads of a block between two barriers, run in an order drawn from the seed.
-//   - Static and dynamic shared memory is filled with 0xff (a NaN in fp32, fp16 and bf16) before each
+//   - Static and dynamic shared memory is filled with 0xff (a NaN in fp32, fp16 and bf16) before
+//   each
 //     block. There are no float atomics.
 //   - Refused: a barrier that not all threads of the block reach, a warp operation whose mask never
 //     completes or names a lane that is not there, a shuffle from a lane outside the mask, a bad
 //     launch configuration, more shared memory than the function was allowed, an argument (or a
 //     member of a struct argument) that points to host memory or to device memory that is not
 //     live; pinned memory is an argument only if allocated with cudaHostAllocMapped.
-//   - An access outside device memory, a misaligned one and an index outside a local or shared array
+//   - An access outside device memory, a misaligned one and an index outside a local or shared
+//   array
 //     end the kernel: the context is lost, as on a device (cudaErrorIllegalAddress and so on).
-//   - Built with ThreadSanitizer, races inside a block are found; with SIM_TSAN_GRID=1 races between
+//   - Built with ThreadSanitizer, races inside a block are found; with SIM_TSAN_GRID=1 races
+//   between
 //     blocks instead. Built with AddressSanitizer, accesses outside dynamic shared memory are.
 // Streams
 //   - Work runs only when the host waits (or, under some seeds, now and then before: the host can
@@ -28,14 +31,17 @@
 //   - The clock that events read is virtual: it advances by what work is said to cost, so measured
 //     times are the same in every run and say nothing about a GPU.
 // Memory
-//   - Device memory is unreadable and unwritable (SIGSEGV, explained on standard error) except while
+//   - Device memory is unreadable and unwritable (SIGSEGV, explained on standard error) except
+//   while
 //     queued work runs; addresses are never used twice; fresh memory is 0xff; guard pages and guard
 //     bytes lie around every allocation, the bytes being checked when it is freed and at a
 //     synchronisation of the device.
-//   - Refused: asynchronous copies from or to pageable memory, a kind that contradicts the pointers,
+//   - Refused: asynchronous copies from or to pageable memory, a kind that contradicts the
+//   pointers,
 //     ranges outside one live allocation, double frees, handles that are not live.
 // Capture
-//   - Calls that are illegal while a stream is capturing are refused and invalidate the capture, as are
+//   - Calls that are illegal while a stream is capturing are refused and invalidate the capture, as
+//   are
 //     forked streams that were not joined, and waits on events from outside it.
 // Errors
 //   - A misuse is printed once on standard error with the call in which it happened, and counted. A
@@ -73,8 +79,8 @@ void sim_set_driver(int version);
 // Device memory in bytes; 0 is the device's own.
 void sim_set_memory(size_t bytes);
 
-// Makes the nth call from now (1 is the next) of `function` return `code` and do nothing. The name is
-// that of any simulated function, cuDNN's and cuBLASLt's included, or
+// Makes the nth call from now (1 is the next) of `function` return `code` and do nothing. The name
+// is that of any simulated function, cuDNN's and cuBLASLt's included, or
 //   "*"            any function that can fail,
 //   "allocation"   any of device or pinned memory,
 //   "kernel"       the nth kernel that runs: fails there, so the error is sticky.
@@ -95,8 +101,8 @@ const char *sim_last_failure(void);
 int sim_live(void);
 int sim_report_leaks(void);
 
-// Forgets everything: objects, queued work, a lost context, injections, counts (of misuses, too), and
-// takes the environment's settings again. For between two tests of one process.
+// Forgets everything: objects, queued work, a lost context, injections, counts (of misuses, too),
+// and takes the environment's settings again. For between two tests of one process.
 void sim_reset(void);
 
 // Bytes of device memory that are allocated, and the most there were since sim_reset.
