@@ -1,5 +1,6 @@
 fm_test(test_claims LABEL unit TIMEOUT 30 LINKS fm_app)
 fm_test(test_seeds LABEL unit TIMEOUT 30 LINKS fm_app)
+fm_test(test_train_table LABEL unit TIMEOUT 30 LINKS fm_app m)
 if(FMNIST_BACKEND_CPU)
   fm_test(test_compare LABEL backend TIMEOUT 120 LINKS fm_app)
   add_dependencies(test_compare fmnist-cpu)

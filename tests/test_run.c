@@ -79,7 +79,8 @@ static void create(const char *directory, const struct fm_run_config *config, bo
     if (fm_run_create(directory, config, false) != FM_OK ||
         fm_run_write_data(directory, &config->data) != FM_OK)
         fail_msg("%s", fm_error_message());
-    json_t *result = json_pack("{s:f}", "accuracy", 0.5);
+    json_t *result = json_pack(
+        "{s:i, s:s, s:f}", "format", FM_RESULT_FORMAT, "model", "simple", "accuracy", 0.5);
     if (finished)
         assert_int_equal(fm_run_write_result(directory, result), FM_OK);
     json_decref(result);
@@ -301,12 +302,17 @@ static void test_log_and_result(void **state)
     json_t *result = NULL;
     assert_int_equal(fm_run_read_result(root, &result), FM_NOT_FOUND);
     assert_message("not finished");
-    json_t *written = json_pack("{s:f, s:{s:f}}", "accuracy", 1.0 / 3, "deep", "x", 0.1);
+    json_t *written = json_pack("{s:i, s:s, s:f, s:{s:f}}", "format", FM_RESULT_FORMAT, "model",
+        "simple", "accuracy", 1.0 / 3, "deep", "x", 0.1);
     assert_int_equal(fm_run_write_result(root, written), FM_OK);
     assert_int_equal(fm_run_read_result(root, &result), FM_OK);
     assert_true(json_equal(written, result));
     json_decref(written);
     json_decref(result);
+    assert_int_equal(fm_file_write(in_root("result.json"), "{}", 2), FM_OK);
+    assert_int_equal(fm_run_read_result(root, &result), FM_DATA);
+    assert_null(result);
+    assert_message("result.json: not a result: expected \"format\" 1");
 }
 
 // Each number in the digits that it takes, whatever the others take.
@@ -429,7 +435,8 @@ static void test_find(void **state)
 
     // One that does not do, or cannot be read, hides none that is older.
     double accuracy = 0.5;
-    assert_int_equal(fm_file_write(in_root("z/result.json"), "{\"accuracy\": 0.75}", 18), FM_OK);
+    static const char better[] = "{\"format\": 1, \"model\": \"simple\", \"accuracy\": 0.75}";
+    assert_int_equal(fm_file_write(in_root("z/result.json"), better, sizeof better - 1), FM_OK);
     set_time("z", 3000);
     assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
     assert_string_equal(found, in_root("m"));

@@ -191,11 +191,11 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:b, s:f, s:s}", "run", e->directory,
-        "model", e->config.model, "split", fm_part_names[e->part], "precision",
-        fm_precision_name(e->precision), "emulate", e->emulated, "parameters",
-        (json_int_t)e->parameters, "same_data", e->same_data, "seconds", e->seconds, "picture",
-        e->picture);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s, s:b, s:I, s:b, s:f, s:s}", "run",
+        e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
+        e->config.full, "precision", fm_precision_name(e->precision), "emulate", e->emulated,
+        "parameters", (json_int_t)e->parameters, "same_data", e->same_data, "seconds", e->seconds,
+        "picture", e->picture);
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);
@@ -213,6 +213,7 @@ enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_ta
     static const struct fm_column columns[] = {
         {"run", "run", false},
         {"split", "split", false},
+        {"full", "trained on", false},
         {"count", "images", true},
         {"accuracy", "accuracy", true},
         {"macro_precision", "precision", true},
@@ -226,6 +227,8 @@ enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_ta
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     fm_table_cell(*table, json_string(e->directory), "%s", e->directory);
     fm_table_cell(*table, json_string(fm_part_names[e->part]), "%s", fm_part_names[e->part]);
+    fm_table_cell(*table, json_boolean(e->config.full), "%s",
+        e->config.full ? "all training images" : "training split");
     fm_table_cell(*table, json_integer((json_int_t)m->count), "%s",
         fm_group_digits((int64_t)m->count, digits));
     fm_table_cell(*table, json_real(m->accuracy), "%.2f %%", 100 * m->accuracy);

@@ -17,7 +17,6 @@
 #include <string.h>
 
 enum {
-    RESULT_FORMAT = 1,
     TEST_BATCH = 256,
     LATENCY_WARMUP = 20,
     LATENCY_RUNS = 200,
@@ -71,7 +70,7 @@ static enum fm_status describe_data(
     const struct fm_dataset *dataset, const struct fm_split *split, struct fm_run_data *data)
 {
     FM_TRY(check_statistics(dataset, split));
-    snprintf(data->directory, sizeof data->directory, "%s", dataset->directory);
+    fm_path_absolute(data->directory, dataset->directory);
     data->classes = dataset->classes;
     data->input_mean = split->mean;
     data->input_deviation = split->deviation;
@@ -105,7 +104,8 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     snprintf(config->backend, sizeof config->backend, "%s", engine->api->name);
     snprintf(config->precision, sizeof config->precision, "%s", fm_precision_name(job->precision));
     snprintf(config->device, sizeof config->device, "%s", engine->info.name);
-    FM_TRY(fm_path_copy(config->data_directory, job->data ? job->data : ""));
+    if (job->data) // a run goes on from any folder
+        fm_path_absolute(config->data_directory, job->data);
     config->recipe = fm_recipe_to_json(&job->recipe);
     config->changes = changes_of(job);
     enum fm_status status = config->recipe && config->changes
@@ -339,7 +339,7 @@ static json_t *result_json(const struct work *w)
     uint32_t wanted = (uint32_t)job->recipe.epoch_images, all = w->split->train_count;
     double gap = w->trained.train_accuracy - w->trained.select_accuracy;
     json_t *result = json_pack("{s:i, s:s, s:I, s:s, s:s, s:b, s:I, s:i, s:I, s:f, s:o}", "format",
-        RESULT_FORMAT, "model", job->model, "parameters", (json_int_t)w->net.param_elements,
+        FM_RESULT_FORMAT, "model", job->model, "parameters", (json_int_t)w->net.param_elements,
         "backend", w->config.backend, "precision", w->config.precision, "emulate", job->emulate,
         "seed", (json_int_t)job->seed, "epochs_planned", job->recipe.epochs, "epoch_images",
         (json_int_t)(wanted > 0 && wanted < all ? wanted : all), "max_minutes", job->max_minutes,
@@ -398,9 +398,12 @@ static enum fm_status explain(const struct work *w, enum fm_status status)
         return FM_OK;
     if (status != FM_INTERRUPTED)
         return fm_context(status, "training %s", w->job->model);
+    struct fm_text directory = {0};
     char *cause = fm_error_take();
+    fm_text_append_shell(&directory, w->job->resume ? w->job->resume : w->directory);
     fm_fail(status, "training %s: %s; 'fmnist train --resume %s' goes on from there", w->job->model,
-        cause ? cause : "interrupted", w->directory);
+        cause ? cause : "interrupted", fm_text_cstr(&directory));
+    fm_text_free(&directory);
     free(cause);
     return status;
 }

@@ -35,6 +35,7 @@ struct fm_job {
     int (*interrupted)(void);  // the same; may be NULL
     const char *data;          // data directory as asked for; NULL: it was looked for
     const char *directory;     // NULL: a new folder <root>/<model>-<time>
+    const char *resume;        // what to name for going on; NULL: the run's own folder
     const char *root;          // NULL: "runs"
     bool force;                // a run that is there is replaced
     int argc;                  // of the command line, for the record

@@ -75,6 +75,13 @@ enum fm_status fm_library_directory(char out[FM_PATH_MAX])
     return FM_OK;
 }
 
+void fm_path_absolute(char out[FM_PATH_MAX], const char *path)
+{
+    char *real = realpath(path, NULL);
+    snprintf(out, FM_PATH_MAX, "%s", real ? real : path);
+    free(real);
+}
+
 bool fm_path_exists(const char *path)
 {
     struct stat info;

@@ -21,6 +21,9 @@ enum fm_status fm_path_copy(char out[FM_PATH_MAX], const char *path);
 // without a slash at the end: what ships with it is found from there.
 enum fm_status fm_library_directory(char out[FM_PATH_MAX]);
 
+// `path` without symbolic links and from the root on; as it is where there is nothing there.
+void fm_path_absolute(char out[FM_PATH_MAX], const char *path);
+
 bool fm_path_exists(const char *path);
 bool fm_path_is_dir(const char *path);
 

@@ -243,3 +243,21 @@ char *fm_duration(double seconds, char *out)
     }
     return out;
 }
+
+void fm_text_append_shell(struct fm_text *text, const char *word)
+{
+    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                                "-_./=:,@%+";
+    if (word[0] && word[strspn(word, plain)] == '\0') {
+        fm_text_append(text, "%s", word);
+        return;
+    }
+    fm_text_append(text, "'");
+    for (const char *at = word; *at; at++) {
+        if (*at == '\'')
+            fm_text_append(text, "'\\''");
+        else
+            fm_text_append(text, "%c", *at);
+    }
+    fm_text_append(text, "'");
+}

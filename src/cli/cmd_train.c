@@ -6,6 +6,7 @@
 
 #include "app/seeds.h"
 #include "app/train_job.h"
+#include "app/train_table.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -60,15 +61,30 @@ static enum fm_status begin_new(
     return status;
 }
 
-// What computed a run computes it again.
+// What computed a run computes it again, in its precision.
+static enum fm_status open_device(
+    const struct fm_args *args, const struct fm_run_config *config, struct fm_session *session)
+{
+    const struct fm_session_wishes wishes = {config->backend, config->precision, config->emulate,
+        args->threads ? args->threads : config->threads};
+    enum fm_status status = fm_session_open_device(&wishes, session);
+    if (status != FM_UNSUPPORTED)
+        return status;
+    fm_error_clear();
+    return fm_fail(FM_UNSUPPORTED,
+        "the run in %s was begun in %s, which this device does not compute in: it can go on only "
+        "where one does",
+        args->resume, config->precision);
+}
+
 static enum fm_status open_again(
-    const struct fm_args *args, const char *directory, struct fm_session *session)
+    const struct fm_args *args, const struct fm_seeds *seeds, struct fm_session *session)
 {
     struct fm_run_config config;
-    FM_TRY(fm_run_read_config(directory, &config));
-    const struct fm_session_wishes wishes = {config.backend, config.precision, config.emulate,
-        args->threads ? args->threads : config.threads};
-    enum fm_status status = fm_session_open_device(&wishes, session);
+    if (seeds->group)
+        return open_device(args, &seeds->config, session);
+    FM_TRY(fm_run_read_config(seeds->directory, &config));
+    enum fm_status status = open_device(args, &config, session);
     fm_run_config_free(&config);
     return status;
 }
@@ -107,6 +123,7 @@ static enum fm_status go_on(struct work *w, int index)
     job.checkpoint_seconds = args->checkpoint_seconds;
     job.strict = args->strict;
     job.interrupted = fm_interrupt_signal;
+    job.resume = w->seeds->directory;
     job.argc = args->argc;
     job.argv = args->argv;
     if (args->max_minutes > 0)
@@ -141,45 +158,41 @@ static bool all_finished(const struct fm_seeds *seeds)
 
 // ---- The end
 
-static enum fm_status print_results(
-    const struct work *w, const char *directory, enum fm_format format)
+static enum fm_status print_results(const struct work *w, enum fm_format format)
 {
     struct fm_table *table;
-    FM_TRY(fm_seeds_table(w->seeds, w->results, &table));
+    FM_TRY(fm_train_table(w->seeds, w->results, &table));
     enum fm_status status = FM_OK;
     if (w->seeds->group)
-        status = fm_seeds_write_summary(directory, table);
+        status = fm_train_write_summary(w->seeds, table);
     if (status == FM_OK)
-        status = format == FM_FORMAT_JSON ? fm_print_json(fm_seeds_json(w->seeds, w->results))
+        status = format == FM_FORMAT_JSON ? fm_print_json(fm_train_json(w->seeds, w->results))
                                           : fm_print_table(table, format);
     fm_table_free(table);
     return status;
 }
 
-// The session is open unless all is finished.
+// The session's device is open unless all is finished.
 static enum fm_status train_all(
-    const struct fm_args *args, const char *directory, struct fm_session *session)
+    const struct fm_args *args, const struct fm_seeds *seeds, struct fm_session *session)
 {
-    struct fm_seeds seeds;
-    FM_TRY(fm_seeds_read(directory, &seeds));
-    struct work w = {.args = args, .session = session, .seeds = &seeds};
-    w.results = calloc((size_t)seeds.count, sizeof *w.results);
+    struct work w = {.args = args, .session = session, .seeds = seeds};
+    w.results = calloc((size_t)seeds->count, sizeof *w.results);
     enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
     fm_interrupt_catch();
     if (status == FM_OK)
         status = fm_trace_open(args->trace);
     if (status == FM_OK)
         status = go_on_all(&w);
-    // A new run that found no data, or wrong ones, has nothing to keep.
-    if (status != FM_OK && !args->resume && !w.session->dataset.classes)
-        fm_seeds_discard(&seeds, directory);
     enum fm_status traced = fm_trace_close(); // one that failed costs the exit status alone
     if (status == FM_OK)
-        status = print_results(&w, directory, (enum fm_format)args->format);
-    for (int i = 0; w.results && i < seeds.count; i++)
+        status = print_results(&w, (enum fm_format)args->format);
+    // A new run that found no data, or wrong ones, has nothing to keep.
+    if (status != FM_OK && !args->resume && session->dataset.classes == 0)
+        fm_seeds_discard(seeds);
+    for (int i = 0; w.results && i < seeds->count; i++)
         json_decref(w.results[i]);
     free(w.results);
-    fm_seeds_free(&seeds);
     return status != FM_OK ? status : traced;
 }
 
@@ -189,11 +202,11 @@ static enum fm_status resume(const struct fm_args *args)
     struct fm_seeds seeds;
     FM_TRY(check_resume(args));
     FM_TRY(fm_seeds_read(args->resume, &seeds));
-    enum fm_status status = FM_OK;
-    if (!all_finished(&seeds))
-        status = open_again(args, seeds.directories[0], &session);
+    enum fm_status status = fm_seeds_complete(&seeds);
+    if (status == FM_OK && !all_finished(&seeds))
+        status = open_again(args, &seeds, &session);
     if (status == FM_OK)
-        status = train_all(args, args->resume, &session);
+        status = train_all(args, &seeds, &session);
     fm_session_close(&session);
     fm_seeds_free(&seeds);
     return status;
@@ -202,11 +215,16 @@ static enum fm_status resume(const struct fm_args *args)
 enum fm_status fm_cmd_train(const struct fm_args *args)
 {
     struct fm_session session;
+    struct fm_seeds seeds;
     char directory[FM_PATH_MAX];
     if (args->resume)
         return resume(args);
     FM_TRY(begin_new(args, &session, directory));
-    enum fm_status status = train_all(args, directory, &session);
+    enum fm_status status = fm_seeds_read(directory, &seeds);
+    if (status == FM_OK) {
+        status = train_all(args, &seeds, &session);
+        fm_seeds_free(&seeds);
+    }
     fm_session_close(&session);
     return status;
 }

@@ -96,9 +96,10 @@ static void note_session(const struct fm_session *session)
     fm_group_digits(session->dataset.test.count, test);
     fm_duration(session->dataset.load_seconds, duration);
     fm_clean_append(&line, session->dataset.directory);
-    fm_note("data: %s, %s images to train, select and calibrate on, %s to test on, %d classes, "
-            "read in %s",
-        fm_text_cstr(&line), train, test, session->dataset.classes, duration);
+    bool full = session->split.select_count == 0;
+    fm_note("data: %s, %s images to train%s on, %s to test on, %d classes, read in %s",
+        fm_text_cstr(&line), train, full ? "" : ", select and calibrate", test,
+        session->dataset.classes, duration);
     fm_text_free(&line);
 }
 

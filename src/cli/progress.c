@@ -5,6 +5,8 @@
 #include "base/log.h"
 
 #include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
 
 enum {
     SHORT_MAX = 32
@@ -50,10 +52,13 @@ static void train(void *context, const struct fm_train_progress *progress)
     }
     char rate[SHORT_MAX], took[SHORT_MAX], waited[SHORT_MAX], left[SHORT_MAX];
     bool last = progress->epoch == progress->epochs;
-    fm_note("epoch %d/%d: loss %.4f, accuracy %.2f %%, selection accuracy %.2f %%, %s images/s, %s "
-            "(%s waiting for data)%s%s%s",
-        progress->epoch, progress->epochs, progress->loss, 100 * progress->accuracy,
-        100 * progress->select_accuracy,
+    char select[SHORT_MAX * 2] = ""; // there may be no selection images
+    if (!isnan(progress->select_accuracy))
+        snprintf(
+            select, sizeof select, ", selection accuracy %.2f %%", 100 * progress->select_accuracy);
+    fm_note(
+        "epoch %d/%d: loss %.4f, accuracy %.2f %%%s, %s images/s, %s (%s waiting for data)%s%s%s",
+        progress->epoch, progress->epochs, progress->loss, 100 * progress->accuracy, select,
         fm_group_digits((int64_t)progress->images_per_second, rate),
         fm_duration(progress->epoch_seconds, took), fm_duration(progress->waited, waited),
         last ? "" : ", ", last ? "" : fm_duration(progress->remaining, left), last ? "" : " left");

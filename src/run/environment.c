@@ -7,27 +7,6 @@
 #include <string.h>
 #include <zlib.h>
 
-// The command line as a shell would take it.
-static void append_argument(struct fm_text *text, const char *argument)
-{
-    static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-                                "-_./=:,@%+";
-    if (text->length)
-        fm_text_append(text, " ");
-    if (argument[0] && argument[strspn(argument, plain)] == '\0') {
-        fm_text_append(text, "%s", argument);
-        return;
-    }
-    fm_text_append(text, "'");
-    for (const char *at = argument; *at; at++) {
-        if (*at == '\'')
-            fm_text_append(text, "'\\''");
-        else
-            fm_text_append(text, "%c", *at);
-    }
-    fm_text_append(text, "'");
-}
-
 // A string that may hold any bytes: arguments need not be UTF-8, JSON must be.
 static json_t *string_to_json(const char *string)
 {
@@ -50,7 +29,8 @@ json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const
     for (int i = 0; i < argc; i++) {
         // Where the program lies means nothing on another machine.
         const char *slash = i == 0 ? strrchr(argv[0], '/') : NULL;
-        append_argument(&command, slash ? slash + 1 : argv[i]);
+        fm_text_append(&command, "%s", i ? " " : "");
+        fm_text_append_shell(&command, slash ? slash + 1 : argv[i]);
     }
     char time[32];
     json_t *json = json_pack("{s:s, s:o, s:{s:s, s:s, s:s}, s:o, s:s, s:{s:s, s:s}, s:i, "

@@ -99,9 +99,20 @@ static enum fm_status create_config(const char *directory, const struct fm_run_c
 
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
 {
+    if (holds(directory, FM_GROUP_FILE))
+        return fm_fail(FM_EXISTS,
+            "%s: holds a group of runs (" FM_GROUP_FILE "); --out DIR takes another folder",
+            directory);
     FM_TRY(fm_make_dirs(directory));
     FM_TRY(force ? replace_run(directory) : refuse_if_used(directory));
     return create_config(directory, config);
+}
+
+enum fm_status fm_run_remove(const char *directory)
+{
+    FM_TRY(remove_files(directory));
+    rmdir(directory); // fails where there is anything else
+    return FM_OK;
 }
 
 void fm_run_discard(const char *directory)
@@ -227,7 +238,14 @@ enum fm_status fm_run_read_result(const char *directory, json_t **result)
     if (!fm_path_exists(path))
         return fm_fail(
             FM_NOT_FOUND, "%s: the run is not finished: there is no result.json in it", directory);
-    return fm_json_read_file(path, result, NULL);
+    FM_TRY(fm_json_read_file(path, result, NULL));
+    if (json_integer_value(json_object_get(*result, "format")) == FM_RESULT_FORMAT &&
+        json_is_string(json_object_get(*result, "model")))
+        return FM_OK;
+    json_decref(*result);
+    *result = NULL;
+    return fm_fail(
+        FM_DATA, "%s: not a result: expected \"format\" %d and \"model\"", path, FM_RESULT_FORMAT);
 }
 
 // What a run must be to be found.

@@ -70,9 +70,15 @@ enum fm_status fm_run_data_from_json(
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
-// evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else). Of
-// several that want one folder at the same time one gets it.
+// evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else). So
+// does a group's folder in any case. Of several that want one folder at the same time one gets it.
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
+
+// The file that makes a folder a group of runs (app/seeds.h); no run is made in such a folder.
+#define FM_GROUP_FILE "seeds.json"
+
+// Removes a run's files, and the folder if that leaves it empty.
+enum fm_status fm_run_remove(const char *directory);
 
 // Takes a folder away that holds nothing but config.json, and what is empty above it stays.
 void fm_run_discard(const char *directory);
@@ -106,7 +112,11 @@ enum fm_status fm_run_log(const char *directory, const char *name, const json_t 
 enum fm_status fm_run_cut_log(
     const char *directory, const char *name, uint64_t step, int epoch, json_t **last);
 
+enum {
+    FM_RESULT_FORMAT = 1
+};
 enum fm_status fm_run_write_result(const char *directory, const json_t *result);
+// FM_DATA for a file that is no result of this version's format.
 enum fm_status fm_run_read_result(const char *directory, json_t **result);
 
 // The weights kept, from and to a model of the net, which has the input statistics; class_names

@@ -169,5 +169,5 @@ enum fm_status fm_trainer_explain(struct trainer *t, enum fm_status status)
     if (status != FM_NUMERIC)
         return status;
     fm_error_clear();
-    return fail_diverged(t, "an output on the selection images");
+    return fail_diverged(t, "an output");
 }

@@ -267,13 +267,10 @@ static enum fm_status on_batch(void *context, uint32_t done, uint32_t total)
     return fm_trainer_check_interrupt(context);
 }
 
-// `averages`: of the model's averaged weights. Of no images, both figures are NaN.
+// `averages`: of the model's averaged weights.
 static enum fm_status evaluate(struct trainer *t, const uint32_t *ids, uint32_t count,
     bool averages, double *accuracy, double *nll)
 {
-    *accuracy = *nll = NAN;
-    if (count == 0)
-        return FM_OK;
     double start = fm_clock_seconds(), begin = fm_trace_begin();
     const struct fm_evaluate_options options = {.samples = t->samples,
         .ids = ids,
@@ -315,10 +312,21 @@ static enum fm_status begin_epoch(struct trainer *t)
     return FM_OK;
 }
 
+// Without selection images a batch to train on shows whether the weights have blown up.
+static enum fm_status check_weights(struct trainer *t)
+{
+    double accuracy, nll;
+    uint32_t count = t->epoch_images < EVALUATION_BATCH ? t->epoch_images : EVALUATION_BATCH;
+    t->progress.select_accuracy = t->progress.select_nll = NAN;
+    return evaluate(t, t->order, count, t->averages, &accuracy, &nll);
+}
+
 static enum fm_status evaluate_selection(struct trainer *t)
 {
-    enum fm_status status = evaluate(t, t->split->select, t->split->select_count, t->averages,
-        &t->progress.select_accuracy, &t->progress.select_nll);
+    enum fm_status status = t->split->select_count == 0
+                                ? check_weights(t)
+                                : evaluate(t, t->split->select, t->split->select_count, t->averages,
+                                      &t->progress.select_accuracy, &t->progress.select_nll);
     if (status != FM_INTERRUPTED)
         return fm_trainer_explain(t, status);
     // All steps of the epoch are done, so that a run that goes on begins with this evaluation. If
