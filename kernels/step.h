@@ -10,7 +10,7 @@ struct fm_step {
     uint32_t epoch;      // counter word of every draw
     uint32_t count;      // samples in the slot, 1 to the executor's batch
     float learning_rate; // of this step; times a parameter's own multiplier
-    float weight_decay;  // decoupled (AdamW), on parameters that decay
+    float weight_decay;  // AdamW: decoupled; SGD: in the gradient; where a parameter decays
     float ema_decay;     // 0: no averaging
     uint32_t reserved;   // 0
 };

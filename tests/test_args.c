@@ -4,6 +4,7 @@
 #include "cli/common.h"
 
 #include "app/evaluation.h"
+#include "backend/precision.h"
 #include "backend/registry.h"
 #include "net/zoo.h"
 #include "report/table.h"

@@ -23,6 +23,8 @@ static json_t *make_result(
         (json_int_t)512 * 1024 * 1024);
     assert_non_null(result);
     json_object_set_new(result, "epoch_images", json_integer(54000));
+    json_object_set_new(result, "precision", json_string("bf16"));
+    json_object_set_new(result, "emulate", json_true());
     json_object_set_new(result, "test",
         json_pack("{s:f, s:[{s:s, s:s, s:i, s:f}]}", "accuracy", test, "most_confused", "actual",
             "Shirt", "predicted", "T-shirt/top", "count", 112, "share", 0.112));
@@ -193,6 +195,7 @@ static void test_comparison_row(void **state)
     assert_string_equal(fm_text_cstr(&text), "model                                  vgg16\n"
                                              "--------------  ----------------------------\n"
                                              "parameters                        14,848,586\n"
+                                             "precision                  bf16, by rounding\n"
                                              "train                                95.21 %\n"
                                              "train images                           3,000\n"
                                              "selection                            92.83 %\n"

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "backend/precision.h"
 #include "expect.h"
 
 enum {
@@ -111,7 +112,7 @@ static void expect_precision(const struct fm_engine *engine, const char *name, b
 {
     enum fm_precision found;
     bool found_emulated;
-    assert_ok(fm_precision_parse(name, engine, emulate, &found, &found_emulated));
+    assert_ok(fm_precision_choose(name, engine, emulate, &found, &found_emulated));
     if (found != precision || found_emulated != emulated)
         fail_msg("%s%s: %s, %s", name, emulate ? " --emulate" : "", fm_precision_name(found),
             found_emulated ? "emulated" : "native");
@@ -140,15 +141,15 @@ static void test_parse(void **state)
     expect_precision(&both, "fp16", false, FM_PRECISION_FP16, true);
     expect_precision(&both, "fp16", true, FM_PRECISION_FP16, true);
     expect_precision(&gpu, "fp16", false, FM_PRECISION_FP16, false);
-    assert_fails(fm_precision_parse("bf16", &old, false, &precision, &emulated), FM_UNSUPPORTED,
+    assert_fails(fm_precision_choose("bf16", &old, false, &precision, &emulated), FM_UNSUPPORTED,
         "this processor lacks it; --emulate computes in fp32 and rounds");
-    assert_fails(fm_precision_parse("auto", &both, true, &precision, &emulated), FM_USAGE,
+    assert_fails(fm_precision_choose("auto", &both, true, &precision, &emulated), FM_USAGE,
         "name what to emulate");
-    assert_fails(fm_precision_parse("fp32", &both, true, &precision, &emulated), FM_USAGE,
+    assert_fails(fm_precision_choose("fp32", &both, true, &precision, &emulated), FM_USAGE,
         "nothing to emulate");
-    assert_fails(fm_precision_parse("bf16", &gpu, true, &precision, &emulated), FM_UNSUPPORTED,
+    assert_fails(fm_precision_choose("bf16", &gpu, true, &precision, &emulated), FM_UNSUPPORTED,
         "does not emulate bf16");
-    assert_fails(fm_precision_parse("fp8", &both, false, &precision, &emulated), FM_USAGE,
+    assert_fails(fm_precision_choose("fp8", &both, false, &precision, &emulated), FM_USAGE,
         "expected auto, fp32, bf16 or fp16");
 }
 

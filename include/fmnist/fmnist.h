@@ -120,8 +120,10 @@ FMNIST_API const char *fmnist_version(void);
 
 /* The command line tool: does what `fmnist` does with these arguments (argv[0] is the program's
  * name), prints results to standard output and messages to standard error, and returns the exit
- * status: 0 for success, 1 for a failure, 2 for wrong usage. Made for a program's main(): it
- * changes how the process handles signals, and must not be called twice at the same time. */
+ * status: 0 for success, 1 for a failure, 2 for wrong usage, 128 + N for a training that signal N
+ * has stopped (130 SIGINT, 143 SIGTERM). Made for the end of a program's main(): a command that
+ * succeeds closes standard output; SIGPIPE and SIGXFSZ are ignored from then on, and training
+ * catches SIGINT and SIGTERM. Must not be called twice at the same time. */
 FMNIST_API int fmnist_main(int argc, char *const *argv);
 
 #ifdef __cplusplus

@@ -23,7 +23,7 @@ static enum fm_status build_net(const struct fm_weights *weights, struct fm_pred
 static enum fm_status build_model(const struct fm_weights *weights, struct fm_predictor *p)
 {
     const struct fm_model_options options = {.precision = FM_PRECISION_FP32,
-        .optimiser = {.kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f}};
+        .optimiser = {.kind = FM_OPTIMISER_SGD}}; // never steps; SGD keeps the fewest moments
     const struct fm_backend *api = p->engine.api;
     FM_TRY(api->model_create(p->engine.device, &p->net, &options, &p->state));
     FM_TRY(fm_weights_apply(weights, &p->net, api, p->state));

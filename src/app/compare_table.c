@@ -164,7 +164,7 @@ enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_tab
     static const struct fm_column columns[] = {
         {"model", "model", false},
         {"parameters", "parameters", true},
-        {"precision", "precision", false},
+        {"precision", "precision", true},
         {"train_accuracy", "train", true},
         {"train_eval_count", "train images", true},
         {"select_accuracy", "selection", true},

@@ -1,9 +1,10 @@
-// An evaluation needs nothing but the run folder and the data set: the network, its input
-// statistics and its class names come from config.json, so that a run means the same wherever it is
+// An evaluation needs nothing but the run folder and the data set: the network is config.json's,
+// its input statistics and class names are data.json's, so that a run means the same wherever it is
 // evaluated.
 #include "app/evaluation.h"
 
 #include "app/data_label.h"
+#include "backend/precision.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "eval/evaluate.h"
@@ -44,7 +45,7 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
 static enum fm_status choose_precision(const struct fm_engine *engine,
     const struct fm_run_config *config, struct fm_model_options *options)
 {
-    enum fm_status status = fm_precision_parse(
+    enum fm_status status = fm_precision_choose(
         config->precision, engine, config->emulate, &options->precision, &options->emulate);
     if (status != FM_UNSUPPORTED)
         return status;

@@ -4,6 +4,7 @@
 
 #include "app/data_label.h"
 #include "app/evaluation.h"
+#include "backend/precision.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
 #include "eval/evaluate.h"

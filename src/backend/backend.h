@@ -51,7 +51,7 @@ enum fm_mode {
 enum fm_optimiser {
     FM_OPTIMISER_ADAM,  // Kingma and Ba 2015, arXiv:1412.6980, algorithm 1
     FM_OPTIMISER_ADAMW, // with the step's weight decay, decoupled: kernels/adam.h
-    FM_OPTIMISER_SGD,   // with momentum, after Nesterov or not: kernels/sgd.h
+    FM_OPTIMISER_SGD,   // momentum, Nesterov's or not; decay added to gradients: kernels/sgd.h
 };
 
 struct fm_device_options {
@@ -143,7 +143,7 @@ enum fm_probe {
 
 struct fm_profile_entry {
     char layer[FM_NAME_MAX]; // "conv2", or "-" for the whole step's
-    char pass[24];           // "forward", "backward data", "backward weights", "update"
+    char pass[24];           // "forward", "loss", "backward prepare|weights|data", "update"
     char plan[96];           // the implementation chosen
     double seconds;          // sum over `calls`
     uint64_t calls;

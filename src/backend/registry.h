@@ -29,11 +29,4 @@ enum fm_status fm_engine_open(
     const char *name, const struct fm_device_options *options, struct fm_engine *engine);
 void fm_engine_close(struct fm_engine *engine);
 
-// "auto", "fp32", "bf16" or "fp16"; what the device does not train in fails with FM_UNSUPPORTED.
-// "auto" is bf16 where it is native, else fp32. *emulated: whether a model must emulate it, which
-// `emulate` asks for and fp16 takes by itself where the device has it in no other way.
-enum fm_status fm_precision_parse(const char *name, const struct fm_engine *engine, bool emulate,
-    enum fm_precision *precision, bool *emulated);
-const char *fm_precision_name(enum fm_precision precision);
-
 #endif

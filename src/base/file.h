@@ -56,15 +56,15 @@ enum fm_status fm_writer_put(struct fm_writer *writer, const void *data, size_t 
 enum fm_status fm_writer_commit(struct fm_writer *writer);
 void fm_writer_abandon(struct fm_writer *writer);
 
-// Makes a rename of `path` durable, as far as its file system can.
-void fm_sync_parent(const char *path);
-
-// The same for a file that must not be there yet: of several callers at the same time one makes it,
-// the others fail with FM_EXISTS. (On a file system without hard links two at the very same moment
-// are not told apart.)
+// As fm_file_write(), for a file that must not be there yet: of several callers at the same time
+// one makes it, the others fail with FM_EXISTS. (On a file system without hard links two at the
+// very same moment are not told apart.)
 enum fm_status fm_file_create(const char *path, const void *data, size_t size);
 
-// Opens for appending, writes `text`, flushes to the disk, closes: for logs of a line an epoch.
+// Opens for appending, writes `text`, flushes to the disk, closes: for logs that grow by lines.
 enum fm_status fm_file_append(const char *path, const char *text);
+
+// Makes a rename or link to `path` durable, as far as its file system can; never fails.
+void fm_sync_parent(const char *path);
 
 #endif

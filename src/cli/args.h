@@ -132,7 +132,8 @@ void fm_help_overview(struct fm_text *out);
 void fm_help_command(const struct fm_command *command, struct fm_text *out);
 
 // Runs a command line and prints what there is to print, errors too. Returns the exit status: 0, 1
-// for a failure, 2 for wrong usage. Ignores SIGPIPE from then on.
+// for a failure, 2 for wrong usage. Ignores SIGPIPE and SIGXFSZ from then on; closes standard
+// output when the command has succeeded.
 int fm_command_line(int argc, char *const *argv);
 
 // The commands, a file each.

@@ -1,6 +1,7 @@
 // `fmnist info`: what this build has, what this machine offers, and why something cannot be used.
 #include "cli/common.h"
 
+#include "backend/precision.h"
 #include "base/version.h"
 #include "run/json.h"
 #include "run/run.h"

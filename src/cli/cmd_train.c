@@ -89,7 +89,7 @@ static enum fm_status open_again(
     return status;
 }
 
-// ---- Going on
+// ---- Resuming
 
 struct work {
     const struct fm_args *args;
@@ -111,7 +111,7 @@ static enum fm_status open_data(struct work *w, const struct fm_run_config *conf
     return fm_session_open_data(directory, config->full, w->session);
 }
 
-static enum fm_status go_on(struct work *w, int index)
+static enum fm_status resume_run(struct work *w, int index)
 {
     const struct fm_args *args = w->args;
     const char *directory = w->seeds->directories[index];
@@ -137,13 +137,13 @@ static enum fm_status go_on(struct work *w, int index)
     return status;
 }
 
-static enum fm_status go_on_all(struct work *w)
+static enum fm_status resume_all(struct work *w)
 {
     for (int i = 0; i < w->seeds->count; i++) {
         if (fm_run_is_finished(w->seeds->directories[i]))
             FM_TRY(fm_run_read_result(w->seeds->directories[i], &w->results[i]));
         else
-            FM_TRY(go_on(w, i));
+            FM_TRY(resume_run(w, i));
     }
     return FM_OK;
 }
@@ -183,7 +183,7 @@ static enum fm_status train_all(
     if (status == FM_OK)
         status = fm_trace_open(args->trace);
     if (status == FM_OK)
-        status = go_on_all(&w);
+        status = resume_all(&w);
     enum fm_status traced = fm_trace_close(); // one that failed costs the exit status alone
     if (status == FM_OK)
         status = print_results(&w, (enum fm_format)args->format);

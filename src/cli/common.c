@@ -1,6 +1,7 @@
 // What every command does before and after its own work: see common.h.
 #include "cli/common.h"
 
+#include "backend/precision.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -115,8 +116,8 @@ enum fm_status fm_session_open_device(
     fm_note("%s", fm_text_cstr(&line));
     fm_text_free(&line);
 
-    enum fm_status status = fm_precision_parse(wishes->precision, &session->engine, wishes->emulate,
-        &session->precision, &session->emulated);
+    enum fm_status status = fm_precision_choose(wishes->precision, &session->engine,
+        wishes->emulate, &session->precision, &session->emulated);
     if (status == FM_OK && session->emulated)
         fm_note("%s by rounding fp32: its numbers, not its speed",
             fm_precision_name(session->precision));

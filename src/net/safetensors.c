@@ -460,6 +460,14 @@ const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, c
     return NULL;
 }
 
+const char *fm_safetensors_metadata(const struct fm_tensor_file *file, const char *key)
+{
+    for (char **pair = file->metadata; pair && pair[0]; pair += 2)
+        if (strcmp(pair[0], key) == 0)
+            return pair[1];
+    return NULL;
+}
+
 void fm_safetensors_free(struct fm_tensor_file *file)
 {
     struct memory *memory = file->memory;

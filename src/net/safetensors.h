@@ -38,6 +38,8 @@ enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tenso
 // offsets in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
 const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);
+// A value of the metadata; NULL if absent.
+const char *fm_safetensors_metadata(const struct fm_tensor_file *file, const char *key);
 void fm_safetensors_free(struct fm_tensor_file *file);
 
 #endif

@@ -256,18 +256,10 @@ enum fm_status fm_checkpoint_finish(const char *directory)
 
 // ---- Reading
 
-static const char *metadata_value(const struct fm_tensor_file *file, const char *key)
-{
-    for (char **pair = file->metadata; pair && pair[0]; pair += 2)
-        if (strcmp(pair[0], key) == 0)
-            return pair[1];
-    return NULL;
-}
-
 static enum fm_status check_value(
     const char *path, const struct fm_tensor_file *file, const char *key, const char *expected)
 {
-    const char *found = metadata_value(file, key);
+    const char *found = fm_safetensors_metadata(file, key);
     if (found && strcmp(found, expected) == 0)
         return FM_OK;
     return fm_fail(FM_DATA, "%s: metadata \"%s\": found %s%s%s, expected \"%s\"", path, key,
@@ -280,7 +272,7 @@ static enum fm_status check_file(const char *path, const struct fm_net *net,
 {
     FM_TRY(check_value(path, file, "fmnist_checkpoint", CHECKPOINT_FORMAT));
     FM_TRY(check_value(path, file, "model", net->name));
-    const char *state = metadata_value(file, "state");
+    const char *state = fm_safetensors_metadata(file, "state");
     if (!state)
         return fm_fail(FM_DATA, "%s: metadata \"state\" is missing", path);
     uint32_t crc = text_crc32(state);
@@ -294,7 +286,7 @@ static enum fm_status check_file(const char *path, const struct fm_net *net,
         return fm_fail(FM_DATA, "%s: found %d tensors, expected %d", path, file->count, c->count);
     char digits[16];
     snprintf(digits, sizeof digits, "%08" PRIx32, crc);
-    const char *told = metadata_value(file, "crc32");
+    const char *told = fm_safetensors_metadata(file, "crc32");
     if (!told || strcmp(told, digits) != 0)
         return fm_fail(FM_DATA, "%s: its checksum says %s, its contents have %s", path,
             told ? told : "nothing", digits);
@@ -304,7 +296,7 @@ static enum fm_status check_file(const char *path, const struct fm_net *net,
 static enum fm_status read_state(
     const char *path, const struct fm_tensor_file *file, struct fm_checkpoint *checkpoint)
 {
-    json_t *json = json_loads(metadata_value(file, "state"), 0, NULL);
+    json_t *json = json_loads(fm_safetensors_metadata(file, "state"), 0, NULL);
     bool good = json && state_from_json(json, checkpoint);
     json_decref(json);
     return good ? FM_OK : fm_fail(FM_DATA, "%s: its \"state\" is not a checkpoint's", path);

@@ -2,7 +2,7 @@
 //
 // The two newest are kept. The newest is always there once there has been one: the former newest
 // becomes FM_CHECKPOINT_PREVIOUS, by a hard link, before the new file takes its name. So neither a
-// full disk nor a kill at any moment costs more than the newest.
+// full disk nor a kill at any moment loses a checkpoint that was there.
 //
 // Tensors are named PART/NAME: part "param", "moment1", "moment2" (not of SGD), "ema" (where the
 // model keeps an average) and "best" (where the best epoch's weights are kept apart). The metadata
@@ -47,7 +47,7 @@ enum fm_status fm_checkpoint_read(const char *directory, const struct fm_net *ne
     const struct fm_backend *api, struct fm_model *model, struct fm_checkpoint *checkpoint,
     char path[FM_PATH_MAX]);
 
-// The run is finished: one checkpoint is enough.
+// Trained and tested: removes the one before the newest. FM_IO.
 enum fm_status fm_checkpoint_finish(const char *directory);
 
 #endif

@@ -69,7 +69,7 @@ static json_t *changed(const json_t *before, const json_t *now, const char *diff
     return json;
 }
 
-static enum fm_status go_on_elsewhere(
+static enum fm_status accept_change(
     const char *path, const json_t *before, const json_t *now, const char *difference, bool strict)
 {
     if (strict)
@@ -100,7 +100,7 @@ enum fm_status fm_compute_record(const char *directory, const json_t *compute, b
     compare(before, compute, &text);
     enum fm_status status = FM_OK;
     if (text.length > 0)
-        status = go_on_elsewhere(path, before, compute, fm_text_cstr(&text), strict);
+        status = accept_change(path, before, compute, fm_text_cstr(&text), strict);
     fm_text_free(&text);
     json_decref(before);
     return status;

@@ -65,8 +65,9 @@ enum fm_status fm_run_config_from_json(
 enum fm_status fm_run_data_from_json(
     const json_t *json, const char *path, struct fm_run_config *config);
 
-// True when two runs, both with their data, would train the same thing: model, classes, precision,
-// backend, seed, images, recipe, data checksums. Threads, device and places do not count.
+// True when two runs, both with their data, would train the same thing: model, classes, backend,
+// precision, emulate, seed, full, recipe, data checksums. Threads, device, places and max_minutes
+// do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
@@ -80,7 +81,8 @@ enum fm_status fm_run_create(const char *directory, const struct fm_run_config *
 // Removes a run's files, and the folder if that leaves it empty.
 enum fm_status fm_run_remove(const char *directory);
 
-// Takes a folder away that holds nothing but config.json, and what is empty above it stays.
+// Undoes fm_run_create() of a run that has read no data: removes config.json, then the folder if
+// that leaves it empty; parents stay. With data.json there it does nothing. Records no failure.
 void fm_run_discard(const char *directory);
 
 // Writes data.json.

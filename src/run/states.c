@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum fm_state_kind fm_state_kind(const struct fm_state_item *item)
+enum fm_state_kind fm_state_item_kind(const struct fm_state_item *item)
 {
     return item->running ? FM_STATE_RUNNING : FM_STATE_PARAM;
 }

@@ -17,7 +17,7 @@ struct fm_state_item {
 };
 
 // FM_STATE_PARAM or FM_STATE_RUNNING.
-enum fm_state_kind fm_state_kind(const struct fm_state_item *item);
+enum fm_state_kind fm_state_item_kind(const struct fm_state_item *item);
 
 int fm_state_count(const struct fm_net *net);
 struct fm_state_item fm_state_at(const struct fm_net *net, int index);

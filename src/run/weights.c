@@ -86,7 +86,8 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
         tensor->count = item.count;
         tensor->data = data + item.offset;
         FM_TRY_GOTO(status,
-            api->model_get(model, fm_state_kind(&item), item.name, tensor->data, item.count), out);
+            api->model_get(model, fm_state_item_kind(&item), item.name, tensor->data, item.count),
+            out);
     }
     status = write_tensors(path, net, tensors, class_names);
 out:
@@ -105,25 +106,16 @@ static enum fm_status wrong(
         quote, found ? found : "nothing", quote, expected);
 }
 
-static const char *metadata_value(const struct fm_weights *weights, const char *key)
-{
-    for (char **pair = weights->tensors.metadata; pair && pair[0]; pair += 2) {
-        if (strcmp(pair[0], key) == 0)
-            return pair[1];
-    }
-    return NULL;
-}
-
 // The value of a key as JSON; NULL where there is none or it is not valid. A new reference.
 static json_t *metadata_json(const struct fm_weights *weights, const char *key)
 {
-    const char *text = metadata_value(weights, key);
+    const char *text = fm_safetensors_metadata(&weights->tensors, key);
     return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
 static enum fm_status get_format(const struct fm_weights *weights)
 {
-    const char *found = metadata_value(weights, "fmnist_format");
+    const char *found = fm_safetensors_metadata(&weights->tensors, "fmnist_format");
     if (found && strcmp(found, WEIGHTS_FORMAT) == 0)
         return FM_OK;
     if (found && strcmp(found, "1") == 0)
@@ -136,7 +128,7 @@ static enum fm_status get_format(const struct fm_weights *weights)
 
 static enum fm_status get_model(struct fm_weights *weights)
 {
-    const char *model = metadata_value(weights, "model");
+    const char *model = fm_safetensors_metadata(&weights->tensors, "model");
     if (!model || !model[0] || strlen(model) >= sizeof weights->model)
         return wrong(weights, "model", model, "a model's name");
     snprintf(weights->model, sizeof weights->model, "%s", model);
@@ -149,8 +141,8 @@ static enum fm_status get_classes(struct fm_weights *weights)
     json_int_t classes = json_integer_value(json);
     json_decref(json);
     if (classes < 2 || classes > FM_CLASSES_MAX)
-        return wrong(
-            weights, "classes", metadata_value(weights, "classes"), "an integer from 2 to 256");
+        return wrong(weights, "classes", fm_safetensors_metadata(&weights->tensors, "classes"),
+            "an integer from 2 to 256");
     weights->classes = (int)classes;
     return FM_OK;
 }
@@ -166,7 +158,8 @@ static enum fm_status get_class_names(struct fm_weights *weights)
     }
     json_decref(json);
     return right ? FM_OK
-                 : wrong(weights, "class_names", metadata_value(weights, "class_names"),
+                 : wrong(weights, "class_names",
+                       fm_safetensors_metadata(&weights->tensors, "class_names"),
                        "a JSON array of strings, a class each");
 }
 
@@ -178,7 +171,7 @@ static enum fm_status get_number(
     double value = json_number_value(json);
     json_decref(json);
     if (!right || !(value >= (double)min && value <= (double)FLT_MAX))
-        return wrong(weights, key, metadata_value(weights, key),
+        return wrong(weights, key, fm_safetensors_metadata(&weights->tensors, key),
             min > 0 ? "a positive number" : "a number not below 0");
     *out = (float)value;
     return FM_OK;
@@ -247,7 +240,8 @@ static enum fm_status check_net(const struct fm_weights *weights, const struct f
         return wrong(weights, "model", weights->model, expected);
     snprintf(expected, sizeof expected, "\"%d\"", net->classes);
     if (weights->classes != net->classes)
-        return wrong(weights, "classes", metadata_value(weights, "classes"), expected);
+        return wrong(
+            weights, "classes", fm_safetensors_metadata(&weights->tensors, "classes"), expected);
     FM_TRY(check_input(weights, net));
     for (int i = 0; i < fm_state_count(net); i++) {
         struct fm_state_item item = fm_state_at(net, i);
@@ -263,7 +257,7 @@ enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct f
     FM_TRY(check_net(weights, net));
     for (int i = 0; i < fm_state_count(net); i++) {
         struct fm_state_item item = fm_state_at(net, i);
-        FM_TRY(api->model_set(model, fm_state_kind(&item), item.name,
+        FM_TRY(api->model_set(model, fm_state_item_kind(&item), item.name,
             fm_safetensors_find(&weights->tensors, item.name)->data, item.count));
     }
     return FM_OK;

@@ -46,7 +46,7 @@ enum fm_status fm_trainer_keep(struct trainer *t)
     t->result.kept_epoch = t->result.epochs;
     t->result.select_accuracy = t->progress.select_accuracy;
     t->result.select_nll = t->progress.select_nll;
-    return t->recipe->keep == FM_KEEP_BEST ? transfer_all(t, t->averages, t->best, get) : FM_OK;
+    return t->recipe->keep == FM_KEEP_BEST ? transfer_all(t, t->averages, t->kept, get) : FM_OK;
 }
 
 enum fm_status fm_trainer_install_kept(struct trainer *t)
@@ -55,6 +55,6 @@ enum fm_status fm_trainer_install_kept(struct trainer *t)
     if (!best && !t->averages)
         return FM_OK;
     if (!best)
-        FM_TRY(transfer_all(t, true, t->best, get));
-    return transfer_all(t, false, t->best, set);
+        FM_TRY(transfer_all(t, true, t->kept, get));
+    return transfer_all(t, false, t->kept, set);
 }

@@ -1,7 +1,9 @@
-// A loss that is no number, found while it can still be told where it began.
+// Where a loss, a gradient or an output that is not finite began.
 //
-// The step that it came from was skipped: the weights are those in front of it. So the newest
-// batches are run once more, by an executor that can be looked into, at a learning rate of 0.
+// The newest batches are run once more, by an executor that can be probed, at a learning rate of 0:
+// after a skipped step with the weights in front of it, after an evaluation with those that it
+// failed on. Moments, counters and running statistics change by that; the training ends here, and
+// its checkpoint was written before.
 #include "train/trainer.h"
 
 #include <inttypes.h>
@@ -102,8 +104,7 @@ static enum fm_status rerun(struct probe *p, struct fm_feed *feed, uint64_t inde
     FM_TRY(fm_loader_begin(feed->loader, t->order + index * t->batch, p->batch, p->batch));
     FM_TRY(fm_loader_next(feed->loader, &slot));
     struct fm_step *step = t->api->staging_slot(feed->staging, slot)->step;
-    step->seed = t->options->seed;
-    step->epoch = (uint32_t)t->result.epochs;
+    fm_trainer_fill_step(t, step);
     step->learning_rate = step->weight_decay = step->ema_decay = 0;
     enum fm_status status = t->api->submit(p->executor, feed->staging, slot);
     fm_loader_release(feed->loader, slot);
@@ -155,7 +156,7 @@ static enum fm_status fail_diverged(struct trainer *t, const char *what)
         t->recipe->learning_rate, half ? " or --precision bf16 or fp32" : "");
 }
 
-enum fm_status fm_trainer_watch(struct trainer *t, bool wait)
+enum fm_status fm_trainer_check_finite(struct trainer *t, bool wait)
 {
     struct fm_sums sums;
     FM_TRY(t->api->sums_get(t->model, wait, &sums));
@@ -164,7 +165,7 @@ enum fm_status fm_trainer_watch(struct trainer *t, bool wait)
     return fail_diverged(t, isfinite(sums.loss) ? "a gradient" : "the loss");
 }
 
-enum fm_status fm_trainer_explain(struct trainer *t, enum fm_status status)
+enum fm_status fm_trainer_explain_nonfinite(struct trainer *t, enum fm_status status)
 {
     if (status != FM_NUMERIC)
         return status;

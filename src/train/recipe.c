@@ -104,7 +104,8 @@ static void expected_text(const struct fm_recipe_field *field, char out[160])
         snprintf(out, 160, "an integer from %.0f to %.0f", field->min, field->max);
         break;
     case FM_FIELD_REAL:
-        snprintf(out, 160, "a number from %g to %g", field->min, field->max);
+        snprintf(out, 160, "a number from %g to %g%s", field->min < 0 ? 0 : field->min, field->max,
+            field->min < 0 ? ", or -1" : "");
         break;
     case FM_FIELD_BOOL:
         snprintf(out, 160, "true or false");
@@ -115,6 +116,12 @@ static void expected_text(const struct fm_recipe_field *field, char out[160])
                 i == 0 ? (field->choices[1] ? "one of " : "") : ", ", field->choices[i]);
         break;
     }
+}
+
+// A lower bound of -1 stands for "not this recipe's to say": nothing between it and 0 is a value.
+static bool is_within(const struct fm_recipe_field *field, double number)
+{
+    return number >= field->min && number <= field->max && (number >= 0 || number == -1);
 }
 
 static int choice_of(const struct fm_recipe_field *field, const char *name)
@@ -196,7 +203,7 @@ static enum fm_status set_from_json(struct fm_recipe *recipe, const struct fm_re
     const json_t *value, const struct place *place)
 {
     double number = json_number_value(value); // 0 for what is none
-    bool within = number >= field->min && number <= field->max;
+    bool within = is_within(field, number);
     int choice;
     switch (field->type) {
     case FM_FIELD_INT:
@@ -230,25 +237,65 @@ static enum fm_status set_from_json(struct fm_recipe *recipe, const struct fm_re
     return wrong_value(place, field->key, value, expected);
 }
 
-enum fm_status fm_recipe_check(const struct fm_recipe *recipe)
+// Values that contradict one another: what is wrong, and the keys that are concerned, ending with
+// NULL, the one that is likelier to be meant first.
+struct contradiction {
+    const char *keys[4];
+    char message[160];
+};
+
+#define CONTRADICTS(out, ...) (snprintf((out)->message, sizeof(out)->message, __VA_ARGS__), true)
+
+static bool contradicts_itself(const struct fm_recipe *recipe, struct contradiction *out)
 {
-    if (recipe->epoch_images > 0 && recipe->epoch_images < recipe->batch)
-        return fm_fail(FM_USAGE,
+    if (recipe->epoch_images > 0 && recipe->epoch_images < recipe->batch) {
+        *out = (struct contradiction){.keys = {"batch", "epoch_images"}};
+        return CONTRADICTS(out,
             "an epoch of %d images (epoch_images) holds no batch of %d; lower --batch",
             recipe->epoch_images, recipe->batch);
-    if (recipe->dropout < 0 && recipe->dropout != -1)
-        return fm_fail(FM_USAGE,
-            "a dropout of %g is no rate: expected 0 to 0.999, or -1 for the model's own rates",
-            recipe->dropout);
-    if (recipe->optimiser == FM_OPTIMISER_ADAM && recipe->weight_decay != 0)
-        return fm_fail(FM_USAGE,
+    }
+    if (recipe->optimiser == FM_OPTIMISER_ADAM && recipe->weight_decay != 0) {
+        *out = (struct contradiction){.keys = {"weight_decay", "optimiser"}};
+        return CONTRADICTS(out,
             "a weight_decay of %g with the optimiser adam, which has none: use --optimiser adamw, "
             "or --weight-decay 0",
             recipe->weight_decay);
-    if (recipe->optimiser == FM_OPTIMISER_SGD && recipe->nesterov && recipe->momentum == 0)
-        return fm_fail(
-            FM_USAGE, "nesterov with a momentum of 0: use --momentum above 0, or --nesterov false");
-    return FM_OK;
+    }
+    if (recipe->optimiser == FM_OPTIMISER_SGD && recipe->nesterov && recipe->momentum == 0) {
+        *out = (struct contradiction){.keys = {"momentum", "nesterov", "optimiser"}};
+        return CONTRADICTS(
+            out, "nesterov with a momentum of 0: use --momentum above 0, or --nesterov false");
+    }
+    return false;
+}
+
+enum fm_status fm_recipe_check(const struct fm_recipe *recipe)
+{
+    struct contradiction found;
+    return contradicts_itself(recipe, &found) ? fm_fail(FM_USAGE, "%s", found.message) : FM_OK;
+}
+
+// The same for values that stand in `object` at the place, or else in the object `outer` at
+// `around`, or else are defaults. The innermost key is named: without it there was no
+// contradiction.
+static enum fm_status check_object(const struct fm_recipe *recipe, const json_t *object,
+    const struct place *place, const json_t *outer, const struct place *around)
+{
+    struct contradiction found;
+    if (!contradicts_itself(recipe, &found))
+        return FM_OK;
+    const json_t *const objects[] = {object, outer};
+    const struct place *const places[] = {place, around};
+    struct fm_text where = {0};
+    for (int i = 0; i < 2 && where.length == 0; i++) {
+        for (int k = 0; found.keys[k] && where.length == 0; k++) {
+            if (json_object_get(objects[i], found.keys[k]))
+                place_text(places[i], found.keys[k], &where);
+        }
+    }
+    enum fm_status status = fm_fail(FM_DATA, "%s: %s", fm_text_cstr(&where), found.message);
+    fm_text_free(&where);
+    return status;
 }
 
 // What a file that leaves a value out means by that: the usual values of Adam, and no extras.
@@ -288,15 +335,20 @@ static enum fm_status apply_object(
     return FM_OK;
 }
 
-// All models' sections are checked, whichever is wanted: a file is right or wrong for all.
+// All models' sections are checked, whichever is wanted: a file is right or wrong for all. `file`
+// is what they stand in, and `recipe` has its values.
 static enum fm_status apply_models(
-    const json_t *models, const struct place *root, const char *model, struct fm_recipe *recipe)
+    const json_t *file, const struct place *root, const char *model, struct fm_recipe *recipe)
 {
+    const json_t *models = json_object_get(file, "models");
+    if (!models)
+        return FM_OK;
     if (!json_is_object(models))
         return wrong_value(root, "models", models, "an object");
     struct place place = *root;
     place.keys[0] = "models";
     place.depth = 1;
+    const struct fm_recipe base = *recipe;
     const char *name;
     json_t *values;
     json_object_foreach((json_t *)models, name, values)
@@ -308,9 +360,11 @@ static enum fm_status apply_models(
             return wrong_value(&place, name, values, "an object");
         place.keys[1] = name;
         place.depth = 2;
-        struct fm_recipe other = *recipe;
-        bool wanted = model && strcmp(model, name) == 0;
-        FM_TRY(apply_object(values, &place, false, wanted ? recipe : &other));
+        struct fm_recipe own = base;
+        FM_TRY(apply_object(values, &place, false, &own));
+        FM_TRY(check_object(&own, values, &place, file, root));
+        if (model && strcmp(model, name) == 0)
+            *recipe = own;
     }
     return FM_OK;
 }
@@ -322,10 +376,8 @@ static enum fm_status apply_file(
     if (about && !json_is_string(about))
         return wrong_value(place, "about", about, "a string");
     FM_TRY(apply_object(json, place, true, recipe));
-    const json_t *models = json_object_get(json, "models");
-    if (models)
-        FM_TRY(apply_models(models, place, model, recipe));
-    return FM_OK;
+    FM_TRY(check_object(recipe, json, place, NULL, NULL));
+    return apply_models(json, place, model, recipe);
 }
 
 // The file's name without folder and ".json".
@@ -354,8 +406,6 @@ static enum fm_status load_file(
     FM_TRY(fm_json_read_file(path, &json, &text));
     struct place place = {.path = path, .text = text};
     enum fm_status status = apply_file(json, &place, model, recipe);
-    if (status == FM_OK && fm_recipe_check(recipe) != FM_OK)
-        status = fm_context(FM_DATA, "%s", path);
     if (status == FM_OK && file)
         *file = json_incref(json);
     free(text);
@@ -394,6 +444,7 @@ enum fm_status fm_recipe_set(
     char flag[FM_NAME_MAX + 2];
     snprintf(flag, sizeof flag, "--%s", field->flag);
     int64_t integer;
+    double real;
     int choice;
     switch (field->type) {
     case FM_FIELD_INT:
@@ -401,7 +452,11 @@ enum fm_status fm_recipe_set(
         *int_of(recipe, field) = (int)integer;
         return FM_OK;
     case FM_FIELD_REAL:
-        return fm_parse_double(flag, text, field->min, field->max, real_of(recipe, field));
+        FM_TRY(fm_parse_double(flag, text, field->min, field->max, &real));
+        if (!is_within(field, real))
+            return bad_flag(field, text);
+        *real_of(recipe, field) = real;
+        return FM_OK;
     case FM_FIELD_BOOL:
         return parse_bool(field, text, bool_of(recipe, field));
     case FM_FIELD_CHOICE:
@@ -508,9 +563,7 @@ enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct 
             return missing_key(&place, field->key);
         FM_TRY(set_from_json(recipe, field, value, &place));
     }
-    if (fm_recipe_check(recipe) != FM_OK)
-        return fm_context(FM_DATA, "%s: recipe", path);
-    return FM_OK;
+    return check_object(recipe, json, &place, NULL, NULL);
 }
 
 json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used)

@@ -43,8 +43,8 @@ struct fm_recipe {
     double warmup_share; // one-cycle, cosine: share of all steps on the way up, 0 to 1
     double ema_decay;    // of the moving average of the weights (fm_recipe_ema_decay()); 0: none
     double label_smoothing;
-    int shift;
-    bool flip;
+    int shift; // random translation by up to so many pixels each way
+    bool flip; // random horizontal flip, probability 1/2
     // Random erasing (Zhong et al. 2020, arXiv:1708.04896): with this probability a rectangle of an
     // image is replaced. Each of its sides is drawn uniformly from the integers from
     // ceil(erase_size / 2) to erase_size, in pixels.
@@ -54,7 +54,8 @@ struct fm_recipe {
     int init;       // enum fm_init
     int keep;       // enum fm_keep
     int train_eval; // images of the training split that train accuracy is measured on; 0: all
-    bool test_flip; // the test images are also evaluated, as a figure of its own, by the mean of
+    bool test_flip; // test-time augmentation: as a figure of its own, the test images are also
+                    // evaluated by the mean of
                     // the probabilities of an image and of its mirror image
 };
 
@@ -69,8 +70,8 @@ struct fm_recipe_field {
     const char *key;  // "learning_rate"
     const char *flag; // "learning-rate"
     enum fm_field_type type;
-    size_t offset; // in struct fm_recipe
-    double min, max;
+    size_t offset;   // in struct fm_recipe
+    double min, max; // a min of -1: -1 itself, which has a meaning of its own, and nothing up to 0
     const char *const *choices; // FM_FIELD_CHOICE: names by value, ends with NULL
     const char *help;
 };
@@ -81,8 +82,9 @@ extern const struct fm_recipe_field fm_recipe_fields[]; // ends with key == NULL
 // found from libfmnist's own place, or in the one set) or by path (if it contains '/' or ends in
 // ".json"). A file holds values and, under "models", values for single models that replace them;
 // "about" is a line for readers; what it leaves out has a default. The recipe's name is the file's.
-// Unknown keys, wrong types and values out of range fail with FM_DATA and file, line and key, an
-// unknown name with FM_USAGE, a suggestion and the names there are. `model` NULL: none's values.
+// Unknown keys, wrong types, values out of range and values that contradict one another, for
+// whichever model, fail with FM_DATA and file, line and key, an unknown name with FM_USAGE, a
+// suggestion and the names there are. `model` NULL: none's values.
 enum fm_status fm_recipe_load(const char *name, const char *model, struct fm_recipe *recipe);
 void fm_recipe_set_directory(const char *directory);
 
@@ -101,8 +103,7 @@ enum fm_status fm_recipe_to_file(const char *name, const char *model, json_t **j
 // FM_USAGE. To be called when the flags are set.
 enum fm_status fm_recipe_check(const struct fm_recipe *recipe);
 
-// Sets one value from a flag's text; FM_USAGE names the flag. A FM_FIELD_BOOL takes true, false,
-// yes, no, on, off.
+// Sets one value from a flag's text; FM_USAGE names the flag. A FM_FIELD_BOOL takes true and false.
 enum fm_status fm_recipe_set(
     struct fm_recipe *recipe, const struct fm_recipe_field *field, const char *text);
 

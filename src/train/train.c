@@ -1,5 +1,6 @@
 // The training loop. The step itself is train_step(); everything around it prepares it, watches it
-// or keeps what came of it. Nothing is allocated between the first and the last step of an epoch.
+// or keeps what came of it. A step allocates nothing; a checkpoint
+// between two steps does.
 #include "train/trainer.h"
 
 #include "base/clock.h"
@@ -96,8 +97,8 @@ static enum fm_status allocate(struct trainer *t)
     if (t->recipe->keep != FM_KEEP_BEST && !t->averages)
         return FM_OK;
     size_t best = t->net->param_elements + t->net->running_elements;
-    t->best = calloc(best, sizeof *t->best);
-    return t->best ? FM_OK : fm_fail_memory("the kept weights", best * sizeof *t->best);
+    t->kept = calloc(best, sizeof *t->kept);
+    return t->kept ? FM_OK : fm_fail_memory("the kept weights", best * sizeof *t->kept);
 }
 
 static uint64_t steps_of_epoch(const struct trainer *t)
@@ -132,7 +133,7 @@ static enum fm_status prepare(struct trainer *t)
 static void destroy(struct trainer *t)
 {
     fm_feed_close(&t->feed); // its loader may be reading t->order
-    free(t->best);
+    free(t->kept);
     free(t->order);
     t->api->executor_destroy(t->tail);
     t->api->executor_destroy(t->full);
@@ -193,16 +194,20 @@ static enum fm_status tell_step(struct trainer *t)
 
 // ---- Training
 
-static enum fm_status train_step(struct trainer *t, int slot)
+void fm_trainer_fill_step(const struct trainer *t, struct fm_step *step)
 {
-    struct fm_step *step =
-        t->api->staging_slot(t->feed.staging, slot)->step; // count is the loader's
     step->seed = t->options->seed;
     step->epoch = (uint32_t)t->result.epochs;
     step->learning_rate = (float)fm_schedule_rate(t->recipe, t->step, t->steps);
     step->weight_decay = (float)t->recipe->weight_decay;
     step->ema_decay = fm_recipe_ema_decay(t->recipe, t->step);
     step->reserved = 0;
+}
+
+static enum fm_status train_step(struct trainer *t, int slot)
+{
+    struct fm_step *step = t->api->staging_slot(t->feed.staging, slot)->step;
+    fm_trainer_fill_step(t, step);
     t->progress.learning_rate = step->learning_rate;
     uint32_t count = step->count;
 
@@ -244,14 +249,14 @@ static enum fm_status train_steps(struct trainer *t)
         int slot;
         FM_TRY(fm_loader_next(t->feed.loader, &slot));
         FM_TRY(train_step(t, slot));
-        FM_TRY(fm_trainer_watch(t, false));
+        FM_TRY(fm_trainer_check_finite(t, false));
         FM_TRY(tell_step(t));
         FM_TRY(stop_if_interrupted(t));
         FM_TRY(fm_trainer_save_if_due(t));
     }
     FM_TRY(end_pass(t, done < t->epoch_images));
     struct fm_sums sums;
-    FM_TRY(fm_trainer_watch(t, true));
+    FM_TRY(fm_trainer_check_finite(t, true));
     FM_TRY(t->api->sums_get(t->model, true, &sums));
     double now = fm_clock_seconds();
     describe(t, &sums, now);
@@ -328,9 +333,9 @@ static enum fm_status evaluate_selection(struct trainer *t)
                                 : evaluate(t, t->split->select, t->split->select_count, t->averages,
                                       &t->progress.select_accuracy, &t->progress.select_nll);
     if (status != FM_INTERRUPTED)
-        return fm_trainer_explain(t, status);
-    // All steps of the epoch are done, so that a run that goes on begins with this evaluation. If
-    // that cannot be kept, this is what is told.
+        return fm_trainer_explain_nonfinite(t, status);
+    // All steps of the epoch are done, so that a resumed run begins with this evaluation. If the
+    // checkpoint cannot be written, that failure is reported instead of the interruption.
     char *stopped = fm_error_take();
     enum fm_status saved = fm_trainer_save(t);
     if (saved == FM_OK)
@@ -378,8 +383,8 @@ static bool out_of_time(const struct trainer *t)
     return limit > 0 && fm_clock_seconds() - t->start >= limit;
 }
 
-// Between two epochs: whether there is another one to train.
-static bool goes_on(struct trainer *t)
+// Whether another epoch is to be trained; notes if --max-minutes ended it.
+static bool next_epoch(struct trainer *t)
 {
     if (t->result.epochs == t->recipe->epochs)
         return false;
@@ -390,7 +395,7 @@ static bool goes_on(struct trainer *t)
 static enum fm_status train(struct trainer *t)
 {
     t->last_checkpoint = fm_clock_seconds();
-    while (goes_on(t)) {
+    while (next_epoch(t)) {
         FM_TRY(train_epoch(t));
         FM_TRY(fm_trainer_keep(t));
         FM_TRY(tell_epoch(t));

@@ -54,7 +54,7 @@ struct fm_train_result {
     uint64_t first_step; // that this call trained; above 0 where the run went on
     uint64_t steps, images;
     // Over all calls that the run took:
-    double seconds;       // of training steps, evaluation excluded
+    double seconds;       // of training steps and the checkpoints between them
     double total_seconds; // everything
     double waited;        // seconds that steps waited for data
     double images_per_second;

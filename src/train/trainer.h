@@ -2,8 +2,8 @@
 //
 //   train.c       the loop: epochs, steps, evaluation, progress
 //   kept.c        which weights the training ends with
-//   saved.c       checkpoints: written while it runs, gone on from when it starts
-//   nonfinite.c   where a loss that is no number began
+//   resume.c      checkpoints: written while it runs, resumed from when it starts
+//   nonfinite.c   where a loss that is not finite began
 #ifndef FM_TRAIN_TRAINER_H
 #define FM_TRAIN_TRAINER_H
 
@@ -27,7 +27,9 @@ struct trainer {
     uint32_t epoch_images;    // the first so many of it are trained on
     uint32_t batch;           // the recipe's, or all of an epoch where that is less
     bool averages;            // the weights that are evaluated and kept are the model's averages
-    float *best; // FM_KEEP_BEST: parameters, then running statistics, of the best epoch
+    // [net.param_elements + net.running_elements]. FM_KEEP_BEST: the best epoch's parameters, then
+    // running statistics; else, where there are averages, scratch for installing them; else NULL.
+    float *kept;
 
     uint64_t step, steps; // submitted; of the whole run
     uint64_t epoch_step;  // submitted of the epoch under way
@@ -46,21 +48,24 @@ struct trainer {
 enum fm_status fm_trainer_keep(struct trainer *t);
 enum fm_status fm_trainer_install_kept(struct trainer *t);
 
-// saved.c. Does nothing without options->directory.
-enum fm_status fm_trainer_resume(struct trainer *t); // sets everything from the newest checkpoint
-enum fm_status fm_trainer_save(struct trainer *t);   // writes one
+// resume.c. Does nothing without options->directory. The first records compute.json, loads the
+// newest checkpoint if there is one, and cuts the logs back to it.
+enum fm_status fm_trainer_resume(struct trainer *t);
+enum fm_status fm_trainer_save(struct trainer *t);
 enum fm_status fm_trainer_save_if_due(struct trainer *t);
 // FM_INTERRUPTED, and a message that tells the step, when options->interrupted says so.
 enum fm_status fm_trainer_check_interrupt(const struct trainer *t);
 
-// nonfinite.c. Fails with FM_NUMERIC when a step cannot be counted and a smaller loss scale would
-// not cure it; the message names the layer in which it began. `wait`: see sums_get().
-enum fm_status fm_trainer_watch(struct trainer *t, bool wait);
-// The same for an evaluation that has failed so: an update that made the weights too large shows
-// only in what is computed next. Any other failure is returned as it is.
-enum fm_status fm_trainer_explain(struct trainer *t, enum fm_status status);
+// nonfinite.c. Fails with FM_NUMERIC when a step has been skipped that a smaller loss scale would
+// not cure; the message names the layer in which it began. `wait`: see sums_get().
+enum fm_status fm_trainer_check_finite(struct trainer *t, bool wait);
+// The same when an evaluation has failed with FM_NUMERIC: an update that made the weights too large
+// shows only in what is computed next. Any other failure is returned as it is.
+enum fm_status fm_trainer_explain_nonfinite(struct trainer *t, enum fm_status status);
 
-// train.c. Compiles a training executor; `probe`: one that can be looked into.
+// train.c. The present step's values, all but its count.
+void fm_trainer_fill_step(const struct trainer *t, struct fm_step *step);
+// Compiles a training executor; `probe`: one that can be looked into.
 enum fm_status fm_trainer_compile(
     struct trainer *t, uint32_t batch, bool probe, struct fm_executor **executor);
 

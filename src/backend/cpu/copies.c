@@ -76,7 +76,7 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
 {
     const struct fm_model *m = copy->model;
     const struct fm_layer *norm = &m->net.layers[copy->source.norm_layer];
-    const struct fm_weights *w = copy->source.weights;
+    const struct fm_cpu_weights *w = copy->source.weights;
     float gamma = w->params[m->net.params[norm->weight].offset + (size_t)c];
     float beta = w->params[m->net.params[norm->bias].offset + (size_t)c];
     float mean = w->running[m->net.running[norm->running].offset + (size_t)c];

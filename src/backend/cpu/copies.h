@@ -19,7 +19,7 @@ void fm_copies_destroy(struct fm_copies *copies);
 // w' = w * gamma / sqrt(var + eps), b' = (b - mean) * gamma / sqrt(var + eps) + beta.
 struct fm_copy_source {
     int layer, norm_layer;
-    const struct fm_weights *weights;
+    const struct fm_cpu_weights *weights;
 };
 enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
     const struct fm_md *md, struct fm_copy **copy);

@@ -95,10 +95,12 @@ enum fm_status fm_cpu_executor_profile(
     for (int i = e->op_count - 1; i >= 0; i--)
         for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
             add_op_entry(e->ops[i], (enum fm_op_pass)pass, entries, capacity, count);
-    // Adam reads and writes parameter and both moments and reads the gradient twice (finite check,
-    // update).
-    add_whole_entry(e, "update", e->update_seconds,
-        8.0 * 4.0 * (double)e->model->net.param_elements, entries, capacity, count);
+    // Of each element: parameter and first moment are read and written, the gradient is read twice
+    // (finite check, update); the second moment and the average are read and written.
+    const struct fm_model *m = e->model;
+    double bytes = 24.0 + (m->moment2 ? 8.0 : 0.0) + (m->average.params ? 8.0 : 0.0);
+    add_whole_entry(e, "update", e->update_seconds, bytes * (double)m->net.param_elements, entries,
+        capacity, count);
     return FM_OK;
 }
 

@@ -22,7 +22,7 @@ static void fill_running(const struct fm_net *net, float *running)
             running[net->running[i].offset + k] = net->running[i].initial;
 }
 
-static enum fm_status create_weights(struct fm_model *m, struct fm_weights *weights)
+static enum fm_status create_weights(struct fm_model *m, struct fm_cpu_weights *weights)
 {
     FM_TRY(add_range(m, m->net.param_elements, "parameters", &weights->params));
     FM_TRY(add_range(m, m->net.running_elements, "running statistics", &weights->running));

@@ -11,7 +11,7 @@
 struct fm_copies;
 
 // The values that an executor computes with: the trained ones, or their averages.
-struct fm_weights {
+struct fm_cpu_weights {
     float *params;  // [net.param_elements]
     float *running; // [net.running_elements]
 };
@@ -23,8 +23,8 @@ struct fm_model {
     enum fm_element element;   // of activations and working copies of weights
     enum fm_rounding rounding; // of what an emulated precision would store
     struct fm_buffers buffers;
-    struct fm_weights trained;
-    struct fm_weights average;        // NULL without options.ema
+    struct fm_cpu_weights trained;
+    struct fm_cpu_weights average;    // NULL without options.ema
     float *grads, *moment1, *moment2; // [net.param_elements]; moment2 NULL for SGD
     float *batch_running;             // the last step's batch mean and unbiased variance
     float gradient_scale;             // what the last step's gradients are multiplied by
@@ -50,8 +50,9 @@ enum fm_status fm_cpu_sums_set(struct fm_model *model, const struct fm_sums *sum
 void fm_cpu_model_round(const struct fm_model *model, size_t count, float *data);
 
 // The end of a step: one finite check over the gradients, then, only if it passes, parameters,
-// moments, counter, EMA and running statistics change; else the step counts as skipped, which
-// `loss_finite` and the loss scale tell curable from incurable. The scale follows.
+// moments, counter, EMA and running statistics change; else the step counts as skipped, and also
+// as incurable (struct fm_sums) if the loss is not finite or the loss scale is at its least. Then
+// the loss scale follows.
 void fm_cpu_model_update(struct fm_model *model, const struct fm_step *step, bool loss_finite);
 
 #endif

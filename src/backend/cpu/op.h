@@ -73,7 +73,7 @@ struct fm_op {
 
 struct fm_executor {
     struct fm_model *model;
-    const struct fm_weights *weights; // the model's trained ones or averages
+    const struct fm_cpu_weights *weights; // the model's trained ones or averages
     struct fm_compile_options options;
     struct fm_value *values; // [op_count], values[i] is the output of ops[i]
     struct fm_op **ops;

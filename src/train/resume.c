@@ -1,5 +1,4 @@
-// Nothing is lost when a training is killed: what it has come to is written now and then, and read
-// again when the run goes on.
+// A killed training loses no more than what came after its newest checkpoint.
 #include "train/trainer.h"
 
 #include "base/clock.h"
@@ -17,7 +16,7 @@
 
 // ---- Writing
 
-static struct fm_checkpoint describe(const struct trainer *t)
+static struct fm_checkpoint position_of(const struct trainer *t)
 {
     return (struct fm_checkpoint){
         .step = t->step,
@@ -30,7 +29,7 @@ static struct fm_checkpoint describe(const struct trainer *t)
         .kept_nll = t->result.select_nll,
         .moment2 = t->recipe->optimiser != FM_OPTIMISER_SGD,
         .ema = t->averages,
-        .best = t->recipe->keep == FM_KEEP_BEST ? t->best : NULL,
+        .best = t->recipe->keep == FM_KEEP_BEST ? t->kept : NULL,
     };
 }
 
@@ -56,7 +55,7 @@ static enum fm_status log_times(const struct trainer *t, const struct fm_sums *s
 
 static enum fm_status write_checkpoint(struct trainer *t)
 {
-    struct fm_checkpoint checkpoint = describe(t);
+    struct fm_checkpoint checkpoint = position_of(t);
     FM_TRY(t->api->sums_get(t->model, true, &checkpoint.sums));
     FM_TRY(t->api->counters_get(t->model, &checkpoint.counters));
     FM_TRY(log_times(t, &checkpoint.sums));
@@ -69,7 +68,7 @@ enum fm_status fm_trainer_save(struct trainer *t)
         return FM_OK;
     // A device may tell of a step only some steps later: nothing is kept that cannot be gone on
     // from.
-    FM_TRY(fm_trainer_watch(t, true));
+    FM_TRY(fm_trainer_check_finite(t, true));
     double begin = fm_trace_begin();
     enum fm_status status = write_checkpoint(t);
     fm_trace_end(begin, "checkpoint", (int64_t)t->step);
@@ -94,7 +93,7 @@ enum fm_status fm_trainer_check_interrupt(const struct trainer *t)
         fm_signal_name(signal), t->step, t->steps);
 }
 
-// ---- Going on
+// ---- Resuming
 
 // The time that the run has taken so far; a log without it costs no more than that time.
 static void take_times(struct trainer *t, const json_t *line)
@@ -129,7 +128,7 @@ static enum fm_status take_checkpoint(struct trainer *t, const struct fm_checkpo
     return FM_OK;
 }
 
-static void tell(const struct trainer *t, const char *path)
+static void note_resumed(const struct trainer *t, const char *path)
 {
     char step[32], steps[32];
     fm_group_digits((int64_t)t->step, step);
@@ -152,7 +151,7 @@ enum fm_status fm_trainer_resume(struct trainer *t)
     const char *directory = t->options->directory;
     if (!directory)
         return FM_OK;
-    struct fm_checkpoint checkpoint = describe(t);
+    struct fm_checkpoint checkpoint = position_of(t);
     char path[FM_PATH_MAX];
     FM_TRY(record_compute(t));
     enum fm_status status = fm_checkpoint_read(
@@ -167,7 +166,7 @@ enum fm_status fm_trainer_resume(struct trainer *t)
     FM_TRY(fm_run_cut_log(directory, FM_RUN_TIMES, t->step, t->result.epochs, &times));
     if (found) {
         take_times(t, times);
-        tell(t, path);
+        note_resumed(t, path);
     }
     json_decref(times);
     return FM_OK;
