@@ -3,7 +3,8 @@
 //
 // No kernel uses inline PTX or __CUDA_ARCH__, so that all of them also compile as C++ for the
 // simulated device (tests/simcuda). Pointers are arguments of their own, never members of a struct
-// that is passed by value: the simulator checks that each is device memory.
+// that is passed by value: the simulator checks that each is device memory. Such a struct has no
+// padding, whose bytes could be taken for a stray pointer.
 #ifndef FM_KERNELS_CUDA_COMMON_CUH
 #define FM_KERNELS_CUDA_COMMON_CUH
 

@@ -19,7 +19,7 @@ enum {
 
 struct geometry {
     int pixels, channels;
-    size_t elements;
+    uint32_t elements;
     uint32_t stream, threshold;
     float scale;
 };
@@ -141,11 +141,12 @@ bool measure(const struct fm_cuda_dropout *work, struct geometry *g)
         return false;
     g->pixels = work->pixels;
     g->channels = work->channels;
-    g->elements = (size_t)work->images * (size_t)work->pixels * (size_t)work->channels;
+    size_t elements = (size_t)work->images * (size_t)work->pixels * (size_t)work->channels;
+    g->elements = (uint32_t)elements;
     g->stream = work->stream;
     g->threshold = fm_dropout_threshold(work->rate);
     g->scale = fm_dropout_scale(work->rate);
-    return fm_countable(g->elements);
+    return fm_countable(elements);
 }
 
 } // namespace
@@ -172,6 +173,7 @@ cudaError_t fm_launch_dropout_backward(const struct fm_cuda_dropout *work, cudaS
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);
         return fm_launch(dropout_backward<T>, fm_vector_blocks(g.elements), FM_THREADS, stream,
-            (const T *)work->from, (T *)work->to, (const uint8_t *)work->keep, g.elements, g.scale);
+            (const T *)work->from, (T *)work->to, (const uint8_t *)work->keep, (size_t)g.elements,
+            g.scale);
     });
 }

@@ -14,7 +14,7 @@ namespace
 struct geometry {
     int height, width, channels;
     int gather, augment, mirror;
-    struct fm_augment_ranges ranges;
+    int shift, flip, rows, cols, erase_size; // of struct fm_augment_ranges
     float scale0, scale1, scale2, offset0, offset1, offset2;
 };
 
@@ -29,8 +29,7 @@ __device__ __forceinline__ float normalised(uint8_t pixel, int c, const struct g
 __device__ __forceinline__ float record_value(const uint8_t *record,
     const struct fm_augment_plan &plan, const struct geometry &g, int y, int x, int c)
 {
-    int rows = g.ranges.rows, cols = g.ranges.cols;
-    return normalised(fm_augmented_pixel(record, rows, cols, plan, y, x), c, g);
+    return normalised(fm_augmented_pixel(record, g.rows, g.cols, plan, y, x), c, g);
 }
 
 // Element `at` of the image: [height][width][channels].
@@ -39,11 +38,10 @@ __device__ __forceinline__ float input_value(
 {
     int pixel = at / g.channels, c = at - pixel * g.channels;
     int y = pixel / g.width, x = pixel - y * g.width;
-    int rows = g.ranges.rows, cols = g.ranges.cols;
-    if (g.height == rows && g.width == cols)
+    if (g.height == g.rows && g.width == g.cols)
         return record_value(record, plan, g, y, x, c);
-    struct fm_bilinear v = fm_bilinear_at(y, g.height, rows);
-    struct fm_bilinear h = fm_bilinear_at(x, g.width, cols);
+    struct fm_bilinear v = fm_bilinear_at(y, g.height, g.rows);
+    struct fm_bilinear h = fm_bilinear_at(x, g.width, g.cols);
     float above = fm_lerp(record_value(record, plan, g, v.lower, h.lower, c),
         record_value(record, plan, g, v.lower, h.upper, c), h.weight);
     float below = fm_lerp(record_value(record, plan, g, v.upper, h.lower, c),
@@ -64,19 +62,22 @@ __device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint
 
 template <class T, int N>
 __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, T *out, struct geometry g)
+    const struct fm_step *step, T *out, struct geometry g, uint64_t erase_threshold)
 {
     __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX];
     uint32_t image = blockIdx.x;
-    int size = g.height * g.width * g.channels, bytes = g.ranges.rows * g.ranges.cols;
+    int size = g.height * g.width * g.channels, bytes = g.rows * g.cols;
     bool there = image < step->count;
     uint32_t id = there ? ids[image] : 0;
     if (there)
         load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
     __syncthreads();
     struct fm_augment_plan plan = {0, 0, g.mirror, 0, 0, 0, 0};
-    if (there && g.augment)
-        plan = fm_augment_draw(step->seed, step->epoch, id, &g.ranges);
+    if (there && g.augment) {
+        struct fm_augment_ranges ranges = {
+            g.shift, g.flip, g.rows, g.cols, erase_threshold, g.erase_size};
+        plan = fm_augment_draw(step->seed, step->epoch, id, &ranges);
+    }
     T *to = out + (size_t)image * (size_t)size;
     for (int at = (int)threadIdx.x * N; at < size; at += FM_THREADS * N) {
         float values[N];
@@ -102,13 +103,16 @@ cudaError_t fm_launch_input(const struct fm_cuda_input *work, cudaStream_t strea
 {
     if (!takes(work))
         return cudaErrorInvalidValue;
+    const struct fm_augment_ranges *ranges = &work->ranges;
     struct geometry g = {work->height, work->width, work->channels, work->gather, work->augment,
-        work->augment ? 0 : work->mirror, work->ranges, work->scale[0], work->scale[1],
-        work->scale[2], work->offset[0], work->offset[1], work->offset[2]};
+        work->augment ? 0 : work->mirror, ranges->shift, ranges->flip, ranges->rows, ranges->cols,
+        ranges->erase_size, work->scale[0], work->scale[1], work->scale[2], work->offset[0],
+        work->offset[1], work->offset[2]};
     bool vectors = fm_by_vectors(work->height * work->width * work->channels);
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);
         return fm_launch(vectors ? input<T, FM_CUDA_VECTOR> : input<T, 1>, work->images, FM_THREADS,
-            stream, work->records, work->ids, work->step, (T *)work->out, g);
+            stream, work->records, work->ids, work->step, (T *)work->out, g,
+            ranges->erase_threshold);
     });
 }

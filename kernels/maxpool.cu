@@ -19,7 +19,7 @@ struct window {
 struct geometry {
     int height, width, channels; // of x
     int rows, cols;              // windows, those that an odd size leaves incomplete included
-    size_t windows;              // of the whole tensor, times vectors of channels
+    uint32_t windows;            // of the whole tensor, times vectors of channels
 };
 
 template <int N>
@@ -117,9 +117,10 @@ bool measure(const struct fm_cuda_maxpool *work, bool all, struct geometry *g)
     g->channels = work->channels;
     g->rows = (work->height + extra) / 2;
     g->cols = (work->width + extra) / 2;
-    g->windows = (size_t)work->images * (size_t)g->rows * (size_t)g->cols *
-                 (size_t)(work->channels / n);
-    return g->windows <= UINT32_MAX;
+    size_t windows = (size_t)work->images * (size_t)g->rows * (size_t)g->cols *
+                     (size_t)(work->channels / n);
+    g->windows = (uint32_t)windows;
+    return fm_countable(windows);
 }
 
 } // namespace
