@@ -256,12 +256,34 @@ static const struct {
     {"{\n\"learning_rate\": 1e999}", ":2: not valid JSON"},
     {"[]", ": found an array, expected a JSON object"},
     {"", ":1: not valid JSON"},
-    {"{\"batch\": 64, \"epoch_images\": 63}", ": an epoch of 63 images (epoch_images) holds no"},
-    {"{\"dropout\": -0.5}", ": a dropout of -0.5 is no rate"},
-    {"{\"weight_decay\": 0.5}",
-        ": a weight_decay of 0.5 with the optimiser adam, which has none: use "
+    // Between -1, the model's own rates, and 0 there is no rate.
+    {"{\"epochs\": 1,\n\"dropout\": -0.5}",
+        ":2: dropout: found -0.5 (a real number), expected a number from 0 to 0.999, or -1"},
+    {"{\"dropout\": -1.5}", ":1: dropout: found -1.5"},
+    // Of values that contradict one another, one that stands in the file.
+    {"{\n\"epoch_images\": 63,\n\"batch\": 64}", ":3: batch: an epoch of 63 images (epoch_images)"},
+    {"{\n\n\"epoch_images\": 63}", ":3: epoch_images: an epoch of 63 images (epoch_images) holds"},
+    {"{\n\"weight_decay\": 0.5}",
+        ":2: weight_decay: a weight_decay of 0.5 with the optimiser adam, which has none: use "
         "--optimiser adamw, or --weight-decay 0"},
-    {"{\"optimiser\": \"sgd\", \"momentum\": 0}", ": nesterov with a momentum of 0"},
+    {"{\"optimiser\": \"sgd\",\n\"momentum\": 0}", ":2: momentum: nesterov with a momentum of 0"},
+    // In any model's section, and in what a section makes of the values around it.
+    {"{\"models\": {\"vgg16\": {\n\"optimiser\": \"adam\",\n\"weight_decay\": 0.1}}}",
+        ":3: models.vgg16.weight_decay: a weight_decay of 0.1 with the optimiser adam"},
+    {"{\"models\": {\"simple\": {\n\"weight_decay\": 0.1}}}",
+        ":2: models.simple.weight_decay: a weight_decay of 0.1"},
+    {"{\"optimiser\": \"adamw\", \"weight_decay\": 0.1,\n\"models\": {\"deeper\": "
+     "{\n\"optimiser\": \"adam\"}}}",
+        ":3: models.deeper.optimiser: a weight_decay of 0.1 with the optimiser adam"},
+    {"{\"momentum\": 0,\n\"models\": {\"simple\": {}, \"vgg16\": {\n\"optimiser\": \"sgd\"}}}",
+        ":3: models.vgg16.optimiser: nesterov with a momentum of 0"},
+    // A section gets its values from what stands around it, not from a section above it.
+    {"{\"models\": {\"simple\": {\"batch\": 32}, \"vgg16\": {\n\"epoch_images\": 33}}}",
+        ":2: models.vgg16.epoch_images: an epoch of 33 images (epoch_images) holds no batch of "
+        "256"},
+    // A section cannot put right what is wrong for the other models.
+    {"{\n\"weight_decay\": 0.5, \"models\": {\"simple\": {\"optimiser\": \"adamw\"}}}",
+        ":2: weight_decay: a weight_decay of 0.5 with the optimiser adam"},
 };
 
 static void test_wrong_files(void **state)
@@ -328,6 +350,8 @@ static const struct {
     {"nesterov", "1", "invalid value '1' for --nesterov: expected true or false"},
     {"ema_decay", "inf", "--ema-decay"},
     {"erase", "1.1", "--erase"},
+    {"dropout", "-0.5",
+        "invalid value '-0.5' for --dropout: expected a number from 0 to 0.999, or -1"},
     {"erase_size", "29", "--erase-size"},
     {"test_flip", "on", "invalid value 'on' for --test-flip: expected true or false"},
     {"keep", "first", "invalid value 'first' for --keep"},
@@ -497,7 +521,7 @@ static void test_from_json_is_strict(void **state)
         {"{\"momentum\": 2}", "recipe.momentum: found 2"},
         {"{\"schedule\": \"cosin\"}", "recipe.schedule: found \"cosin\""},
         {"{\"name\": \"\"}", "recipe.name: found \"\""},
-        {"{\"optimiser\": \"adam\"}", "recipe: a weight_decay of 0.0005"},
+        {"{\"optimiser\": \"adam\"}", "recipe.weight_decay: a weight_decay of 0.0005"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         json_t *other = json_copy(json), *change = json_loads(wrong[i][0], 0, NULL);
