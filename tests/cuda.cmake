@@ -4,7 +4,7 @@
 set(cuda_kernel_tests test_cuda_kernels)
 
 if(NOT FMNIST_CUDA OR NOT TARGET simcuda)
-  foreach(test IN LISTS cuda_kernel_tests ITEMS cuda_compile)
+  foreach(test IN LISTS cuda_kernel_tests ITEMS cuda_compile test_simcuda_cublaslt)
     add_test(NAME ${test} COMMAND sh -c
       "echo 'SKIP: the CUDA toolkit or the simulated device is missing (cmake says why)'; exit 77")
     set_tests_properties(${test} PROPERTIES LABELS cuda SKIP_RETURN_CODE 77)
@@ -41,3 +41,8 @@ foreach(test IN LISTS cuda_kernel_tests)
   set_tests_properties(${test}_tsan_grid PROPERTIES LABELS cuda TIMEOUT 300
     ENVIRONMENT SIM_TSAN_GRID=1)
 endforeach()
+
+fm_test(test_simcuda_cublaslt LABEL cuda TIMEOUT 120
+  SOURCES test_simcuda_cublaslt.c cuda/rig.c LINKS fm_options simcuda m)
+target_include_directories(test_simcuda_cublaslt PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+set_tests_properties(test_simcuda_cublaslt PROPERTIES PROCESSORS 1)

@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 enum {
-    BLOCKS_MAX = 4096, // of memory, of a test
+    BLOCKS_MAX = 256, // of memory, of a case
     SEEDS = 4,
     REPORTS_MAX = 8 // failing elements printed of a test
 };
@@ -31,8 +31,19 @@ static struct rig {
 
 // ---- reporting
 
+static void free_all(void)
+{
+    cudaStreamSynchronize(rig.stream);
+    for (int i = 0; i < rig.device_count; i++)
+        cudaFree(rig.device[i]);
+    for (int i = 0; i < rig.host_count; i++)
+        free(rig.host[i]);
+    rig.device_count = rig.host_count = 0;
+}
+
 void rig_case(const char *format, ...)
 {
+    free_all();
     va_list list;
     va_start(list, format);
     vsnprintf(rig.label, sizeof rig.label, format, list);
@@ -101,7 +112,8 @@ void rig_put(void *device, const void *data, size_t bytes)
 {
     must("cudaStreamSynchronize", cudaStreamSynchronize(rig.stream));
     must("cudaMemcpy to the device", cudaMemcpy(device, data, bytes, cudaMemcpyHostToDevice));
-    // It may return when the data is staged, and the rig's stream does not wait for the default one.
+    // It may return when the data is staged, and the rig's stream does not wait for the default
+    // one.
     must("cudaDeviceSynchronize", cudaDeviceSynchronize());
 }
 
@@ -109,16 +121,6 @@ void rig_get(const void *device, void *data, size_t bytes)
 {
     must("cudaStreamSynchronize", cudaStreamSynchronize(rig.stream));
     must("cudaMemcpy from the device", cudaMemcpy(data, device, bytes, cudaMemcpyDeviceToHost));
-}
-
-static void free_all(void)
-{
-    cudaStreamSynchronize(rig.stream);
-    for (int i = 0; i < rig.device_count; i++)
-        cudaFree(rig.device[i]);
-    for (int i = 0; i < rig.host_count; i++)
-        free(rig.host[i]);
-    rig.device_count = rig.host_count = 0;
 }
 
 // ---- values

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// ---- memory: given back, all of it, by rig_end()
+// ---- memory: given back, all of it, when a case begins (rig_case) and when a test ends
 
 // Device memory with a copy of `bytes` of `data`, or (NULL) as it comes.
 void *rig_device(const void *data, size_t bytes);
@@ -63,7 +63,8 @@ void rig_refused(const char *what, cudaError_t error);
 
 // ---- a test
 
-// Names what rig_same() and the others report from now on ("relu fp16, 17 elements").
+// Begins a case: names what rig_same() and the others report from now on ("relu fp16, 17
+// elements"). Memory of the case before is given back.
 void rig_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 cudaStream_t rig_stream(void);
 
