@@ -507,7 +507,15 @@ cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t stream)
     // Until the stream gets there the memory holds nothing: what came too early is overwritten.
     void *begin = *p;
     sim_enqueue(
-        stream, [=] { sim_fill_raw(begin, FRESH, bytes); }, "cudaMallocAsync", 0);
+        stream,
+        [=] {
+            if (sim_is_device(begin, bytes)) {
+                sim_fill_raw(begin, FRESH, bytes);
+            } else {
+                sim_fail("memory of %zu bytes was freed before its allocation came", bytes);
+            }
+        },
+        "cudaMallocAsync", 0);
     return cudaSuccess;
 }
 

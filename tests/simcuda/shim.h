@@ -32,6 +32,59 @@
 #undef __launch_bounds__
 #define __launch_bounds__(...)
 
+// ---- vector types ----
+//
+// clang checks the alignment of what it copies unless the copy is trivial, so the vector types are
+// given copies of their own: then a misaligned one traps, as it faults on a device.
+
+#define SIM_VECTOR_COPIES(type)                                                                    \
+    sim_##type() = default;                                                                        \
+    sim_##type(const type &from) : type(from)                                                      \
+    {                                                                                              \
+    }                                                                                              \
+    sim_##type(const sim_##type &from) : type(from)                                                \
+    {                                                                                              \
+    }                                                                                              \
+    sim_##type &operator=(const sim_##type &from)                                                  \
+    {                                                                                              \
+        type::operator=(from);                                                                     \
+        return *this;                                                                              \
+    }
+#define SIM_VECTOR2(type, element)                                                                 \
+    struct sim_##type : type {                                                                     \
+        SIM_VECTOR_COPIES(type)                                                                    \
+        sim_##type(element x_, element y_) : type{x_, y_}                                          \
+        {                                                                                          \
+        }                                                                                          \
+    };
+#define SIM_VECTOR4(type, element)                                                                 \
+    struct sim_##type : type {                                                                     \
+        SIM_VECTOR_COPIES(type)                                                                    \
+        sim_##type(element x_, element y_, element z_, element w_) : type{x_, y_, z_, w_}          \
+        {                                                                                          \
+        }                                                                                          \
+    };
+SIM_VECTOR2(int2, int)
+SIM_VECTOR2(uint2, unsigned)
+SIM_VECTOR2(float2, float)
+SIM_VECTOR2(double2, double)
+SIM_VECTOR4(uchar4, unsigned char)
+SIM_VECTOR4(short4, short)
+SIM_VECTOR4(ushort4, unsigned short)
+SIM_VECTOR4(int4, int)
+SIM_VECTOR4(uint4, unsigned)
+SIM_VECTOR4(float4, float)
+#define int2 sim_int2
+#define uint2 sim_uint2
+#define float2 sim_float2
+#define double2 sim_double2
+#define uchar4 sim_uchar4
+#define short4 sim_short4
+#define ushort4 sim_ushort4
+#define int4 sim_int4
+#define uint4 sim_uint4
+#define float4 sim_float4
+
 // ---- the simulator's side (fiber.cc, launch.cc) ----
 
 // Rewritten at each switch of threads, so not const.

@@ -16,6 +16,7 @@ struct CUstream_st {
     std::deque<sim_queued> queue;
     bool blocking = true; // waits for the default stream, which waits for it
     bool live = true;
+    uint32_t priority = 0; // of the moment: the simulator's own, not CUDA's
     std::shared_ptr<sim_capture> capture;
     std::vector<int> tail; // of the capture: the nodes that the next one comes after
 };
@@ -156,6 +157,26 @@ void forget_finished_streams()
         active.end());
 }
 
+// Of what can run, what the stream with the highest priority has; and the priorities are drawn anew
+// now and then. That finds a missing wait sooner than drawing evenly each time, under which a
+// stream that is some steps behind rarely overtakes.
+candidate choose(std::vector<candidate> *candidates)
+{
+    if (sim_random_below(8) == 0) {
+        for (CUstream_st *stream : state().active) {
+            stream->priority = static_cast<uint32_t>(sim_random());
+        }
+    }
+    uint32_t highest = 0;
+    for (const candidate &c : *candidates) {
+        highest = std::max(highest, c.stream->priority);
+    }
+    candidates->erase(std::remove_if(candidates->begin(), candidates->end(),
+                          [=](const candidate &c) { return c.stream->priority < highest; }),
+        candidates->end());
+    return (*candidates)[sim_random_below(static_cast<uint32_t>(candidates->size()))];
+}
+
 // False: nothing can run.
 bool run_one()
 {
@@ -167,7 +188,7 @@ bool run_one()
     if (candidates->empty()) {
         return false;
     }
-    candidate chosen = (*candidates)[sim_random_below(static_cast<uint32_t>(candidates->size()))];
+    candidate chosen = choose(candidates);
     if (chosen.ready >= 0) {
         perform_node(chosen.stream, chosen.ready);
     } else {
@@ -415,6 +436,7 @@ cudaError_t create_stream(cudaStream_t *stream, unsigned flags)
     s.all.push_back(std::make_unique<CUstream_st>());
     *stream = s.all.back().get();
     (*stream)->blocking = flags != cudaStreamNonBlocking;
+    (*stream)->priority = static_cast<uint32_t>(sim_random());
     s.active.push_back(*stream);
     sim_track("stream", *stream);
     return cudaSuccess;
