@@ -143,7 +143,8 @@ same term
 before=$(cksum <whole/result.json)
 resume whole --data nowhere
 cmp -s out whole.out || fail "the result of a finished run is told otherwise the second time"
-[ ! -s err ] || fail "something is told besides the result of a finished run"
+[ "$(cat err)" = "whole: finished; its result again" ] ||
+    fail "something is told besides the result of a finished run"
 [ "$(cksum <whole/result.json)" = "$before" ] || fail "the result of a finished run was changed"
 
 # ---- Before the data are there: the configuration is; a second SIGINT ends at once
@@ -330,7 +331,7 @@ epochs=$(wc -l <minutes/log.jsonl)
 [ "$epochs" -eq $(((step + 9) / 10)) ] || fail "--max-minutes: $epochs epochs after a stop at $step"
 has minutes/result.json "\"steps\": $((10 * epochs)),"
 has minutes/result.json '"total_seconds": 360[0-9]'
-out_has "  $epochs of 3  "
+out_has "  $epochs        3  "
 fresh minutes
 sed '$s/"total_seconds":[0-9.]*/"total_seconds":3600.5/' stopped/times.jsonl >minutes/times.jsonl
 resume minutes --max-minutes 100

@@ -260,7 +260,8 @@ static json_t *make_compute(const char *device, int threads, const char *plan)
 }
 
 // What a call writes to standard error, for the warning in it.
-static const char *record_and_catch(const json_t *compute, enum fm_status expected, bool strict)
+static const char *record_of(
+    const json_t *compute, enum fm_status expected, bool resumed, bool strict)
 {
     static char text[2048];
     int kept = dup(STDERR_FILENO);
@@ -268,7 +269,7 @@ static const char *record_and_catch(const json_t *compute, enum fm_status expect
     assert_true(kept >= 0 && fd >= 0);
     fflush(stderr);
     assert_true(dup2(fd, STDERR_FILENO) >= 0);
-    enum fm_status status = fm_compute_record(root, compute, strict);
+    enum fm_status status = fm_compute_record(root, compute, resumed, strict);
     fflush(stderr);
     dup2(kept, STDERR_FILENO);
     close(kept);
@@ -278,6 +279,11 @@ static const char *record_and_catch(const json_t *compute, enum fm_status expect
     text[length] = '\0';
     assert_int_equal(status, expected);
     return text;
+}
+
+static const char *record_and_catch(const json_t *compute, enum fm_status expected, bool strict)
+{
+    return record_of(compute, expected, fm_path_exists(in_root(FM_COMPUTE_FILE)), strict);
 }
 
 static json_t *recorded(void)
@@ -327,6 +333,16 @@ static void another_machine_is_told_and_noted(void **state)
     put(FM_COMPUTE_FILE, "{\n\"format\": 1,,\n");
     assert_string_equal(record_and_catch(third, FM_DATA, false), "");
     assert_message("compute.json:2: not valid JSON");
+
+    // A run that is resumed without one.
+    assert_int_equal(remove(in_root(FM_COMPUTE_FILE)), 0);
+    assert_string_equal(record_of(third, FM_UNSUPPORTED, true, true), "");
+    assert_message("compute.json: is missing");
+    assert_false(fm_path_exists(in_root(FM_COMPUTE_FILE)));
+    assert_non_null(strstr(record_of(third, FM_OK, true, false), "compute.json is missing"));
+    json = recorded();
+    assert_true(json_equal(json, third));
+    json_decref(json);
     json_decref(first);
     json_decref(second);
     json_decref(third);

@@ -156,7 +156,7 @@ static void the_table_tells_them_below_the_runs(void **state)
     assert_ok(fm_path_join(path, root, FM_SEEDS_SUMMARY));
     size_t size;
     assert_ok(fm_file_read(path, &summary, &size));
-    static const char *const rows[] = {"| 90.00 % |", "| 93.00 % |", "| 3.61 % |",
+    static const char *const rows[] = {"| 90.00 % |", "| 93.00 % |", "| 3.61 points |",
         "| Fashion-MNIST, all 60,000 training images |", "| bf16, by rounding |", "| 1 | 3 |",
         "| 3 | 3 |", "| runs/g/seed-3 |", "| mean |", "| deviation |", NULL};
     expect_rows((const char *)summary, rows);

@@ -121,7 +121,8 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     double start = fm_clock_seconds();
     FM_TRY_GOTO(status, fm_evaluate(engine, model, &images, &e->metrics), out);
     e->seconds = fm_clock_seconds() - start;
-    FM_TRY_GOTO(status, draw(dataset, e), out);
+    if (e->same_data) // the run's picture is of the run's data
+        FM_TRY_GOTO(status, draw(dataset, e), out);
 out:
     engine->api->model_destroy(model);
     if (status != FM_OK)
@@ -192,11 +193,11 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s, s:b, s:I, s:b, s:f, s:s}", "run",
+    json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s, s:b, s:I, s:b, s:f, s:o}", "run",
         e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
         e->config.full, "precision", fm_precision_name(e->precision), "emulate", e->emulated,
         "parameters", (json_int_t)e->parameters, "same_data", e->same_data, "seconds", e->seconds,
-        "picture", e->picture);
+        "picture", e->picture[0] ? json_string(e->picture) : json_null());
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);

@@ -31,7 +31,7 @@ struct fm_evaluation {
     size_t parameters;
     bool same_data; // the data set's checksums are those the run was trained on
     struct fm_metrics metrics;
-    char picture[FM_PATH_MAX]; // the confusion matrix: <run>/confusion-<part>.png
+    char picture[FM_PATH_MAX]; // <run>/confusion-<part>.png; "" of data not the run's
     double seconds;            // of the evaluation
 };
 

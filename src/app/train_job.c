@@ -189,6 +189,10 @@ static enum fm_status settle_data(struct work *w)
     char was[FM_PATH_MAX];
     snprintf(was, sizeof was, "%s", before.data.directory);
     fm_run_config_free(&before);
+    if (first && fm_checkpoint_exists(w->directory))
+        return fm_fail(FM_DATA,
+            "%s: data.json is missing: nothing says what data the checkpoint comes from",
+            w->directory);
     if (first)
         return fm_run_write_data(w->directory, &w->config.data);
     if (same)

@@ -55,7 +55,9 @@ static struct statistics statistics_of(
     return (struct statistics){mean, count > 1 ? sqrt(squares / (count - 1)) : NAN};
 }
 
-static void figure_cell(struct fm_table *table, const struct figure *figure, double value)
+// `spread`: a deviation, which of a share is told in points.
+static void figure_cell(
+    struct fm_table *table, const struct figure *figure, double value, bool spread)
 {
     char time[SHORT_MAX];
     if (isnan(value))
@@ -63,7 +65,7 @@ static void figure_cell(struct fm_table *table, const struct figure *figure, dou
     else if (figure->seconds)
         fm_table_cell(table, json_real(value), "%s", fm_duration(value, time));
     else
-        fm_table_cell(table, json_real(value), "%.2f %%", 100 * value);
+        fm_table_cell(table, json_real(value), spread ? "%.2f points" : "%.2f %%", 100 * value);
 }
 
 static void text_cell(struct fm_table *table, const char *text)
@@ -150,7 +152,7 @@ static void append_run(
         fm_table_cell(table, json_incref(seed), "%lld", (long long)json_integer_value(seed));
     for (int f = 0; f < (int)FIGURES; f++)
         if (shape->shown[f])
-            figure_cell(table, &figures[f], figure_of(result, &figures[f]));
+            figure_cell(table, &figures[f], figure_of(result, &figures[f]), false);
     integer_cell(table, json_object_get(result, "epochs"));
     if (shape->planned)
         integer_cell(table, json_object_get(result, "epochs_planned"));
@@ -167,7 +169,7 @@ static void append_statistics(struct fm_table *table, json_t *const *results, in
     for (int f = 0; f < (int)FIGURES; f++) {
         struct statistics s = statistics_of(results, count, &figures[f]);
         if (shape->shown[f])
-            figure_cell(table, &figures[f], deviation ? s.deviation : s.mean);
+            figure_cell(table, &figures[f], deviation ? s.deviation : s.mean, deviation);
     }
     text_cell(table, "");
     if (shape->planned)

@@ -51,7 +51,8 @@ static enum fm_status print_prose(const struct fm_evaluation *evaluation, enum f
         fm_text_free(&text);
         return status;
     }
-    fm_text_append(&text, "\nConfusion matrix as a picture: %s\n", evaluation->picture);
+    if (evaluation->picture[0])
+        fm_text_append(&text, "\nConfusion matrix as a picture: %s\n", evaluation->picture);
     return fm_print_text(&text);
 }
 
@@ -132,11 +133,18 @@ static enum fm_status print_evaluation(
 // A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
 static enum fm_status check_run(const char *directory)
 {
+    char group[FM_PATH_MAX];
+    FM_TRY(fm_path_join(group, directory, FM_GROUP_FILE));
+    if (fm_path_exists(group))
+        return fm_fail(FM_NOT_FOUND,
+            "%s holds the runs of several seeds: name one of the folders in it", directory);
+    if (fm_path_exists(directory) && !fm_path_is_dir(directory))
+        return fm_fail(FM_NOT_FOUND, "%s is a file, expected a run folder", directory);
     if (!fm_run_is_run(directory))
         return fm_fail(FM_NOT_FOUND,
-            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out %s' "
+            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
             "makes one",
-            directory, directory);
+            directory);
     if (!fm_run_is_finished(directory))
         return fm_fail(FM_NOT_FOUND,
             "the run in %s is not finished: there is no result.json in it; 'fmnist train --resume "
@@ -145,13 +153,30 @@ static enum fm_status check_run(const char *directory)
     return FM_OK;
 }
 
+// The run's own data, as long as they are where they were.
+static enum fm_status choose_data(const struct fm_args *args, char directory[FM_PATH_MAX])
+{
+    struct fm_run_config config;
+    FM_TRY(fm_run_read_whole_config(args->operand, &config));
+    snprintf(directory, FM_PATH_MAX, "%s", config.data.directory);
+    fm_run_config_free(&config);
+    if (!fm_path_is_dir(directory))
+        directory[0] = '\0';
+    return FM_OK;
+}
+
 enum fm_status fm_cmd_eval(const struct fm_args *args)
 {
     struct fm_session session;
     struct fm_evaluation evaluation;
     enum fm_part part = (enum fm_part)args->split;
+    char data[FM_PATH_MAX];
     FM_TRY(check_run(args->operand));
-    FM_TRY(fm_session_open(args, &session));
+    FM_TRY(choose_data(args, data));
+    struct fm_args with_data = *args;
+    if (!args->data && data[0])
+        with_data.data = data;
+    FM_TRY(fm_session_open(&with_data, &session));
 
     char what[64];
     snprintf(what, sizeof what, "the %s images", fm_part_names[part]);
@@ -163,7 +188,9 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
         &session.engine, &session.dataset, &session.split, &options, &evaluation);
     if (status == FM_OK) {
         if (!evaluation.same_data)
-            fm_warn("the data differs from what the run was trained on (checksums)");
+            fm_warn("the data in %s are not those that the run was trained on (%s); no picture is "
+                    "drawn",
+                session.dataset.directory, evaluation.config.data.directory);
         status = print_evaluation(&evaluation, (enum fm_format)args->format);
         fm_evaluation_free(&evaluation);
     }

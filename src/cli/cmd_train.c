@@ -137,11 +137,26 @@ static enum fm_status resume_run(struct work *w, int index)
     return status;
 }
 
+// A finished run's result, again.
+static enum fm_status read_result(const struct work *w, int index)
+{
+    const char *directory = w->seeds->directories[index];
+    FM_TRY(fm_run_read_result(directory, &w->results[index]));
+    const json_t *result = w->results[index];
+    if (json_is_true(json_object_get(result, "ended_early")))
+        fm_note("%s: finished, ended by --max-minutes at epoch %lld of %lld; its result again",
+            directory, (long long)json_integer_value(json_object_get(result, "epochs")),
+            (long long)json_integer_value(json_object_get(result, "epochs_planned")));
+    else
+        fm_note("%s: finished; its result again", directory);
+    return FM_OK;
+}
+
 static enum fm_status resume_all(struct work *w)
 {
     for (int i = 0; i < w->seeds->count; i++) {
         if (fm_run_is_finished(w->seeds->directories[i]))
-            FM_TRY(fm_run_read_result(w->seeds->directories[i], &w->results[i]));
+            FM_TRY(read_result(w, i));
         else
             FM_TRY(resume_run(w, i));
     }
@@ -180,7 +195,7 @@ static enum fm_status train_all(
     w.results = calloc((size_t)seeds->count, sizeof *w.results);
     enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
     fm_interrupt_catch();
-    if (status == FM_OK)
+    if (status == FM_OK && !all_finished(seeds)) // what is not trained is not traced
         status = fm_trace_open(args->trace);
     if (status == FM_OK)
         status = resume_all(&w);

@@ -8,7 +8,9 @@ set_target_properties(fmnist-documents PROPERTIES
 set(man_folder ${CMAKE_BINARY_DIR}/man)
 set(completion_folder ${CMAKE_BINARY_DIR}/completion)
 set(recipe_folder ${CMAKE_SOURCE_DIR}/data/recipes)
-file(GLOB recipes CONFIGURE_DEPENDS ${recipe_folder}/*.json)
+# By name: a glob that the build checks makes ninja say that there is work whenever it is asked.
+set(recipes ${recipe_folder}/best.json ${recipe_folder}/quick.json ${recipe_folder}/reference.json
+            ${recipe_folder}/speedrun.json)
 
 # There is a page for each command, too: only the tables say which. The folders are emptied first,
 # lest the page of a command that is gone be installed.

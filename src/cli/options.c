@@ -76,7 +76,8 @@ static const struct fm_option recipe_options[] = {
 
 static const struct fm_option data_options[] = {
     {"data", "DIR", FM_OPTION_DIR, AT(data), 0, 0, NULL,
-        "folder of the four data files (default: $FMNIST_DATA, the user's data folder, Debian's)"},
+        "folder of the four data files (default: eval, --resume: the run's own; else $FMNIST_DATA, "
+        "the user's data folder, Debian's)"},
     {0}};
 
 static const struct fm_option device_options[] = {

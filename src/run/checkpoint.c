@@ -254,6 +254,17 @@ enum fm_status fm_checkpoint_finish(const char *directory)
     return FM_OK;
 }
 
+bool fm_checkpoint_exists(const char *directory)
+{
+    static const char *const names[] = {FM_CHECKPOINT_LAST, FM_CHECKPOINT_PREVIOUS};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[FM_PATH_MAX];
+        if (fm_path_join(path, directory, names[i]) == FM_OK && fm_path_exists(path))
+            return true;
+    }
+    return false;
+}
+
 // ---- Reading
 
 static enum fm_status check_value(

@@ -36,6 +36,8 @@ struct fm_checkpoint {
                  // [net.param_elements], then [net.running_elements]
 };
 
+bool fm_checkpoint_exists(const char *directory);
+
 // The checkpoint becomes the newest of the folder. On failure the newest stays what it was.
 enum fm_status fm_checkpoint_write(const char *directory, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model, const struct fm_checkpoint *checkpoint);

@@ -86,14 +86,21 @@ static enum fm_status accept_change(
     return status;
 }
 
-enum fm_status fm_compute_record(const char *directory, const json_t *compute, bool strict)
+enum fm_status fm_compute_record(
+    const char *directory, const json_t *compute, bool resumed, bool strict)
 {
     char path[FM_PATH_MAX];
     json_t *before;
     FM_TRY(fm_path_join(path, directory, FM_COMPUTE_FILE));
     if (!compute)
         return fm_fail(FM_MEMORY, "%s: out of memory", path);
-    if (!fm_path_exists(path))
+    bool missing = !fm_path_exists(path);
+    if (missing && resumed && strict)
+        return fm_fail(
+            FM_UNSUPPORTED, "%s: is missing: nothing says what the run began with", path);
+    if (missing && resumed)
+        fm_warn("%s is missing: nothing says whether what computes has changed", path);
+    if (missing)
         return fm_json_write_file(path, compute);
     FM_TRY(fm_json_read_file(path, &before, NULL));
     struct fm_text text = {0};

@@ -154,6 +154,9 @@ enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *c
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, "config.json"));
+    if (!fm_path_exists(path) && fm_checkpoint_exists(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "%s: config.json is missing: the checkpoint there cannot be resumed", directory);
     if (!fm_path_exists(path))
         return fm_fail(FM_NOT_FOUND,
             "%s: not a run folder: there is no config.json in it (fmnist train --out DIR makes "

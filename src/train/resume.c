@@ -137,13 +137,33 @@ static void note_resumed(const struct trainer *t, const char *path)
         steps, t->result.epochs, t->recipe->epochs);
 }
 
-static enum fm_status record_compute(const struct trainer *t)
+static enum fm_status record_compute(const struct trainer *t, bool resumed)
 {
     struct fm_executor *executors[2] = {t->full, t->tail};
     json_t *compute = fm_compute_describe(t->engine, executors, t->tail ? 2 : 1);
-    enum fm_status status = fm_compute_record(t->options->directory, compute, t->options->strict);
+    enum fm_status status = fm_compute_record(
+        t->options->directory, compute, resumed, t->options->strict);
     json_decref(compute);
     return status;
+}
+
+// What is missing of the logs costs lines and times, no more.
+static enum fm_status cut_logs(struct trainer *t, bool found)
+{
+    const char *directory = t->options->directory;
+    json_t *epoch, *times;
+    FM_TRY(fm_run_cut_log(directory, FM_RUN_LOG, t->step, t->result.epochs, &epoch));
+    if (json_integer_value(json_object_get(epoch, "epoch")) != t->result.epochs)
+        fm_warn("%s/%s lacks the lines of epochs that are done", directory, FM_RUN_LOG);
+    json_decref(epoch);
+    FM_TRY(fm_run_cut_log(directory, FM_RUN_TIMES, t->step, t->result.epochs, &times));
+    if (found && !times) {
+        fm_warn("%s/%s is missing: times count from here only", directory, FM_RUN_TIMES);
+        t->untimed_images = t->result.images;
+    }
+    take_times(t, times);
+    json_decref(times);
+    return FM_OK;
 }
 
 enum fm_status fm_trainer_resume(struct trainer *t)
@@ -152,22 +172,20 @@ enum fm_status fm_trainer_resume(struct trainer *t)
     if (!directory)
         return FM_OK;
     struct fm_checkpoint checkpoint = position_of(t);
-    char path[FM_PATH_MAX];
-    FM_TRY(record_compute(t));
+    char path[FM_PATH_MAX], times[FM_PATH_MAX];
+    FM_TRY(record_compute(t, fm_checkpoint_exists(directory)));
     enum fm_status status = fm_checkpoint_read(
         directory, t->net, t->api, t->model, &checkpoint, path);
     bool found = status == FM_OK;
     if (!found && status != FM_NOT_FOUND)
         return status;
+    FM_TRY(fm_path_join(times, directory, FM_RUN_TIMES));
+    if (!found && fm_path_exists(times))
+        fm_warn("%s: there is no checkpoint: the training begins anew, at step 0", directory);
     if (found)
         FM_TRY(take_checkpoint(t, &checkpoint));
-    json_t *times;
-    FM_TRY(fm_run_cut_log(directory, FM_RUN_LOG, t->step, t->result.epochs, NULL));
-    FM_TRY(fm_run_cut_log(directory, FM_RUN_TIMES, t->step, t->result.epochs, &times));
-    if (found) {
-        take_times(t, times);
+    FM_TRY(cut_logs(t, found));
+    if (found)
         note_resumed(t, path);
-    }
-    json_decref(times);
     return FM_OK;
 }

@@ -4,6 +4,7 @@
 #include "train/trainer.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/machine.h"
 #include "base/trace.h"
 #include "eval/evaluate.h"
@@ -389,6 +390,9 @@ static bool next_epoch(struct trainer *t)
     if (t->result.epochs == t->recipe->epochs)
         return false;
     t->result.ended_early = t->result.epochs > 0 && t->epoch_step == 0 && out_of_time(t);
+    if (t->result.ended_early)
+        fm_note("ended by --max-minutes %g after epoch %d of %d", t->options->max_minutes,
+            t->result.epochs, t->recipe->epochs);
     return !t->result.ended_early;
 }
 
@@ -412,7 +416,8 @@ static void finish(struct trainer *t)
     struct fm_train_result *result = &t->result;
     result->steps = t->step;
     result->total_seconds = fm_clock_seconds() - t->start;
-    result->images_per_second = result->seconds > 0 ? (double)result->images / result->seconds : 0;
+    double timed = (double)(result->images - t->untimed_images);
+    result->images_per_second = result->seconds > 0 ? timed / result->seconds : 0;
     result->peak_memory = t->peak_is_own ? fm_machine_peak_memory() : 0;
 }
 

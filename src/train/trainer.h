@@ -34,7 +34,8 @@ struct trainer {
     uint64_t step, steps; // submitted; of the whole run
     uint64_t epoch_step;  // submitted of the epoch under way
     double start;         // on the clock; earlier where the run goes on, by the time that it took
-    bool peak_is_own;     // the process's peak of memory begins with this training
+    uint64_t untimed_images; // trained on by calls whose times are lost
+    bool peak_is_own;        // the process's peak of memory begins with this training
     double epoch_start, epoch_waited;
     double evaluating;  // seconds spent in evaluations so far
     uint64_t evaluated; // images evaluated in them
