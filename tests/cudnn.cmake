@@ -1,0 +1,58 @@
+# The simulated cuDNN alone, and held against the real one's verdicts on the same graphs.
+set(cudnn_tests test_simcuda_cudnn cudnn_shadow
+  cudnn_verdicts_h100 cudnn_verdicts_a100 cudnn_verdicts_t4)
+set(cudnn_missing "${SIM_CUDNN_MISSING}")
+if(NOT TARGET simcuda)
+  set(cudnn_missing "there is no simulated device")
+endif()
+if(cudnn_missing)
+  foreach(test IN LISTS cudnn_tests)
+    add_test(NAME ${test} COMMAND sh -c "echo 'SKIP: ${cudnn_missing}'; exit 77")
+    set_tests_properties(${test} PROPERTIES LABELS simcuda SKIP_RETURN_CODE 77)
+  endforeach()
+  return()
+endif()
+
+# Compiled once: what is linked with one library is what is linked with the other.
+add_library(cudnn_graphs OBJECT cudnn/graph.c)
+add_library(cudnn_verdict_list OBJECT cudnn/verdicts.c)
+foreach(objects cudnn_graphs cudnn_verdict_list)
+  target_link_libraries(${objects} PRIVATE fm_options)
+  target_include_directories(${objects} SYSTEM PRIVATE
+    ${CUDNN_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+endforeach()
+
+fm_test(test_simcuda_cudnn LABEL simcuda TIMEOUT 120
+  SOURCES test_simcuda_cudnn.c $<TARGET_OBJECTS:cudnn_graphs> LINKS fm_options simcuda m)
+
+add_executable(verdicts_simulated
+  $<TARGET_OBJECTS:cudnn_verdict_list> $<TARGET_OBJECTS:cudnn_graphs>)
+target_link_libraries(verdicts_simulated PRIVATE simcuda)
+if(CUDNN_LIBRARY)
+  add_executable(verdicts_real
+    $<TARGET_OBJECTS:cudnn_verdict_list> $<TARGET_OBJECTS:cudnn_graphs>)
+  target_link_libraries(verdicts_real PRIVATE ${CUDNN_LIBRARY})
+  add_dependencies(verdicts_real nodev)
+  set(verdict_real $<TARGET_FILE:verdicts_real>)
+endif()
+
+
+# Every runtime-compiled engine takes seconds. The A100's verdicts are the H100's: behind the label.
+foreach(device h100 a100 t4)
+  add_test(NAME cudnn_verdicts_${device} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cudnn_verdicts.sh
+    $<TARGET_FILE:verdicts_simulated> "${verdict_real}"
+    ${CMAKE_CURRENT_SOURCE_DIR}/simcuda/devices/${device}.json $<TARGET_FILE_DIR:nodev>)
+  set_tests_properties(cudnn_verdicts_${device} PROPERTIES LABELS simcuda TIMEOUT 300
+    SKIP_RETURN_CODE 77)
+endforeach()
+set_tests_properties(cudnn_verdicts_a100 PROPERTIES LABELS long)
+
+if(CUDNN_LIBRARY)
+  add_executable(cudnn_shadowed cudnn/shadowed.c $<TARGET_OBJECTS:cudnn_graphs>)
+  target_link_libraries(cudnn_shadowed PRIVATE fm_options simcuda)
+  add_test(NAME cudnn_shadow COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cudnn_shadow.sh
+    $<TARGET_FILE:cudnn_shadowed> ${CMAKE_CURRENT_SOURCE_DIR}/simcuda/devices)
+else()
+  add_test(NAME cudnn_shadow COMMAND sh -c "echo 'SKIP: the library cuDNN was not found'; exit 77")
+endif()
+set_tests_properties(cudnn_shadow PROPERTIES LABELS simcuda TIMEOUT 120 SKIP_RETURN_CODE 77)
