@@ -1,7 +1,7 @@
 # The CUDA kernels, each alone on the simulated device: plain, under AddressSanitizer with bounds
 # checks, and under ThreadSanitizer, which finds races within a block or (SIM_TSAN_GRID) between
 # blocks. Comes after simcuda.cmake.
-set(cuda_kernel_tests test_cuda_kernels)
+set(cuda_kernel_tests test_cuda_kernels test_cuda_kernels_sums test_cuda_kernels_step)
 
 if(NOT FMNIST_CUDA OR NOT TARGET simcuda)
   foreach(test IN LISTS cuda_kernel_tests ITEMS cuda_compile test_simcuda_cublaslt)

@@ -1,0 +1,546 @@
+// Kernels that sum, each alone, against plain loops in double precision: gradients of biases, batch
+// norm, the loss, metrics. Their sums must be the same bits under every order of blocks and
+// threads.
+#include "cuda/rig.h"
+
+#include "cross_entropy.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    TYPES = 3
+};
+
+// What rounding to the type may change, relative.
+static double epsilon_of(enum fm_cuda_type type)
+{
+    return type == FM_CUDA_F32 ? 1e-6 : type == FM_CUDA_F16 ? 1e-3 : 8e-3;
+}
+
+static const int column_shapes[][2] = { // rows, channels
+    {1, 1}, {3, 16}, {33, 16}, {256, 128}, {1000, 10}, {700, 3}, {9000, 8}, {70, 520}, {64, 24}};
+
+enum {
+    COLUMN_SHAPES = sizeof column_shapes / sizeof column_shapes[0]
+};
+
+// ---- gradient of a bias
+
+static void run_bias(void *context)
+{
+    rig_launched("bias backward", fm_launch_bias_backward(context, rig_stream()));
+}
+
+static void check_bias(
+    int rows, int channels, enum fm_cuda_type type, enum fm_cuda_type bias_type, bool special)
+{
+    size_t n = (size_t)channels;
+    rig_case("gradient of a bias, %s to %s, %dx%d%s", rig_type_name(type), rig_type_name(bias_type),
+        rows, channels, special ? ", special" : "");
+    struct rig_tensor dy = rig_tensor(type, (size_t)rows * n, RIG_RANDOM);
+    if (special) {
+        dy.values[0] = NAN;
+        dy.values[dy.count - 1] = INFINITY;
+        rig_write(&dy, dy.values);
+    }
+    struct rig_tensor gradient = rig_tensor(bias_type, n, RIG_UNSET);
+    double *expected = rig_host(n * sizeof *expected);
+    for (size_t i = 0; i < dy.count; i++)
+        expected[i % n] += (double)dy.values[i];
+    struct fm_cuda_bias work = {
+        .type = type,
+        .rows = rows,
+        .channels = channels,
+        .bias_type = bias_type,
+        .dy = dy.device,
+        .gradient = gradient.device,
+        .scratch = rig_device(NULL, (size_t)fm_cuda_column_chunks((size_t)rows) * n * 4),
+    };
+    struct rig_tensor *found[] = {&gradient};
+    rig_orders(run_bias, &work, found, 1);
+    rig_close("gradient", &gradient, expected, epsilon_of(bias_type), sqrt((double)rows));
+}
+
+static void test_bias(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++)
+        for (int i = 0; i < COLUMN_SHAPES; i++) {
+            const int *shape = column_shapes[i];
+            check_bias(shape[0], shape[1], (enum fm_cuda_type)type, FM_CUDA_F32, false);
+            check_bias(shape[0], shape[1], (enum fm_cuda_type)type, (enum fm_cuda_type)type, true);
+        }
+}
+
+// ---- batch norm
+
+struct norm {
+    struct fm_cuda_norm work;
+    struct rig_tensor x, y, gamma, beta, mean, inverse, batch_mean, batch_variance, running_mean,
+        running_variance, dy, dx, dgamma, dbeta;
+    double *center, *variance; // of the batch, [channels]
+};
+
+static void norm_begin(struct norm *n, int rows, int channels, enum fm_cuda_type type, int relu)
+{
+    size_t c = (size_t)channels, all = (size_t)rows * c;
+    size_t scratch = 2 * (size_t)fm_cuda_column_chunks((size_t)rows) * c * sizeof(float);
+    n->x = rig_tensor(type, all, RIG_RANDOM);
+    n->y = rig_tensor(type, all, RIG_UNSET);
+    n->dy = rig_tensor(type, all, RIG_RANDOM);
+    n->dx = rig_tensor(type, all, RIG_UNSET);
+    struct rig_tensor *made[] = {
+        &n->mean, &n->inverse, &n->batch_mean, &n->batch_variance, &n->dgamma, &n->dbeta};
+    for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
+        *made[i] = rig_tensor(FM_CUDA_F32, c, RIG_UNSET);
+    n->gamma = rig_tensor(FM_CUDA_F32, c, RIG_POSITIVE);
+    n->beta = rig_tensor(FM_CUDA_F32, c, RIG_RANDOM);
+    n->running_mean = rig_tensor(FM_CUDA_F32, c, RIG_RANDOM);
+    n->running_variance = rig_tensor(FM_CUDA_F32, c, RIG_POSITIVE);
+    n->center = rig_host(c * sizeof(double));
+    n->variance = rig_host(c * sizeof(double));
+    n->work = (struct fm_cuda_norm){
+        .type = type,
+        .rows = rows,
+        .channels = channels,
+        .relu = relu,
+        .epsilon = 1e-5f,
+        .x = n->x.device,
+        .y = n->y.device,
+        .gamma = n->gamma.device,
+        .beta = n->beta.device,
+        .mean = n->mean.device,
+        .inverse = n->inverse.device,
+        .batch_mean = n->batch_mean.device,
+        .batch_variance = n->batch_variance.device,
+        .running_mean = n->running_mean.device,
+        .running_variance = n->running_variance.device,
+        .dy = n->dy.device,
+        .dx = n->dx.device,
+        .dgamma = n->dgamma.device,
+        .dbeta = n->dbeta.device,
+        .coefficients = rig_device(NULL, 3 * c * sizeof(float)),
+        .scratch = rig_device(NULL, scratch),
+    };
+}
+
+static void run_training(void *context)
+{
+    struct norm *n = context;
+    rig_launched("training", fm_launch_norm_training(&n->work, rig_stream()));
+}
+
+static void run_backward(void *context)
+{
+    struct norm *n = context;
+    rig_launched("backward", fm_launch_norm_backward(&n->work, rig_stream()));
+}
+
+static void expect_statistics(struct norm *n)
+{
+    size_t c = (size_t)n->work.channels;
+    double rows = (double)n->work.rows;
+    for (size_t i = 0; i < n->x.count; i++)
+        n->center[i % c] += (double)n->x.values[i] / rows;
+    for (size_t i = 0; i < n->x.count; i++) {
+        double d = (double)n->x.values[i] - n->center[i % c];
+        n->variance[i % c] += d * d / rows;
+    }
+}
+
+// y of statistics given.
+static void expect_applied(
+    const struct norm *n, const double *center, const double *variance, double *y)
+{
+    size_t c = (size_t)n->work.channels;
+    for (size_t i = 0; i < n->x.count; i++) {
+        double xhat = ((double)n->x.values[i] - center[i % c]) / sqrt(variance[i % c] + 1e-5);
+        y[i] = (double)n->gamma.values[i % c] * xhat + (double)n->beta.values[i % c];
+        y[i] = n->work.relu && y[i] < 0.0 ? 0.0 : y[i];
+    }
+}
+
+static void check_training(struct norm *n, double scale)
+{
+    size_t c = (size_t)n->work.channels;
+    double rows = (double)n->work.rows, *y = rig_host(n->x.count * sizeof *y);
+    double *inverse = rig_host(c * sizeof *inverse), *unbiased = rig_host(c * sizeof *unbiased);
+    struct rig_tensor *found[] = {&n->y, &n->mean, &n->inverse, &n->batch_mean, &n->batch_variance};
+    rig_orders(run_training, n, found, 5);
+    expect_statistics(n);
+    for (size_t k = 0; k < c; k++) {
+        inverse[k] = 1.0 / sqrt(n->variance[k] + 1e-5);
+        unbiased[k] = n->variance[k] * (rows > 1.0 ? rows / (rows - 1.0) : 1.0);
+    }
+    expect_applied(n, n->center, n->variance, y);
+    rig_close("mean", &n->mean, n->center, 1e-6, scale);
+    rig_close("batch mean", &n->batch_mean, n->center, 1e-6, scale);
+    rig_close("batch variance", &n->batch_variance, unbiased, 1e-5 * scale, 0.1);
+    rig_close("inverse", &n->inverse, inverse, 1e-5 * scale, 1e-3);
+    rig_close("y", &n->y, y, 4 * epsilon_of(n->work.type) * scale, n->work.rows > 1 ? 1.0 : 10.0);
+}
+
+static void check_backward(struct norm *n)
+{
+    size_t c = (size_t)n->work.channels;
+    double rows = (double)n->work.rows;
+    double *dgamma = rig_host(c * sizeof *dgamma), *dbeta = rig_host(c * sizeof *dbeta);
+    double *dx = rig_host(n->x.count * sizeof *dx), *g = rig_host(n->x.count * sizeof *g);
+    double *xhat = rig_host(n->x.count * sizeof *xhat);
+    struct rig_tensor *found[] = {&n->dx, &n->dgamma, &n->dbeta};
+    rig_orders(run_backward, n, found, 3);
+    for (size_t i = 0; i < n->x.count; i++) {
+        size_t k = i % c;
+        g[i] = !n->work.relu || n->y.values[i] > 0.0f ? (double)n->dy.values[i] : 0.0;
+        xhat[i] = ((double)n->x.values[i] - n->center[k]) / sqrt(n->variance[k] + 1e-5);
+        dbeta[k] += g[i];
+        dgamma[k] += g[i] * xhat[i];
+    }
+    for (size_t i = 0; i < n->x.count; i++) {
+        size_t k = i % c;
+        double inverse = 1.0 / sqrt(n->variance[k] + 1e-5);
+        dx[i] = (double)n->gamma.values[k] * inverse *
+                (g[i] - dbeta[k] / rows - xhat[i] * dgamma[k] / rows);
+    }
+    double scale = sqrt(rows);
+    rig_close("dbeta", &n->dbeta, dbeta, 2e-6, scale);
+    rig_close("dgamma", &n->dgamma, dgamma, 2e-5, scale);
+    // Three rows or fewer may lie so close together that their inverse deviation is large.
+    double spread = n->work.rows < 4 ? 300.0 : 1.0;
+    rig_close("dx", &n->dx, dx, 4 * epsilon_of(n->work.type) + 1e-5, spread);
+    n->work.dx = (void *)(uintptr_t)n->work.dy; // in place
+    rig_launched("backward", fm_launch_norm_backward(&n->work, rig_stream()));
+    rig_read(&n->dy);
+    rig_same("dx in place", &n->dy, n->dx.values);
+}
+
+static void check_inference(struct norm *n)
+{
+    size_t c = (size_t)n->work.channels;
+    double *y = rig_host(n->x.count * sizeof *y), *mean = rig_host(c * sizeof *mean);
+    double *variance = rig_host(c * sizeof *variance);
+    for (size_t k = 0; k < c; k++) {
+        mean[k] = (double)n->running_mean.values[k];
+        variance[k] = (double)n->running_variance.values[k];
+    }
+    rig_launched("inference", fm_launch_norm_inference(&n->work, rig_stream()));
+    rig_read(&n->y);
+    expect_applied(n, mean, variance, y);
+    rig_close("y in inference", &n->y, y, 4 * epsilon_of(n->work.type), 1.0);
+}
+
+static void test_norm(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++)
+        for (int i = 0; i < COLUMN_SHAPES; i++) {
+            int rows = column_shapes[i][0], channels = column_shapes[i][1], relu = i % 2;
+            rig_case("batch norm %s %dx%d relu %d", rig_type_name((enum fm_cuda_type)type), rows,
+                channels, relu);
+            struct norm n;
+            norm_begin(&n, rows, channels, (enum fm_cuda_type)type, relu);
+            check_training(&n, 1.0);
+            check_backward(&n);
+            check_inference(&n);
+        }
+}
+
+// A variance of 1/3 about a mean of 1000: summing squares in fp32 would lose it.
+static void test_norm_far_from_zero(void **state)
+{
+    (void)state;
+    rig_case("batch norm about 1000");
+    struct norm n;
+    norm_begin(&n, 3000, 16, FM_CUDA_F32, 0);
+    for (size_t i = 0; i < n.x.count; i++)
+        n.x.values[i] = 1000.0f + 0.5f * n.x.values[i];
+    rig_write(&n.x, n.x.values);
+    check_training(&n, 100.0);
+}
+
+// A NaN or an infinity spoils its channel and no other.
+static void test_norm_special(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++) {
+        rig_case("batch norm %s with NaN and Inf", rig_type_name((enum fm_cuda_type)type));
+        struct norm n;
+        norm_begin(&n, 300, 16, (enum fm_cuda_type)type, 1);
+        n.x.values[5 * 16 + 3] = NAN;
+        n.x.values[9 * 16 + 7] = INFINITY;
+        rig_write(&n.x, n.x.values);
+        run_training(&n);
+        rig_read(&n.y);
+        rig_read(&n.batch_mean);
+        for (int k = 0; k < 16; k++) {
+            bool spoiled = k == 3 || k == 7;
+            rig_check("a mean is finite where its channel is",
+                (bool)isfinite(n.batch_mean.values[k]) != spoiled);
+            rig_check("y is a NaN where its channel is", (bool)isnan(n.y.values[k]) == spoiled);
+        }
+    }
+}
+
+// ---- the loss
+
+struct loss_case {
+    int rows, classes, pitch;
+    enum fm_cuda_type type, gradient_type;
+    float smoothing, scale;
+    bool gather;
+};
+
+static const struct loss_case loss_cases[] = {
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false},
+    {240, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 1024.0f, true},
+    {37, 10, 10, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, false},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.0f, 1.0f, false},
+    {1, 2, 8, FM_CUDA_BF16, FM_CUDA_BF16, 0.2f, 1.0f, true},
+    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.1f, 8.0f, false},
+    {5, 3, 3, FM_CUDA_F32, FM_CUDA_F32, 0.0f, 16777216.0f, false},
+};
+
+struct loss {
+    struct fm_cuda_cross_entropy work;
+    struct fm_cuda_state before, *state; // state: on the device
+};
+
+static void run_loss(void *context)
+{
+    struct loss *l = context;
+    rig_put(l->state, &l->before, sizeof l->before);
+    rig_launched("loss", fm_launch_cross_entropy(&l->work, rig_stream()));
+}
+
+// A row's loss, and its gradient times `scale`, in double precision.
+static double expect_loss(const float *z, const struct loss_case *it, int label, double *gradient)
+{
+    double most = (double)z[0], sum = 0.0, loss = 0.0, share = (double)it->smoothing / it->classes;
+    for (int k = 1; k < it->classes; k++)
+        most = (double)z[k] > most ? (double)z[k] : most;
+    for (int k = 0; k < it->classes; k++)
+        sum += exp((double)z[k] - most);
+    for (int k = 0; k < it->classes; k++) {
+        double p = exp((double)z[k] - most) / sum;
+        double target = share + (k == label ? 1.0 - (double)it->smoothing : 0.0);
+        loss -= target * ((double)z[k] - most - log(sum));
+        gradient[k] = (double)it->scale / it->rows * (p - target);
+    }
+    return loss;
+}
+
+static void check_loss(const struct loss_case *it)
+{
+    enum {
+        LABELS = 700
+    };
+    rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d",
+        rig_type_name(it->type), rig_type_name(it->gradient_type), it->rows, it->classes, it->pitch,
+        (double)it->smoothing, (double)it->scale, it->gather);
+    size_t count = (size_t)(it->rows * it->pitch);
+    struct rig_tensor logits = rig_tensor(it->type, count, RIG_RANDOM);
+    struct rig_tensor gradient = rig_tensor(it->gradient_type, count, RIG_UNSET);
+    uint8_t labels[LABELS];
+    uint32_t ids[LABELS];
+    for (int i = 0; i < LABELS; i++) {
+        labels[i] = (uint8_t)(rig_random() % (uint32_t)it->classes);
+        ids[i] = it->gather ? rig_random() % LABELS : (uint32_t)i;
+    }
+    float *same = rig_host(count * sizeof *same);
+    double *close = rig_host(count * sizeof *close), total = 0.0, exact = 0.0;
+    uint64_t correct = 0;
+    for (int n = 0; n < it->rows; n++) {
+        const float *row = logits.values + n * it->pitch;
+        int hit;
+        exact += expect_loss(row, it, labels[ids[n]], close + n * it->pitch);
+        total += (double)fm_cross_entropy_row(row, it->classes, labels[ids[n]], it->smoothing,
+            it->scale / (float)it->rows, same + n * it->pitch, &hit);
+        correct += (uint64_t)hit;
+    }
+    struct loss l = {
+        .before = {.sums = {100.0, 7, 11, 3}, .loss_scale = it->scale, .overflow = 1},
+        .state = rig_device(NULL, sizeof *l.state),
+    };
+    l.work = (struct fm_cuda_cross_entropy){
+        .rows = it->rows,
+        .classes = it->classes,
+        .pitch = it->pitch,
+        .type = it->type,
+        .logits = logits.device,
+        .labels = rig_device(labels, sizeof labels),
+        .ids = it->gather ? rig_device(ids, sizeof ids) : NULL,
+        .smoothing = it->smoothing,
+        .gradient_type = it->gradient_type,
+        .gradient = gradient.device,
+        .state = l.state,
+    };
+    struct rig_tensor *found[] = {&gradient};
+    struct fm_cuda_state first, after;
+    run_loss(&l);
+    rig_get(l.state, &first, sizeof first);
+    rig_orders(run_loss, &l, found, 1);
+    rig_same("gradient", &gradient, same);
+    rig_close("gradient", &gradient, close, 2 * epsilon_of(it->gradient_type),
+        1e-2 * (double)it->scale / it->rows);
+    rig_get(l.state, &after, sizeof after);
+    rig_check("the state is the same under every order", !memcmp(&first, &after, sizeof after));
+    rig_check("the loss is the rows'", fabs(after.sums.loss - 100.0 - total) < 1e-9 * total);
+    rig_check("the loss is the formula's", fabs(after.sums.loss - 100.0 - exact) < 1e-5 * exact);
+    rig_check("the correct predictions", after.sums.correct == 7 + correct);
+    rig_check("the count", after.sums.count == 11 + (uint64_t)it->rows);
+    rig_check("the loss is finite", after.loss_finite == 1);
+    after.sums = l.before.sums;
+    after.loss_finite = l.before.loss_finite;
+    rig_check("nothing else of the state changes", !memcmp(&after, &l.before, sizeof after));
+}
+
+static void test_loss(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof loss_cases / sizeof loss_cases[0]; i++)
+        check_loss(&loss_cases[i]);
+}
+
+// A NaN or an infinite logit makes the loss, and its row's gradient, no number, and is told.
+static void test_loss_special(void **state)
+{
+    (void)state;
+    static const float bad[] = {NAN, INFINITY};
+    for (int i = 0; i < 2; i++) {
+        rig_case("loss of a logit of %g", (double)bad[i]);
+        struct rig_tensor logits = rig_tensor(FM_CUDA_F16, 4 * 16, RIG_RANDOM);
+        struct rig_tensor gradient = rig_tensor(FM_CUDA_F16, 4 * 16, RIG_UNSET);
+        logits.values[2 * 16 + 5] = bad[i];
+        rig_write(&logits, logits.values);
+        uint8_t labels[4] = {1, 2, 3, 4};
+        struct fm_cuda_state after, before = {.loss_scale = 2.0f, .loss_finite = 1};
+        struct fm_cuda_cross_entropy work = {
+            .rows = 4,
+            .classes = 10,
+            .pitch = 16,
+            .type = FM_CUDA_F16,
+            .logits = logits.device,
+            .labels = rig_device(labels, sizeof labels),
+            .gradient_type = FM_CUDA_F16,
+            .gradient = gradient.device,
+            .state = rig_device(&before, sizeof before),
+        };
+        rig_launched("loss", fm_launch_cross_entropy(&work, rig_stream()));
+        rig_get(work.state, &after, sizeof after);
+        rig_read(&gradient);
+        rig_check("the loss is a NaN", isnan(after.sums.loss));
+        rig_check("it is told", after.loss_finite == 0);
+        for (int n = 0; n < 4; n++) {
+            rig_check(
+                "only that row's gradient is", isnan(gradient.values[n * 16 + 5]) == (n == 2));
+            rig_check("padding gets zeros", gradient.values[n * 16 + 12] == 0.0f);
+        }
+    }
+}
+
+// ---- metrics
+
+struct metrics {
+    struct fm_cuda_metrics work;
+    size_t cells;
+};
+
+static void run_metrics(void *context)
+{
+    struct metrics *m = context;
+    struct fm_cuda_sums none = {0};
+    uint32_t *zeros = calloc(m->cells, sizeof *zeros);
+    assert_non_null(zeros);
+    rig_put(m->work.sums, &none, sizeof none);
+    rig_put(m->work.confusion, zeros, m->cells * sizeof *zeros);
+    free(zeros);
+    rig_launched("metrics", fm_launch_metrics(&m->work, rig_stream()));
+}
+
+static void check_metrics(int rows, int present, int classes, int pitch, enum fm_cuda_type type)
+{
+    rig_case("metrics %s, %d of %d rows, %d classes of %d", rig_type_name(type), present, rows,
+        classes, pitch);
+    size_t n = (size_t)rows, cells = (size_t)(classes * classes);
+    struct rig_tensor logits = rig_tensor(type, n * (size_t)pitch, RIG_TIES);
+    struct rig_tensor compact = rig_tensor(FM_CUDA_F32, n * (size_t)classes, RIG_TIES);
+    uint8_t *labels = rig_host(n);
+    uint32_t *confusion = rig_host(cells * sizeof *confusion), *found = rig_host(cells * 4);
+    float *expected = rig_host(compact.count * sizeof *expected);
+    memcpy(expected, compact.values, compact.count * sizeof *expected);
+    struct fm_step step = {.count = (uint32_t)present};
+    struct fm_cuda_sums sums;
+    double loss = 0.0;
+    uint64_t correct = 0;
+    for (int i = 0; i < rows; i++)
+        labels[i] = (uint8_t)(rig_random() % (uint32_t)classes);
+    for (int i = 0; i < present; i++) {
+        const float *row = logits.values + i * pitch;
+        int best = 0, hit;
+        for (int k = 0; k < classes; k++) {
+            best = row[k] > row[best] ? k : best;
+            expected[i * classes + k] = row[k];
+        }
+        confusion[labels[i] * classes + best]++;
+        loss += (double)fm_cross_entropy_row(row, classes, labels[i], 0.0f, 1.0f, NULL, &hit);
+        correct += (uint64_t)hit;
+    }
+    struct metrics m = {{.rows = rows,
+                            .classes = classes,
+                            .pitch = pitch,
+                            .type = type,
+                            .logits = logits.device,
+                            .step = rig_device(&step, sizeof step),
+                            .compact = compact.device,
+                            .labels = rig_device(labels, n),
+                            .sums = rig_device(NULL, sizeof sums),
+                            .confusion = rig_device(NULL, cells * sizeof *confusion)},
+        cells};
+    struct rig_tensor *outputs[] = {&compact};
+    rig_orders(run_metrics, &m, outputs, 1);
+    rig_same("compact logits", &compact, expected);
+    rig_get(m.work.confusion, found, cells * sizeof *found);
+    rig_check("the confusion matrix", !memcmp(found, confusion, cells * sizeof *found));
+    rig_get(m.work.sums, &sums, sizeof sums);
+    rig_check("the loss", fabs(sums.loss - loss) <= 1e-9 * loss);
+    rig_check("correct and count", sums.correct == correct && sums.count == (uint64_t)present);
+    m.work.labels = NULL; // without labels only the logits are put out
+    rig_launched("metrics", fm_launch_metrics(&m.work, rig_stream()));
+    struct fm_cuda_sums again;
+    rig_get(m.work.sums, &again, sizeof again);
+    rig_check("without labels the sums stay", !memcmp(&again, &sums, sizeof sums));
+}
+
+static void test_metrics(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++) {
+        check_metrics(256, 256, 10, 16, (enum fm_cuda_type)type);
+        check_metrics(256, 184, 10, 16, (enum fm_cuda_type)type);
+        check_metrics(1, 1, 10, 10, (enum fm_cuda_type)type);
+        check_metrics(700, 650, 3, 8, (enum fm_cuda_type)type);
+        check_metrics(40, 40, 256, 256, (enum fm_cuda_type)type);
+    }
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_teardown(name, rig_test_end)
+    const struct CMUnitTest tests[] = {
+        TEST(test_bias),
+        TEST(test_norm),
+        TEST(test_norm_far_from_zero),
+        TEST(test_norm_special),
+        TEST(test_loss),
+        TEST(test_loss_special),
+        TEST(test_metrics),
+    };
+    return cmocka_run_group_tests(tests, rig_begin, rig_end);
+}
