@@ -13,7 +13,7 @@ elseif(CMAKE_CXX_COMPILER_ID AND NOT CMAKE_CXX_COMPILER_ID MATCHES Clang)
 elseif(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|amd64|AMD64")
   set(sim_missing "the simulated device runs on x86-64 alone")
 endif()
-set(sim_tests test_simcuda_runtime test_simcuda_kernels test_simcuda_asan test_simcuda_tsan)
+set(sim_tests test_simcuda_runtime test_simcuda_kernels simcuda_asan simcuda_tsan simcuda_link)
 
 if(sim_missing)
   message(STATUS "No simulated CUDA device: ${sim_missing}")
@@ -37,3 +37,20 @@ foreach(test test_simcuda_kernels test_simcuda_runtime)
     LINKS fm_options simcuda simcuda_test_kernels)
   set_tests_properties(${test} PROPERTIES PROCESSORS 1)
 endforeach()
+
+foreach(sanitizer address thread)
+  string(REPLACE address asan short ${sanitizer})
+  string(REPLACE thread tsan short ${short})
+  sim_kernels(simcuda_test_kernels_${short} SANITIZE ${sanitizer} SOURCES simcuda_kernels.cu)
+  add_executable(simcuda_planted_${short} simcuda_planted.c)
+  target_link_libraries(simcuda_planted_${short} PRIVATE
+    fm_options simcuda_${short} simcuda_test_kernels_${short})
+  set_target_properties(simcuda_planted_${short} PROPERTIES LINKER_LANGUAGE CXX
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME simcuda_${short} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/simcuda_sanitizers.sh
+    ${sanitizer} $<TARGET_FILE:simcuda_planted_${short}>)
+endforeach()
+list(TRANSFORM CUDAToolkit_INCLUDE_DIRS PREPEND -I OUTPUT_VARIABLE includes)
+add_test(NAME simcuda_link COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/simcuda_link.sh
+  ${CMAKE_C_COMPILER} $<TARGET_FILE:simcuda> ${includes})
+set_tests_properties(simcuda_asan simcuda_tsan simcuda_link PROPERTIES LABELS simcuda TIMEOUT 120)
