@@ -152,25 +152,29 @@ struct convolution {
         flops = 2.0 * static_cast<double>(y.count()) * static_cast<double>(taps);
     }
 
-    // Rows of the output that are unrolled together: their taps shall fit the second cache.
+    // Rows of the output, of one image or of several, that are unrolled together: enough of them
+    // for a filter to be used often once it is in the first cache, few enough for their taps to fit
+    // the second.
     int64_t rows_together() const
     {
-        return std::max<int64_t>(1, std::min(y.dims[2], (1 << 17) / (taps * width)));
+        int64_t pixels = std::max<int64_t>(128, (1 << 17) / taps);
+        return std::max<int64_t>(1, std::min(y.dims[0] * y.dims[2], pixels / width));
     }
 
-    // Calls each(tap's place in the matrix, pixel of x or -1 outside) over rows of one image's
-    // output.
-    template <class EACH> void unroll(int64_t row, int64_t rows, const EACH &each) const
+    // Calls each(tap's place in the matrix, pixel of x or -1 outside) over rows of the output,
+    // counted through all images.
+    template <class EACH> void unroll(int64_t first, int64_t rows, const EACH &each) const
     {
         int64_t place = 0;
-        for (int64_t p = row; p < row + rows; p++) {
+        for (int64_t row = first; row < first + rows; row++) {
+            int64_t image = row / y.dims[2], p = row % y.dims[2];
             for (int64_t q = 0; q < width; q++) {
                 for (int64_t r = 0; r < w.dims[2]; r++) {
                     int64_t i = p * op->stride[0] + r * op->dilation[0] - op->before[0];
                     for (int64_t s = 0; s < w.dims[3]; s++) {
                         int64_t j = q * op->stride[1] + s * op->dilation[1] - op->before[1];
                         bool inside = i >= 0 && i < x.dims[2] && j >= 0 && j < x.dims[3];
-                        each(place, inside ? i * x.dims[3] + j : -1);
+                        each(place, inside ? (image * x.dims[2] + i) * x.dims[3] + j : -1);
                         place += channels;
                     }
                 }
@@ -178,22 +182,22 @@ struct convolution {
         }
     }
 
-    void gather(const float *image, float *matrix, int64_t row, int64_t rows) const
+    void gather(const float *images, float *matrix, int64_t first, int64_t rows) const
     {
-        unroll(row, rows, [&](int64_t place, int64_t pixel) {
+        unroll(first, rows, [&](int64_t place, int64_t pixel) {
             if (pixel < 0) {
                 std::fill(matrix + place, matrix + place + channels, 0.0f);
             } else {
-                const float *from = image + pixel * channels;
+                const float *from = images + pixel * channels;
                 std::copy(from, from + channels, matrix + place);
             }
         });
     }
 
-    void scatter_add(const float *matrix, float *image, int64_t row, int64_t rows) const
+    void scatter_add(const float *matrix, float *images, int64_t first, int64_t rows) const
     {
-        unroll(row, rows, [&](int64_t place, int64_t pixel) {
-            float *to = image + std::max<int64_t>(pixel, 0) * channels;
+        unroll(first, rows, [&](int64_t place, int64_t pixel) {
+            float *to = images + std::max<int64_t>(pixel, 0) * channels;
             for (int64_t k = 0; pixel >= 0 && k < channels; k++) {
                 to[k] += matrix[place + k];
             }
@@ -205,15 +209,13 @@ floats forward(const convolution &c, const float *x, const float *w, const arith
 {
     floats y = make_floats(c.y.count());
     panels by_filter(w, c.taps, c.filters, 1, c.taps);
-    int64_t together = c.rows_together(), height = c.y.dims[2];
-    int64_t parts = (height + together - 1) / together;
-    in_parallel(c.x.dims[0] * parts, c.flops, [&](int64_t task) {
-        int64_t image = task / parts, row = task % parts * together;
-        int64_t rows = std::min(together, height - row);
+    int64_t all = c.y.dims[0] * c.y.dims[2], together = c.rows_together();
+    in_parallel((all + together - 1) / together, c.flops, [&](int64_t task) {
+        int64_t row = task * together, rows = std::min(together, all - row);
         std::unique_ptr<float[]> matrix(new float[static_cast<size_t>(rows * c.width * c.taps)]);
-        c.gather(x + image * c.x.count() / c.x.dims[0], matrix.get(), row, rows);
+        c.gather(x, matrix.get(), row, rows);
         multiply(rows * c.width, matrix.get(), c.taps, 1, by_filter,
-            y.get() + (image * height + row) * c.width * c.filters, false, how.narrow_sums);
+            y.get() + row * c.width * c.filters, false, how.narrow_sums);
     });
     return y;
 }
@@ -222,29 +224,31 @@ floats data_gradient(const convolution &c, const float *w, const float *dy, cons
 {
     floats dx = make_floats(c.x.count());
     panels by_tap(w, c.filters, c.taps, c.taps, 1);
-    int64_t together = c.rows_together(), height = c.y.dims[2];
-    in_parallel(c.x.dims[0], c.flops, [&](int64_t image) {
-        float *to = dx.get() + image * c.x.count() / c.x.dims[0];
-        std::fill(to, to + c.x.count() / c.x.dims[0], 0.0f);
+    int64_t images = c.x.dims[0], height = c.y.dims[2], together = c.rows_together();
+    int64_t each = std::max<int64_t>(1, together / height), size = c.x.count() / images;
+    in_parallel((images + each - 1) / each, c.flops, [&](int64_t task) {
+        int64_t row = task * each * height, end = std::min(images, (task + 1) * each) * height;
+        std::fill(dx.get() + row / height * size, dx.get() + end / height * size, 0.0f);
         std::unique_ptr<float[]> matrix(
             new float[static_cast<size_t>(together * c.width * c.taps)]);
-        for (int64_t row = 0; row < height; row += together) {
-            int64_t rows = std::min(together, height - row);
-            multiply(rows * c.width, dy + (image * height + row) * c.width * c.filters, c.filters,
-                1, by_tap, matrix.get(), false, how.narrow_sums);
-            c.scatter_add(matrix.get(), to, row, rows);
+        for (; row < end; row += together) {
+            int64_t rows = std::min(together, end - row);
+            multiply(rows * c.width, dy + row * c.width * c.filters, c.filters, 1, by_tap,
+                matrix.get(), false, how.narrow_sums);
+            c.scatter_add(matrix.get(), dx.get(), row, rows);
         }
     });
     return dx;
 }
 
-// The sum over images is cut into a few parts whatever the number of threads, and these are added
-// in order: the same bits on every machine of a kind. An engine that says it is not deterministic
-// adds them in any order.
+// The sum over images is cut into a few parts, fewer of large filters, whatever the number of
+// threads, and these are added in order: the same bits on every machine of a kind. An engine that
+// says it is not deterministic adds them in any order.
 floats filter_gradient(const convolution &c, const float *x, const float *dy, const arithmetic &how)
 {
-    int64_t images = c.x.dims[0], count = std::min<int64_t>(images, 8), height = c.y.dims[2];
+    int64_t images = c.x.dims[0], height = c.y.dims[2];
     int64_t size = c.taps * c.filters, together = c.rows_together();
+    int64_t count = std::min<int64_t>(images, size > 1 << 19 ? 2 : 8);
     std::vector<floats> parts(static_cast<size_t>(count));
     in_parallel(count, c.flops, [&](int64_t part) {
         floats sum = make_floats(size);
@@ -252,15 +256,12 @@ floats filter_gradient(const convolution &c, const float *x, const float *dy, co
         std::unique_ptr<float[]> matrix(
             new float[static_cast<size_t>(together * c.width * c.taps)]);
         panels gradients(together * c.width, c.filters);
-        for (int64_t image = images * part / count; image < images * (part + 1) / count; image++) {
-            for (int64_t row = 0; row < height; row += together) {
-                int64_t rows = std::min(together, height - row);
-                c.gather(x + image * c.x.count() / images, matrix.get(), row, rows);
-                gradients.fill(dy + (image * height + row) * c.width * c.filters, rows * c.width,
-                    c.filters, 1);
-                multiply(
-                    c.taps, matrix.get(), 1, c.taps, gradients, sum.get(), true, how.narrow_sums);
-            }
+        int64_t end = images * (part + 1) / count * height;
+        for (int64_t row = images * part / count * height; row < end; row += together) {
+            int64_t rows = std::min(together, end - row);
+            c.gather(x, matrix.get(), row, rows);
+            gradients.fill(dy + row * c.width * c.filters, rows * c.width, c.filters, 1);
+            multiply(c.taps, matrix.get(), 1, c.taps, gradients, sum.get(), true, how.narrow_sums);
         }
         parts[static_cast<size_t>(part)] = sum;
     });
