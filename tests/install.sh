@@ -31,11 +31,12 @@ libdir=$(sed -n 's/^CMAKE_INSTALL_LIBDIR:[A-Z]*=//p' "$build/CMakeCache.txt")
 DESTDIR=$work/stage quietly cmake --install "$build" --prefix /usr
 quietly cmake --install "$build" --prefix "$work/moved-from"
 
-# The files, and none besides: no static library, no test. Pages and completion are another test's.
+# The files, and none besides: no static library, no test.
 list() { # ROOT
-    (cd "$1" && find . ! -type d | sed 's/^\.\///' |
-        grep -vE '^share/(man|bash-completion|zsh|fish)/' | LC_ALL=C sort)
+    (cd "$1" && find . ! -type d | sed 's/^\.\///' | LC_ALL=C sort)
 }
+commands=$("$build/fmnist" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
+[ -n "$commands" ] || fail "'fmnist help' lists no commands"
 {
     echo bin/fmnist
     echo include/fmnist/fmnist.h
@@ -44,11 +45,18 @@ list() { # ROOT
         libfmnist.so libfmnist.so.0 libfmnist.so.0.1.0 pkgconfig/fmnist.pc; do
         echo "$libdir/$file"
     done
+    echo share/bash-completion/completions/fmnist
     echo share/doc/fmnist/LICENSE
     echo share/doc/fmnist/README.md
+    echo share/fish/vendor_completions.d/fmnist.fish
     for recipe in "$source"/data/recipes/*.json; do
         echo "share/fmnist/recipes/$(basename "$recipe")"
     done
+    echo share/man/man1/fmnist.1
+    for command in $commands; do
+        echo "share/man/man1/fmnist-$command.1"
+    done
+    echo share/zsh/site-functions/_fmnist
 } | LC_ALL=C sort >expected
 for root in stage/usr moved-from; do
     list "$root" >found
@@ -72,6 +80,25 @@ run_fmnist() {
 run_fmnist stage/usr/bin/fmnist train --model simple --data "$source/data/tiny" --recipe quick --epochs 2 \
     --epoch-images 0 --batch 64 --shift 0 --precision fp32 --out run
 run_fmnist moved/bin/fmnist eval run --data "$source/data/tiny"
+
+# Its manual is read, where there is a man (a minimized system has one that only says so), and its
+# options are completed in a shell that has loaded nothing but the script.
+if command -v man >/dev/null && man --version 2>/dev/null | grep -q '^man '; then
+    for page in stage/usr/share/man/man1/*.1; do
+        LC_ALL=C.UTF-8 man -P cat -l "$page" >manual 2>err || fail "man -l $page: $(cat err)"
+        grep -q "^ *$(basename "$page" .1) - ." manual || fail "$page, read: $(cat manual)"
+    done
+else
+    echo "SKIP: no man to read the pages with"
+fi
+cat >complete.bash <<'END'
+source "$1/share/bash-completion/completions/fmnist" || exit 1
+COMP_WORDS=(fmnist train --model vgg) COMP_CWORD=3
+_fmnist
+printf '%s\n' "${COMPREPLY[@]}"
+END
+bash complete.bash stage/usr >completed
+[ "$(cat completed)" = vgg16 ] || fail "the installed script completes 'vgg' to: $(cat completed)"
 
 # The example, a project of its own.
 gunzip -c "$source/data/tiny/t10k-images-idx3-ubyte.gz" >images
