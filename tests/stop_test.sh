@@ -45,8 +45,11 @@ out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
 err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
 has() { grep -qE -- "$2" "$1" || fail "$1 lacks '$2': $(cat "$1")"; }
 
-# 3 epochs of 10 steps, the last of an epoch a smaller one.
-steps="--model simple --precision fp32 --epochs 3 --epoch-images 310 --batch 32 --threads 2"
+# Epochs of 10 steps, the last of an epoch a smaller one. So many of them that a run which is stopped
+# early is far from its end, however late the signal comes.
+epochs=8
+all=$((10 * epochs))
+steps="--model simple --precision fp32 --epochs $epochs --epoch-images 158 --batch 16 --threads 2"
 recipe="$steps --data tiny"
 
 # The figures of a result that no clock, no measure of memory and no place is in.
@@ -72,11 +75,26 @@ start() {
     "$fmnist" train --checkpoint-seconds 0.001 "$@" >out 2>err &
     child=$!
 }
+# alive WHEN: the process started last must not have ended.
+alive() {
+    kill -0 $child 2>/dev/null || fail "the training has ended $1"
+}
+# Until the program has the file open; what becomes the program may have the shell's descriptors yet.
+wait_open() {
+    tries=0
+    until [ "$(readlink "/proc/$child/exe")" = "$fmnist" ] &&
+        find "/proc/$child/fd" -lname "*/$1" 2>/dev/null | grep -q .; do
+        alive "before it opened $1"
+        tries=$((tries + 1))
+        [ $tries -lt 6000 ] || fail "$1 was never opened"
+        sleep 0.02
+    done
+}
 # Until the file has so many lines.
 wait_lines() {
     tries=0
     while [ "$(cat "$1" 2>/dev/null | wc -l)" -lt "$2" ]; do
-        kill -0 $child 2>/dev/null || fail "the training has ended before $1 had $2 lines"
+        alive "before $1 had $2 lines"
         tries=$((tries + 1))
         [ $tries -lt 6000 ] || fail "$1 never had $2 lines"
         sleep 0.02
@@ -107,32 +125,32 @@ start $recipe --out int
 wait_lines int/times.jsonl 12
 kill -INT $child
 ends 130
-err_has "^fmnist: training simple: stopped by SIGINT after step [0-9]+ of 30; 'fmnist train --resume int' goes on from there\$"
+err_has "^fmnist: training simple: stopped by SIGINT after step [0-9]+ of $all; 'fmnist train --resume int' goes on from there\$"
 [ ! -s out ] || fail "a stopped training prints a result"
 step=$(sed -n 's/.*stopped by SIGINT after step \([0-9]*\) of.*/\1/p' err)
 tail -n 1 int/times.jsonl >line
 has line "^\{\"step\":$step,"
-[ "$step" -lt 30 ] || fail "the stop came after the last step"
+[ "$step" -lt $all ] || fail "the stop came after the last step"
 [ ! -e int/result.json ] || fail "a stopped training leaves a result"
 mv int stopped
 
 fresh int
 resume int
-err_has "^simple: going on from int/last.safetensors: step $step of 30, [12] of 3 epochs done"
+err_has "^simple: going on from int/last.safetensors: step $step of $all, $(((step - 1) / 10)) of $epochs epochs done"
 same int
 
 start $recipe --quiet --out term
 wait_lines term/times.jsonl 4
 kill -TERM $child
 ends 143
-err_has '^fmnist: training simple: stopped by SIGTERM after step [0-9]+ of 30; '
+err_has "^fmnist: training simple: stopped by SIGTERM after step [0-9]+ of $all; "
 [ "$(wc -l <err)" -eq 1 ] || fail "--quiet is not quiet"
 # Lines that came after the checkpoint are cut, and one that a crash cut short.
 lines=$(cat term/log.jsonl 2>/dev/null | wc -l)
-tail -n $((3 - lines)) whole/log.jsonl >>term/log.jsonl
-printf '{"epoch":4,"step"' >>term/log.jsonl
+tail -n $((epochs - lines)) whole/log.jsonl >>term/log.jsonl
+printf '{"epoch":9,"step"' >>term/log.jsonl
 tail -n 1 term/times.jsonl >line
-sed 's/"step":[0-9]*/"step":29/; s/"total_seconds":[0-9.]*/"total_seconds":7200.5/' line >>term/times.jsonl
+sed 's/"step":[0-9]*/"step":'$((all - 1))'/; s/"total_seconds":[0-9.]*/"total_seconds":7200.5/' line >>term/times.jsonl
 resume term
 same term
 ! grep -q '7200.5' term/times.jsonl || fail "a surplus line of times stays"
@@ -151,28 +169,29 @@ cmp -s out whole.out || fail "the result of a finished run is told otherwise the
 
 mkdir slow
 cp tiny/* slow
-rm slow/t10k-labels-idx1-ubyte.gz
-mkfifo slow/t10k-labels-idx1-ubyte.gz
-start $steps --data slow --out early
-exec 4>slow/t10k-labels-idx1-ubyte.gz # returns when the other side reads
+last=t10k-labels-idx1-ubyte.gz
+rm slow/$last
+mkfifo slow/$last
+exec 4<>slow/$last # opened both ways, which waits for no other side
+start $steps --data slow --out early 4>&-
+wait_open $last
 [ -s early/config.json ] || fail "there is no config.json before the data are read"
 [ ! -e early/data.json ] || fail "there is a data.json before the data are read"
 kill -INT $child
 sleep 0.1
-kill -0 $child 2>/dev/null || fail "the first SIGINT ends a training that is reading its data"
+alive "by the first SIGINT, while it was reading its data"
 kill -INT $child
 ends 130
 ! grep -q 'stopped by' err || fail "the second SIGINT is answered as the first"
-exec 4>&-
 
 # One SIGINT while the data are read: the first step is finished, and it is told as ever.
-start --resume early
-exec 4>slow/t10k-labels-idx1-ubyte.gz
+start --resume early 4>&-
+wait_open $last
 kill -INT $child
-cat tiny/t10k-labels-idx1-ubyte.gz >&4
+cat tiny/$last >&4
 exec 4>&-
 ends 130
-err_has 'stopped by SIGINT after step 1 of 30'
+err_has "stopped by SIGINT after step 1 of $all"
 rm early/last.safetensors
 call 1 train --resume early --data nowhere
 err_has 'nowhere'
@@ -285,7 +304,7 @@ for bytes in 0 7 $((size / 2)) $((size - 1)); do
 done
 mv hurt/last.safetensors hurt/away
 resume hurt
-err_has "going on from hurt/previous.safetensors: step $((step - 1)) of 30"
+err_has "going on from hurt/previous.safetensors: step $((step - 1)) of $all"
 same hurt
 # Without any, from step 0.
 fresh hurt
@@ -297,7 +316,7 @@ same hurt
 
 fresh other
 before=$(cat other/* | cksum)
-for option in "--epochs 3" "--model simple" "--seed 1" "--seeds 2" "--out x" --force --full --emulate \
+for option in "--epochs 8" "--model simple" "--seed 1" "--seeds 2" "--out x" --force --full --emulate \
     "--precision fp32" "--recipe best" "--backend cpu" "--batch 32"; do
     call 2 train --resume other $option
     err_has "${option%% *} cannot stand beside --resume"
@@ -327,16 +346,16 @@ fresh minutes
 sed '$s/"total_seconds":[0-9.]*/"total_seconds":3600.5/' stopped/times.jsonl >minutes/times.jsonl
 resume minutes --max-minutes 60
 has minutes/result.json '"ended_early": true'
-epochs=$(wc -l <minutes/log.jsonl)
-[ "$epochs" -eq $(((step + 9) / 10)) ] || fail "--max-minutes: $epochs epochs after a stop at $step"
-has minutes/result.json "\"steps\": $((10 * epochs)),"
+ended=$(wc -l <minutes/log.jsonl)
+[ "$ended" -eq $(((step + 9) / 10)) ] || fail "--max-minutes: $ended epochs after a stop at $step"
+has minutes/result.json "\"steps\": $((10 * ended)),"
 has minutes/result.json '"total_seconds": 360[0-9]'
-out_has "  $epochs        3  "
+out_has "  $ended +$epochs +minutes\$"
 fresh minutes
 sed '$s/"total_seconds":[0-9.]*/"total_seconds":3600.5/' stopped/times.jsonl >minutes/times.jsonl
 resume minutes --max-minutes 100
 has minutes/result.json '"ended_early": false'
-has minutes/result.json '"epochs": 3,'
+has minutes/result.json "\"epochs\": $epochs,"
 
 # ---- --full: every image, nothing to select on, and all that is told says so
 
@@ -365,6 +384,18 @@ kill -KILL $child
 ends 137
 [ -e group/seed-1/result.json ] && [ -e group/seed-3/config.json ] || fail "the group: $(ls group/*)"
 before=$(cksum <group/seed-1/result.json)
+
+# Stopped by a signal it names the folder of all, as a shell takes it.
+mv group 'the group'
+lines=$(wc -l <'the group/seed-2/times.jsonl')
+start --resume 'the group'
+wait_lines 'the group/seed-2/times.jsonl' $((lines + 2))
+kill -INT $child
+ends 130
+err_has "stopped by SIGINT after step [0-9]+ of $all; 'fmnist train --resume 'the group'' goes on from there\$"
+[ ! -s out ] || fail "a stopped group prints a result"
+[ ! -e 'the group/seed-2/result.json' ] || fail "the stop came after the second seed's end"
+mv 'the group' group
 call 0 train --resume group
 [ "$(cksum <group/seed-1/result.json)" = "$before" ] || fail "a finished seed was trained again"
 out_has '^simple .* 3  .* group/seed-3$'
@@ -403,6 +434,6 @@ has brain/log.jsonl '"skipped":0,"growths":0,"loss_scale":1\.0\}'
 # ---- A loss that is no number ends the run with the layer in which that began
 
 call 1 train $recipe --optimiser sgd --learning-rate 100 --schedule constant --out burst
-err_has 'is not finite by step [0-9]+ \(epoch [1-3]\); it began in .* layer (conv|fc)[0-9]'
+err_has 'is not finite by step [0-9]+ \(epoch [1-8]\); it began in .* layer (conv|fc)[0-9]'
 err_has '--learning-rate \(now 100\)'
 [ ! -e burst/result.json ] || fail "a training without a result leaves one"
