@@ -66,7 +66,7 @@ out_empty
 err_has "unknown command 'trian'; did you mean 'train'?"
 run 2 train --model deeper --epochs 1O
 out_empty
-err_has "fmnist: error: invalid number '1O' for --epochs"
+err_has "fmnist: error: invalid number '1O' for --epochs: expected a whole number from 1 to 100000"
 err_has "hint: 'fmnist help train' lists its options"
 run 2 train --model deeper --recipe quikc
 err_has "unknown recipe 'quikc'"
@@ -77,6 +77,10 @@ run 2 models deper
 err_has "did you mean 'deeper'?"
 run 2 help trian
 err_has "did you mean 'train'?"
+run 2 train --model deeper --backend gpu
+err_has "unknown backend 'gpu' for --backend; expected auto, cpu or cuda"
+run 2 compare --full
+err_has "fmnist: error: --full is an option of 'train', not of 'compare'"
 run 2 compare --models simple,
 out_empty
 

@@ -72,7 +72,16 @@ static void anything_else_is_no_integer(void **state)
     fm_error_clear();
     int64_t value;
     fm_parse_int("--epochs", "1O", 0, 10, &value);
-    assert_string_equal(fm_error_message(), "invalid number '1O' for --epochs");
+    assert_string_equal(fm_error_message(),
+        "invalid number '1O' for --epochs: expected a whole number from 0 to 10");
+    fm_error_clear();
+    fm_parse_int("--seed", "1.5", 0, 9000000000000000, &value);
+    assert_string_equal(
+        fm_error_message(), "invalid number '1.5' for --seed: expected a whole number from 0");
+    fm_error_clear();
+    fm_parse_int("--steps", "x", 1, INT32_MAX, &value);
+    assert_string_equal(
+        fm_error_message(), "invalid number 'x' for --steps: expected a whole number from 1");
     fm_error_clear();
     fm_parse_int("--epochs", "11", 0, 10, &value);
     assert_string_equal(fm_error_message(), "11 for --epochs is out of range: expected 0 to 10");
@@ -110,19 +119,24 @@ static void anything_else_is_no_decimal_number(void **state)
         assert_true(value == 77);
         assert_non_null(strstr(fm_error_message(), "--lr"));
     }
+    double value;
+    fm_error_clear();
+    fm_parse_double("--lr", "1,5", 1e-6, 1, &value);
+    assert_string_equal(
+        fm_error_message(), "invalid number '1,5' for --lr: expected a number from 1e-06 to 1");
 }
 
 static void a_misspelt_name_finds_its_nearest(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "simple", "deeper", "vgg16", "simple-ref", "deeper-ref", NULL};
+        "simple", "deeper", "vgg16", "simple-ref", "deeper-ref", "cpu", NULL};
     static const struct {
         const char *name, *nearest;
     } cases[] = {{"deepr", "deeper"}, {"deeper", "deeper"}, {"edeper", "deeper"},
         {"simpel", "simple"}, {"vgg61", "vgg16"}, {"vgg", NULL}, {"simple_ref", "simple-ref"},
         {"resnet", NULL}, {"", NULL}, {"x", NULL}, {"depr", "deeper"}, {"dxxx", NULL},
-        {"deeeeper", "deeper"}};
+        {"deeeeper", "deeper"}, {"gpu", NULL}, {"cpv", "cpu"}, {"cup", "cpu"}, {"cpuu", "cpu"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const char *nearest = fm_nearest_name(cases[i].name, names);
         const char *expected = cases[i].nearest;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -84,13 +85,25 @@ const char *fm_text_cstr(const struct fm_text *text)
     return text->data ? text->data : "";
 }
 
+// What was expected of a number that is none: "a whole number from 1 to 100000". A bound that is no
+// more than what the type holds tells nobody anything.
+static enum fm_status invalid_number(
+    const char *what, const char *string, const char *kind, double min, double max)
+{
+    char bound[NUMBER_MAX_BYTES + 8] = "";
+    if (max < INT_MAX)
+        snprintf(bound, sizeof bound, " to %.10g", max);
+    return fm_fail(FM_USAGE, "invalid number '%s' for %s: expected a %s from %.10g%s", string, what,
+        kind, min, bound);
+}
+
 enum fm_status fm_parse_int(
     const char *what, const char *string, int64_t min, int64_t max, int64_t *out)
 {
     const char *digits = string[0] == '-' ? string + 1 : string;
     size_t count = strspn(digits, "0123456789");
     if (count == 0 || digits[count] != '\0')
-        return fm_fail(FM_USAGE, "invalid number '%s' for %s", string, what);
+        return invalid_number(what, string, "whole number", (double)min, (double)max);
     errno = 0;
     intmax_t value = strtoimax(string, NULL, 10);
     if (errno == ERANGE || value < min || value > max)
@@ -129,10 +142,10 @@ enum fm_status fm_parse_double(
 {
     char *end;
     if (!is_decimal(string))
-        return fm_fail(FM_USAGE, "invalid number '%s' for %s", string, what);
+        return invalid_number(what, string, "number", min, max);
     double value = strtod(string, &end);
     if (*end != '\0') // a locale with another decimal separator
-        return fm_fail(FM_USAGE, "invalid number '%s' for %s", string, what);
+        return invalid_number(what, string, "number", min, max);
     if (!isfinite(value) || !(value >= min && value <= max))
         return fm_fail(
             FM_USAGE, "%s for %s is out of range: expected %.10g to %.10g", string, what, min, max);
@@ -182,6 +195,9 @@ const char *fm_nearest_name(const char *name, const char *const *candidates)
             continue;
         // A third of the letters may be wrong, and at least one; but not every one.
         int longest = (int)(length > other ? length : other);
+        // Of so short names another first letter makes another word: gpu is no slip for cpu.
+        if (longest < 4 && name[0] != (*candidates)[0])
+            continue;
         int limit = longest < 6 ? min_int(1, longest - 1) : longest / 3;
         int distance = edit_distance(name, (int)length, *candidates, (int)other);
         if (distance <= limit && (!nearest || distance < nearest_distance)) {

@@ -25,7 +25,8 @@ void fm_text_free(struct fm_text *text);
 const char *fm_text_cstr(const struct fm_text *text); // never NULL
 
 // The whole string must be one number in [min, max]: no spaces, no trailing text, no NaN or Inf.
-// On failure the message names `what` ("invalid number '1O' for --epochs").
+// On failure the message names `what` and what was expected ("invalid number '1O' for --epochs:
+// expected a whole number from 1 to 100000").
 enum fm_status fm_parse_int(
     const char *what, const char *string, int64_t min, int64_t max, int64_t *out);
 enum fm_status fm_parse_double(

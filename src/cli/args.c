@@ -69,8 +69,21 @@ static const struct fm_recipe_field *find_field(const struct fm_command *command
     return NULL;
 }
 
+// A command that has the option, or NULL.
+static const struct fm_command *owner_of(const char *name)
+{
+    for (const struct fm_command *command = fm_commands; command->name; command++)
+        if (find_option(command, name) || find_field(command, name))
+            return command;
+    return NULL;
+}
+
 static enum fm_status unknown_option(const struct fm_command *command, const char *name)
 {
+    const struct fm_command *owner = owner_of(name);
+    if (owner)
+        return fm_fail(
+            FM_USAGE, "--%s is an option of '%s', not of '%s'", name, owner->name, command->name);
     const char *names[CANDIDATES_MAX];
     int count = 0;
     names[count++] = "help";
