@@ -393,12 +393,12 @@ static bool has_accuracy(const json_t *result, const void *context)
     return json_number_value(json_object_get(result, "accuracy")) == *(const double *)context;
 }
 
-static void set_time(const char *directory, time_t time)
+static void set_time(const char *directory, const char *name, time_t time)
 {
-    char result[64];
-    snprintf(result, sizeof result, "%s/result.json", directory);
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
     struct timespec stamps[2] = {{time, 0}, {time, 0}};
-    assert_int_equal(utimensat(AT_FDCWD, in_root(result), stamps, 0), 0);
+    assert_int_equal(utimensat(AT_FDCWD, in_root(path), stamps, 0), 0);
 }
 
 static void test_find(void **state)
@@ -426,7 +426,7 @@ static void test_find(void **state)
     static const time_t times[] = {2000, 3000, 1000};
     for (int i = 0; i < 3; i++) {
         create(in_root(names[i]), &config, true);
-        set_time(names[i], times[i]);
+        set_time(names[i], "result.json", times[i]);
     }
     assert_int_equal(fm_run_find(root, &config, NULL, NULL, found), FM_OK);
     assert_string_equal(found, in_root("z"));
@@ -437,11 +437,11 @@ static void test_find(void **state)
     double accuracy = 0.5;
     static const char better[] = "{\"format\": 1, \"model\": \"simple\", \"accuracy\": 0.75}";
     assert_int_equal(fm_file_write(in_root("z/result.json"), better, sizeof better - 1), FM_OK);
-    set_time("z", 3000);
+    set_time("z", "result.json", 3000);
     assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
     assert_string_equal(found, in_root("m"));
     assert_int_equal(fm_file_write(in_root("m/result.json"), "{", 1), FM_OK);
-    set_time("m", 2000);
+    set_time("m", "result.json", 2000);
     assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
     assert_string_equal(found, in_root("a"));
     accuracy = 1;
@@ -449,6 +449,37 @@ static void test_find(void **state)
     assert_string_equal(fm_error_message(), "");
     fm_run_config_free(&config);
     fm_run_config_free(&other);
+}
+
+// The newest that was begun and has its data, while nobody is training in it.
+static void test_find_unfinished(void **state)
+{
+    (void)state;
+    struct fm_run_config config;
+    make_config(&config);
+    char found[FM_PATH_MAX];
+    static const char *const names[] = {"m", "z", "a"};
+    static const time_t times[] = {2000, 3000, 1000};
+    create(in_root("done"), &config, true);
+    assert_int_equal(fm_run_find_unfinished(root, &config, found), FM_NOT_FOUND);
+    for (int i = 0; i < 3; i++) {
+        create(in_root(names[i]), &config, false);
+        set_time(names[i], "config.json", times[i]);
+    }
+    assert_int_equal(fm_run_find_unfinished(root, &config, found), FM_OK);
+    assert_string_equal(found, in_root("z"));
+    int lock;
+    assert_int_equal(fm_run_lock(in_root("z"), &lock), FM_OK);
+    assert_int_equal(fm_run_find_unfinished(root, &config, found), FM_OK);
+    assert_string_equal(found, in_root("m"));
+    assert_int_equal(remove(in_root("m/data.json")), 0);
+    assert_int_equal(fm_run_find_unfinished(root, &config, found), FM_OK);
+    assert_string_equal(found, in_root("a"));
+    fm_run_unlock(lock);
+    config.seed++;
+    assert_int_equal(fm_run_find_unfinished(root, &config, found), FM_NOT_FOUND);
+    assert_string_equal(fm_error_message(), "");
+    fm_run_config_free(&config);
 }
 
 // A model that holds its states and nothing else.
@@ -665,6 +696,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_numbers_are_short, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_of_several_gets_the_folder, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_find, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_find_unfinished, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_weights_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_weights, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_environment, set_up, tear_down),

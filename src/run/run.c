@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 // All files that a run or its evaluation writes into its folder.
@@ -249,85 +248,4 @@ enum fm_status fm_run_read_result(const char *directory, json_t **result)
     *result = NULL;
     return fm_fail(
         FM_DATA, "%s: not a result: expected \"format\" %d and \"model\"", path, FM_RESULT_FORMAT);
-}
-
-// What a run must be to be found.
-struct wanted_run {
-    const struct fm_run_config *config;
-    bool (*accepts)(const json_t *result, const void *context);
-    const void *context;
-};
-
-// Called for a finished run: a newer one that does not do must not hide an older one that does.
-static bool result_does(const char *directory, const struct wanted_run *wanted)
-{
-    json_t *result;
-    if (fm_run_read_result(directory, &result) != FM_OK) {
-        fm_error_clear();
-        return false;
-    }
-    bool does = !wanted->accepts || wanted->accepts(result, wanted->context);
-    json_decref(result);
-    return does;
-}
-
-// True for a finished run that is wanted. Folders that cannot be read as one are none of ours to
-// complain about.
-static bool matches(const char *directory, const struct wanted_run *wanted)
-{
-    if (!fm_path_is_dir(directory) || !fm_run_is_finished(directory) || !fm_run_is_run(directory))
-        return false;
-    struct fm_run_config other;
-    if (fm_run_read_config(directory, &other) != FM_OK) {
-        fm_error_clear();
-        return false;
-    }
-    bool same = fm_run_config_same(wanted->config, &other);
-    fm_run_config_free(&other);
-    return same && result_does(directory, wanted);
-}
-
-// When the run was finished; equal times are told apart by name, so that the answer never
-// depends on the order of the directory.
-static bool newer(const char *a, const char *b)
-{
-    char path_a[FM_PATH_MAX], path_b[FM_PATH_MAX];
-    struct stat stat_a, stat_b;
-    if (fm_path_join(path_a, a, "result.json") != FM_OK ||
-        fm_path_join(path_b, b, "result.json") != FM_OK || stat(path_a, &stat_a) != 0 ||
-        stat(path_b, &stat_b) != 0) {
-        fm_error_clear();
-        return false;
-    }
-    if (stat_a.st_mtim.tv_sec != stat_b.st_mtim.tv_sec)
-        return stat_a.st_mtim.tv_sec > stat_b.st_mtim.tv_sec;
-    if (stat_a.st_mtim.tv_nsec != stat_b.st_mtim.tv_nsec)
-        return stat_a.st_mtim.tv_nsec > stat_b.st_mtim.tv_nsec;
-    return strcmp(a, b) > 0;
-}
-
-enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
-    bool (*accepts)(const json_t *result, const void *context), const void *context,
-    char out[FM_PATH_MAX])
-{
-    const struct wanted_run wanted = {config, accepts, context};
-    DIR *dir = opendir(root);
-    if (!dir)
-        return FM_NOT_FOUND;
-    enum fm_status status = FM_NOT_FOUND;
-    for (struct dirent *entry; (entry = readdir(dir));) {
-        char path[FM_PATH_MAX];
-        if (entry->d_name[0] == '.')
-            continue;
-        if (fm_path_join(path, root, entry->d_name) != FM_OK) {
-            fm_error_clear();
-            continue;
-        }
-        if (matches(path, &wanted) && (status != FM_OK || newer(path, out))) {
-            memcpy(out, path, strlen(path) + 1);
-            status = FM_OK;
-        }
-    }
-    closedir(dir);
-    return status;
 }

@@ -139,5 +139,9 @@ json_t *fm_run_machine(void); // its key "machine" alone
 enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
     bool (*accepts)(const json_t *result, const void *context), const void *context,
     char out[FM_PATH_MAX]);
+// The same of the runs that were begun last, have their data, are not finished, and in which no
+// process is training.
+enum fm_status fm_run_find_unfinished(
+    const char *root, const struct fm_run_config *config, char out[FM_PATH_MAX]);
 
 #endif
