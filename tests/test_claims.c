@@ -107,6 +107,25 @@ static void test_measured_beside_claimed(void **state)
     json_decref(results[1]);
 }
 
+// The command is one for all figures: people read it once, above the table.
+static void test_people_read_no_commands(void **state)
+{
+    (void)state;
+    json_t *result = make_result("simple", 1199882, 0.931, 0.915, 0.9123);
+    struct fm_claims_context context = {&result, 1, NULL, "fmnist compare"};
+    struct fm_table *table;
+    assert_int_equal(fm_claims_shown(&context, &table), FM_OK);
+    json_t *rows = fm_table_json(table), *row = row_of(rows, "test accuracy", "simple");
+    assert_non_null(row);
+    assert_int_equal(json_object_size(row), 5);
+    assert_null(json_object_get(row, "command"));
+    assert_string_equal(json_string_value(json_object_get(row, "measured")), "91.23 %");
+    assert_int_equal(json_array_size(rows), 8 * 3 + 2);
+    json_decref(rows);
+    fm_table_free(table);
+    json_decref(result);
+}
+
 static void test_other_data_is_labelled(void **state)
 {
     (void)state;
@@ -210,6 +229,7 @@ static void test_comparison_row(void **state)
                                              "split an epoch                          1.00\n"
                                              "images trained                       108,000\n");
     json_t *rows = fm_table_json(table), *row = json_array_get(rows, 0);
+    assert_string_equal(json_string_value(json_object_get(row, "precision")), "bf16, by rounding");
     assert_string_equal(json_string_value(json_object_get(row, "note")),
         "from scratch, no ImageNet weights; ended at epoch 1 of 2 by --max-minutes 2.5; recipe "
         "quick, changed: epochs 2, keep best, learning_rate 0.0001");
@@ -243,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured_beside_claimed),
+        cmocka_unit_test(test_people_read_no_commands),
         cmocka_unit_test(test_other_data_is_labelled),
         cmocka_unit_test(test_what_is_no_like_for_like_is_labelled),
         cmocka_unit_test(test_empty_result_measures_nothing),

@@ -43,6 +43,7 @@ const char *const fm_claims_notes[] = {
 
 struct rows {
     const struct fm_claims_context *context;
+    bool commands; // with the column of the commands
     struct fm_table *table;
 };
 
@@ -89,7 +90,8 @@ static void add_row(struct rows *rows, const char *subject, const char *model, c
     text_cell(rows->table, aim);
     text_cell(rows->table, claim);
     text_cell(rows->table, known ? measured->data : "not measured");
-    text_cell(rows->table, known ? rows->context->command : NULL);
+    if (rows->commands)
+        text_cell(rows->table, known ? rows->context->command : NULL);
 }
 
 static void FM_PRINTF(3, 4) put(struct fm_text *out, double value, const char *fmt, ...)
@@ -200,7 +202,8 @@ static void add_subject(struct rows *rows, const struct subject *subject)
     }
 }
 
-enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table)
+static enum fm_status make_table(
+    const struct fm_claims_context *context, bool commands, struct fm_table **table)
 {
     static const struct fm_column columns[] = {
         {"subject", "figure", false},
@@ -210,11 +213,22 @@ enum fm_status fm_claims_table(const struct fm_claims_context *context, struct f
         {"measured", "measured here", false},
         {"command", "by", false},
     };
-    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
-    struct rows rows = {context, *table};
+    int count = sizeof columns / sizeof columns[0];
+    FM_TRY(fm_table_create(columns, commands ? count : count - 1, table));
+    struct rows rows = {context, commands, *table};
     for (size_t i = 0; i < sizeof subjects / sizeof subjects[0]; i++)
         add_subject(&rows, &subjects[i]);
     add_row(&rows, "training speed-up, mixed precision", NULL, NULL, "4.8x", NULL);
     add_row(&rows, "labelling cost", NULL, NULL, "down 60-70 %, simulated", NULL);
     return FM_OK;
+}
+
+enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table)
+{
+    return make_table(context, true, table);
+}
+
+enum fm_status fm_claims_shown(const struct fm_claims_context *context, struct fm_table **table)
+{
+    return make_table(context, false, table);
 }

@@ -20,6 +20,8 @@ struct fm_claims_context {
 // the original has (and simple-ref and deeper-ref where they are measured). A figure that nothing
 // here measures reads "not measured". The caller frees the table.
 enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table);
+// The same without the column `command`, for people: it repeats one long text in every row.
+enum fm_status fm_claims_shown(const struct fm_claims_context *context, struct fm_table **table);
 
 // Sentences that belong under the table; ends with NULL.
 extern const char *const fm_claims_notes[];

@@ -91,7 +91,8 @@ static void precision_cell(struct fm_table *table, const json_t *result)
 {
     const char *name = fm_json_string(result, "precision");
     bool emulated = json_is_true(json_object_get(result, "emulate"));
-    fm_table_cell(table, json_string(name), "%s%s", name, emulated ? ", by rounding" : "");
+    const char *how = emulated ? ", by rounding" : "";
+    fm_table_cell(table, json_sprintf("%s%s", name, how), "%s%s", name, how);
 }
 
 static void confused_cell(struct fm_table *table, const json_t *test)
