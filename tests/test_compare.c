@@ -6,6 +6,7 @@
 #include <ftw.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -147,6 +148,117 @@ static void test_a_run_cut_short_is_no_whole_one(void **state)
     fm_comparison_free(&same);
     fm_comparison_free(&whole);
     fm_comparison_free(&again);
+}
+
+static int steps_done;
+
+static int stop_later(void)
+{
+    return ++steps_done > 3 ? SIGINT : 0;
+}
+
+struct told {
+    enum fm_row_source source;
+    char directory[FM_PATH_MAX];
+};
+
+static void tell(void *context, int index, int count, const char *model, enum fm_row_source source,
+    const char *directory)
+{
+    (void)index, (void)count, (void)model;
+    struct told *told = context;
+    told->source = source;
+    snprintf(told->directory, sizeof told->directory, "%s", directory ? directory : "");
+}
+
+static void keep_directory(
+    void *context, const char *model, const char *directory, size_t parameters)
+{
+    (void)model, (void)parameters;
+    snprintf(context, FM_PATH_MAX, "%s", directory);
+}
+
+// A comparison that was stopped goes on in the folder in which it trained; not with --fresh, and
+// not where another process trains.
+static void test_a_stopped_comparison_goes_on(void **state)
+{
+    (void)state;
+    char path[FM_PATH_MAX], begun[FM_PATH_MAX] = "", other[FM_PATH_MAX] = "";
+    struct told told;
+    struct fm_comparison comparison;
+    struct fm_compare_entry e = entry();
+    assert_int_equal(fm_path_join(path, root, "stopped"), FM_OK);
+    struct fm_compare_options options = {
+        .entries = &e,
+        .entry_count = 1,
+        .seed = 11,
+        .root = root,
+        .directory = path,
+        .interrupted = stop_later,
+        .row = tell,
+        .row_context = &told,
+        .hooks = {.begin = keep_directory, .context = begun},
+        .argc = 4,
+        .argv = argv,
+    };
+    steps_done = 0;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_INTERRUPTED);
+    assert_int_equal(told.source, FM_ROW_TRAINED);
+    assert_false(fm_run_is_finished(begun));
+    fm_error_clear();
+
+    options.hooks.context = other;
+    int lock;
+    assert_int_equal(fm_run_lock(begun, &lock), FM_OK);
+    steps_done = 0;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_INTERRUPTED);
+    assert_int_equal(told.source, FM_ROW_TRAINED);
+    assert_string_not_equal(other, begun);
+    fm_error_clear();
+    assert_int_equal(fm_run_remove(other), FM_OK);
+    fm_run_unlock(lock);
+
+    options.interrupted = NULL;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_OK);
+    assert_int_equal(told.source, FM_ROW_RESUMED);
+    assert_string_equal(told.directory, begun);
+    assert_string_equal(run_of(&comparison), begun);
+    assert_false(is_reused(&comparison));
+    assert_true(json_is_false(json_object_get(row_of(&comparison), "emulate")));
+    fm_comparison_free(&comparison);
+
+    // A stopped run beside: --fresh does not take it.
+    options.seed = 12;
+    options.force = true;
+    options.interrupted = stop_later;
+    options.hooks.context = begun;
+    steps_done = 0;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_INTERRUPTED);
+    fm_error_clear();
+    options.fresh = true;
+    options.interrupted = NULL;
+    assert_int_equal(fm_compare(&engine, &dataset, &split, &options, &comparison), FM_OK);
+    assert_int_equal(told.source, FM_ROW_TRAINED);
+    fm_comparison_free(&comparison);
+}
+
+// The command stands once above the claims, not in every row.
+static void test_the_command_is_told_once(void **state)
+{
+    (void)state;
+    static const enum fm_format formats[] = {FM_FORMAT_TEXT, FM_FORMAT_MARKDOWN};
+    struct fm_comparison comparison;
+    compare("once", 1, 0, false, &comparison);
+    for (int i = 0; i < 2; i++) {
+        struct fm_text text = {0};
+        assert_int_equal(fm_comparison_print(&comparison, formats[i], &text), FM_OK);
+        const char *at = strstr(fm_text_cstr(&text), argv_text);
+        assert_non_null(strstr(fm_text_cstr(&text), "Measured here by:"));
+        assert_non_null(at);
+        assert_null(strstr(at + 1, argv_text));
+        fm_text_free(&text);
+    }
+    fm_comparison_free(&comparison);
 }
 
 static void test_a_comparison_is_not_overwritten(void **state)
@@ -382,6 +494,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_trains_what_is_missing_and_reuses_the_rest),
         cmocka_unit_test(test_a_run_cut_short_is_no_whole_one),
+        cmocka_unit_test(test_a_stopped_comparison_goes_on),
+        cmocka_unit_test(test_the_command_is_told_once),
         cmocka_unit_test(test_a_comparison_is_not_overwritten),
         cmocka_unit_test(test_no_folder_without_a_comparison),
         cmocka_unit_test(test_a_log_that_cannot_be_written_ends_the_training),

@@ -1,5 +1,5 @@
 // A comparison is made of run folders and nothing else: what is missing is trained like any other
-// run, and what there is is found again.
+// run, and what there is, finished or begun, is found again.
 #include "app/comparing.h"
 
 #include "app/claims.h"
@@ -45,16 +45,21 @@ static bool long_enough(const json_t *result, const void *context)
 }
 
 // Sets row->result where a finished run answers; a folder that cannot be read answers nothing.
-static enum fm_status find_run(
-    const struct fm_comparing *c, const struct fm_job *job, struct fm_compare_row *row)
+// Where none does, the folder of an unfinished one of the same configuration.
+static enum fm_status find_run(const struct fm_comparing *c, const struct fm_job *job,
+    struct fm_compare_row *row, enum fm_row_source *source)
 {
+    const char *root = job->root ? job->root : "runs";
     struct fm_run_config config;
     FM_TRY(fm_job_config(c->engine, c->dataset, c->split, job, &config));
-    enum fm_status found = fm_run_find(
-        job->root ? job->root : "runs", &config, long_enough, job, row->directory);
-    fm_run_config_free(&config);
-    if (found == FM_OK && fm_run_read_result(row->directory, &row->result) != FM_OK)
+    if (fm_run_find(root, &config, long_enough, job, row->directory) == FM_OK &&
+        fm_run_read_result(row->directory, &row->result) != FM_OK)
         fm_error_clear();
+    if (row->result)
+        *source = FM_ROW_FINISHED;
+    else if (fm_run_find_unfinished(root, &config, row->directory) == FM_OK)
+        *source = FM_ROW_RESUMED;
+    fm_run_config_free(&config);
     row->reused = row->result != NULL;
     return FM_OK;
 }
@@ -64,13 +69,15 @@ static enum fm_status fill_row(struct fm_comparing *c, int index)
     const struct fm_compare_options *options = c->options;
     struct fm_job job = job_of(options, index);
     struct fm_compare_row *row = &c->rows[index];
+    enum fm_row_source source = FM_ROW_TRAINED;
     if (!options->fresh)
-        FM_TRY(find_run(c, &job, row));
+        FM_TRY(find_run(c, &job, row, &source));
     if (options->row)
-        options->row(options->row_context, index, options->entry_count, job.model,
-            row->reused ? row->directory : NULL);
-    if (!row->reused) {
+        options->row(options->row_context, index, options->entry_count, job.model, source,
+            source == FM_ROW_TRAINED ? NULL : row->directory);
+    if (source == FM_ROW_TRAINED)
         FM_TRY(fm_job_begin(c->engine, &job, row->directory));
+    if (source != FM_ROW_FINISHED) {
         FM_TRY(fm_job_run(
             c->engine, c->dataset, c->split, &job, &options->hooks, row->directory, &row->result));
     }
@@ -160,6 +167,7 @@ static enum fm_status build(struct fm_comparing *c, struct fm_comparison *out)
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));
     FM_TRY(fm_claims_table(&claims, &out->claims));
+    FM_TRY(fm_claims_shown(&claims, &out->claims_shown));
     FM_TRY(fm_compare_notes(c, out));
     FM_TRY(fm_compare_json(c, out));
     return fm_compare_write(c, out);
@@ -197,6 +205,7 @@ void fm_comparison_free(struct fm_comparison *comparison)
     fm_table_free(comparison->table);
     fm_table_free(comparison->tall);
     fm_table_free(comparison->claims);
+    fm_table_free(comparison->claims_shown);
     for (int i = 0; i < comparison->note_count; i++)
         free(comparison->notes[i]);
     free(comparison->notes);

@@ -1,5 +1,6 @@
-// The comparison of models: trains what is missing, reuses finished runs of the same configuration,
-// and puts what result.json of each says into one table, beside what the original claims.
+// The comparison of models: reuses finished runs of the same configuration, goes on with unfinished
+// ones, trains what is missing, and puts what result.json of each says into one table, beside what
+// the original claims.
 #ifndef FM_APP_COMPARE_H
 #define FM_APP_COMPARE_H
 
@@ -19,6 +20,13 @@ struct fm_compare_entry {
     struct fm_recipe named; // as its file has it: what differs is told; zero: there is no file
 };
 
+// Where a row comes from.
+enum fm_row_source {
+    FM_ROW_TRAINED,  // in a new folder
+    FM_ROW_RESUMED,  // an unfinished run, gone on with
+    FM_ROW_FINISHED, // a finished run, reused
+};
+
 struct fm_compare_options {
     const struct fm_compare_entry *entries;
     int entry_count;
@@ -31,23 +39,24 @@ struct fm_compare_options {
     double max_minutes;    // of each training; 0: no limit
     const char *root;      // where runs are looked for and made; NULL: "runs"
     const char *directory; // the comparison's own; NULL: <root>/compare-<time>
-    bool fresh;            // trains all rows, reuses nothing
+    bool fresh;            // trains all rows anew
     bool force;            // a comparison that is in `directory` is replaced
     int argc;
     char *const *argv;
-    // Before each row: `reused` is the folder of the finished run, or NULL where it is trained. May
-    // be NULL.
-    void (*row)(void *context, int index, int count, const char *model, const char *reused);
+    // Before each row; `directory`: of the run, NULL for one that has none yet. May be NULL.
+    void (*row)(void *context, int index, int count, const char *model, enum fm_row_source source,
+        const char *directory);
     void *row_context;
     struct fm_job_hooks hooks; // of each training
 };
 
 struct fm_comparison {
-    char directory[FM_PATH_MAX]; // where compare.md, .csv, .json, .png and claims.csv are
-    struct fm_table *table;      // a row a model
-    struct fm_table *tall;       // the same for a terminal: a column a model, no notes
-    struct fm_table *claims;     // app/claims.h
-    char **notes;                // sentences that belong under the tables, in order; owned
+    char directory[FM_PATH_MAX];   // where compare.md, .csv, .json, .png and claims.csv are
+    struct fm_table *table;        // a row a model
+    struct fm_table *tall;         // the same for a terminal: a column a model, no notes
+    struct fm_table *claims;       // app/claims.h
+    struct fm_table *claims_shown; // the same for people: without the command, which is one for all
+    char **notes;                  // sentences that belong under the tables, in order; owned
     int note_count;
     json_t *json; // what compare.json holds
 };

@@ -46,13 +46,24 @@ static void append_claims_notes(const char *bullet, size_t width, struct fm_text
         append_note(text, bullet, fm_claims_notes[i], width);
 }
 
+// In one line: what a file name may hold must not reach a terminal, nor end a block of Markdown.
+static void append_command(const struct fm_comparison *out, struct fm_text *text)
+{
+    const json_t *environment = json_object_get(out->json, "environment");
+    for (const char *at = fm_json_string(environment, "command"); *at; at++)
+        fm_text_append_bytes(text, (unsigned char)*at < 0x20 || *at == 0x7f ? "?" : at, 1);
+    fm_text_append(text, "\n\n");
+}
+
 static enum fm_status append_markdown(const struct fm_comparison *out, struct fm_text *text)
 {
     FM_TRY(fm_table_print(out->table, FM_FORMAT_MARKDOWN, text));
     fm_text_append(text, "\n");
     append_notes(out, "- ", 0, text);
     fm_text_append(text, "\n## What the original claims\n\n");
-    FM_TRY(fm_table_print(out->claims, FM_FORMAT_MARKDOWN, text));
+    fm_text_append(text, "Measured here by:\n\n    ");
+    append_command(out, text);
+    FM_TRY(fm_table_print(out->claims_shown, FM_FORMAT_MARKDOWN, text));
     fm_text_append(text, "\n");
     append_claims_notes("- ", 0, text);
     return FM_OK;
@@ -63,8 +74,9 @@ static enum fm_status print_text(const struct fm_comparison *comparison, struct 
     FM_TRY(fm_table_print(comparison->tall, FM_FORMAT_TEXT, out));
     fm_text_append(out, "\n");
     append_notes(comparison, "* ", TERMINAL_WIDTH, out);
-    fm_text_append(out, "\nWhat the original claims\n\n");
-    FM_TRY(fm_table_print(comparison->claims, FM_FORMAT_TEXT, out));
+    fm_text_append(out, "\nWhat the original claims\n\nMeasured here by: ");
+    append_command(comparison, out);
+    FM_TRY(fm_table_print(comparison->claims_shown, FM_FORMAT_TEXT, out));
     fm_text_append(out, "\n");
     append_claims_notes("* ", TERMINAL_WIDTH, out);
     return FM_OK;

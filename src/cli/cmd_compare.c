@@ -19,17 +19,19 @@ static enum fm_status make_entries(
     return FM_OK;
 }
 
-static void note_row(void *context, int index, int count, const char *model, const char *reused)
+static void note_row(void *context, int index, int count, const char *model,
+    enum fm_row_source source, const char *directory)
 {
+    static const char *const what[] = {
+        [FM_ROW_TRAINED] = "training",
+        [FM_ROW_RESUMED] = "going on with ",
+        [FM_ROW_FINISHED] = "reusing the finished run ",
+    };
     (void)context;
     struct fm_text folder = {0};
-    if (reused) {
-        fm_clean_append(&folder, reused);
-        fm_note("%s (%d of %d): reusing the finished run %s", model, index + 1, count,
-            fm_text_cstr(&folder));
-    } else {
-        fm_note("%s (%d of %d): training", model, index + 1, count);
-    }
+    if (directory)
+        fm_clean_append(&folder, directory);
+    fm_note("%s (%d of %d): %s%s", model, index + 1, count, what[source], fm_text_cstr(&folder));
     fm_text_free(&folder);
 }
 

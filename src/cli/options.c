@@ -180,9 +180,10 @@ const struct fm_command fm_commands[] = {
     {.name = "compare",
         .summary = "train what is missing and compare the models",
         .description =
-            "Trains the models, reusing finished runs of the same configuration, and compares\n"
-            "them in a table, then what the published original claims with what is measured\n"
-            "here. Both are also written to one folder as Markdown, CSV, JSON and PNG.",
+            "Trains the models, reusing finished runs of the same configuration and going on\n"
+            "with unfinished ones, and compares them in a table, then what the published\n"
+            "original claims with what is measured here. Both are also written to one folder as\n"
+            "Markdown, CSV, JSON and PNG.",
         .recipe = true,
         .options = {compare_options, training_options, data_options, device_options, quiet_options,
             format_options},
