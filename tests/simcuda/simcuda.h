@@ -43,6 +43,14 @@
 //   - Calls that are illegal while a stream is capturing are refused and invalidate the capture, as
 //   are
 //     forked streams that were not joined, and waits on events from outside it.
+// cuDNN
+//   - Has engines for the graphs that the real library has engines for on the posed device, and no
+//     others. The heuristics' first and fastest candidates are ones that a careful caller does not
+//     admit; an engine does to the numbers what its notes say (TF32, sums in fp16, any order).
+//   - Refused: shapes that do not fit, overlapping strides, two tensors of one uid, two writers,
+//     virtual tensors that nobody writes or reads; at execution missing and unknown uids,
+//     misaligned, host and short buffers, a missing workspace, memory that is written and shared.
+//     A workspace is filled with 0xff. An address of a descriptor is never used twice.
 // Errors
 //   - A misuse is printed once on standard error with the call in which it happened, and counted. A
 //     process that ends with misuses or leaks that no test has taken ends with status 86.
