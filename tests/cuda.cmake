@@ -19,8 +19,10 @@ add_test(NAME cuda_compile COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cuda_compile.sh
 set_tests_properties(cuda_compile PROPERTIES LABELS cuda)
 
 sim_kernels(fm_cuda_kernels_sim SOURCES ${FMNIST_CUDA_KERNEL_SOURCES})
-sim_kernels(fm_cuda_kernels_asan SANITIZE address SOURCES ${FMNIST_CUDA_KERNEL_SOURCES})
-sim_kernels(fm_cuda_kernels_tsan SANITIZE thread SOURCES ${FMNIST_CUDA_KERNEL_SOURCES})
+if(SIM_SANITIZERS)
+  sim_kernels(fm_cuda_kernels_asan SANITIZE address SOURCES ${FMNIST_CUDA_KERNEL_SOURCES})
+  sim_kernels(fm_cuda_kernels_tsan SANITIZE thread SOURCES ${FMNIST_CUDA_KERNEL_SOURCES})
+endif()
 
 # Test `name` on kernels and device of one kind: "" as they are, "_asan", "_tsan".
 function(fm_cuda_kernel_test name suffix device)
@@ -35,6 +37,9 @@ endfunction()
 
 foreach(test IN LISTS cuda_kernel_tests)
   fm_cuda_kernel_test(${test} "" sim)
+  if(NOT SIM_SANITIZERS)
+    continue() # simcuda_asan and simcuda_tsan say why
+  endif()
   fm_cuda_kernel_test(${test} _asan asan)
   fm_cuda_kernel_test(${test} _tsan tsan)
   add_test(NAME ${test}_tsan_grid COMMAND ${test}_tsan)

@@ -515,13 +515,12 @@ void on_fault(int signal, siginfo_t *info, void *context)
 
 void catch_faults()
 {
-    static thread_local bool has_stack;
-    if (!has_stack) { // a fiber's own may be what overflowed
+    static thread_local void *own_stack; // a fiber's may be what overflowed
+    if (!own_stack) {
         stack_t alternate = {};
         alternate.ss_size = 64 << 10;
-        alternate.ss_sp = malloc(alternate.ss_size);
+        alternate.ss_sp = own_stack = malloc(alternate.ss_size);
         sigaltstack(&alternate, nullptr);
-        has_stack = true;
     }
     struct sigaction action = {};
     action.sa_sigaction = on_fault;
@@ -659,7 +658,8 @@ void run_block()
 void run_blocks()
 {
     size_t count = static_cast<size_t>(gridDim.x) * gridDim.y * gridDim.z;
-    std::vector<unsigned> order(count);
+    static std::vector<unsigned> order; // a fault jumps out of here
+    order.resize(count);
     for (size_t i = 0; i < count; i++) {
         order[i] = static_cast<unsigned>(i);
     }

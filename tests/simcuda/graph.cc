@@ -27,6 +27,19 @@ void sim_add_node(CUstream_st *stream, sim_operation operation)
 namespace
 {
 
+// All that there ever were.
+std::vector<std::unique_ptr<CUgraph_st>> &graphs()
+{
+    static auto *the = new std::vector<std::unique_ptr<CUgraph_st>>;
+    return *the;
+}
+
+std::vector<std::unique_ptr<CUgraphExec_st>> &executables()
+{
+    static auto *the = new std::vector<std::unique_ptr<CUgraphExec_st>>;
+    return *the;
+}
+
 // Whether all nodes of all streams of the capture come before what the first stream ends with.
 bool is_joined(const sim_capture &capture)
 {
@@ -73,6 +86,7 @@ cudaError_t instantiate(cudaGraphExec_t *handle, cudaGraph_t graph, unsigned lon
         }
     }
     *handle = new CUgraphExec_st{executable};
+    executables().emplace_back(*handle);
     sim_track("executable graph", *handle);
     return cudaSuccess;
 }
@@ -84,19 +98,6 @@ cudaError_t check_executable(cudaGraphExec_t handle)
     }
     sim_fail("%p is not a live executable graph", static_cast<void *>(handle));
     return cudaErrorInvalidValue;
-}
-
-// Handles that were destroyed, so that their addresses are not given out again.
-std::vector<std::unique_ptr<CUgraph_st>> &destroyed_graphs()
-{
-    static auto *the = new std::vector<std::unique_ptr<CUgraph_st>>;
-    return *the;
-}
-
-std::vector<std::unique_ptr<CUgraphExec_st>> &destroyed_executables()
-{
-    static auto *the = new std::vector<std::unique_ptr<CUgraphExec_st>>;
-    return *the;
 }
 
 } // namespace
@@ -163,6 +164,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t *graph)
         return sim_return(cudaErrorStreamCaptureUnjoined);
     }
     *graph = new CUgraph_st{std::move(capture->nodes)};
+    graphs().emplace_back(*graph);
     sim_track("graph", *graph);
     return cudaSuccess;
 }
@@ -267,7 +269,6 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
         return sim_return(cudaErrorInvalidValue);
     }
     graph->nodes.clear();
-    destroyed_graphs().emplace_back(graph);
     return cudaSuccess;
 }
 
@@ -280,7 +281,6 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable)
     }
     sim_untrack("executable graph", executable);
     executable->executable.reset();
-    destroyed_executables().emplace_back(executable);
     return cudaSuccess;
 }
 

@@ -225,12 +225,6 @@ std::string describe_in(range &r, const void *p)
 
 bool is_mapped_by_host(uintptr_t address)
 {
-#if defined(SIM_ASAN) || defined(SIM_TSAN)
-    // Their shadow memory lies where two small numbers, read as one word, would point to.
-    if (address >> 44 < 5) {
-        return false;
-    }
-#endif
     unsigned char resident;
     return mincore(reinterpret_cast<void *>(address / PAGE * PAGE), PAGE, &resident) == 0;
 }
@@ -423,8 +417,9 @@ bool sim_is_kernel_pointer(const void *p, std::string *why)
 bool sim_is_bad_pointer(uintptr_t word, std::string *why)
 {
     auto p = reinterpret_cast<const void *>(word);
-    if (word < (1ull << 32) || word >> 47) {
-        return false; // a number: nothing that a process allocates lies there
+    // A number, or two: processes allocate nothing there, but sanitizers have their shadow memory.
+    if (word >> 44 < 5 || word >> 47) {
+        return false;
     }
     if (sim_is_device(p, 0)) {
         return false; // the end of an allocation, too
