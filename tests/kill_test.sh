@@ -160,11 +160,13 @@ kill_after() {
 # The span of time, in milliseconds, from which the moment of the next kill is drawn; nothing where
 # the run is to go on to its end.
 span() {
-    if [ $made -ge "$kills" ] && [ $begun -ge $least ] && [ $end -ge $least ]; then
+    if [ $made -ge "$kills" ] && [ $end -ge $least ]; then
+        # At most kills at the beginning are lacking.
+        [ $begun -ge $least ] || [ "$at" != begin ] || echo $((around / 4 + 20))
         return
     fi
     case $at in
-    begin) [ $here -ge $least ] && echo $((around + training / 6)) || echo $((around / 3 + 20)) ;;
+    begin) [ $here -ge $least ] && echo $((around + training / 6)) || echo $((around / 4 + 20)) ;;
     middle) echo $((around + training / 6)) ;;
     end) [ $here -ge $least ] || echo $((around + training / 20)) ;;
     esac
@@ -204,6 +206,10 @@ while [ $made -lt "$kills" ] || [ $begun -lt $least ] || [ $end -lt $least ]; do
     different=$(differences whole run)
     [ -z "$different" ] || fail "round $rounds, after $made kills, differs from the unbroken run: $different"
     [ -z "$(find run -name '*.tmp*')" ] || fail "half written files stay: $(ls run)"
+    # Nothing of what computes has changed, and no call may have taken it for changed.
+    grep -q '"threads"' run/compute.json || fail "run/compute.json does not tell what computes"
+    ! grep -q '"changed"' run/compute.json || fail "round $rounds: what computes is said to have" \
+        "changed: $(cat run/compute.json)"
 done
 echo "$made kills in $rounds runs: $begun before the first checkpoint, $middle between the first and" \
     "the last epoch's, $end after that; $writing left a half written file (seed $seed)"
