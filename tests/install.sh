@@ -105,7 +105,7 @@ gunzip -c "$source/data/tiny/t10k-images-idx3-ubyte.gz" >images
 gunzip -c "$source/data/tiny/t10k-labels-idx1-ubyte.gz" | tail -c +9 | od -An -v -tu1 -w1 | tr -d ' ' >labels
 mkdir outside
 cp "$source"/docs/examples/* outside
-quietly cmake -S outside -B by-cmake -DCMAKE_PREFIX_PATH="$work/stage/usr" -DCMAKE_BUILD_TYPE=Release \
+quietly cmake -G Ninja -S outside -B by-cmake -DCMAKE_PREFIX_PATH="$work/stage/usr" -DCMAKE_BUILD_TYPE=Release \
     -DCMAKE_C_FLAGS="-Wall -Wextra -Wpedantic -Werror -std=c99"
 quietly cmake --build by-cmake
 ! grep -rE 'jansson|cairo|libfm_' by-cmake --include=link.txt --include=build.ninja ||

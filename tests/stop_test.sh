@@ -18,12 +18,13 @@ cd "$work"
 export OMP_WAIT_POLICY=passive
 
 # Copies that any user may read: one of the cases below is another user's. The program finds its
-# modules beside the file that it was loaded from.
-mkdir bin tiny
+# modules beside the file that it was loaded from, and the recipes in data/ beside that folder.
+mkdir bin tiny data
 cp -L "$program" "$(dirname "$program")"/libfmnist.so.? bin
 cp -r "$(dirname "$program")/modules" bin
+cp -r "$data/../recipes" data
 cp "$data"/*.gz "$data"/classes.txt tiny
-chmod -R a+rX bin tiny
+chmod -R a+rX bin tiny data
 fmnist=$work/bin/fmnist
 
 fail() {
