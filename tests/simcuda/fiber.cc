@@ -436,6 +436,14 @@ void sim_register_shared(char *begin, char *end)
     }
 }
 
+void sim_unregister_shared(char *begin)
+{
+    std::vector<shared_range> &ranges = shared_ranges();
+    ranges.erase(std::remove_if(ranges.begin(), ranges.end(),
+                     [=](const shared_range &known) { return known.begin == begin; }),
+        ranges.end());
+}
+
 // ---- faults ----
 //
 // Kernels are compiled to trap at misaligned accesses and at indices outside an array, and device

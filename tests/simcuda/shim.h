@@ -116,7 +116,9 @@ int sim_lane();
 void *sim_dynamic_shared();
 [[noreturn]] void sim_trap();
 
+// A module's static shared memory, from when it is loaded to when it is unloaded.
 void sim_register_shared(char *begin, char *end);
+void sim_unregister_shared(char *begin);
 extern char __start_simshared[] __attribute__((weak, visibility("hidden")));
 extern char __stop_simshared[] __attribute__((weak, visibility("hidden")));
 namespace
@@ -124,6 +126,10 @@ namespace
 __attribute__((constructor, used)) void sim_register_this_module()
 {
     sim_register_shared(__start_simshared, __stop_simshared);
+}
+__attribute__((destructor, used)) void sim_unregister_this_module()
+{
+    sim_unregister_shared(__start_simshared);
 }
 } // namespace
 
