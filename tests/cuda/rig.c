@@ -14,8 +14,15 @@
 
 enum {
     BLOCKS_MAX = 256, // of memory, of a case
+#ifdef RIG_SANITIZED
+    SEEDS = 1,
+    THOROUGH = 0,
+#else
     SEEDS = 4,
-    REPORTS_MAX = 8 // failing elements printed of a test
+    THOROUGH = 1,
+#endif
+    SANITIZED_MOST = 8000, // elements of a case under a sanitizer
+    REPORTS_MAX = 8        // failing elements printed of a test
 };
 
 __extension__ typedef _Float16 fp16; // the compiler's own conversions, as a reference
@@ -266,6 +273,16 @@ void rig_close(const char *what, const struct rig_tensor *found, const double *e
 }
 
 // ---- running
+
+bool rig_is_thorough(void)
+{
+    return THOROUGH;
+}
+
+bool rig_skips(size_t elements)
+{
+    return !THOROUGH && elements > SANITIZED_MOST;
+}
 
 cudaStream_t rig_stream(void)
 {

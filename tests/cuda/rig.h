@@ -68,6 +68,12 @@ void rig_refused(const char *what, cudaError_t error);
 void rig_case(const char *format, ...) __attribute__((format(printf, 1, 2)));
 cudaStream_t rig_stream(void);
 
+// Under a sanitizer, where a thread costs a hundred times as much, every kernel runs in every type,
+// but with fewer values, shapes and orders: what they compute is checked without one.
+bool rig_is_thorough(void);
+// Leaves out a case of so many elements that it would take long under a sanitizer.
+bool rig_skips(size_t elements);
+
 // Calls `run` under several seeds of block and thread order; after each `found` must hold the same
 // bits as after the first. `run` must start from the same state each time.
 void rig_orders(
