@@ -13,6 +13,7 @@ set -eu
 
 fmnist=$1
 data=$2
+tests=$(cd "$(dirname "$0")" && pwd)
 kills=$3
 model=$4
 shift 4
@@ -49,12 +50,7 @@ train_new() {
         --test-flip true --out "$folder" "$@"
 }
 
-# The figures of a result that no clock, no measure of memory and no place is in.
-figures() {
-    sed -e '/^  "environment": {/,/^  }/d' -e '/^  "latency": {/,/^  }/d' \
-        -e '/^  "\(seconds\|total_seconds\|waited\|images_per_second\|peak_memory\|finished\)":/d' \
-        -e '/^    "\(load_seconds\|directory\)":/d' "$1/result.json"
-}
+. "$tests/run_figures.sh"
 
 # Names on standard output what differs between two runs.
 differences() {

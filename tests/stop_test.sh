@@ -7,6 +7,7 @@ set -eu
 
 program=$1
 data=$2
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 child=
 trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -53,12 +54,7 @@ all=$((10 * epochs))
 steps="--model simple --precision fp32 --epochs $epochs --epoch-images 158 --batch 16 --threads 2"
 recipe="$steps --data tiny"
 
-# The figures of a result that no clock, no measure of memory and no place is in.
-figures() {
-    sed -e '/^  "environment": {/,/^  }/d' -e '/^  "latency": {/,/^  }/d' \
-        -e '/^  "\(seconds\|total_seconds\|waited\|images_per_second\|peak_memory\|finished\)":/d' \
-        -e '/^    "\(load_seconds\|directory\)":/d' "$1/result.json"
-}
+. "$tests/run_figures.sh"
 
 # same RUN [UNBROKEN]: finished, and the same bits; nothing half written stays.
 same() {

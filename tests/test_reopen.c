@@ -5,7 +5,6 @@
 #include "run/checkpoint.h"
 #include "run/compute.h"
 #include "run/json.h"
-#include "scratch.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -22,31 +21,8 @@
 
 #include "expect.h"
 
-static char root[FM_PATH_MAX];
-
-static const char *in_root(const char *name)
-{
-    static char path[4][FM_PATH_MAX];
-    static int turn;
-    char *out = path[turn++ % 4];
-    assert_int_equal(fm_path_join(out, root, name), FM_OK);
-    return out;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(root, "reopen");
-    fm_error_clear();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(root);
-    return 0;
-}
+#define SCRATCH_NAME "reopen"
+#include "scratch_root.h"
 
 static void put(const char *name, const char *text)
 {

@@ -6,7 +6,6 @@
 #include "net/zoo.h"
 #include "run/json.h"
 #include "run/weights.h"
-#include "scratch.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -25,31 +24,8 @@
 #include "expect.h"
 #include "fake_state.h"
 
-static char root[FM_PATH_MAX];
-
-static const char *in_root(const char *name)
-{
-    static char path[4][FM_PATH_MAX];
-    static int turn;
-    char *out = path[turn++ % 4];
-    assert_int_equal(fm_path_join(out, root, name), FM_OK);
-    return out;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(root, "run");
-    fm_error_clear();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(root);
-    return 0;
-}
+#define SCRATCH_NAME "run"
+#include "scratch_root.h"
 
 static void make_config(struct fm_run_config *config)
 {

@@ -2,7 +2,6 @@
 #include "app/seeds.h"
 
 #include "run/json.h"
-#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,31 +15,8 @@
 
 #include "expect.h"
 
-static char root[FM_PATH_MAX];
-
-static const char *in_root(const char *name)
-{
-    static char path[4][FM_PATH_MAX];
-    static int turn;
-    char *out = path[turn++ % 4];
-    assert_int_equal(fm_path_join(out, root, name), FM_OK);
-    return out;
-}
-
-static int set_up(void **state)
-{
-    (void)state;
-    scratch_make(root, "seeds");
-    fm_error_clear();
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    scratch_remove(root);
-    return 0;
-}
+#define SCRATCH_NAME "seeds"
+#include "scratch_root.h"
 
 // ---- Folders
 

@@ -2,6 +2,7 @@
 // of each run. The two stand side by side and are never mixed.
 #include "app/claims.h"
 
+#include "app/cells.h"
 #include "run/json.h"
 
 #include <math.h>
@@ -57,11 +58,6 @@ static json_t *result_of(const struct fm_claims_context *context, const char *mo
     return NULL;
 }
 
-static void text_cell(struct fm_table *table, const char *text)
-{
-    fm_table_cell(table, text ? json_string(text) : NULL, "%s", text ? text : "-");
-}
-
 // What makes the figure another thing than the claim beside it: " (from scratch; tiny)", or
 // nothing.
 static void append_label(
@@ -85,13 +81,13 @@ static void add_row(struct rows *rows, const char *subject, const char *model, c
     const char *claim, const struct fm_text *measured)
 {
     bool known = measured && measured->length > 0;
-    text_cell(rows->table, subject);
-    text_cell(rows->table, model);
-    text_cell(rows->table, aim);
-    text_cell(rows->table, claim);
-    text_cell(rows->table, known ? measured->data : "not measured");
+    fm_text_cell(rows->table, subject);
+    fm_text_cell(rows->table, model);
+    fm_text_cell(rows->table, aim);
+    fm_text_cell(rows->table, claim);
+    fm_text_cell(rows->table, known ? measured->data : "not measured");
     if (rows->commands)
-        text_cell(rows->table, known ? rows->context->command : NULL);
+        fm_text_cell(rows->table, known ? rows->context->command : NULL);
 }
 
 static void FM_PRINTF(3, 4) put(struct fm_text *out, double value, const char *fmt, ...)

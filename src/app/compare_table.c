@@ -2,6 +2,7 @@
 // result.json, so that a reused row and a new one are made of the same things.
 #include "app/comparing.h"
 
+#include "app/cells.h"
 #include "run/json.h"
 
 #include <math.h>
@@ -87,14 +88,6 @@ static void count_cell(struct fm_table *table, double count)
         table, count, true, "%s", fm_group_digits(isfinite(count) ? (int64_t)count : 0, digits));
 }
 
-static void precision_cell(struct fm_table *table, const json_t *result)
-{
-    const char *name = fm_json_string(result, "precision");
-    bool emulated = json_is_true(json_object_get(result, "emulate"));
-    const char *how = emulated ? ", by rounding" : "";
-    fm_table_cell(table, json_sprintf("%s%s", name, how), "%s%s", name, how);
-}
-
 static void confused_cell(struct fm_table *table, const json_t *test)
 {
     json_t *pair = json_array_get(json_object_get(test, "most_confused"), 0);
@@ -124,7 +117,7 @@ static void add_row(struct fm_table *table, const json_t *result, bool flip)
 
     fm_table_cell(table, json_string(model), "%s", model);
     count_cell(table, fm_json_number(result, "parameters"));
-    precision_cell(table, result);
+    fm_precision_cell(table, result);
     share_cell(table, fm_json_number(result, "train_accuracy"));
     count_cell(table, fm_json_number(result, "train_eval_count"));
     share_cell(table, fm_json_number(result, "select_accuracy"));

@@ -11,8 +11,7 @@
 #include <unistd.h>
 
 enum {
-    GROUP_FORMAT = 1,
-    NAMES_TRIED = 100 // folders of the same second
+    GROUP_FORMAT = 1
 };
 
 // ---- Reading
@@ -206,16 +205,12 @@ static enum fm_status claim(const struct fm_run_config *config, int count, const
 static enum fm_status claim_stamped(const struct fm_job *job, const struct fm_run_config *config,
     int count, char directory[FM_PATH_MAX])
 {
-    char stamp[32], name[FM_NAME_MAX + 64];
+    char stamp[32];
     fm_clock_stamp(stamp);
     enum fm_status status = FM_EXISTS;
-    for (int i = 1; i <= NAMES_TRIED && status == FM_EXISTS; i++) {
-        if (i == 1)
-            snprintf(name, sizeof name, "%s-%s", job->model, stamp);
-        else
-            snprintf(name, sizeof name, "%s-%s-%d", job->model, stamp, i);
+    for (int i = 1; i <= FM_JOB_NAMES_TRIED && status == FM_EXISTS; i++) {
         fm_error_clear();
-        FM_TRY(fm_path_join(directory, job->root ? job->root : "runs", name));
+        FM_TRY(fm_job_name_folder(job, stamp, i, directory));
         if (!fm_path_exists(directory))
             status = claim(config, count, directory);
     }

@@ -1,6 +1,6 @@
 // One training repeated with several seeds: a folder of run folders.
 //
-//   DIR/seeds.json   {"format", "seed", "count", "config"}: makes the folder a group, and says all
+//   DIR/seeds.json   "format", "seed", "count", "config": makes the folder a group and says all
 //   that
 //                    its runs are; "config" is the first one's config.json
 //   DIR/seed-N/      run folders

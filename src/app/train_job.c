@@ -22,8 +22,7 @@ enum {
     LATENCY_WARMUP = 20,
     LATENCY_RUNS = 200,
     LATENCY_RUNS_MIN = 30, // of a model that would take longer than latency_seconds
-    LATENCY_PROBES = 5,
-    NAMES_TRIED = 100 // run folders of the same second
+    LATENCY_PROBES = 5
 };
 static const double latency_seconds = 3;
 
@@ -142,25 +141,32 @@ enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, 
     return status;
 }
 
+enum fm_status fm_job_name_folder(
+    const struct fm_job *job, const char *stamp, int attempt, char directory[FM_PATH_MAX])
+{
+    char name[FM_NAME_MAX + 64];
+    if (attempt == 1)
+        snprintf(name, sizeof name, "%s-%s", job->model, stamp);
+    else
+        snprintf(name, sizeof name, "%s-%s-%d", job->model, stamp, attempt);
+    return fm_path_join(directory, job->root ? job->root : "runs", name);
+}
+
 // The folder that the job names, or else <root>/<model>-<time>; a second run of the same second
 // gets a number.
 static enum fm_status make_folder(
     const struct fm_job *job, const struct fm_run_config *config, char directory[FM_PATH_MAX])
 {
-    char stamp[32], name[FM_NAME_MAX + 64];
+    char stamp[32];
     if (job->directory) {
         FM_TRY(fm_path_copy(directory, job->directory));
         return fm_run_create(directory, config, job->force);
     }
     fm_clock_stamp(stamp);
     enum fm_status status = FM_EXISTS;
-    for (int i = 1; i <= NAMES_TRIED && status == FM_EXISTS; i++) {
-        if (i == 1)
-            snprintf(name, sizeof name, "%s-%s", job->model, stamp);
-        else
-            snprintf(name, sizeof name, "%s-%s-%d", job->model, stamp, i);
+    for (int i = 1; i <= FM_JOB_NAMES_TRIED && status == FM_EXISTS; i++) {
         fm_error_clear();
-        FM_TRY(fm_path_join(directory, job->root ? job->root : "runs", name));
+        FM_TRY(fm_job_name_folder(job, stamp, i, directory));
         status = fm_run_create(directory, config, false);
     }
     return status;

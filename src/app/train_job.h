@@ -52,6 +52,14 @@ struct fm_job_hooks {
     void *context;
 };
 
+// The folders that a job which names none may take: <root>/<model>-<time>, or with a number behind
+// it from the second attempt on, for jobs of the same second. Attempts count from 1.
+enum {
+    FM_JOB_NAMES_TRIED = 100
+};
+enum fm_status fm_job_name_folder(
+    const struct fm_job *job, const char *stamp, int attempt, char directory[FM_PATH_MAX]);
+
 // Makes the run folder and writes its config.json; needs no data. `directory` receives the folder's
 // path. FM_EXISTS: the folder holds a run and `force` is not set. FM_USAGE: no such model.
 enum fm_status fm_job_begin(

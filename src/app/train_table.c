@@ -1,6 +1,7 @@
 // What `fmnist train` tells at its end: a row for each result, and what the seeds have in common.
 #include "app/train_table.h"
 
+#include "app/cells.h"
 #include "run/json.h"
 
 #include <math.h>
@@ -68,11 +69,6 @@ static void figure_cell(
         fm_table_cell(table, json_real(value), spread ? "%.2f points" : "%.2f %%", 100 * value);
 }
 
-static void text_cell(struct fm_table *table, const char *text)
-{
-    fm_table_cell(table, json_string(text), "%s", text);
-}
-
 static void integer_cell(struct fm_table *table, json_t *value)
 {
     fm_table_cell(table, json_incref(value), "%lld", (long long)json_integer_value(value));
@@ -88,16 +84,7 @@ static void data_cell(struct fm_table *table, const json_t *result)
     fm_text_append(&text, "%s", fm_json_string(data, "name"));
     if (json_is_true(json_object_get(data, "full")))
         fm_text_append(&text, ", all %s training images", images);
-    text_cell(table, fm_text_cstr(&text));
-    fm_text_free(&text);
-}
-
-static void precision_cell(struct fm_table *table, const json_t *result)
-{
-    struct fm_text text = {0};
-    fm_text_append(&text, "%s%s", fm_json_string(result, "precision"),
-        json_is_true(json_object_get(result, "emulate")) ? ", by rounding" : "");
-    text_cell(table, fm_text_cstr(&text));
+    fm_text_cell(table, fm_text_cstr(&text));
     fm_text_free(&text);
 }
 
@@ -144,9 +131,9 @@ static int columns_of(const struct shape *shape, struct fm_column columns[COLUMN
 static void append_run(
     struct fm_table *table, const json_t *result, const char *directory, const struct shape *shape)
 {
-    text_cell(table, fm_json_string(result, "model"));
+    fm_text_cell(table, fm_json_string(result, "model"));
     data_cell(table, result);
-    precision_cell(table, result);
+    fm_precision_cell(table, result);
     json_t *seed = json_object_get(result, "seed");
     if (shape->seeds)
         fm_table_cell(table, json_incref(seed), "%lld", (long long)json_integer_value(seed));
@@ -156,25 +143,25 @@ static void append_run(
     integer_cell(table, json_object_get(result, "epochs"));
     if (shape->planned)
         integer_cell(table, json_object_get(result, "epochs_planned"));
-    text_cell(table, directory);
+    fm_text_cell(table, directory);
 }
 
 static void append_statistics(struct fm_table *table, json_t *const *results, int count,
     bool deviation, const struct shape *shape)
 {
-    text_cell(table, fm_json_string(results[0], "model"));
+    fm_text_cell(table, fm_json_string(results[0], "model"));
     data_cell(table, results[0]);
-    precision_cell(table, results[0]);
-    text_cell(table, deviation ? "deviation" : "mean");
+    fm_precision_cell(table, results[0]);
+    fm_text_cell(table, deviation ? "deviation" : "mean");
     for (int f = 0; f < (int)FIGURES; f++) {
         struct statistics s = statistics_of(results, count, &figures[f]);
         if (shape->shown[f])
             figure_cell(table, &figures[f], deviation ? s.deviation : s.mean, deviation);
     }
-    text_cell(table, "");
+    fm_text_cell(table, "");
     if (shape->planned)
-        text_cell(table, "");
-    text_cell(table, "");
+        fm_text_cell(table, "");
+    fm_text_cell(table, "");
 }
 
 enum fm_status fm_train_table(

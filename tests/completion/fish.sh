@@ -20,38 +20,12 @@ touch "$work/here/mine.json" "$work/here/notes.txt"
 : >"$work/lines"
 : >"$work/expected"
 
-# expect LINE CANDIDATE...: all lines are asked of one fish, at the end.
-expect() {
-    line=$1
-    shift
-    printf '%s\n' "$line" >>"$work/lines"
-    {
-        printf '%s:' "$line"
-        printf '%s\n' "$@" | LC_ALL=C sort | tr '\n' '|'
-        echo
-    } >>"$work/expected"
-}
+. "$root/tests/completion/lines.sh"
 
 fish -n "$script" || exit 1
 "$fmnist" completion fish | cmp - "$script" || exit 1
 
-commands=$("$fmnist" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
-# shellcheck disable=SC2086 # words
-expect "fmnist " $commands
-expect "fmnist --" --help --version
-expect "fmnist tr" train
-# shellcheck disable=SC2086
-expect "fmnist help " $commands
-for command in $commands; do
-    "$fmnist" help "$command" | awk -f "$root/tests/completion/help_options.awk" >"$work/options"
-    # shellcheck disable=SC2046 # words
-    expect "fmnist $command --" $(cut -d ' ' -f 1 "$work/options" | grep -vx -e --help) --help
-    while read -r option choices; do
-        # shellcheck disable=SC2086
-        [ -z "$choices" ] || expect "fmnist $command $option " $choices
-    done <"$work/options"
-done
-
+expect_tables
 expect "fmnist train --model d" deeper deeper-ref
 expect "fmnist train --model=d" --model=deeper --model=deeper-ref
 expect "fmnist compare --models simple,d" simple,deeper simple,deeper-ref

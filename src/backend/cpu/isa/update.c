@@ -1,5 +1,6 @@
 // What happens to the parameters at the end of a step.
 #include "backend/cpu/isa/kernels.h"
+#include "rounding.h"
 
 bool FM_KERNEL(all_finite)(size_t count, const float *x)
 {
@@ -8,11 +9,7 @@ bool FM_KERNEL(all_finite)(size_t count, const float *x)
     uint32_t largest = 0;
 #pragma omp parallel for simd schedule(static) reduction(max : largest)
     for (size_t i = 0; i < count; i++) {
-        union {
-            float value;
-            uint32_t bits;
-        } pun = {x[i]};
-        uint32_t magnitude = pun.bits & 0x7fffffffu;
+        uint32_t magnitude = fm_bits_of(x[i]) & 0x7fffffffu;
         largest = magnitude > largest ? magnitude : largest;
     }
     return largest < 0x7f800000u;

@@ -1,0 +1,18 @@
+// One wording for what stands in more than one table.
+#include "app/cells.h"
+
+#include "run/json.h"
+
+void fm_text_cell(struct fm_table *table, const char *text)
+{
+    fm_table_cell(table, text ? json_string(text) : NULL, "%s", text ? text : "-");
+}
+
+void fm_precision_cell(struct fm_table *table, const json_t *result)
+{
+    struct fm_text text = {0};
+    fm_text_append(&text, "%s%s", fm_json_string(result, "precision"),
+        json_is_true(json_object_get(result, "emulate")) ? ", by rounding" : "");
+    fm_text_cell(table, fm_text_cstr(&text));
+    fm_text_free(&text);
+}
