@@ -41,9 +41,10 @@ static struct {
     int averaging, mirroring; // executors compiled so
 } seen;
 
-static enum fm_status fake_staging_create(
-    struct fm_model *model, uint32_t capacity, struct fm_staging **staging)
+static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capacity,
+    const struct fm_resident *resident, struct fm_staging **staging)
 {
+    (void)resident;
     (void)model;
     struct fm_staging *s = calloc(1, sizeof *s);
     assert_non_null(s);

@@ -144,7 +144,7 @@ static void open_bench(struct bench *b, const char *model, bool ema, int threads
             assert_ok(b->engine.api->model_set(b->model, FM_STATE_EMA, p->name, values, p->count));
         free(values);
     }
-    assert_ok(b->engine.api->staging_create(b->model, BATCH, &b->staging));
+    assert_ok(b->engine.api->staging_create(b->model, BATCH, NULL, &b->staging));
     fill_slot(b, 0, BATCH);
     fill_slot(b, 1, BATCH);
 }

@@ -192,9 +192,10 @@ static enum fm_status fake_sums_set(struct fm_model *model, const struct fm_sums
     return FM_OK;
 }
 
-static enum fm_status fake_staging_create(
-    struct fm_model *model, uint32_t capacity, struct fm_staging **staging)
+static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capacity,
+    const struct fm_resident *resident, struct fm_staging **staging)
 {
+    (void)resident;
     (void)model;
     FM_TRY(call());
     struct fm_staging *s = __real_calloc(1, sizeof *s);

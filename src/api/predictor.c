@@ -27,7 +27,7 @@ static enum fm_status build_model(const struct fm_weights *weights, struct fm_pr
     const struct fm_backend *api = p->engine.api;
     FM_TRY(api->model_create(p->engine.device, &p->net, &options, &p->state));
     FM_TRY(fm_weights_apply(weights, &p->net, api, p->state));
-    FM_TRY(api->staging_create(p->state, (uint32_t)p->batch, &p->staging));
+    FM_TRY(api->staging_create(p->state, (uint32_t)p->batch, NULL, &p->staging));
     size_t bytes = (size_t)p->batch * (size_t)p->net.classes * sizeof *p->logits;
     p->logits = malloc(bytes);
     return p->logits ? FM_OK : fm_fail_memory("the logits", bytes);

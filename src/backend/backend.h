@@ -28,7 +28,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 2
+    FM_BACKEND_ABI = 3
 };
 
 struct fm_device;
@@ -57,6 +57,11 @@ enum fm_optimiser {
 struct fm_device_options {
     int index;   // which of several devices
     int threads; // of a processor; 0: one for each core
+    // Of a GPU:
+    bool tf32;              // fp32 products may round their inputs to TF32
+    bool nondeterministic;  // plans whose sums may change their order are allowed
+    uint64_t workspace;     // the most bytes that a plan may want; 0: 256 MiB
+    const char *plan_cache; // a folder that chosen plans are kept in; NULL: they are not
 };
 
 struct fm_device_info {
@@ -69,6 +74,14 @@ struct fm_device_info {
     bool emulated[FM_PRECISION_COUNT];   // trains in it by rounding, as a model's `emulate` says
     // Why it does not train in it natively: "this processor has neither ..."; NULL where it does.
     const char *missing[FM_PRECISION_COUNT];
+    enum fm_precision preferred; // what "auto" means here
+};
+
+// A whole data set that the device may keep, so that slots need carry ids alone.
+struct fm_resident {
+    const uint8_t *records; // [count][record_size]; not needed after the call
+    const uint8_t *labels;  // [count]
+    uint32_t count, record_size;
 };
 
 struct fm_optimiser_options {
@@ -179,9 +192,11 @@ struct fm_backend {
     enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
     enum fm_status (*sums_set)(struct fm_model *model, const struct fm_sums *sums);
 
-    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors.
-    enum fm_status (*staging_create)(
-        struct fm_model *model, uint32_t capacity, struct fm_staging **staging);
+    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors. Where the
+    // device keeps `resident` (which may be NULL), the slots' ids are places in it and their
+    // records and labels are NULL; a backend may also ignore it.
+    enum fm_status (*staging_create)(struct fm_model *model, uint32_t capacity,
+        const struct fm_resident *resident, struct fm_staging **staging);
     void (*staging_destroy)(struct fm_staging *staging);
     struct fm_slot *(*staging_slot)(struct fm_staging *staging, int slot);
     // Returns when the slot's contents have been taken, so that it may be refilled.
@@ -198,6 +213,13 @@ struct fm_backend {
     // before the softmax. Returns when they are there.
     enum fm_status (*predict)(
         struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
+    // Inference like predict(), but its results stay on the device, where the executor's scores
+    // grow. Returns at once where the device allows.
+    enum fm_status (*score)(struct fm_executor *executor, struct fm_staging *staging, int slot);
+    // The scores of all calls of score() since the last of this one: sums of unsmoothed losses, and
+    // confusion [label][predicted]. Waits for them.
+    enum fm_status (*scores_take)(
+        struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion);
     // From an executor compiled for probing, after its last submit or predict: layer's tensor, NCHW
     // [batch][c][h][w]. layer -1: the input after augmentation and normalisation.
     enum fm_status (*executor_read)(

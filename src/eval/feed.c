@@ -16,7 +16,7 @@ enum fm_status fm_feed_open(const struct fm_backend *api, struct fm_model *model
     const struct fm_samples *samples, struct fm_feed *feed)
 {
     *feed = (struct fm_feed){.api = api};
-    FM_TRY(api->staging_create(model, capacity, &feed->staging));
+    FM_TRY(api->staging_create(model, capacity, NULL, &feed->staging));
     struct fm_loader_options options = {
         .samples = samples, .slot_wait = wait_for_slot, .context = feed};
     for (int i = 0; i < FM_SLOTS; i++)

@@ -67,7 +67,7 @@ static enum fm_status open_bench(const struct fm_backend *api, struct fm_model *
     if (!bench->logits || !bench->seconds)
         return fm_fail_memory("the measurements", (size_t)options->runs * sizeof *bench->seconds);
     FM_TRY(api->compile(model, &compile, &bench->executor));
-    return api->staging_create(model, (uint32_t)options->batch, &bench->staging);
+    return api->staging_create(model, (uint32_t)options->batch, NULL, &bench->staging);
 }
 
 static enum fm_status time_runs(

@@ -32,7 +32,7 @@ void fm_rig_open_as(struct fm_rig *rig, const char *backend, const struct fm_net
     fm_rig_must(fm_engine_open(backend, &device, &rig->engine), "fm_engine_open");
     rig->api = rig->engine.api;
     fm_rig_must(rig->api->model_create(rig->engine.device, net, options, &rig->model), net->name);
-    fm_rig_must(rig->api->staging_create(rig->model, capacity, &rig->staging), net->name);
+    fm_rig_must(rig->api->staging_create(rig->model, capacity, NULL, &rig->staging), net->name);
 }
 
 void fm_rig_close(struct fm_rig *rig)

@@ -27,8 +27,8 @@ void fm_cpu_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);
 
 // Staging on a processor is ordinary memory that is taken the moment it is submitted.
-enum fm_status fm_cpu_staging_create(
-    struct fm_model *model, uint32_t capacity, struct fm_staging **staging);
+enum fm_status fm_cpu_staging_create(struct fm_model *model, uint32_t capacity,
+    const struct fm_resident *resident, struct fm_staging **staging);
 void fm_cpu_staging_destroy(struct fm_staging *staging);
 struct fm_slot *fm_cpu_staging_slot(struct fm_staging *staging, int slot);
 enum fm_status fm_cpu_slot_wait(struct fm_staging *staging, int slot);

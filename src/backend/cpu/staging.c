@@ -20,9 +20,10 @@ static enum fm_status fill_slot(
     return FM_OK;
 }
 
-enum fm_status fm_cpu_staging_create(
-    struct fm_model *model, uint32_t capacity, struct fm_staging **staging)
+enum fm_status fm_cpu_staging_create(struct fm_model *model, uint32_t capacity,
+    const struct fm_resident *resident, struct fm_staging **staging)
 {
+    (void)resident; // the data is in this memory already
     if (capacity < 1)
         return fm_fail(FM_USAGE, "staging for no samples");
     struct fm_staging *s = calloc(1, sizeof *s);

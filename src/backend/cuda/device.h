@@ -1,0 +1,33 @@
+// A GPU: its streams, library handles and plans, opened once.
+//
+// Two streams: `compute` runs the steps, `copy` carries slots to the device; events order them.
+#ifndef FM_CUDA_DEVICE_H
+#define FM_CUDA_DEVICE_H
+
+#include "backend/backend.h"
+#include "backend/cuda/check.h"
+#include "backend/cuda/plans.h"
+
+struct fm_device {
+    int index;
+    char name[128];
+    struct fm_cuda_caps caps;
+    uint64_t memory; // bytes
+    int runtime, driver;
+    char bf16_missing[128]; // "" where it computes in bf16
+    cudaStream_t compute, copy;
+    cudnnHandle_t cudnn; // on the stream `compute`
+    cublasLtHandle_t blas;
+    struct fm_cuda_plans *plans;
+};
+
+enum fm_status fm_cuda_device_open(
+    const struct fm_device_options *options, struct fm_device **device);
+void fm_cuda_device_close(struct fm_device *device);
+void fm_cuda_device_describe(const struct fm_device *device, struct fm_device_info *info);
+
+// Device memory, after a look at what is free; FM_MEMORY names `what`, the bytes and what is free.
+enum fm_status fm_cuda_device_allocate(
+    const struct fm_device *device, const char *what, uint64_t bytes, void **data);
+
+#endif
