@@ -113,6 +113,10 @@ struct fm_cuda_source {
 enum fm_status fm_cuda_lower(const struct fm_cuda_source *source, struct fm_cuda_program *program);
 void fm_cuda_program_free(struct fm_cuda_program *program);
 
+// A new command, all zero, valid until the next; NULL: out of memory. A new buffer; -1 likewise.
+struct fm_cuda_command *fm_cuda_program_command(struct fm_cuda_program *program);
+int fm_cuda_program_buffer(struct fm_cuda_program *program, uint64_t bytes);
+
 // Adds a buffer that `command` alone uses, as the tensor of `role`: workspaces, whose size is known
 // once plans are chosen. Nothing for no bytes.
 enum fm_status fm_cuda_program_scratch(
@@ -121,8 +125,10 @@ enum fm_status fm_cuda_program_scratch(
 // Gives every buffer its place, so that those which hold something at the same time do not overlap.
 enum fm_status fm_cuda_arena_plan(struct fm_cuda_program *program);
 
-// "conv1 forward: conv bias relu fp16 ..." for messages and profiles.
-void fm_cuda_command_name(const struct fm_cuda_program *program, const struct fm_net *net,
-    int command, char *name, size_t size);
+// For messages and profiles: "conv1" ("input", "-": the whole step's); "conv bias relu fp16 ...",
+// "maxpool kernel"; "forward".
+const char *fm_cuda_command_layer(const struct fm_cuda_command *command, const struct fm_net *net);
+void fm_cuda_command_operation(const struct fm_cuda_command *command, char *name, size_t size);
+const char *fm_cuda_pass_name(enum fm_cuda_pass pass);
 
 #endif
