@@ -316,6 +316,85 @@ static void test_average(void **state)
     close_bench(&b);
 }
 
+// The sums of logits in double, in the layout of scores_take().
+static void expect_scores(const float *logits, const struct fm_slot *slot, struct fm_sums *sums,
+    uint64_t confusion[CLASSES * CLASSES])
+{
+    for (uint32_t i = 0; i < slot->step->count; i++) {
+        const float *row = logits + i * CLASSES;
+        double sum = 0;
+        int best = 0;
+        for (int k = 0; k < CLASSES; k++) {
+            assert_true(isfinite(row[k]));
+            sum += exp((double)row[k]);
+            best = row[k] > row[best] ? k : best;
+        }
+        sums->loss += log(sum) - (double)row[slot->labels[i]];
+        sums->correct += best == slot->labels[i];
+        sums->count++;
+        confusion[slot->labels[i] * CLASSES + best]++;
+    }
+}
+
+static void test_scores(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
+    float logits[BATCH * CLASSES];
+    struct fm_sums expected = {0}, found;
+    uint64_t matrix[CLASSES * CLASSES] = {0}, confusion[CLASSES * CLASSES];
+    fill_slot(&b, 1, 3);
+    for (int i = 0; i < FM_SLOTS; i++) {
+        assert_ok(api->predict(e, b.staging, i, logits));
+        expect_scores(logits, api->staging_slot(b.staging, i), &expected, matrix);
+        assert_ok(api->score(e, b.staging, i));
+    }
+    for (int round = 0; round < 2; round++) { // the second: taking them has set them to zero
+        assert_ok(api->scores_take(e, &found, confusion));
+        if (!(fabs(found.loss - expected.loss) <= 1e-5 * expected.loss))
+            fail_msg("round %d: loss %.9g, expected %.9g", round, found.loss, expected.loss);
+        assert_int_equal(found.correct, expected.correct);
+        assert_int_equal(found.count, expected.count);
+        assert_memory_equal(confusion, matrix, sizeof matrix);
+        expected = (struct fm_sums){0};
+        memset(matrix, 0, sizeof matrix);
+    }
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
+// All logits equal: the first is the prediction. One that is no number: the loss is none.
+static void test_scores_of_ties_and_nan(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "simple", false, 1);
+    const struct fm_backend *api = b.engine.api;
+    struct fm_executor *e = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
+    struct fm_sums scores;
+    uint64_t confusion[CLASSES * CLASSES];
+    static float zeros[128 * CLASSES];
+    assert_ok(api->model_set(b.model, FM_STATE_PARAM, "fc2.weight", zeros, 128 * CLASSES));
+    assert_ok(api->score(e, b.staging, 0));
+    assert_ok(api->scores_take(e, &scores, confusion));
+    assert_float_equal(scores.loss, BATCH * log(CLASSES), 1e-5);
+    assert_int_equal(scores.correct, 1); // labels 0 to 7
+    for (int i = 0; i < CLASSES * CLASSES; i++)
+        assert_int_equal(confusion[i], i % CLASSES == 0 && i < BATCH * CLASSES);
+    float bias[CLASSES] = {0};
+    bias[3] = NAN;
+    assert_ok(api->model_set(b.model, FM_STATE_PARAM, "fc2.bias", bias, CLASSES));
+    assert_ok(api->score(e, b.staging, 0));
+    assert_ok(api->scores_take(e, &scores, confusion));
+    assert_true(isnan(scores.loss));
+    assert_int_equal(scores.count, BATCH);
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
 static double largest_difference(const float *a, const float *b, size_t count)
 {
     double largest = 0.0;
@@ -479,6 +558,10 @@ static void test_refusals(void **state)
     float logits[BATCH * CLASSES];
     assert_fails(FM_USAGE, "compiled for inference", api->submit(infer, b.staging, 0));
     assert_fails(FM_USAGE, "compiled for training", api->predict(train, b.staging, 0, logits));
+    uint64_t confusion[CLASSES * CLASSES];
+    struct fm_sums scores;
+    assert_fails(FM_USAGE, "compiled for training", api->score(train, b.staging, 0));
+    assert_fails(FM_USAGE, "compiled for training", api->scores_take(train, &scores, confusion));
     assert_fails(FM_USAGE, "not compiled for probing",
         api->executor_read(train, 0, FM_PROBE_ACTIVATION, logits, 1));
     assert_fails(
@@ -487,6 +570,9 @@ static void test_refusals(void **state)
         api->compile(b.model, &(struct fm_compile_options){.batch = 0}, &none));
     api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
     assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));
+    assert_fails(FM_DATA, "has label 10", api->score(infer, b.staging, 0));
+    assert_ok(api->scores_take(infer, &scores, confusion));
+    assert_int_equal(scores.count, 0);
     fill_slot(&b, 1, BATCH - 1);
     assert_fails(
         FM_USAGE, "7 samples, but this executor's batch is 8", api->submit(train, b.staging, 1));
@@ -562,6 +648,8 @@ int main(void)
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_same_bits_and_sharing),
         cmocka_unit_test(test_average),
+        cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_scores_of_ties_and_nan),
         cmocka_unit_test(test_nan_is_not_lost),
         cmocka_unit_test(test_large_records_are_refused),
         cmocka_unit_test(test_unfused),

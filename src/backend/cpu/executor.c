@@ -165,6 +165,8 @@ static enum fm_status build(struct fm_executor *e)
         FM_TRY(allocate_gradients(e));
     if (fm_executor_trains(e))
         FM_TRY(allocate_logit_gradient(e));
+    else
+        FM_TRY(fm_cpu_scores_allocate(e));
     for (int i = 0; i < e->op_count; i++)
         if (e->ops[i]->class->connect)
             FM_TRY(e->ops[i]->class->connect(e->ops[i]));
@@ -297,13 +299,12 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
     return isfinite(loss);
 }
 
-static enum fm_status check_labels(const struct fm_executor *e, const struct fm_pass *pass)
+enum fm_status fm_cpu_check_labels(const struct fm_executor *e, const struct fm_slot *slot)
 {
-    for (uint32_t i = 0; i < pass->step->count; i++)
-        if (pass->slot->labels[i] >= e->model->net.classes)
+    for (uint32_t i = 0; i < slot->step->count; i++)
+        if (slot->labels[i] >= e->model->net.classes)
             return fm_fail(FM_DATA, "sample %u has label %u; model '%s' has %d classes",
-                pass->slot->ids[i], pass->slot->labels[i], e->model->net.name,
-                e->model->net.classes);
+                slot->ids[i], slot->labels[i], e->model->net.name, e->model->net.classes);
     return FM_OK;
 }
 
@@ -316,7 +317,7 @@ enum fm_status fm_cpu_submit(struct fm_executor *e, struct fm_staging *staging, 
     if ((int)pass.step->count != e->options.batch)
         return fm_fail(FM_USAGE, "submit: %u samples, but this executor's batch is %d",
             pass.step->count, e->options.batch);
-    FM_TRY(check_labels(e, &pass));
+    FM_TRY(fm_cpu_check_labels(e, pass.slot));
     FM_TRY(forward(e, &pass));
     double start = fm_clock_seconds();
     bool finite = compute_loss(e, &pass);
@@ -329,8 +330,8 @@ enum fm_status fm_cpu_submit(struct fm_executor *e, struct fm_staging *staging, 
     return FM_OK;
 }
 
-enum fm_status fm_cpu_predict(
-    struct fm_executor *e, struct fm_staging *staging, int slot, float *logits)
+enum fm_status fm_cpu_infer(
+    struct fm_executor *e, struct fm_staging *staging, int slot, const float **logits)
 {
     struct fm_pass pass = {&staging->slots[slot], staging->slots[slot].step, false};
     if (e->options.mode != FM_MODE_INFER)
@@ -339,8 +340,16 @@ enum fm_status fm_cpu_predict(
         return fm_fail(FM_USAGE, "predict: %u samples, but this executor's batch is %d",
             pass.step->count, e->options.batch);
     FM_TRY(forward(e, &pass));
-    const struct fm_value *last = &e->values[e->op_count - 1];
-    size_t count = (size_t)pass.step->count * (size_t)e->model->net.classes;
-    memcpy(logits, last->activation.data, count * sizeof *logits);
+    *logits = e->values[e->op_count - 1].activation.data;
+    return FM_OK;
+}
+
+enum fm_status fm_cpu_predict(
+    struct fm_executor *e, struct fm_staging *staging, int slot, float *logits)
+{
+    const float *last = NULL;
+    FM_TRY(fm_cpu_infer(e, staging, slot, &last));
+    size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
+    memcpy(logits, last, count * sizeof *logits);
     return FM_OK;
 }

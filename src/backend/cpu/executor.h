@@ -18,6 +18,9 @@ void fm_cpu_executor_destroy(struct fm_executor *executor);
 enum fm_status fm_cpu_submit(struct fm_executor *executor, struct fm_staging *staging, int slot);
 enum fm_status fm_cpu_predict(
     struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
+enum fm_status fm_cpu_score(struct fm_executor *executor, struct fm_staging *staging, int slot);
+enum fm_status fm_cpu_scores_take(
+    struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion);
 enum fm_status fm_cpu_executor_read(
     struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
 enum fm_status fm_cpu_executor_profile(
@@ -25,6 +28,13 @@ enum fm_status fm_cpu_executor_profile(
 uint64_t fm_cpu_executor_memory(const struct fm_executor *executor);
 void fm_cpu_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);
+
+// What executor.c and score.c ask of each other: a forward pass, whose logits stay the executor's
+// until the next; whether all labels of a slot are classes; memory for scores.
+enum fm_status fm_cpu_infer(
+    struct fm_executor *executor, struct fm_staging *staging, int slot, const float **logits);
+enum fm_status fm_cpu_check_labels(const struct fm_executor *executor, const struct fm_slot *slot);
+enum fm_status fm_cpu_scores_allocate(struct fm_executor *executor);
 
 // Staging on a processor is ordinary memory that is taken the moment it is submitted.
 enum fm_status fm_cpu_staging_create(struct fm_model *model, uint32_t capacity,

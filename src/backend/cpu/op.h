@@ -85,6 +85,8 @@ struct fm_executor {
     float *logit_gradient; // in fp32, where the gradients are not
     double update_seconds, loss_seconds;
     uint64_t update_calls;
+    struct fm_sums scores; // of inference, since they were last taken
+    uint64_t *confusion;   // the same: [classes][classes]
 };
 
 // The kernels on activations of the precision computed in; only the logits may be of another.
