@@ -122,12 +122,16 @@ static void test_parse(void **state)
 {
     (void)state;
     static const struct fm_backend api = {.name = "somewhere"};
-    struct fm_engine both = {
-        .api = &api, .info = {.precisions = {true, true, false}, .emulated = {false, true, true}}};
+    struct fm_engine both = {.api = &api,
+        .info = {.precisions = {true, true, false},
+            .emulated = {false, true, true},
+            .preferred = FM_PRECISION_BF16}};
     struct fm_engine old = both, gpu = both;
     old.info.precisions[FM_PRECISION_BF16] = false;
     old.info.missing[FM_PRECISION_BF16] = "this processor lacks it";
+    old.info.preferred = FM_PRECISION_FP32;
     gpu.info.precisions[FM_PRECISION_FP16] = true;
+    gpu.info.preferred = FM_PRECISION_FP16;
     gpu.info.emulated[FM_PRECISION_BF16] = gpu.info.emulated[FM_PRECISION_FP16] = false;
     enum fm_precision precision;
     bool emulated;
@@ -140,6 +144,7 @@ static void test_parse(void **state)
     expect_precision(&old, "bf16", true, FM_PRECISION_BF16, true);
     expect_precision(&both, "fp16", false, FM_PRECISION_FP16, true);
     expect_precision(&both, "fp16", true, FM_PRECISION_FP16, true);
+    expect_precision(&gpu, "auto", false, FM_PRECISION_FP16, false);
     expect_precision(&gpu, "fp16", false, FM_PRECISION_FP16, false);
     assert_fails(fm_precision_choose("bf16", &old, false, &precision, &emulated), FM_UNSUPPORTED,
         "this processor lacks it; --emulate computes in fp32 and rounds");
@@ -170,6 +175,8 @@ static void test_refusals(void **state)
     assert_true(info->emulated[FM_PRECISION_BF16] && info->emulated[FM_PRECISION_FP16]);
     for (int i = 0; i < FM_PRECISION_COUNT; i++)
         assert_true(info->precisions[i] == (info->missing[i] == NULL));
+    bool bf16 = info->precisions[FM_PRECISION_BF16];
+    assert_int_equal(info->preferred, bf16 ? FM_PRECISION_BF16 : FM_PRECISION_FP32);
     close_trial(t);
 }
 

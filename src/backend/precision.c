@@ -44,9 +44,7 @@ enum fm_status fm_precision_choose(const char *name, const struct fm_engine *eng
             return fm_fail(FM_USAGE,
                 "precision 'auto' is never emulated: name what to emulate, bf16 or fp16, by "
                 "--precision");
-        // The fastest that the device trains in: bf16 needs no loss scale, fp32 is always there.
-        *precision = engine->info.precisions[FM_PRECISION_BF16] ? FM_PRECISION_BF16
-                                                                : FM_PRECISION_FP32;
+        *precision = engine->info.preferred;
         *emulated = false;
         return FM_OK;
     }

@@ -26,8 +26,9 @@ static const struct fm_option training_options[] = {
     {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
         "seed of every random number (default: 1)"},
     {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
-        "what is computed in; auto is bf16 where the device has it, else fp32; a CPU has fp16 by "
-        "rounding alone (default: auto)"},
+        "what is computed in; auto is fp16 on a GPU, on a CPU bf16 where it has it, else fp32; a "
+        "CPU "
+        "has fp16 by rounding alone (default: auto)"},
     {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
         "compute bf16 or fp16 by rounding fp32: no faster, but on any processor"},
     {"checkpoint-seconds", "S", FM_OPTION_REAL, AT(checkpoint_seconds), 0, 1e6, NULL,

@@ -79,6 +79,8 @@ void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_inf
         info->missing[i] = device->missing[i];
         info->precisions[i] = info->missing[i] == NULL;
     }
+    // Native bf16 is faster and needs no loss scale; fp32 is always there.
+    info->preferred = info->precisions[FM_PRECISION_BF16] ? FM_PRECISION_BF16 : FM_PRECISION_FP32;
     info->emulated[FM_PRECISION_BF16] = true;
     info->emulated[FM_PRECISION_FP16] = true;
 }
