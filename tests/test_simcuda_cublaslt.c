@@ -101,6 +101,7 @@ static struct call begin(const struct problem *p)
 {
     struct call c = {.p = *p, .alpha = 1.0f};
     uint64_t workspace = WORKSPACE;
+    uint32_t exact = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     int32_t a = p->transposed_a ? CUBLAS_OP_T : CUBLAS_OP_N;
     int32_t b = p->transposed_b ? CUBLAS_OP_T : CUBLAS_OP_N;
     make_operands(&c);
@@ -117,6 +118,8 @@ static struct call begin(const struct problem *p)
     cublasLtMatmulPreferenceCreate(&c.preference);
     cublasLtMatmulPreferenceSetAttribute(
         c.preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace, sizeof workspace);
+    cublasLtMatmulPreferenceSetAttribute(
+        c.preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &exact, sizeof exact);
     return c;
 }
 
@@ -322,6 +325,41 @@ static void test_tf32(void **state)
     }
 }
 
+// The algorithm that comes first where the preference lets it splits k and stores the halves in D's
+// type: fp16 has no 2049.
+static void test_split(void **state)
+{
+    (void)state;
+    static const uint32_t schemes[] = {
+        CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE, CUBLASLT_REDUCTION_SCHEME_MASK};
+    struct problem p = {8, 8, 4, 0, 1, FM_CUDA_F16, FM_CUDA_F16, CUBLASLT_EPILOGUE_DEFAULT, 0};
+    float a[32], ones[32];
+    for (int i = 0; i < 32; i++) {
+        a[i] = i < 8 ? 2048.0f : i < 16 ? 1.0f : i < 24 ? -2048.0f : 0.0f;
+        ones[i] = 1.0f;
+    }
+    for (int all = 0; all < 2; all++) {
+        rig_case("split sums, all reduction schemes %d", all);
+        struct call c = begin(&p);
+        cublasLtMatmulPreferenceSetAttribute(c.preference,
+            CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes[all], sizeof schemes[all]);
+        rig_write(&c.a_data, a);
+        rig_write(&c.b_data, ones);
+        assert_int_equal(ask(&c), CUBLAS_STATUS_SUCCESS);
+        int32_t splits = 0;
+        size_t written = 0;
+        assert_int_equal(cublasLtMatmulAlgoConfigGetAttribute(&c.result.algo,
+                             CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits, sizeof splits, &written),
+            CUBLAS_STATUS_SUCCESS);
+        assert_int_equal(splits, all ? 2 : 1);
+        assert_int_equal(multiply(&c), CUBLAS_STATUS_SUCCESS);
+        rig_read(&c.d_data);
+        for (size_t i = 0; i < c.d_data.count; i++)
+            rig_check("the sum", c.d_data.values[i] == (all ? 0.0f : 1.0f));
+        end(&c);
+    }
+}
+
 // ---- what the heuristic finds nothing for, without a misuse
 
 static void test_refused_epilogues(void **state)
@@ -440,6 +478,11 @@ static void test_algorithms(void **state)
     ask(&c);
     memset(&c.result.algo, 0, sizeof c.result.algo);
     caught("no algorithm at all", multiply(&c), "did not give");
+    int32_t id;
+    caught("an attribute of no algorithm",
+        cublasLtMatmulAlgoConfigGetAttribute(
+            &c.result.algo, CUBLASLT_ALGO_CONFIG_ID, &id, sizeof id, NULL),
+        "no algorithm of the heuristic's");
     c.result = old;
     end(&c);
 }
@@ -534,6 +577,7 @@ int main(void)
         TEST(test_products),
         TEST(test_factors),
         TEST(test_tf32),
+        TEST(test_split),
         TEST(test_refused_epilogues),
         TEST(test_no_algorithm),
         TEST(test_mask_and_bias),

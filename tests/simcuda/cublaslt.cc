@@ -14,6 +14,7 @@ const uint32_t DEFAULT_ALIGNMENT = 256; // of operands, unless the preference sa
 const size_t WORKSPACE = 4096;          // what an algorithm asks for, where it may
 const size_t WORKSPACE_ALIGNMENT = 16;
 const int64_t MASK_LD_MULTIPLE = 128;
+const uint32_t ALGORITHM_ID = 6, TILE_ID = 20, STAGES_ID = 11; // of every algorithm
 
 // ---- what the opaque types stand for
 
@@ -48,6 +49,7 @@ struct algorithm {
     uint64_t problem;
     uint64_t workspace;
     uint32_t alignment_a, alignment_b, alignment_c, alignment_d;
+    uint32_t splits, reduction; // of k, and how its parts are added
 };
 static_assert(sizeof(algorithm) <= sizeof(cublasLtMatmulAlgo_t), "fits");
 
@@ -504,7 +506,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t o
     }
 }
 
-// Two algorithms: with a workspace, if the preference allows one, and without.
+// Up to three algorithms: with k in two parts that are stored in D's type, if the preference does
+// not exclude that; with a workspace, if it allows one; and without.
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lt, cublasLtMatmulDesc_t operation_,
     cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
     cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t preference_, int wanted,
@@ -525,19 +528,65 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t lt, cublasLtMatmu
     if (status != CUBLAS_STATUS_SUCCESS) {
         return status;
     }
-    for (size_t workspace : {WORKSPACE, static_cast<size_t>(0)}) {
-        if (workspace > wish->workspace || *found == wanted) {
+    struct kind {
+        size_t workspace;
+        uint32_t splits, reduction;
+    };
+    for (kind k : {kind{WORKSPACE, 2, CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE},
+             kind{WORKSPACE, 1, CUBLASLT_REDUCTION_SCHEME_NONE},
+             kind{0, 1, CUBLASLT_REDUCTION_SCHEME_NONE}}) {
+        if (k.workspace > wish->workspace || *found == wanted ||
+            (k.reduction & wish->reductions) != k.reduction) {
             continue;
         }
-        algorithm chosen = {{}, problem_of(p), workspace, wish->alignment_a, wish->alignment_b,
-            wish->alignment_c, wish->alignment_d};
+        algorithm chosen = {{}, problem_of(p), k.workspace, wish->alignment_a, wish->alignment_b,
+            wish->alignment_c, wish->alignment_d, k.splits, k.reduction};
         memcpy(chosen.mark, MARK, sizeof MARK);
         cublasLtMatmulHeuristicResult_t *result = &results[(*found)++];
         *result = cublasLtMatmulHeuristicResult_t{};
         memcpy(&result->algo, &chosen, sizeof chosen);
-        result->workspaceSize = workspace;
+        result->workspaceSize = k.workspace;
         result->state = CUBLAS_STATUS_SUCCESS;
         result->wavesCount = 1.0f;
+    }
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *algo,
+    cublasLtMatmulAlgoConfigAttributes_t attribute, void *value, size_t bytes, size_t *written)
+{
+    SIMLT_CALL("cublasLtMatmulAlgoConfigGetAttribute");
+    algorithm chosen = {};
+    if (algo) {
+        memcpy(&chosen, algo, sizeof chosen);
+    }
+    if (memcmp(chosen.mark, MARK, sizeof MARK) != 0 || !value || bytes != sizeof(uint32_t)) {
+        return refuse(CUBLAS_STATUS_INVALID_VALUE,
+            "no algorithm of the heuristic's, or an attribute of another size");
+    }
+    uint32_t number;
+    switch (attribute) {
+    case CUBLASLT_ALGO_CONFIG_ID:
+        number = ALGORITHM_ID;
+        break;
+    case CUBLASLT_ALGO_CONFIG_TILE_ID:
+        number = TILE_ID;
+        break;
+    case CUBLASLT_ALGO_CONFIG_STAGES_ID:
+        number = STAGES_ID;
+        break;
+    case CUBLASLT_ALGO_CONFIG_SPLITK_NUM:
+        number = chosen.splits;
+        break;
+    case CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME:
+        number = chosen.reduction;
+        break;
+    default:
+        return refuse(CUBLAS_STATUS_NOT_SUPPORTED, "this attribute is not simulated");
+    }
+    memcpy(value, &number, sizeof number);
+    if (written) {
+        *written = sizeof number;
     }
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -581,6 +630,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t lt, cublasLtMatmulDesc_t operatio
     p.b_data = b_data;
     p.c_data = c_data;
     p.d_data = d_data;
+    p.splits_rounded = chosen.reduction == CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
     if (!check_operands(p, chosen, workspace, workspace_bytes)) {
         return CUBLAS_STATUS_INVALID_VALUE;
     }

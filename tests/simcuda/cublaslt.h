@@ -14,6 +14,8 @@
 //   epilogue,
 //     at least its workspace, operands as aligned as the preference said (256 bytes unless set),
 //     and operands, bias and mask that lie whole in device memory;
+//   - the first algorithm adds two halves of k that it stored in D's type, unless the preference's
+//     reduction schemes exclude that;
 //   - the workspace is overwritten; the mask's padding bits are written as ones.
 #ifndef SIMCUDA_CUBLASLT_H
 #define SIMCUDA_CUBLASLT_H

@@ -125,12 +125,12 @@ std::vector<float> unpack(
     return to;
 }
 
-// Columns [j, j + count) of A B: `sums` [count][m].
-void multiply(const product &p, const float *a, const float *b, int64_t count, float *sums)
+// Adds terms [first, end) of columns [0, count) of A B to `sums` [count][m].
+void multiply_part(const product &p, const float *a, const float *b, int64_t count, int64_t first,
+    int64_t end, float *sums)
 {
     int64_t m = p.m(), k = p.k();
-    std::fill(sums, sums + count * m, 0.0f);
-    for (int64_t l = 0; l < k; l++) {
+    for (int64_t l = first; l < end; l++) {
         const float *column = a + l * m;
         for (int64_t j = 0; j < count; j++) {
             float factor = b[j * k + l];
@@ -139,6 +139,29 @@ void multiply(const product &p, const float *a, const float *b, int64_t count, f
                 to[i] += factor * column[i];
             }
         }
+    }
+}
+
+float round_to(cudaDataType type, float value)
+{
+    uint32_t bits = 0; // holds any type
+    store(type, &bits, 0, value);
+    return load(type, &bits, 0);
+}
+
+// Columns [0, count) of A B.
+void multiply(const product &p, const float *a, const float *b, int64_t count, float *sums)
+{
+    int64_t k = p.k(), half = p.splits_rounded ? k / 2 : k;
+    std::fill(sums, sums + count * p.m(), 0.0f);
+    multiply_part(p, a, b, count, 0, half, sums);
+    if (half == k) {
+        return;
+    }
+    std::vector<float> rest(static_cast<size_t>(count * p.m()));
+    multiply_part(p, a, b, count, half, k, rest.data());
+    for (size_t i = 0; i < rest.size(); i++) {
+        sums[i] = round_to(p.d.type, sums[i]) + round_to(p.d.type, rest[i]);
     }
 }
 

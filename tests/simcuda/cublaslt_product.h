@@ -23,6 +23,7 @@ struct product {
     bool transposed_a, transposed_b;
     bool tf32; // inputs are rounded to TF32
     uint32_t epilogue;
+    bool splits_rounded; // k is summed in two parts that are stored in D's type
     float alpha, beta;
     const void *a_data, *b_data, *c_data;
     void *d_data;
