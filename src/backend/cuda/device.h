@@ -13,7 +13,8 @@ struct fm_device {
     char name[128];
     struct fm_cuda_caps caps;
     uint64_t memory; // bytes
-    int runtime, driver;
+    int multiprocessors;
+    int runtime, driver;    // CUDA's versions
     char bf16_missing[128]; // "" where it computes in bf16
     cudaStream_t compute, copy;
     cudnnHandle_t cudnn; // on the stream `compute`
@@ -25,6 +26,9 @@ enum fm_status fm_cuda_device_open(
     const struct fm_device_options *options, struct fm_device **device);
 void fm_cuda_device_close(struct fm_device *device);
 void fm_cuda_device_describe(const struct fm_device *device, struct fm_device_info *info);
+
+// Makes it the calling thread's device, which every thread that calls CUDA has to do first.
+enum fm_status fm_cuda_device_use(const struct fm_device *device);
 
 // Device memory, after a look at what is free; FM_MEMORY names `what`, the bytes and what is free.
 enum fm_status fm_cuda_device_allocate(
