@@ -26,6 +26,8 @@ struct fm_staging {
 struct fm_executor {
     int batch;
     bool mirror;
+    struct fm_sums scores;
+    uint64_t confusion[CLASSES * CLASSES];
 };
 
 static struct {
@@ -33,6 +35,7 @@ static struct {
     uint32_t counts[64], last_id;
     int fail_at; // predict() number that fails; 0: none
     bool nan;
+    int scored, lost; // calls of score(); a sample that its counts lack
     // Set: logits of these probabilities for the record's class, the one after it and the one after
     // that, and their logits are as much higher as `offset` says; of mirrored images the second
     // row.
@@ -126,6 +129,37 @@ static enum fm_status fake_predict(
     return FM_OK;
 }
 
+// What is predicted, summed.
+static enum fm_status fake_score(struct fm_executor *executor, struct fm_staging *staging, int slot)
+{
+    const struct fm_slot *s = &staging->slots[slot];
+    float logits[SAMPLES * CLASSES];
+    struct fm_metrics m;
+    seen.scored++;
+    FM_TRY(fake_predict(executor, staging, slot, logits));
+    if (seen.nan)
+        executor->scores.loss = NAN;
+    for (uint32_t i = 0; i < s->step->count * CLASSES; i++)
+        logits[i] = isfinite(logits[i]) ? logits[i] : 0;
+    FM_TRY(fm_metrics_begin(&m, CLASSES));
+    FM_TRY(fm_metrics_add(&m, logits, s->labels, s->step->count));
+    executor->scores.loss += m.nll_sum;
+    executor->scores.correct += m.correct;
+    for (int i = 0; i < CLASSES * CLASSES; i++)
+        executor->confusion[i] += m.confusion[i];
+    fm_metrics_free(&m);
+    return FM_OK;
+}
+
+static enum fm_status fake_scores_take(
+    struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion)
+{
+    *scores = executor->scores;
+    memcpy(confusion, executor->confusion, sizeof executor->confusion);
+    confusion[0] -= (uint64_t)seen.lost;
+    return FM_OK;
+}
+
 static const struct fm_backend fake = {
     .abi = FM_BACKEND_ABI,
     .name = "fake",
@@ -136,6 +170,8 @@ static const struct fm_backend fake = {
     .compile = fake_compile,
     .executor_destroy = fake_executor_destroy,
     .predict = fake_predict,
+    .score = fake_score,
+    .scores_take = fake_scores_take,
 };
 static const struct fm_engine engine = {.api = &fake};
 
@@ -187,6 +223,42 @@ static void test_all_samples_with_a_tail(void **state)
     assert_int_equal(m.confusion[2 * CLASSES + 0], 2);
     assert_int_equal(seen.executors + seen.stagings, 0);
     fm_metrics_free(&m);
+}
+
+// The same figures without a logit, but for calibration.
+static void test_totals(void **state)
+{
+    struct fm_metrics whole, m;
+    struct fm_evaluate_options options = {.samples = &samples, .classes = CLASSES, .batch = 4};
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &whole), FM_OK);
+    assert_int_equal(seen.scored, 0);
+    assert_true(isfinite(whole.ece));
+    options.totals = true;
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_OK);
+    assert_int_equal(seen.scored, 3);
+    assert_true(isfinite(m.nll) && isnan(m.ece));
+    assert_true(fabs(m.nll - whole.nll) < 1e-12 && m.accuracy == whole.accuracy);
+    assert_int_equal(m.count, SAMPLES);
+    assert_int_equal(m.correct, 8);
+    assert_true(m.macro_f1 == whole.macro_f1);
+    assert_memory_equal(m.confusion, whole.confusion, CLASSES * CLASSES * sizeof *m.confusion);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    fm_metrics_free(&m);
+    fm_metrics_free(&whole);
+
+    reset(state);
+    seen.nan = true;
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_NUMERIC);
+    assert_non_null(strstr(fm_error_message(), "the loss of 10 samples is nan"));
+    reset(state);
+    seen.lost = 1;
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_BACKEND);
+    assert_non_null(strstr(fm_error_message(), "9 samples, 7 of them right"));
+    assert_non_null(strstr(fm_error_message(), "given 10, and counted 8 right"));
+    options.mirror_mean = true;
+    assert_int_equal(fm_evaluate(&engine, NULL, &options, &m), FM_USAGE);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+    fm_error_clear();
 }
 
 static void test_chosen_samples_in_a_batch_no_larger(void **state)
@@ -315,6 +387,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_all_samples_with_a_tail, reset),
+        cmocka_unit_test_setup(test_totals, reset),
         cmocka_unit_test_setup(test_chosen_samples_in_a_batch_no_larger, reset),
         cmocka_unit_test_setup(test_failures_free_everything, reset),
         cmocka_unit_test_setup(test_mean_with_mirror_images, reset),

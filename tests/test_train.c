@@ -80,6 +80,8 @@ struct fm_staging {
 struct fm_executor {
     struct fm_model *model;
     struct fm_compile_options options;
+    struct fm_sums scores;
+    uint64_t confusion[CLASSES * CLASSES];
 };
 
 static uint8_t records[SAMPLES * RECORD], labels[SAMPLES];
@@ -239,7 +241,7 @@ static enum fm_status fake_compile(
 {
     FM_TRY(call());
     *executor = __real_calloc(1, sizeof **executor);
-    **executor = (struct fm_executor){model, *options};
+    **executor = (struct fm_executor){.model = model, .options = *options};
     if (options->mode == FM_MODE_TRAIN && !options->probe) {
         assert_int_equal(seen.step_count, 0); // compiled before training
         seen.compiled[seen.compiled_count++] = *options;
@@ -302,20 +304,31 @@ static bool is_right(uint32_t id, int epochs)
     return (int)(id % 10) < set.tenths_right[epochs];
 }
 
-static enum fm_status fake_predict(
-    struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits)
+// The logit of what is predicted is 1, of others 0.
+static enum fm_status fake_score(struct fm_executor *executor, struct fm_staging *staging, int slot)
 {
     FM_TRY(call());
     const struct fm_slot *s = &staging->slots[slot];
     const struct fm_model *model = executor->model;
     assert_int_equal(executor->options.mode, FM_MODE_INFER);
     assert_true(model->params[0] == model->running[0]); // both belong to one epoch
-    memset(logits, 0, s->step->count * CLASSES * sizeof *logits);
     for (uint32_t i = 0; i < s->step->count; i++) {
         assert_true(s->ids[i] < SAMPLES);
         bool right = is_right(s->ids[i], (int)model->params[0]);
-        logits[i * CLASSES + (labels[s->ids[i]] + (right ? 0u : 1u)) % CLASSES] = 1;
+        uint32_t label = labels[s->ids[i]], predicted = (label + (right ? 0u : 1u)) % CLASSES;
+        executor->scores.loss += log(exp(1) + CLASSES - 1) - (right ? 1 : 0);
+        executor->scores.correct += right;
+        executor->confusion[label * CLASSES + predicted]++;
     }
+    return FM_OK;
+}
+
+static enum fm_status fake_scores_take(
+    struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion)
+{
+    FM_TRY(call());
+    *scores = executor->scores;
+    memcpy(confusion, executor->confusion, sizeof executor->confusion);
     return FM_OK;
 }
 
@@ -354,7 +367,8 @@ static const struct fm_backend fake = {
     .compile = fake_compile,
     .executor_destroy = fake_executor_destroy,
     .submit = fake_submit,
-    .predict = fake_predict,
+    .score = fake_score,
+    .scores_take = fake_scores_take,
     .executor_read = fake_read,
     .executor_memory = fake_memory,
 };

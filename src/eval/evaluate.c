@@ -16,7 +16,7 @@ struct pass {
     struct fm_executor *mirrored; // NULL unless mirror_mean
     struct fm_feed feed;
     uint32_t *all;          // 0, 1, 2, ... where the caller gave no ids
-    float *logits;          // [batch][classes]
+    float *logits;          // [batch][classes]; NULL where the device keeps them
     float *mirrored_logits; // the same, of the mirrored images
 };
 
@@ -38,6 +38,8 @@ static enum fm_status open_pass(struct pass *pass, struct fm_model *model)
         FM_TRY(make_ids(pass));
     FM_TRY(pass->api->compile(model, &compile, &pass->executor));
     FM_TRY(fm_feed_open(pass->api, model, pass->batch, pass->options->samples, &pass->feed));
+    if (pass->options->totals)
+        return FM_OK;
     size_t elements = (size_t)pass->batch * (size_t)pass->options->classes;
     pass->logits = malloc(2 * elements * sizeof *pass->logits);
     if (!pass->logits)
@@ -94,6 +96,30 @@ static enum fm_status predict(struct pass *pass, int slot, uint32_t count)
     return FM_OK;
 }
 
+static enum fm_status run_batch(struct pass *pass, int slot, struct fm_metrics *metrics)
+{
+    const struct fm_slot *s = pass->api->staging_slot(pass->feed.staging, slot);
+    if (pass->options->totals)
+        return pass->api->score(pass->executor, pass->feed.staging, slot);
+    FM_TRY(predict(pass, slot, s->step->count));
+    return fm_metrics_add(metrics, pass->logits, s->labels, s->step->count);
+}
+
+// At the end of a pass whose logits stayed on the device.
+static enum fm_status take_scores(const struct pass *pass, struct fm_metrics *metrics)
+{
+    struct fm_sums scores;
+    FM_TRY(pass->api->scores_take(pass->executor, &scores, metrics->confusion));
+    FM_TRY(fm_metrics_set_totals(metrics, scores.loss));
+    if (metrics->count == pass->count && metrics->correct == scores.correct)
+        return FM_OK;
+    return fm_fail(FM_BACKEND,
+        "backend '%s' counted %llu samples, %llu of them right, in the confusion matrix; it was "
+        "given %u, and counted %llu right",
+        pass->api->name, (unsigned long long)metrics->count, (unsigned long long)metrics->correct,
+        pass->count, (unsigned long long)scores.correct);
+}
+
 static enum fm_status run_pass(struct pass *pass, struct fm_metrics *metrics)
 {
     const struct fm_evaluate_options *options = pass->options;
@@ -105,11 +131,10 @@ static enum fm_status run_pass(struct pass *pass, struct fm_metrics *metrics)
         int slot;
         FM_TRY(fm_loader_next(loader, &slot));
         if (slot < 0)
-            return FM_OK;
-        const struct fm_slot *s = pass->api->staging_slot(staging, slot);
-        FM_TRY(predict(pass, slot, s->step->count));
-        FM_TRY(fm_metrics_add(metrics, pass->logits, s->labels, s->step->count));
-        done += s->step->count;
+            return options->totals ? take_scores(pass, metrics) : FM_OK;
+        uint32_t count = pass->api->staging_slot(staging, slot)->step->count;
+        FM_TRY(run_batch(pass, slot, metrics));
+        done += count;
         fm_loader_release(loader, slot);
         if (options->progress)
             FM_TRY(options->progress(options->context, done, pass->count));
@@ -123,6 +148,8 @@ enum fm_status fm_evaluate(const struct fm_engine *engine, struct fm_model *mode
     if (count == 0 || options->batch < 1)
         return fm_fail(FM_DATA, "evaluation of %u samples in batches of %d: expected at least 1",
             count, options->batch);
+    if (options->totals && options->mirror_mean)
+        return fm_fail(FM_USAGE, "evaluation: a mean with mirror images needs logits");
     uint32_t batch = (uint32_t)options->batch < count ? (uint32_t)options->batch : count;
     struct pass pass = {.api = engine->api, .options = options, .count = count, .batch = batch};
     enum fm_status status;

@@ -15,6 +15,9 @@ struct fm_evaluate_options {
     bool average; // with the model's averaged weights (struct fm_compile_options)
     // What is measured is the mean of the probabilities of an image and of its mirror image.
     bool mirror_mean;
+    // Accuracy, loss and confusion only, summed on the device, which hands out no logits: quick,
+    // but metrics->ece is NaN. Not with mirror_mean.
+    bool totals;
     // After each batch: the samples done and the total. May be NULL. A failure ends the evaluation,
     // with that failure.
     enum fm_status (*progress)(void *context, uint32_t done, uint32_t total);

@@ -67,6 +67,23 @@ enum fm_status fm_metrics_add(
     return FM_OK;
 }
 
+enum fm_status fm_metrics_set_totals(struct fm_metrics *metrics, double loss)
+{
+    size_t n = (size_t)metrics->classes;
+    metrics->count = metrics->correct = 0;
+    for (size_t i = 0; i < n * n; i++)
+        metrics->count += metrics->confusion[i];
+    for (size_t k = 0; k < n; k++)
+        metrics->correct += metrics->confusion[k * n + k];
+    if (!isfinite(loss))
+        return fm_fail(FM_NUMERIC,
+            "the loss of %llu samples is %f: the weights have diverged, or the backend is wrong",
+            (unsigned long long)metrics->count, loss);
+    metrics->nll_sum = loss;
+    metrics->uncalibrated = true;
+    return FM_OK;
+}
+
 static double ratio(double part, double whole)
 {
     return whole > 0 ? part / whole : 0;
@@ -92,7 +109,7 @@ void fm_metrics_finish(struct fm_metrics *metrics)
     double count = (double)metrics->count;
     metrics->accuracy = ratio((double)metrics->correct, count);
     metrics->nll = ratio(metrics->nll_sum, count);
-    metrics->ece = 0;
+    metrics->ece = metrics->uncalibrated ? NAN : 0;
     for (int b = 0; b < FM_ECE_BINS; b++)
         metrics->ece += ratio(
             fabs((double)metrics->bins[b].correct - metrics->bins[b].confidence), count);

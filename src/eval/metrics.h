@@ -34,6 +34,7 @@ struct fm_metrics {
     double macro_precision, macro_recall, macro_f1;
     // accumulators
     double nll_sum;
+    bool uncalibrated; // there are no confidences
     struct {
         uint64_t count, correct;
         double confidence;
@@ -45,6 +46,10 @@ enum fm_status fm_metrics_begin(struct fm_metrics *metrics, int classes);
 // logit. A logit that is not finite fails with FM_NUMERIC and the sample's position.
 enum fm_status fm_metrics_add(
     struct fm_metrics *metrics, const float *logits, const uint8_t *labels, uint32_t count);
+// In place of adding samples: metrics->confusion has been filled with counts of them, whose losses
+// sum up to `loss`. Nothing is known of calibration then, so that metrics->ece becomes NaN. A loss
+// that is not finite fails with FM_NUMERIC.
+enum fm_status fm_metrics_set_totals(struct fm_metrics *metrics, double loss);
 void fm_metrics_finish(struct fm_metrics *metrics);
 void fm_metrics_free(struct fm_metrics *metrics);
 

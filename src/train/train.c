@@ -284,6 +284,7 @@ static enum fm_status evaluate(struct trainer *t, const uint32_t *ids, uint32_t 
         .classes = t->net->classes,
         .batch = EVALUATION_BATCH,
         .average = averages,
+        .totals = true,
         .progress = on_batch,
         .context = t};
     struct fm_metrics metrics;
