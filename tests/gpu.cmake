@@ -1,0 +1,34 @@
+# What scripts/gpu-acceptance runs on a real device, built wherever it can be so that it never rots:
+# `measure`, which works with every backend; and tests that otherwise run on the simulated device,
+# linked with NVIDIA's libraries in its place. None is a ctest of its own: CI has no GPU. Comes after
+# cuda.cmake.
+add_executable(measure gpu/measure.c gpu/parity.c)
+target_include_directories(measure PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(measure PRIVATE fm_eval)
+set_target_properties(measure PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_custom_target(gpu_programs DEPENDS measure)
+
+if(NOT FMNIST_CUDNN)
+  return()
+endif()
+
+# Test `name` for a real device, as gpu_<name>.
+function(fm_device_test name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  set(program gpu_${name})
+  add_executable(${program} ${name}.c gpu/on_device.c ${ARG_SOURCES})
+  target_include_directories(${program} PRIVATE
+    ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/simcuda)
+  target_include_directories(${program} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+  target_compile_definitions(${program} PRIVATE FM_TEST_ON_DEVICE
+    FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_link_libraries(${program} PRIVATE ${ARG_LINKS} fm_options fm_cuda_kernels fm_cudnn
+    CUDA::cublasLt CUDA::cudart PkgConfig::CMOCKA m)
+  set_target_properties(${program} PROPERTIES LINKER_LANGUAGE CUDA
+    CUDA_RUNTIME_LIBRARY Shared RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_dependencies(gpu_programs ${program})
+endfunction()
+
+foreach(test test_cuda_kernels test_cuda_kernels_sums test_cuda_kernels_step)
+  fm_device_test(${test} SOURCES cuda/rig.c)
+endforeach()

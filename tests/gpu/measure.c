@@ -1,0 +1,455 @@
+// Measures a backend: what scripts/gpu-acceptance asks of a GPU, in JSON on standard output.
+//
+//   measure info     which device, which libraries
+//   measure latency  predict() as the host sees it, at several batches
+//   measure train    whole training steps, their images a second; with --profile their parts
+//   measure parity   the same steps on two backends
+//
+// It talks to the module directly and works with every backend.
+#include "gpu/measure.h"
+
+#include "backend/precision.h"
+#include "base/clock.h"
+#include "eval/evaluate.h"
+#include "net/init.h"
+#include "net/zoo.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PROFILE_MAX = 1024,
+    PROFILE_STEPS = 20,
+    SEED = 1
+};
+
+// ---- what all commands begin with
+
+static enum fm_status draw_parameters(struct measured *m, const struct fm_net *net)
+{
+    enum fm_status status = FM_OK;
+    for (int p = 0; p < net->param_count && status == FM_OK; p++) {
+        size_t count = net->params[p].count;
+        float *values = malloc(count * sizeof *values);
+        if (!values)
+            return fm_fail_memory(net->params[p].name, count * sizeof *values);
+        fm_init_param(net, p, FM_INIT_HE_UNIFORM, SEED, values);
+        status = m->engine.api->model_set(
+            m->model, FM_STATE_PARAM, net->params[p].name, values, count);
+        free(values);
+    }
+    return status;
+}
+
+enum fm_status measured_open(struct measured *m, const char *backend,
+    const struct measure_options *options, const struct fm_net *net, enum fm_optimiser optimiser)
+{
+    struct fm_device_options device = {
+        .threads = options->threads, .tf32 = options->tf32, .plan_cache = options->plans};
+    FM_TRY(fm_engine_open(backend, &device, &m->engine));
+    FM_TRY(fm_precision_choose(options->precision, &m->engine, false, &m->precision, &m->emulated));
+    struct fm_model_options model = {
+        .precision = m->precision,
+        .emulate = m->emulated,
+        .optimiser =
+            {.kind = optimiser, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f, .momentum = 0.9f},
+    };
+    FM_TRY(m->engine.api->model_create(m->engine.device, net, &model, &m->model));
+    return draw_parameters(m, net);
+}
+
+void measured_close(struct measured *m)
+{
+    if (m->engine.api)
+        m->engine.api->model_destroy(m->model);
+    fm_engine_close(&m->engine);
+}
+
+void measure_fill(
+    struct fm_slot *slot, const struct fm_samples *samples, uint32_t batch, uint32_t first)
+{
+    for (uint32_t i = 0; i < batch; i++) {
+        uint32_t id = (first + i) % samples->count;
+        slot->ids[i] = id;
+        if (slot->records) // not where the device keeps the data set
+            memcpy(slot->records + (size_t)i * slot->record_size,
+                samples->records + (size_t)id * samples->record_size, samples->record_size);
+        if (slot->labels)
+            slot->labels[i] = samples->labels[id];
+    }
+    *slot->step = (struct fm_step){.seed = SEED, .count = batch, .learning_rate = 1e-3f};
+}
+
+static void set_text(json_t *object, const char *key, const char *text)
+{
+    json_object_set_new(object, key, json_string(text));
+}
+
+static void set_real(json_t *object, const char *key, double value)
+{
+    json_object_set_new(object, key, json_real(value));
+}
+
+static void set_count(json_t *object, const char *key, uint64_t value)
+{
+    json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
+void measure_describe(const struct fm_engine *engine, json_t *result)
+{
+    set_text(result, "backend", engine->api->name);
+    set_text(result, "device", engine->info.name);
+    set_text(result, "details", engine->info.details);
+    set_text(result, "libraries", engine->info.libraries);
+    set_count(result, "memory", engine->info.memory);
+    json_t *precisions = json_array();
+    for (int p = 0; p < FM_PRECISION_COUNT; p++)
+        if (engine->info.precisions[p])
+            json_array_append_new(precisions, json_string(fm_precision_name((enum fm_precision)p)));
+    json_object_set_new(result, "precisions", precisions);
+}
+
+// ---- measure info
+
+static enum fm_status measure_info(const struct measure_options *options, json_t *result)
+{
+    struct fm_device_options device = {.threads = options->threads};
+    struct fm_engine engine;
+    FM_TRY(fm_engine_open(options->backend, &device, &engine));
+    measure_describe(&engine, result);
+    fm_engine_close(&engine);
+    return FM_OK;
+}
+
+// ---- measure latency
+
+static enum fm_status time_batch(struct measured *m, const struct measure_options *options,
+    const struct measure_inputs *inputs, int batch, json_t *rows)
+{
+    struct fm_latency_options latency = {
+        .samples = &inputs->dataset.test,
+        .classes = inputs->dataset.classes,
+        .batch = batch,
+        .warmup = options->warmup,
+        .runs = options->runs,
+    };
+    struct fm_latency found;
+    FM_TRY(fm_measure_latency(&m->engine, m->model, &latency, &found));
+    json_t *row = json_object();
+    set_count(row, "batch", (uint64_t)batch);
+    set_count(row, "runs", (uint64_t)found.runs);
+    set_real(row, "p50", found.p50);
+    set_real(row, "p90", found.p90);
+    set_real(row, "p99", found.p99);
+    set_real(row, "mean", found.mean);
+    set_real(row, "images_per_second", batch / found.p50);
+    json_array_append_new(rows, row);
+    return FM_OK;
+}
+
+static enum fm_status measure_latency(
+    const struct measure_options *options, const struct measure_inputs *inputs, json_t *result)
+{
+    struct measured m = {0};
+    enum fm_status status;
+    json_t *rows = json_array();
+    json_object_set_new(result, "batches", rows);
+    FM_TRY_GOTO(
+        status, measured_open(&m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM), out);
+    measure_describe(&m.engine, result);
+    for (const char *at = options->batches; *at && status == FM_OK;) {
+        char *end;
+        long batch = strtol(at, &end, 10);
+        if (end == at || batch < 1 || batch > 65536 || (*end && *end != ','))
+            status = fm_fail(FM_USAGE, "--batches %s: expected numbers from 1 to 65536 with commas",
+                options->batches);
+        else
+            status = time_batch(&m, options, inputs, (int)batch, rows);
+        at = *end ? end + 1 : end;
+    }
+out:
+    measured_close(&m);
+    return status;
+}
+
+// ---- measure train
+
+struct training {
+    const struct fm_backend *api;
+    struct fm_model *model;
+    struct fm_staging *staging;
+    struct fm_executor *executor;
+    const struct fm_samples *samples;
+    uint32_t batch, next; // the image that the next batch begins with
+};
+
+static enum fm_status take_steps(struct training *t, int steps)
+{
+    for (int i = 0; i < steps; i++) {
+        int slot = i % FM_SLOTS;
+        FM_TRY(t->api->slot_wait(t->staging, slot));
+        measure_fill(t->api->staging_slot(t->staging, slot), t->samples, t->batch, t->next);
+        t->next = (t->next + t->batch) % t->samples->count;
+        FM_TRY(t->api->submit(t->executor, t->staging, slot));
+    }
+    struct fm_sums sums;
+    return t->api->sums_get(t->model, true, &sums); // waits for all of them
+}
+
+static enum fm_status time_steps(
+    struct training *t, const struct measure_options *options, json_t *result)
+{
+    FM_TRY(take_steps(t, options->warmup));
+    json_t *rounds = json_array();
+    json_object_set_new(result, "images_per_second", rounds);
+    for (int round = 0; round < options->runs; round++) {
+        double start = fm_clock_seconds();
+        FM_TRY(take_steps(t, options->steps));
+        double seconds = fm_clock_seconds() - start;
+        json_array_append_new(rounds, json_real(options->steps * (double)t->batch / seconds));
+    }
+    struct fm_sums sums;
+    FM_TRY(t->api->sums_get(t->model, true, &sums));
+    set_real(result, "mean_loss", sums.loss / (double)sums.count); // not finite: no valid JSON
+    return FM_OK;
+}
+
+static enum fm_status read_profile(struct training *t, json_t *result)
+{
+    static struct fm_profile_entry entries[PROFILE_MAX];
+    size_t count;
+    FM_TRY(take_steps(t, PROFILE_STEPS));
+    FM_TRY(t->api->executor_profile(t->executor, entries, PROFILE_MAX, &count));
+    json_t *rows = json_array();
+    json_object_set_new(result, "profile", rows);
+    for (size_t i = 0; i < count && i < PROFILE_MAX; i++) {
+        const struct fm_profile_entry *e = &entries[i];
+        json_t *row = json_object();
+        set_text(row, "layer", e->layer);
+        set_text(row, "pass", e->pass);
+        set_text(row, "plan", e->plan);
+        set_real(row, "seconds", e->calls ? e->seconds / (double)e->calls : 0);
+        set_real(row, "flops", e->flops);
+        set_real(row, "bytes", e->bytes);
+        json_array_append_new(rows, row);
+    }
+    return FM_OK;
+}
+
+static enum fm_status open_training(struct training *t, struct measured *m,
+    const struct measure_options *options, const struct measure_inputs *inputs)
+{
+    const struct fm_samples *samples = &inputs->dataset.train;
+    struct fm_resident resident = {
+        samples->records, samples->labels, samples->count, samples->record_size};
+    FM_TRY(measured_open(m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM));
+    *t = (struct training){.api = m->engine.api,
+        .model = m->model,
+        .samples = samples,
+        .batch = (uint32_t)options->batch};
+    struct fm_compile_options compile = {.batch = options->batch,
+        .mode = FM_MODE_TRAIN,
+        .unfused = options->unfused,
+        .profile = options->profile};
+    FM_TRY(t->api->compile(m->model, &compile, &t->executor));
+    return t->api->staging_create(
+        m->model, t->batch, options->resident ? &resident : NULL, &t->staging);
+}
+
+static enum fm_status measure_train(
+    const struct measure_options *options, const struct measure_inputs *inputs, json_t *result)
+{
+    struct measured m = {0};
+    struct training t = {0};
+    enum fm_status status;
+    FM_TRY_GOTO(status, open_training(&t, &m, options, inputs), out);
+    measure_describe(&m.engine, result);
+    set_text(result, "precision", fm_precision_name(m.precision));
+    json_object_set_new(result, "emulated", json_boolean(m.emulated));
+    set_count(result, "executor_memory", t.api->executor_memory(t.executor));
+    if (options->profile)
+        status = read_profile(&t, result);
+    else
+        status = time_steps(&t, options, result);
+out:
+    if (t.api) {
+        t.api->executor_destroy(t.executor);
+        t.api->staging_destroy(t.staging);
+    }
+    measured_close(&m);
+    return status;
+}
+
+// ---- the command line
+
+static const struct option long_options[] = {
+    {"backend", required_argument, NULL, 'b'},
+    {"against", required_argument, NULL, 'a'},
+    {"modules", required_argument, NULL, 'o'},
+    {"data", required_argument, NULL, 'd'},
+    {"model", required_argument, NULL, 'm'},
+    {"precision", required_argument, NULL, 'p'},
+    {"batches", required_argument, NULL, 'B'},
+    {"plans", required_argument, NULL, 'P'},
+    {"batch", required_argument, NULL, 'n'},
+    {"steps", required_argument, NULL, 's'},
+    {"warmup", required_argument, NULL, 'w'},
+    {"runs", required_argument, NULL, 'r'},
+    {"threads", required_argument, NULL, 't'},
+    {"resident", no_argument, NULL, 'R'},
+    {"unfused", no_argument, NULL, 'u'},
+    {"profile", no_argument, NULL, 'f'},
+    {"tf32", no_argument, NULL, 'T'},
+    {0},
+};
+
+static const char **text_option(struct measure_options *options, int option)
+{
+    switch (option) {
+    case 'b':
+        return &options->backend;
+    case 'a':
+        return &options->against;
+    case 'o':
+        return &options->modules;
+    case 'd':
+        return &options->data;
+    case 'm':
+        return &options->model;
+    case 'p':
+        return &options->precision;
+    case 'B':
+        return &options->batches;
+    case 'P':
+        return &options->plans;
+    default:
+        return NULL;
+    }
+}
+
+static int *number_option(struct measure_options *options, int option)
+{
+    switch (option) {
+    case 'n':
+        return &options->batch;
+    case 's':
+        return &options->steps;
+    case 'w':
+        return &options->warmup;
+    case 'r':
+        return &options->runs;
+    case 't':
+        return &options->threads;
+    default:
+        return NULL;
+    }
+}
+
+static bool *flag_option(struct measure_options *options, int option)
+{
+    switch (option) {
+    case 'R':
+        return &options->resident;
+    case 'u':
+        return &options->unfused;
+    case 'f':
+        return &options->profile;
+    case 'T':
+        return &options->tf32;
+    default:
+        return NULL;
+    }
+}
+
+// False: said already what is wrong.
+static bool parse(int argc, char **argv, struct measure_options *options)
+{
+    for (int option; (option = getopt_long(argc, argv, "", long_options, NULL)) != -1;) {
+        if (option == '?')
+            return false;
+        const char **text = text_option(options, option);
+        int *number = number_option(options, option);
+        if (text) {
+            *text = optarg;
+        } else if (number) {
+            char *end;
+            long value = strtol(optarg, &end, 10);
+            if (*end || end == optarg || value < 0 || value > 1000000) {
+                fprintf(stderr, "measure: '%s': expected a number from 0 to 1000000\n", optarg);
+                return false;
+            }
+            *number = (int)value;
+        } else {
+            *flag_option(options, option) = true;
+        }
+    }
+    return optind == argc - 1;
+}
+
+static enum fm_status open_inputs(
+    const struct measure_options *options, struct measure_inputs *inputs)
+{
+    FM_TRY(fm_dataset_open(options->data, &inputs->dataset));
+    FM_TRY(fm_split_make(&inputs->dataset.train, inputs->dataset.classes, &inputs->split));
+    FM_TRY(fm_zoo_build(options->model, inputs->dataset.classes, &inputs->net));
+    fm_net_set_input_statistics(
+        &inputs->net, (float)inputs->split.mean, (float)inputs->split.deviation);
+    return FM_OK;
+}
+
+static enum fm_status run(
+    const char *command, const struct measure_options *options, json_t *result)
+{
+    if (strcmp(command, "info") == 0)
+        return measure_info(options, result);
+    struct measure_inputs *inputs = calloc(1, sizeof *inputs);
+    if (!inputs)
+        return fm_fail_memory("the data", sizeof *inputs);
+    enum fm_status status;
+    FM_TRY_GOTO(status, open_inputs(options, inputs), out);
+    if (strcmp(command, "latency") == 0)
+        status = measure_latency(options, inputs, result);
+    else if (strcmp(command, "train") == 0)
+        status = measure_train(options, inputs, result);
+    else if (strcmp(command, "parity") == 0)
+        status = measure_parity(options, inputs, result);
+    else
+        status = fm_fail(
+            FM_USAGE, "unknown command '%s'; expected info, latency, train or parity", command);
+out:
+    fm_split_free(&inputs->split);
+    fm_dataset_close(&inputs->dataset);
+    free(inputs);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct measure_options options = {.backend = "auto",
+        .against = "cpu",
+        .model = "simple",
+        .precision = "auto",
+        .batches = "1",
+        .batch = 256,
+        .steps = 100,
+        .warmup = 20,
+        .runs = 5};
+    if (!parse(argc, argv, &options)) {
+        fprintf(stderr, "usage: measure info|latency|train|parity [--backend NAME] ...\n");
+        return 2;
+    }
+    if (options.modules)
+        fm_registry_set_directory(options.modules);
+    json_t *result = json_object();
+    int code = 1;
+    if (run(argv[optind], &options, result) != FM_OK)
+        fprintf(stderr, "measure: error: %s\n", fm_error_message());
+    else if (json_dumpf(result, stdout, JSON_INDENT(2)) != 0 || puts("") == EOF)
+        fprintf(stderr, "measure: error: the result could not be written\n");
+    else
+        code = 0;
+    json_decref(result);
+    return code;
+}
