@@ -169,6 +169,27 @@ static void take_pass(struct bench *bench, struct fm_loader *loader, const uint3
     assert_int_equal(slot, -1);
 }
 
+// Where the device keeps the data set, slots take ids alone: no sample is read.
+static void slots_without_records_take_ids_alone(void **state)
+{
+    struct bench *bench = *state;
+    bench->samples.records = bench->samples.labels = NULL; // a read would be seen
+    for (int i = 0; i < FM_SLOTS; i++)
+        bench->slots[i].slot.records = bench->slots[i].slot.labels = NULL;
+    struct fm_loader *loader = open_loader(bench);
+    static const uint32_t ids[5] = {3, 0, 4, 1, 2};
+    assert_int_equal(fm_loader_begin(loader, ids, 5, 3), FM_OK);
+    for (uint32_t at = 0; at < 5; at += 3) {
+        int slot;
+        assert_int_equal(fm_loader_next(loader, &slot), FM_OK);
+        const struct slot_memory *m = &bench->slots[slot];
+        assert_int_equal(m->step.count, at == 0 ? 3 : 2);
+        assert_memory_equal(m->ids, ids + at, m->step.count * sizeof *ids);
+        fm_loader_release(loader, slot);
+    }
+    fm_loader_close(loader);
+}
+
 static void batches_come_in_order_with_their_tails(void **state)
 {
     struct bench *bench = *state;
@@ -409,6 +430,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        T(slots_without_records_take_ids_alone),
         T(batches_come_in_order_with_their_tails),
         T(ids_may_repeat),
         T(a_slow_device_is_waited_for_before_each_refill),

@@ -94,6 +94,7 @@ static struct {
     int nan_epoch;        // from 1: its losses are NaN; 0: none
     int fail_call;        // the backend call, from 1, that fails; 0: none
     bool fail_slot_wait;
+    bool keeps_samples; // where they are offered
     useconds_t step_time;
 } set;
 
@@ -104,6 +105,8 @@ static struct {
     struct fm_compile_options compiled[8]; // for training
     int compiled_count;
     uint32_t capacity; // of the first staging
+    int offered;       // stagings that were given all samples
+    int steps_without; // steps whose slot held ids alone
     struct fm_step steps[STEPS_MAX];
     uint32_t ids[STEPS_MAX * 128];
     int step_count;
@@ -197,13 +200,24 @@ static enum fm_status fake_sums_set(struct fm_model *model, const struct fm_sums
 static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capacity,
     const struct fm_resident *resident, struct fm_staging **staging)
 {
-    (void)resident;
     (void)model;
     FM_TRY(call());
     struct fm_staging *s = __real_calloc(1, sizeof *s);
     for (int i = 0; i < FM_SLOTS; i++)
         s->slots[i] = (struct fm_slot){capacity, RECORD, __real_calloc(capacity, RECORD),
             __real_calloc(capacity, 1), __real_calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
+    if (resident) {
+        assert_int_equal(resident->count, SAMPLES);
+        assert_int_equal(resident->record_size, RECORD);
+        assert_memory_equal(resident->records, records, sizeof records);
+        assert_memory_equal(resident->labels, labels, sizeof labels);
+        seen.offered++;
+    }
+    for (int i = 0; resident && set.keeps_samples && i < FM_SLOTS; i++) {
+        free(s->slots[i].records);
+        free(s->slots[i].labels);
+        s->slots[i].records = s->slots[i].labels = NULL;
+    }
     if (seen.capacity == 0)
         seen.capacity = capacity;
     seen.live++;
@@ -284,11 +298,14 @@ static enum fm_status fake_submit(
     count_allocations(model->sums.count == 0);
     for (uint32_t i = 0; i < s->step->count; i++) {
         assert_true(s->ids[i] < TRAIN); // nothing else is trained on
-        assert_int_equal(s->labels[i], labels[s->ids[i]]);
-        assert_memory_equal(s->records + i * RECORD, records + s->ids[i] * RECORD, RECORD);
+        if (s->records) {
+            assert_int_equal(s->labels[i], labels[s->ids[i]]);
+            assert_memory_equal(s->records + i * RECORD, records + s->ids[i] * RECORD, RECORD);
+        }
         seen.ids[seen.id_count++] = s->ids[i];
     }
     seen.steps[seen.step_count++] = *s->step;
+    seen.steps_without += !s->records && !s->labels;
     int epoch = (int)s->step->epoch + 1;
     model->params[0] = model->running[0] = (float)epoch;
     model->sums.count += s->step->count;
@@ -436,6 +453,34 @@ static struct fm_train_result train_recipe(const struct fm_recipe *recipe)
     fake_model_destroy(model);
     assert_int_equal(seen.live, 0);
     return result;
+}
+
+// A device that keeps the samples is given them once and then ids alone; evaluations and a backend
+// that keeps none see batches as ever.
+static void test_resident(void **state)
+{
+    uint32_t orders[3][2 * TRAIN];
+    for (int i = 0; i < 3;
+         i++) { // not asked for; asked for; asked for of a backend that ignores it
+        set_up(state);
+        struct fm_recipe recipe = make_recipe(2, 10);
+        struct fm_train_options options = {.recipe = &recipe, .seed = 42, .resident = i > 0};
+        struct fm_train_result result;
+        struct fm_model *model;
+        set.keeps_samples = i < 2;
+        set.tenths_right[1] = set.tenths_right[2] = 5;
+        if (train_with(&options, &result, &model) != FM_OK)
+            fail_msg("%s", fm_error_message());
+        fake_model_destroy(model);
+        assert_int_equal(seen.offered, i > 0);
+        assert_int_equal(seen.step_count, 2 * 8);
+        assert_int_equal(seen.steps_without, i == 1 ? seen.step_count : 0);
+        assert_true(result.select_accuracy > 0.3 && result.select_accuracy < 0.7);
+        memcpy(orders[i], seen.ids, sizeof orders[i]);
+        assert_int_equal(seen.live, 0);
+    }
+    assert_memory_equal(orders[0], orders[1], sizeof orders[0]);
+    assert_memory_equal(orders[0], orders[2], sizeof orders[0]);
 }
 
 // The share of ids that the weights of an epoch are right on.
@@ -822,6 +867,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_steps, set_up),
+        cmocka_unit_test_setup(test_resident, set_up),
         cmocka_unit_test_setup(test_nothing_allocated_between_steps, set_up),
         cmocka_unit_test_setup(test_part_of_an_epoch, set_up),
         cmocka_unit_test_setup(test_batch_larger_than_data, set_up),

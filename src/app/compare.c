@@ -26,6 +26,7 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
         .seed = options->seed,
         .precision = options->precision,
         .emulate = options->emulate,
+        .resident = options->resident,
         .checkpoint_seconds = options->checkpoint_seconds,
         .interrupted = options->interrupted,
         .data = options->data,

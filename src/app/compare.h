@@ -32,8 +32,9 @@ struct fm_compare_options {
     int entry_count;
     uint64_t seed;
     enum fm_precision precision;
-    bool emulate;              // struct fm_model_options
-    double checkpoint_seconds; // struct fm_train_options, like the next
+    bool emulate;  // struct fm_model_options
+    bool resident; // struct fm_train_options, like the next two
+    double checkpoint_seconds;
     int (*interrupted)(void);
     const char *data;      // as asked for; NULL: it was looked for
     double max_minutes;    // of each training; 0: no limit

@@ -233,6 +233,7 @@ static enum fm_status train(struct work *w)
         .seed = w->job->seed,
         .precision = w->job->precision,
         .emulate = w->job->emulate,
+        .resident = w->job->resident,
         .max_minutes = w->job->max_minutes,
         .directory = w->directory,
         .checkpoint_seconds = w->job->checkpoint_seconds,

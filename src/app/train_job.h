@@ -28,6 +28,7 @@ struct fm_job {
     uint64_t seed;
     enum fm_precision precision;
     bool emulate;              // struct fm_model_options
+    bool resident;             // struct fm_train_options
     bool full;                 // `split` holds all images to train on: told in every output
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     double checkpoint_seconds; // struct fm_train_options

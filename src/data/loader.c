@@ -50,10 +50,10 @@ static void gather(const struct fm_loader *loader, int index, const uint32_t *id
     struct fm_slot *slot = loader->options.slots[index];
     size_t size = samples->record_size;
     double begin = fm_trace_begin();
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; slot->records && i < count; i++)
         memcpy(slot->records + i * size, samples->records + ids[i] * size, size);
+    for (uint32_t i = 0; slot->labels && i < count; i++)
         slot->labels[i] = samples->labels[ids[i]];
-    }
     memcpy(slot->ids, ids, count * sizeof *ids);
     slot->step->count = count;
     fm_trace_end(begin, "gather", -1);

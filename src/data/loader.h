@@ -28,10 +28,11 @@ void fm_loader_close(struct fm_loader *loader); // also in the middle of a pass;
 enum fm_status fm_loader_begin(
     struct fm_loader *loader, const uint32_t *ids, uint32_t count, uint32_t batch);
 
-// The next filled slot (its records, labels, ids and step->count are set; the other fields of the
-// step are the caller's to fill in), or -1 at the end of the pass. Blocks until it is filled; the
-// time blocked is counted. A failure of slot_wait is returned here, after the slots filled before
-// it, and by every later call. FM_USAGE when the caller holds all slots and would wait for itself.
+// The next filled slot (its records and labels, where it has them, ids and step->count are set; the
+// other fields of the step are the caller's to fill in), or -1 at the end of the pass. Blocks until
+// it is filled; the time blocked is counted. A failure of slot_wait is returned here, after the
+// slots filled before it, and by every later call. FM_USAGE when the caller holds all slots and
+// would wait for itself.
 enum fm_status fm_loader_next(struct fm_loader *loader, int *slot);
 void fm_loader_release(struct fm_loader *loader, int slot);
 

@@ -11,8 +11,8 @@
 struct fm_slot {
     uint32_t capacity;    // samples it can hold
     uint32_t record_size; // bytes a sample
-    uint8_t *records;     // [capacity][record_size]
-    uint8_t *labels;      // [capacity]
+    uint8_t *records;     // [capacity][record_size]; NULL where the device keeps the data set
+    uint8_t *labels;      // [capacity]; the same
     uint32_t *ids;        // [capacity]: in the data set; the counter of the samples' draws
     struct fm_step *step;
 };

@@ -37,7 +37,7 @@ static enum fm_status open_pass(struct pass *pass, struct fm_model *model)
     if (!pass->options->ids)
         FM_TRY(make_ids(pass));
     FM_TRY(pass->api->compile(model, &compile, &pass->executor));
-    FM_TRY(fm_feed_open(pass->api, model, pass->batch, pass->options->samples, &pass->feed));
+    FM_TRY(fm_feed_open(pass->api, model, pass->batch, pass->options->samples, false, &pass->feed));
     if (pass->options->totals)
         return FM_OK;
     size_t elements = (size_t)pass->batch * (size_t)pass->options->classes;

@@ -13,10 +13,14 @@ static enum fm_status wait_for_slot(void *context, int slot)
 }
 
 enum fm_status fm_feed_open(const struct fm_backend *api, struct fm_model *model, uint32_t capacity,
-    const struct fm_samples *samples, struct fm_feed *feed)
+    const struct fm_samples *samples, bool resident, struct fm_feed *feed)
 {
+    const struct fm_resident all = {.records = samples->records,
+        .labels = samples->labels,
+        .count = samples->count,
+        .record_size = samples->record_size};
     *feed = (struct fm_feed){.api = api};
-    FM_TRY(api->staging_create(model, capacity, NULL, &feed->staging));
+    FM_TRY(api->staging_create(model, capacity, resident ? &all : NULL, &feed->staging));
     struct fm_loader_options options = {
         .samples = samples, .slot_wait = wait_for_slot, .context = feed};
     for (int i = 0; i < FM_SLOTS; i++)

@@ -11,10 +11,11 @@ struct fm_feed {
     struct fm_loader *loader;
 };
 
-// For batches of at most `capacity`. `feed` must stay where it is while it is open. On failure,
-// too, it is closed with fm_feed_close().
+// For batches of at most `capacity`. `resident`: the device is given all samples now, and a backend
+// that keeps them has slots filled with ids alone. `feed` must stay where it is while it is open.
+// On failure, too, it is closed with fm_feed_close().
 enum fm_status fm_feed_open(const struct fm_backend *api, struct fm_model *model, uint32_t capacity,
-    const struct fm_samples *samples, struct fm_feed *feed);
+    const struct fm_samples *samples, bool resident, struct fm_feed *feed);
 void fm_feed_close(struct fm_feed *feed); // one that is all zero, too
 
 #endif

@@ -120,7 +120,7 @@ static enum fm_status probe_batch(struct trainer *t, uint64_t index, char *where
     if (status == FM_OK)
         status = fm_trainer_compile(t, p.batch, true, &p.executor);
     if (status == FM_OK)
-        status = fm_feed_open(t->api, t->model, p.batch, t->samples, &feed);
+        status = fm_feed_open(t->api, t->model, p.batch, t->samples, false, &feed);
     if (status == FM_OK)
         status = rerun(&p, &feed, index);
     if (status == FM_OK)

@@ -126,7 +126,7 @@ static enum fm_status prepare(struct trainer *t)
     FM_TRY(compile(t, t->batch, &t->full));
     if (t->epoch_images % t->batch > 0)
         FM_TRY(compile(t, t->epoch_images % t->batch, &t->tail));
-    FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, &t->feed));
+    FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, t->options->resident, &t->feed));
     FM_TRY(allocate(t));
     return fm_trainer_resume(t);
 }

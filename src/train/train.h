@@ -34,6 +34,7 @@ struct fm_train_options {
     uint64_t seed;
     enum fm_precision precision;
     bool emulate;              // struct fm_model_options
+    bool resident;             // the device keeps the samples, where it can (fm_feed_open())
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     const char *directory;     // the run folder; NULL: nothing is kept
     double checkpoint_seconds; // between checkpoints within an epoch; 0: none there
