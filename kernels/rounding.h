@@ -59,4 +59,22 @@ FM_SHARED_FN float fm_round_fp16(float x)
     return fm_float_of(sign | (magnitude > 0x7f800000u ? magnitude | 0x00400000u : rounded));
 }
 
+// An fp16's 10 bits of mantissa are fp32's upper ones, its exponents begin 112 later.
+FM_SHARED_FN float fm_fp16_widen(uint16_t half)
+{
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, magnitude = half & 0x7fffu;
+    uint32_t subnormal = fm_bits_of((float)magnitude * 0x1p-24f);
+    uint32_t finite = magnitude < 0x400u ? subnormal : (magnitude << 13) + (112u << 23);
+    return fm_float_of(sign | (magnitude < 0x7c00u ? finite : magnitude << 13 | 0x7f800000u));
+}
+
+FM_SHARED_FN uint16_t fm_fp16_narrow(float x)
+{
+    uint32_t bits = fm_bits_of(fm_round_fp16(x)), magnitude = bits & 0x7fffffffu;
+    uint32_t subnormal = (uint32_t)(fm_float_of(magnitude < 0x38800000u ? magnitude : 0) * 0x1p24f);
+    uint32_t finite = magnitude < 0x38800000u ? subnormal : (magnitude - (112u << 23)) >> 13;
+    uint32_t half = magnitude < 0x7f800000u ? finite : 0x7c00u | (magnitude >> 13 & 0x3ffu);
+    return (uint16_t)(bits >> 16 & 0x8000u) | (uint16_t)half;
+}
+
 #endif

@@ -128,6 +128,7 @@ __extension__ typedef _Float16 binary16;
 static void check_fp16(float x)
 {
     check("fp16", x, fm_round_fp16(x), (float)(binary16)x);
+    check("fp16 as bits", x, fm_fp16_widen(fm_fp16_narrow(x)), (float)(binary16)x);
     if (!isnan(x))
         assert_int_equal(signbit(fm_round_fp16(x)) != 0, signbit(x) != 0);
 }
@@ -142,8 +143,11 @@ static void test_fp16_against_compiler(void **state)
         binary16 value;
         memcpy(&value, &bits, sizeof value);
         float wide = (float)value;
-        if (!isnan(wide))
+        check("fp16 widened", wide, fm_fp16_widen(bits), wide);
+        if (!isnan(wide)) {
             check("fp16", wide, fm_round_fp16(wide), wide);
+            assert_int_equal(fm_fp16_narrow(wide), half);
+        }
         near_halves(13, fm_bits_of(wide), check_fp16);
     }
     for (uint32_t i = 0; i < RANDOM; i++)
