@@ -52,8 +52,9 @@ struct fm_executor {
     struct fm_cuda_program program;
     struct fm_cuda_chosen *chosen; // [program.count]
     const struct fm_cuda_weights *weights;
-    unsigned char *arena;
-    uint64_t version; // of the weights that the kept buffers hold
+    unsigned char *arena; // one allocation, with the scores behind the program's buffers
+    uint64_t bytes;       // of it
+    uint64_t version;     // of the weights that the kept buffers hold
     bool warm[FM_PURPOSES];
     struct fm_cuda_captured captured[FM_PURPOSES][FM_SLOTS];
     float *logits;               // inference: pinned [batch][classes]
@@ -62,15 +63,20 @@ struct fm_executor {
     struct fm_cuda_profile *profile; // profile.c; NULL without options.profile
 };
 
+// compile.c
 enum fm_status fm_cuda_compile(struct fm_model *model, const struct fm_compile_options *options,
     struct fm_executor **executor);
 void fm_cuda_executor_destroy(struct fm_executor *executor);
+
+// executor.c
 enum fm_status fm_cuda_submit(struct fm_executor *executor, struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_predict(
     struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
 enum fm_status fm_cuda_score(struct fm_executor *executor, struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_scores_take(
     struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion);
+
+// inspect.c
 enum fm_status fm_cuda_executor_read(
     struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
 enum fm_status fm_cuda_executor_profile(

@@ -1,0 +1,207 @@
+// Compiling: lowering, plans, memory. After it nothing is chosen or allocated any more.
+#include "backend/cuda/executor.h"
+#include "backend/cuda/profile.h"
+
+#include <stdlib.h>
+
+enum {
+    ALIGNMENT = 256
+};
+
+static uint64_t round_up(uint64_t bytes)
+{
+    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+// ---- plans
+
+// Whether the dense layer whose mask a command gates by has left one: its product may have had no
+// such epilogue.
+static bool mask_is_left(const struct fm_executor *e, const struct fm_cuda_command *command)
+{
+    const struct fm_cuda_program *p = &e->program;
+    for (const struct fm_cuda_command *c = p->commands; c < command; c++)
+        if (c->kind == FM_COMMAND_DENSE && c->of.dense.epilogue == FM_EPILOGUE_BIAS_RELU_MASK &&
+            c->at[FM_TENSOR_MASK].index == command->at[FM_TENSOR_MASK].index)
+            return fm_cuda_dense_leaves_mask(e->chosen[c - p->commands].dense);
+    return false;
+}
+
+static enum fm_status choose_dense(struct fm_executor *e, int at)
+{
+    const struct fm_device *d = e->model->device;
+    const struct fm_cuda_command *c = &e->program.commands[at];
+    bool gates = c->of.dense.epilogue == FM_EPILOGUE_GATE ||
+                 c->of.dense.epilogue == FM_EPILOGUE_GATE_DBIAS;
+    FM_TRY(fm_cuda_dense_create(
+        d->blas, &d->caps, &c->of.dense, gates && !mask_is_left(e, c), &e->chosen[at].dense));
+    int64_t workspace = fm_cuda_dense_workspace(e->chosen[at].dense);
+    return fm_cuda_program_scratch(&e->program, at, FM_TENSOR_WORKSPACE, (uint64_t)workspace);
+}
+
+static enum fm_status choose_graph(struct fm_executor *e, int at)
+{
+    const struct fm_cuda_command *c = &e->program.commands[at];
+    FM_TRY(fm_cuda_plans_get(e->model->device->plans, &c->of.graph, &e->chosen[at].plan));
+    uint64_t workspace = (uint64_t)e->chosen[at].plan->workspace;
+    return fm_cuda_program_scratch(&e->program, at, FM_TENSOR_WORKSPACE, workspace);
+}
+
+static enum fm_status choose(struct fm_executor *e)
+{
+    struct fm_cuda_program *p = &e->program;
+    e->chosen = calloc((size_t)p->count, sizeof *e->chosen);
+    if (!e->chosen)
+        return fm_fail_memory("plans", (size_t)p->count * sizeof *e->chosen);
+    for (int i = 0; i < p->count; i++) {
+        const struct fm_cuda_command *c = &p->commands[i];
+        enum fm_status status = FM_OK;
+        if (c->kind == FM_COMMAND_GRAPH)
+            status = choose_graph(e, i);
+        else if (c->kind == FM_COMMAND_DENSE)
+            status = choose_dense(e, i);
+        if (status != FM_OK)
+            return fm_context(status, "layer %s, %s", fm_cuda_command_layer(c, &e->model->net),
+                fm_cuda_pass_name(c->pass));
+    }
+    fm_cuda_plans_save(e->model->device->plans);
+    return FM_OK;
+}
+
+// ---- memory
+
+static uint64_t scores_bytes(const struct fm_executor *e)
+{
+    uint64_t classes = (uint64_t)e->model->net.classes;
+    bool infers = e->options.mode == FM_MODE_INFER;
+    return infers ? round_up(sizeof(struct fm_cuda_sums) + classes * classes * sizeof(uint32_t))
+                  : 0;
+}
+
+static struct fm_cuda_source source_of(
+    const struct fm_model *model, const struct fm_compile_options *options)
+{
+    return (struct fm_cuda_source){
+        &model->net, &model->params, &model->device->caps, &model->options, options};
+}
+
+// The arena of a smaller batch, but for its workspaces.
+static uint64_t arena_of(const struct fm_executor *e, int batch)
+{
+    struct fm_compile_options options = e->options;
+    options.batch = batch;
+    struct fm_cuda_source source = source_of(e->model, &options);
+    struct fm_cuda_program program;
+    uint64_t bytes = UINT64_MAX;
+    if (fm_cuda_lower(&source, &program) == FM_OK && fm_cuda_arena_plan(&program) == FM_OK)
+        bytes = program.arena;
+    fm_cuda_program_free(&program);
+    return bytes;
+}
+
+// Says which batch would fit; the memory of workspaces does not shrink with it.
+static enum fm_status advise(const struct fm_executor *e, enum fm_status status)
+{
+    size_t available = 0, total = 0;
+    if (status != FM_MEMORY || cudaMemGetInfo(&available, &total) != cudaSuccess)
+        return status;
+    uint64_t whole = arena_of(e, e->options.batch);
+    uint64_t workspaces = e->program.arena > whole ? e->program.arena - whole : 0;
+    for (int batch = e->options.batch / 2; batch >= 1; batch /= 2)
+        if (arena_of(e, batch) + workspaces <= available)
+            return fm_context(status, "a batch of %d would fit", batch);
+    return fm_context(status, "no batch would fit");
+}
+
+static enum fm_status allocate(struct fm_executor *e)
+{
+    FM_TRY(fm_cuda_arena_plan(&e->program));
+    e->bytes = round_up(e->program.arena) + scores_bytes(e);
+    void *data = NULL;
+    enum fm_status status = fm_cuda_device_allocate(
+        e->model->device, "activations and workspaces", e->bytes, &data);
+    if (status != FM_OK)
+        return advise(e, status);
+    e->arena = data;
+    if (e->options.mode == FM_MODE_TRAIN)
+        return FM_OK;
+    e->scores = (struct fm_cuda_sums *)(e->arena + round_up(e->program.arena));
+    e->confusion = (uint32_t *)(e->scores + 1);
+    FM_CUDA(cudaMemsetAsync(e->scores, 0, scores_bytes(e), e->model->device->compute));
+    size_t logits = (size_t)e->options.batch * (size_t)e->model->net.classes * sizeof(float);
+    FM_CUDA(cudaHostAlloc(&data, logits, cudaHostAllocDefault));
+    e->logits = data;
+    return FM_OK;
+}
+
+// ---- the whole
+
+static enum fm_status build(struct fm_executor *e)
+{
+    struct fm_cuda_source source = source_of(e->model, &e->options);
+    FM_TRY(fm_cuda_lower(&source, &e->program));
+    FM_TRY(choose(e));
+    FM_TRY(allocate(e));
+    return e->options.profile ? fm_cuda_profile_create(e->program.count, &e->profile) : FM_OK;
+}
+
+static enum fm_status check_options(
+    const struct fm_model *model, const struct fm_compile_options *options)
+{
+    bool trains = options->mode == FM_MODE_TRAIN;
+    if (options->batch < 1)
+        return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
+    if (trains && (options->average || options->mirror))
+        return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
+    if (options->average && !model->average.params)
+        return fm_fail(FM_USAGE, "compile: this model keeps no average");
+    const struct fm_input *input = &model->net.input;
+    if ((int64_t)input->rows * input->cols > FM_CUDA_RECORD_MAX)
+        return fm_fail(FM_UNSUPPORTED,
+            "backend 'cuda': records of %dx%d, expected at most %d bytes", input->rows, input->cols,
+            FM_CUDA_RECORD_MAX);
+    return FM_OK;
+}
+
+enum fm_status fm_cuda_compile(
+    struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
+{
+    FM_TRY(check_options(model, options));
+    FM_CUDA(cudaSetDevice(model->device->index));
+    struct fm_executor *e = calloc(1, sizeof *e);
+    if (!e)
+        return fm_fail_memory("executor", sizeof *e);
+    e->model = model;
+    e->options = *options;
+    e->weights = options->average ? &model->average : &model->trained;
+    enum fm_status status = build(e);
+    if (status != FM_OK) {
+        fm_cuda_executor_destroy(e);
+        return fm_context(status, "model '%s', batch %d", model->net.name, options->batch);
+    }
+    *executor = e;
+    return FM_OK;
+}
+
+void fm_cuda_executor_destroy(struct fm_executor *e)
+{
+    if (!e)
+        return;
+    // What is in flight still uses what is freed here.
+    (void)cudaSetDevice(e->model->device->index);
+    (void)cudaStreamSynchronize(e->model->device->compute);
+    for (int purpose = 0; purpose < FM_PURPOSES; purpose++)
+        for (int slot = 0; slot < FM_SLOTS; slot++)
+            if (e->captured[purpose][slot].graph)
+                (void)cudaGraphExecDestroy(e->captured[purpose][slot].graph);
+    fm_cuda_profile_destroy(e->profile);
+    if (e->logits)
+        (void)cudaFreeHost(e->logits);
+    if (e->arena)
+        (void)cudaFree(e->arena);
+    for (int i = 0; e->chosen && i < e->program.count; i++)
+        fm_cuda_dense_destroy(e->chosen[i].dense);
+    free(e->chosen);
+    fm_cuda_program_free(&e->program);
+    free(e);
+}

@@ -1,0 +1,201 @@
+// Running a program: the training step, and inference.
+//
+// A step is one upload on the copy stream and one launch on the compute stream; nothing here waits
+// for the device but predict() and scores_take(), whose results the caller wants.
+#include "backend/cuda/executor.h"
+#include "backend/cuda/profile.h"
+
+#include <string.h>
+
+static struct fm_cuda_binding bind(const struct fm_executor *e, enum fm_cuda_purpose purpose,
+    const struct fm_staging *staging, int slot)
+{
+    struct fm_cuda_binding binding = {.model = e->model,
+        .program = &e->program,
+        .chosen = e->chosen,
+        .weights = e->weights,
+        .arena = e->arena};
+    if (staging)
+        binding.slot = &staging->views[slot];
+    if (purpose == FM_PURPOSE_SCORE) {
+        binding.scores = e->scores;
+        binding.confusion = e->confusion;
+    }
+    return binding;
+}
+
+// What leaves the device at the end of a run.
+static enum fm_status enqueue_results(
+    struct fm_executor *e, enum fm_cuda_purpose purpose, int slot, cudaStream_t stream)
+{
+    if (purpose == FM_PURPOSE_STEP)
+        return FM_CUDA_CALL(cudaMemcpyAsync(e->model->reports[slot].sums, &e->model->state->sums,
+            sizeof(struct fm_cuda_sums), cudaMemcpyDeviceToHost, stream));
+    if (purpose == FM_PURPOSE_SCORE)
+        return FM_OK;
+    const struct fm_cuda_buffer *compact = &e->program.buffers[e->program.compact];
+    return FM_CUDA_CALL(cudaMemcpyAsync(
+        e->logits, e->arena + compact->offset, compact->bytes, cudaMemcpyDeviceToHost, stream));
+}
+
+static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpose,
+    const struct fm_staging *staging, int slot, cudaStream_t stream)
+{
+    struct fm_cuda_binding binding = bind(e, purpose, staging, slot);
+    struct fm_cuda_program *p = &e->program;
+    if (e->profile)
+        FM_TRY(fm_cuda_profile_begin(e->profile, p->prepare));
+    for (int i = p->prepare; i < p->count; i++) {
+        if (e->profile)
+            FM_TRY(fm_cuda_profile_mark(e->profile, i, stream));
+        FM_TRY(fm_cuda_run(&binding, &p->commands[i], stream));
+    }
+    if (e->profile)
+        FM_TRY(fm_cuda_profile_mark(e->profile, p->count, stream));
+    return enqueue_results(e, purpose, slot, stream);
+}
+
+// ---- capture and replay
+
+static void forget(struct fm_cuda_captured *captured)
+{
+    if (captured->graph)
+        (void)cudaGraphExecDestroy(captured->graph);
+    captured->graph = NULL;
+}
+
+// The loader's thread may wait for an event meanwhile: only this thread's calls are captured.
+static enum fm_status capture(struct fm_executor *e, enum fm_cuda_purpose purpose,
+    const struct fm_staging *staging, int slot, struct fm_cuda_captured *captured)
+{
+    cudaStream_t stream = e->model->device->compute;
+    cudaGraph_t graph = NULL;
+    forget(captured);
+    FM_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    enum fm_status status = enqueue(e, purpose, staging, slot, stream);
+    cudaError_t ended = cudaStreamEndCapture(stream, &graph); // also after a failure
+    if (status == FM_OK)
+        status = fm_cuda_status(ended, "cudaStreamEndCapture");
+    if (status == FM_OK)
+        status = FM_CUDA_CALL(cudaGraphInstantiate(&captured->graph, graph, 0));
+    if (graph)
+        (void)cudaGraphDestroy(graph);
+    captured->staging = staging->serial;
+    return status;
+}
+
+// The first run goes command by command: it loads every kernel, which a capture may not wait for.
+static enum fm_status run(
+    struct fm_executor *e, enum fm_cuda_purpose purpose, const struct fm_staging *staging, int slot)
+{
+    cudaStream_t stream = e->model->device->compute;
+    bool replays = !e->options.unfused && !e->options.probe && !e->options.profile;
+    if (!replays || !e->warm[purpose]) {
+        e->warm[purpose] = true;
+        return enqueue(e, purpose, staging, slot, stream);
+    }
+    struct fm_cuda_captured *captured = &e->captured[purpose][slot];
+    if (!captured->graph || captured->staging != staging->serial)
+        FM_TRY(capture(e, purpose, staging, slot, captured));
+    return FM_CUDA_CALL(cudaGraphLaunch(captured->graph, stream));
+}
+
+static enum fm_status upload_and_run(
+    struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
+{
+    FM_TRY(fm_cuda_staging_upload(staging, slot, e->model->net.classes));
+    FM_TRY(run(e, purpose, staging, slot));
+    return fm_cuda_staging_consumed(staging, slot);
+}
+
+// ---- training
+
+// The training step.
+enum fm_status fm_cuda_submit(struct fm_executor *e, struct fm_staging *staging, int slot)
+{
+    struct fm_model *m = e->model;
+    const struct fm_step *step = staging->slots[slot].step;
+    if (e->options.mode != FM_MODE_TRAIN)
+        return fm_fail(FM_USAGE, "submit: this executor was compiled for inference");
+    if ((int)step->count != e->options.batch)
+        return fm_fail(FM_USAGE, "submit: %u samples, but this executor's batch is %d", step->count,
+            e->options.batch);
+    FM_CUDA(cudaSetDevice(m->device->index));
+    FM_TRY(upload_and_run(e, FM_PURPOSE_STEP, staging, slot));
+    m->version++;
+    m->reports[slot].step = ++m->submitted;
+    return FM_CUDA_CALL(cudaEventRecord(m->reports[slot].done, m->device->compute));
+}
+
+// ---- inference
+
+// Folded and averaged copies are renewed once after the weights have changed.
+static enum fm_status renew_weights(struct fm_executor *e)
+{
+    if (e->version == e->model->version)
+        return FM_OK;
+    struct fm_cuda_binding binding = bind(e, FM_PURPOSE_PREDICT, NULL, 0);
+    for (int i = 0; i < e->program.prepare; i++)
+        FM_TRY(fm_cuda_run(&binding, &e->program.commands[i], e->model->device->compute));
+    e->version = e->model->version;
+    return FM_OK;
+}
+
+static enum fm_status infer(struct fm_executor *e, enum fm_cuda_purpose purpose, const char *name,
+    struct fm_staging *staging, int slot)
+{
+    const struct fm_step *step = staging->slots[slot].step;
+    if (e->options.mode != FM_MODE_INFER)
+        return fm_fail(FM_USAGE, "%s: this executor was compiled for training", name);
+    if (step->count < 1 || (int)step->count > e->options.batch)
+        return fm_fail(FM_USAGE, "%s: %u samples, but this executor's batch is %d", name,
+            step->count, e->options.batch);
+    FM_CUDA(cudaSetDevice(e->model->device->index));
+    FM_TRY(renew_weights(e));
+    return upload_and_run(e, purpose, staging, slot);
+}
+
+enum fm_status fm_cuda_predict(
+    struct fm_executor *e, struct fm_staging *staging, int slot, float *logits)
+{
+    FM_TRY(infer(e, FM_PURPOSE_PREDICT, "predict", staging, slot));
+    FM_CUDA(cudaStreamSynchronize(e->model->device->compute));
+    size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
+    memcpy(logits, e->logits, count * sizeof *logits);
+    return FM_OK;
+}
+
+enum fm_status fm_cuda_score(struct fm_executor *e, struct fm_staging *staging, int slot)
+{
+    return infer(e, FM_PURPOSE_SCORE, "score", staging, slot);
+}
+
+enum fm_status fm_cuda_scores_take(
+    struct fm_executor *e, struct fm_sums *scores, uint64_t *confusion)
+{
+    if (e->options.mode != FM_MODE_INFER)
+        return fm_fail(FM_USAGE, "scores_take: this executor was compiled for training");
+    int classes = e->model->net.classes;
+    size_t bytes = sizeof(struct fm_cuda_sums) +
+                   (size_t)classes * (size_t)classes * sizeof(uint32_t);
+    void *host = NULL;
+    cudaStream_t stream = e->model->device->compute;
+    FM_CUDA(cudaSetDevice(e->model->device->index));
+    FM_CUDA(cudaHostAlloc(&host, bytes, cudaHostAllocDefault));
+    enum fm_status status = FM_CUDA_CALL(
+        cudaMemcpyAsync(host, e->scores, bytes, cudaMemcpyDeviceToHost, stream));
+    if (status == FM_OK)
+        status = FM_CUDA_CALL(cudaMemsetAsync(e->scores, 0, bytes, stream));
+    if (status == FM_OK)
+        status = FM_CUDA_CALL(cudaStreamSynchronize(stream));
+    if (status == FM_OK) {
+        const struct fm_cuda_sums *sums = host;
+        const uint32_t *cells = (const uint32_t *)(sums + 1);
+        *scores = (struct fm_sums){
+            .loss = sums->loss, .correct = sums->correct, .count = sums->count};
+        for (int i = 0; i < classes * classes; i++)
+            confusion[i] = cells[i];
+    }
+    (void)cudaFreeHost(host);
+    return status;
+}
