@@ -326,3 +326,23 @@ enum fm_status fm_cuda_device_allocate(
     *data = allocated;
     return FM_OK;
 }
+
+enum fm_status fm_cuda_device_get(
+    const struct fm_device *device, void *to, const void *from, size_t bytes)
+{
+    FM_TRY(fm_cuda_device_use(device));
+    FM_CUDA(cudaStreamSynchronize(device->compute));
+    FM_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyDeviceToHost));
+    return FM_OK;
+}
+
+enum fm_status fm_cuda_device_put(
+    const struct fm_device *device, void *to, const void *from, size_t bytes)
+{
+    FM_TRY(fm_cuda_device_use(device));
+    FM_CUDA(cudaStreamSynchronize(device->compute));
+    FM_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+    FM_CUDA(
+        cudaStreamSynchronize(NULL)); // it returns when `from` is read, not when `to` is written
+    return FM_OK;
+}

@@ -34,4 +34,11 @@ enum fm_status fm_cuda_device_use(const struct fm_device *device);
 enum fm_status fm_cuda_device_allocate(
     const struct fm_device *device, const char *what, uint64_t bytes, void **data);
 
+// Copies from and to ordinary memory, behind everything that was enqueued on `compute`, and waits
+// for them: such a copy by itself would be ordered with no stream of ours.
+enum fm_status fm_cuda_device_get(
+    const struct fm_device *device, void *to, const void *from, size_t bytes);
+enum fm_status fm_cuda_device_put(
+    const struct fm_device *device, void *to, const void *from, size_t bytes);
+
 #endif

@@ -41,6 +41,10 @@ struct fm_model {
     uint64_t bytes;
     struct fm_cuda_report reports[FM_SLOTS]; // by the slot of a step
     uint64_t submitted;                      // steps
+    // The newest sums that the host has seen, and the step that they follow: reports of that step
+    // and of earlier ones tell nothing new.
+    struct fm_sums known;
+    uint64_t known_step;
 };
 
 enum fm_status fm_cuda_model_create(struct fm_device *device, const struct fm_net *net,

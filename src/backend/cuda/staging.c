@@ -1,0 +1,239 @@
+// Slots in pinned memory. What the host knows about a batch is checked here, before it is enqueued:
+// a kernel that meets a label or an id out of range can only crash.
+#include "backend/cuda/staging.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    ALIGNMENT = 256, // bytes, of a slot and of a resident set's labels
+    PART = 16        // bytes, of what lies in a slot: as kernels access it
+};
+
+// Where the parts of a slot begin. Ids and labels have room for all samples, records come last: so
+// a slot that holds fewer is the beginning of a full one, and one copy takes it up.
+struct outline {
+    size_t ids, labels, records, end;
+};
+
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+static struct outline outline(uint32_t capacity, size_t record_size, bool resident)
+{
+    struct outline o;
+    o.ids = round_up(sizeof(struct fm_step), PART);
+    o.labels = round_up(o.ids + capacity * sizeof(uint32_t), PART);
+    o.records = resident ? o.labels : round_up(o.labels + capacity, PART);
+    o.end = resident ? o.labels : o.records + capacity * record_size;
+    return o;
+}
+
+static enum fm_status check_label(
+    const struct fm_staging *s, uint32_t sample, uint8_t label, int classes)
+{
+    if (label < classes)
+        return FM_OK;
+    return fm_fail(FM_DATA, "sample %u has label %u; model '%s' has %d classes", sample, label,
+        s->model->net.name, classes);
+}
+
+// ---- the resident set: [records | labels]
+
+static enum fm_status check_resident(
+    const struct fm_staging *s, const struct fm_resident *resident, uint32_t record_size)
+{
+    if (resident->count < 1)
+        return fm_fail(FM_USAGE, "a resident data set of no samples");
+    if (resident->record_size != record_size)
+        return fm_fail(FM_DATA,
+            "the resident data set has records of %u bytes; model '%s' takes %u",
+            resident->record_size, s->model->net.name, record_size);
+    for (uint32_t i = 0; i < resident->count; i++)
+        FM_TRY(check_label(s, i, resident->labels[i], s->model->net.classes));
+    return FM_OK;
+}
+
+static enum fm_status create_resident(struct fm_staging *s, const struct fm_resident *resident)
+{
+    size_t records = (size_t)resident->count * resident->record_size;
+    size_t labels = round_up(records, ALIGNMENT), bytes = labels + resident->count;
+    const struct fm_device *device = s->model->device;
+    FM_TRY(fm_cuda_device_allocate(device, "the resident data set", bytes, &s->resident));
+    s->resident_count = resident->count;
+    s->bytes += bytes;
+    unsigned char *block = s->resident;
+    FM_TRY(fm_cuda_device_put(device, block, resident->records, records));
+    FM_TRY(fm_cuda_device_put(device, block + labels, resident->labels, resident->count));
+    for (int i = 0; i < FM_SLOTS; i++) {
+        s->views[i].records = block;
+        s->views[i].labels = block + labels;
+        s->views[i].gather = true;
+    }
+    return FM_OK;
+}
+
+// ---- the slots
+
+static void place_slot(struct fm_staging *s, int slot, const struct outline *o, size_t stride)
+{
+    unsigned char *host = (unsigned char *)s->host + (size_t)slot * stride;
+    unsigned char *device = (unsigned char *)s->block + (size_t)slot * stride;
+    s->slots[slot].step = (struct fm_step *)host;
+    s->slots[slot].ids = (uint32_t *)(host + o->ids);
+    s->views[slot].step = (const struct fm_step *)device;
+    s->views[slot].ids = (const uint32_t *)(device + o->ids);
+    if (s->resident)
+        return;
+    s->slots[slot].labels = host + o->labels;
+    s->slots[slot].records = host + o->records;
+    s->views[slot].labels = device + o->labels;
+    s->views[slot].records = device + o->records;
+}
+
+static enum fm_status create_slots(struct fm_staging *s, uint32_t capacity, uint32_t record_size)
+{
+    struct outline o = outline(capacity, record_size, s->resident != NULL);
+    size_t stride = round_up(o.end, ALIGNMENT), bytes = FM_SLOTS * stride;
+    FM_TRY(fm_cuda_device_allocate(s->model->device, "slots for batches", bytes, &s->block));
+    s->bytes += bytes;
+    enum fm_status status = FM_CUDA_CALL(cudaHostAlloc(&s->host, bytes, cudaHostAllocDefault));
+    if (status != FM_OK)
+        return fm_context(status, "%zu bytes of pinned memory for batches", bytes);
+    memset(s->host, 0, bytes);
+    for (int i = 0; i < FM_SLOTS; i++) {
+        s->slots[i].capacity = capacity;
+        s->slots[i].record_size = record_size;
+        place_slot(s, i, &o, stride);
+    }
+    return FM_OK;
+}
+
+static enum fm_status create_events(struct fm_staging *s)
+{
+    for (int i = 0; i < FM_SLOTS; i++) {
+        FM_CUDA(cudaEventCreateWithFlags(&s->uploaded[i], cudaEventDisableTiming));
+        FM_CUDA(cudaEventCreateWithFlags(&s->consumed[i], cudaEventDisableTiming));
+    }
+    return FM_OK;
+}
+
+static enum fm_status create_parts(
+    struct fm_staging *s, uint32_t capacity, const struct fm_resident *resident)
+{
+    uint32_t record_size = (uint32_t)(s->model->net.input.rows * s->model->net.input.cols);
+    if (resident) {
+        FM_TRY(check_resident(s, resident, record_size));
+        FM_TRY(create_resident(s, resident));
+    }
+    FM_TRY(create_slots(s, capacity, record_size));
+    return create_events(s);
+}
+
+enum fm_status fm_cuda_staging_create(struct fm_model *model, uint32_t capacity,
+    const struct fm_resident *resident, struct fm_staging **staging)
+{
+    static atomic_uint_least64_t serials;
+    if (capacity < 1)
+        return fm_fail(FM_USAGE, "staging for no samples");
+    struct fm_staging *s = calloc(1, sizeof *s);
+    if (!s)
+        return fm_fail_memory("staging", sizeof *s);
+    s->model = model;
+    s->serial = atomic_fetch_add(&serials, 1) + 1;
+    enum fm_status status = create_parts(s, capacity, resident);
+    if (status != FM_OK) {
+        fm_cuda_staging_destroy(s);
+        return status;
+    }
+    *staging = s;
+    return FM_OK;
+}
+
+void fm_cuda_staging_destroy(struct fm_staging *staging)
+{
+    if (!staging)
+        return;
+    const struct fm_device *device = staging->model->device;
+    (void)fm_cuda_device_use(device);
+    (void)cudaStreamSynchronize(device->copy);
+    (void)cudaStreamSynchronize(device->compute);
+    for (int i = 0; i < FM_SLOTS; i++) {
+        if (staging->consumed[i])
+            (void)cudaEventDestroy(staging->consumed[i]);
+        if (staging->uploaded[i])
+            (void)cudaEventDestroy(staging->uploaded[i]);
+    }
+    (void)cudaFreeHost(staging->host); // NULL is allowed, here and below
+    (void)cudaFree(staging->block);
+    (void)cudaFree(staging->resident);
+    free(staging);
+}
+
+struct fm_slot *fm_cuda_staging_slot(struct fm_staging *staging, int slot)
+{
+    return &staging->slots[slot];
+}
+
+// Called by the loader's thread, which has no current device yet.
+enum fm_status fm_cuda_slot_wait(struct fm_staging *staging, int slot)
+{
+    FM_TRY(fm_cuda_device_use(staging->model->device));
+    FM_CUDA(cudaEventSynchronize(staging->uploaded[slot]));
+    return FM_OK;
+}
+
+// ---- a batch on its way
+
+static enum fm_status check_slot(
+    const struct fm_staging *s, const struct fm_slot *slot, int classes)
+{
+    uint32_t count = slot->step->count;
+    if (count < 1 || count > slot->capacity)
+        return fm_fail(FM_USAGE, "%u samples in a slot that holds 1 to %u", count, slot->capacity);
+    for (uint32_t i = 0; i < count; i++) {
+        if (slot->labels)
+            FM_TRY(check_label(s, slot->ids[i], slot->labels[i], classes));
+        else if (slot->ids[i] >= s->resident_count)
+            return fm_fail(FM_DATA, "sample %u is not in the resident data set of %u", slot->ids[i],
+                s->resident_count);
+    }
+    return FM_OK;
+}
+
+// From the slot's beginning to the last byte that this batch uses.
+static size_t used_bytes(const struct fm_slot *slot)
+{
+    const unsigned char *begin = (const unsigned char *)slot->step;
+    size_t count = slot->step->count;
+    if (slot->records)
+        return (size_t)(slot->records - begin) + count * slot->record_size;
+    return (size_t)((const unsigned char *)(slot->ids + count) - begin);
+}
+
+enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, int classes)
+{
+    const struct fm_device *device = staging->model->device;
+    const struct fm_slot *from = &staging->slots[slot];
+    FM_TRY(check_slot(staging, from, classes));
+    FM_TRY(fm_cuda_device_use(device));
+    size_t at = (size_t)((unsigned char *)from->step - (unsigned char *)staging->host);
+    void *to = (unsigned char *)staging->block + at; // both blocks are cut alike
+    FM_CUDA(cudaStreamWaitEvent(device->copy, staging->consumed[slot], 0));
+    FM_CUDA(
+        cudaMemcpyAsync(to, from->step, used_bytes(from), cudaMemcpyHostToDevice, device->copy));
+    FM_CUDA(cudaEventRecord(staging->uploaded[slot], device->copy));
+    FM_CUDA(cudaStreamWaitEvent(device->compute, staging->uploaded[slot], 0));
+    return FM_OK;
+}
+
+enum fm_status fm_cuda_staging_consumed(struct fm_staging *staging, int slot)
+{
+    const struct fm_device *device = staging->model->device;
+    FM_TRY(fm_cuda_device_use(device));
+    FM_CUDA(cudaEventRecord(staging->consumed[slot], device->compute));
+    return FM_OK;
+}
