@@ -92,8 +92,9 @@ static enum fm_status check_spec(const struct fm_cuda_dense_spec *spec)
             "dense layer (%s): %d inputs and %d outputs; %s needs multiples of %d: pad them", key,
             spec->inputs, spec->outputs, type_names[spec->type], FM_CUDA_VECTOR);
     if (spec->kind == FM_DENSE_FORWARD && spec->y_type != spec->type && spec->y_type != FM_CUDA_F32)
-        return fm_fail(FM_UNSUPPORTED, "dense layer (%s): the output must be %s or fp32", key,
-            type_names[spec->type]);
+        return fm_fail(FM_UNSUPPORTED, "dense layer (%s): the output must be %s%s", key,
+            spec->type == FM_CUDA_F32 ? "" : type_names[spec->type],
+            spec->type == FM_CUDA_F32 ? "fp32" : " or fp32");
     if (spec->epilogue != FM_EPILOGUE_NONE && epilogues[spec->epilogue].kind != spec->kind)
         return fm_fail(FM_UNSUPPORTED, "dense layer (%s): this epilogue belongs to the %s pass",
             key, kind_names[epilogues[spec->epilogue].kind]);

@@ -1,0 +1,18 @@
+# The CUDA backend's host code on the simulated device. Comes after cuda.cmake.
+
+# A test of host code: name, timeout in seconds, and whatever else it is made of or links.
+function(fm_cuda_backend_test name timeout)
+  if(NOT TARGET simcuda OR NOT TARGET fm_cuda_host)
+    fm_cuda_skip(${name} "the CUDA toolkit, cuDNN or the simulated device is missing")
+    return()
+  endif()
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  fm_test(${name} LABEL cuda TIMEOUT ${timeout}
+    SOURCES ${name}.c cuda/rig.c ${ARG_SOURCES} $<TARGET_OBJECTS:fm_cuda_kernels_sim>
+    LINKS fm_cuda_host simcuda ${ARG_LINKS} m)
+  target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  set_target_properties(${name} PROPERTIES LINKER_LANGUAGE CXX)
+  set_tests_properties(${name} PROPERTIES PROCESSORS 1)
+endfunction()
+
+fm_cuda_backend_test(test_cuda_dense 30)
