@@ -16,3 +16,4 @@ function(fm_cuda_backend_test name timeout)
 endfunction()
 
 fm_cuda_backend_test(test_cuda_dense 30)
+fm_cuda_backend_test(test_cuda_program 60)
