@@ -153,6 +153,9 @@ const std::vector<descriptor_rule> &rules()
                 {ATTR(ENGINE_DEVICEPROP), CHILD, 1, false}}},
         {CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "engine configuration",
             {{ATTR(ENGINECFG_ENGINE), CHILD, 1, true}}},
+        {CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, "knob choice",
+            {{ATTR(KNOB_CHOICE_KNOB_TYPE), CUDNN_TYPE_KNOB_TYPE, 1, true},
+                {ATTR(KNOB_CHOICE_KNOB_VALUE), INT64, 1, true}}},
         {CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "execution plan",
             {{ATTR(EXECUTION_PLAN_ENGINE_CONFIG), CHILD, 1, false},
                 {400 /* EXECUTION_PLAN_HANDLE, deprecated */, CUDNN_TYPE_HANDLE, 1, false},
@@ -337,6 +340,9 @@ cudnnStatus_t finalize_by_type(object &o)
         return finalize_engine(o);
     case CUDNN_BACKEND_ENGINECFG_DESCRIPTOR:
         return finalize_configuration(o);
+    case CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR:
+        return misuse(CUDNN_STATUS_NOT_SUPPORTED,
+            "choosing a knob is not simulated: the heuristics' choices can only be read");
     case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
         return finalize_plan(o);
     default:
@@ -357,6 +363,8 @@ cudnnStatus_t get(const object &o, const request &asked)
         return get_from_configuration(o, asked);
     case CUDNN_BACKEND_ENGINE_DESCRIPTOR:
         return get_from_engine(o, asked);
+    case CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR:
+        return get_from_knob(o, asked);
     case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
         return get_from_plan(o, asked);
     default:

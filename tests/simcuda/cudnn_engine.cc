@@ -305,7 +305,8 @@ std::vector<engine> sixteen_bit_convolutions(const matched &m, int version)
     if (m.to_filter && version < 800) {
         all.push_back({26, {CORES, REDUCED}, false, 147707, 1.0, false});
     }
-    all.push_back({62, {CORES}, false, 131, 0.85, false});
+    all.push_back({62, {CORES}, false, 131, 0.85, false,
+        {{CUDNN_KNOB_TYPE_TILE_SIZE, 4}, {CUDNN_KNOB_TYPE_TILE_CGA_M, 8}}});
     all.push_back({63, {CORES}, false, 0, 0.99, true});
     all.push_back({47, {CORES, REDUCED}, false, 164, 1.0, false});
     all.push_back({65, {CORES}, false, split, 0.90, false});
@@ -340,6 +341,9 @@ std::vector<engine> fallbacks(const matched &m)
     std::vector<engine> all;
     if (m.what == pattern::convolution) {
         all.push_back({1, {}, false, 147760, 0.05, false});
+        if (m.type == CUDNN_DATA_FLOAT) { // known from the other mode, as the library's 28 and 71
+            all.push_back({28, {}, false, 288, 0.25, false});
+        }
         all.push_back({20, {REDUCED, RANDOM}, false, 0, 0.06, false});
         all.push_back({0, {STRICT}, false, 0, 0.02, false});
     }
@@ -405,6 +409,20 @@ void describe(object &result, const engine &chosen, const object &from)
     result.as_device = from.as_device;
     result.real_candidates = from.real_candidates;
     result.finalized = true;
+}
+
+cudnnStatus_t get_knobs(const std::vector<knob> &knobs, const request &asked)
+{
+    *asked.count = static_cast<int64_t>(knobs.size());
+    for (int64_t i = 0; i < std::min(*asked.count, asked.wanted); i++) {
+        object_ptr result = empty_result(asked.values, i, CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR);
+        if (!result) {
+            return CUDNN_STATUS_BAD_PARAM;
+        }
+        result->as_knob = knobs[static_cast<size_t>(i)];
+        result->finalized = true;
+    }
+    return CUDNN_STATUS_SUCCESS;
 }
 
 } // namespace
@@ -493,6 +511,10 @@ cudnnStatus_t get_from_configuration(const object &o, const request &asked)
         *asked.count = 1;
         return CUDNN_STATUS_SUCCESS;
     }
+    if (asked.name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES &&
+        asked.type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+        return get_knobs(o.as_engine.knobs, asked);
+    }
     return misuse(CUDNN_STATUS_NOT_SUPPORTED,
         "reading attribute %d of an engine configuration is not simulated",
         static_cast<int>(asked.name));
@@ -515,6 +537,19 @@ cudnnStatus_t get_from_engine(const object &o, const request &asked)
     default:
         return misuse(CUDNN_STATUS_NOT_SUPPORTED,
             "reading attribute %d of an engine is not simulated", static_cast<int>(asked.name));
+    }
+}
+
+cudnnStatus_t get_from_knob(const object &o, const request &asked)
+{
+    switch (static_cast<int>(asked.name)) {
+    case CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE:
+        return answer(asked, CUDNN_TYPE_KNOB_TYPE, &o.as_knob.type, 1);
+    case CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE:
+        return answer(asked, CUDNN_TYPE_INT64, &o.as_knob.value, 1);
+    default:
+        return misuse(CUDNN_STATUS_NOT_SUPPORTED,
+            "reading attribute %d of a knob choice is not simulated", static_cast<int>(asked.name));
     }
 }
 

@@ -182,6 +182,11 @@ struct device {
 std::shared_ptr<const device> posed_device(void); // of a handle
 cudnnStatus_t read_device(const std::string &description, std::shared_ptr<const device> *read);
 
+struct knob {
+    int type = 0; // cudnnBackendKnobType_t
+    int64_t value = 0;
+};
+
 struct engine {
     int64_t index = 0;
     std::vector<cudnnBackendNumericalNote_t> notes;
@@ -190,6 +195,7 @@ struct engine {
     double speed = 1;      // of what its device can do
     bool unbuildable =
         false; // a candidate that no plan can be made of, as there are in the library
+    std::vector<knob> knobs = {};
     bool has(cudnnBackendNumericalNote_t note) const;
 };
 
@@ -242,6 +248,7 @@ struct object {
     std::shared_ptr<const device> as_device;
     std::vector<engine> candidates; // of heuristics
     engine as_engine;               // of an engine and of an engine's configuration
+    knob as_knob;
     std::shared_ptr<const plan> as_plan;
     variant_pack as_pack;
 
@@ -306,6 +313,7 @@ cudnnStatus_t get_from_device(const object &o, const request &asked);
 cudnnStatus_t get_from_heuristics(const object &o, const request &asked);
 cudnnStatus_t get_from_configuration(const object &o, const request &asked);
 cudnnStatus_t get_from_engine(const object &o, const request &asked);
+cudnnStatus_t get_from_knob(const object &o, const request &asked);
 cudnnStatus_t get_from_plan(const object &o, const request &asked);
 
 // ---- the real library (cudnn_shadow.cc) ----
