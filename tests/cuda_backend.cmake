@@ -15,5 +15,6 @@ function(fm_cuda_backend_test name timeout)
   set_tests_properties(${name} PROPERTIES PROCESSORS 1)
 endfunction()
 
+fm_cuda_backend_test(test_cuda_graph 30)
 fm_cuda_backend_test(test_cuda_dense 30)
 fm_cuda_backend_test(test_cuda_program 60)
