@@ -7,6 +7,26 @@ target_compile_definitions(fm_reference PRIVATE FM_TEST_SOURCE_DIR="${CMAKE_SOUR
 
 fm_test(test_plain LABEL unit TIMEOUT 120 LINKS fm_reference)
 
+# Folders of modules that compute nothing: with a GPU, without one, and without a processor either.
+set(registry_modules ${CMAKE_BINARY_DIR}/tests/registry)
+fm_test(test_registry LABEL unit TIMEOUT 30 LINKS fm_registry)
+target_compile_definitions(test_registry PRIVATE FM_TEST_MODULES="${registry_modules}")
+function(registry_module folder name threads usable)
+  set(target registry_${folder}_${name})
+  add_library(${target} MODULE registry_module.c)
+  target_link_libraries(${target} PRIVATE fm_net fm_base)
+  target_compile_definitions(${target} PRIVATE
+    MODULE_NAME="${name}" MODULE_THREADS=${threads} MODULE_USABLE=${usable})
+  set_target_properties(${target} PROPERTIES PREFIX "" OUTPUT_NAME fmnist-${name}
+    LIBRARY_OUTPUT_DIRECTORY ${registry_modules}/${folder})
+  add_dependencies(test_registry ${target})
+endfunction()
+registry_module(gpu cuda 0 1)
+registry_module(gpu cpu 2 1)
+registry_module(no-gpu cuda 0 0)
+registry_module(no-gpu cpu 2 1)
+registry_module(none cuda 0 0)
+
 if(FMNIST_BACKEND_CPU)
   add_library(fm_rig STATIC reference/rig.c)
   target_link_libraries(fm_rig PUBLIC fm_reference fm_registry)

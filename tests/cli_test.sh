@@ -95,6 +95,17 @@ err_has "$work/none"
 run 1 train --model simple --recipe "$work/none.json"
 err_has "$work/none.json"
 
+# What is for GPUs is taken anywhere, and told where it does nothing.
+run 1 train --model simple --backend cpu --data "$work/none" --out "$work/run" --tf32 --resident --workspace 64
+err_has "--tf32, --workspace, --resident: for GPUs alone, without effect on backend 'cpu'"
+run 1 train --model simple --backend cpu --data "$work/none" --out "$work/run"
+! grep -q "GPUs" "$work/err" || complain "a GPU is told of that nobody asked for"
+run 2 train --model simple --plan-cache "$work/plans" --no-plan-cache --out "$work/run"
+err_has "--plan-cache and --no-plan-cache exclude each other"
+run 2 train --model simple --backend cpu --device 1 --out "$work/run"
+err_has "device 1 of backend 'cpu': there is only device 0"
+[ ! -e "$work/run" ] || complain "a run folder was made without a device"
+
 # A name from outside cannot steer the terminal.
 run 2 models "$(printf 'a\033[2Jb')"
 ! grep -q "$(printf '\033')" "$work/err" || complain "an escape sequence reached standard error"
@@ -198,6 +209,9 @@ err_empty
 for item in version build "backend cuda" "backend cpu" zlib jansson cairo data processor; do
     out_has "$item"
 done
+out_has "; auto is "
+run 0 info --backend cpu --device 1
+out_has "not usable: device 1 of backend 'cpu': there is only device 0"
 run 0 info --data "$work/none"
 out_has "$work/none"
 run 0 info --format json

@@ -68,6 +68,10 @@ static void starts_from_defaults(void **state)
     assert_null(args->out);
     assert_null(args->data);
     assert_false(args->force || args->quiet || args->help || args->fresh);
+    assert_false(args->tf32 || args->nondeterministic || args->resident || args->no_plan_cache);
+    assert_int_equal(args->device, 0);
+    assert_int_equal(args->workspace, 0);
+    assert_null(args->plan_cache);
     assert_int_equal(parse(&line, "fmnist eval runs/a"), FM_OK);
     assert_int_equal(line.args.split, FM_PART_TEST);
 }
@@ -102,6 +106,27 @@ static void reads_both_forms(void **state)
         assert_true(recipe.flip);
         assert_true(recipe.dropout == -1);
     }
+}
+
+static void reads_what_a_gpu_is_told(void **state)
+{
+    (void)state;
+    struct line line;
+    static const char *const commands[] = {"train --model simple", "eval runs/a", "compare"};
+    for (int i = 0; i < 3; i++) {
+        char text[256];
+        snprintf(text, sizeof text,
+            "fmnist %s --device 3 --tf32 --allow-nondeterministic --workspace 64 --plan-cache a",
+            commands[i]);
+        assert_int_equal(parse(&line, text), FM_OK);
+        assert_int_equal(line.args.device, 3);
+        assert_true(line.args.tf32 && line.args.nondeterministic);
+        assert_int_equal(line.args.workspace, 64);
+        assert_string_equal(line.args.plan_cache, "a");
+    }
+    assert_int_equal(parse(&line, "fmnist compare --resident --no-plan-cache"), FM_OK);
+    assert_true(line.args.resident && line.args.no_plan_cache);
+    assert_int_equal(parse(&line, "fmnist info --device 1"), FM_OK);
 }
 
 static void reads_operands_and_lists(void **state)
@@ -194,6 +219,9 @@ static void refuses_with_exact_words(void **state)
         {"fmnist eval ''", "RUN is empty"},
         {"fmnist eval a b", "unexpected argument 'b' for 'eval'"},
         {"fmnist eval a --split tset", "unknown split 'tset' for --split; did you mean 'test'?"},
+        {"fmnist eval a --resident", "--resident is an option of 'train', not of 'eval'"},
+        {"fmnist train --workspace 0", "0 for --workspace is out of range: expected 1 to 65536"},
+        {"fmnist train --device -1", "-1 for --device is out of range: expected 0 to 255"},
         {"fmnist eval a --epochs 3", "--epochs is an option of 'train', not of 'eval'"},
         {"fmnist compare --models simple,", "an empty name in 'simple,' for --models"},
         {"fmnist compare --models simple,simple", "model 'simple' stands twice in --models"},
@@ -337,6 +365,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(starts_from_defaults),
         cmocka_unit_test(reads_both_forms),
+        cmocka_unit_test(reads_what_a_gpu_is_told),
         cmocka_unit_test(reads_operands_and_lists),
         cmocka_unit_test(help_and_version_need_nothing_else),
         cmocka_unit_test(refuses_with_exact_words),

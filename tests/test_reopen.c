@@ -306,6 +306,14 @@ static void another_machine_is_told_and_noted(void **state)
     assert_true(json_equal(json, third));
     json_decref(json);
 
+    // What an earlier version did not know is a change only where it is in use.
+    json_object_set_new(third, "tf32", json_false());
+    assert_string_equal(record_and_catch(third, FM_OK, true), "");
+    json_object_set_new(third, "tf32", json_true());
+    assert_string_equal(record_and_catch(third, FM_UNSUPPORTED, true), "");
+    assert_message("tf32 was not told, is true");
+    json_object_del(third, "tf32");
+
     put(FM_COMPUTE_FILE, "{\n\"format\": 1,,\n");
     assert_string_equal(record_and_catch(third, FM_DATA, false), "");
     assert_message("compute.json:2: not valid JSON");
@@ -336,8 +344,8 @@ static void what_computes_is_described(void **state)
     (void)state;
     static const struct fm_backend fake = {.name = "fake", .executor_plans = emit_plans};
     const struct fm_engine engine = {.api = &fake,
-        .info = {
-            .name = "a processor", .details = "2 threads", .libraries = "lib 1", .threads = 2}};
+        .info = {.name = "a processor", .details = "2 threads", .libraries = "lib 1", .threads = 2},
+        .options = {.tf32 = true}};
     struct fm_executor *const executors[] = {
         (struct fm_executor *)"conv1 forward: direct", (struct fm_executor *)"conv1 forward: jit"};
     json_t *json = fm_compute_describe(&engine, executors, 2);
@@ -347,6 +355,8 @@ static void what_computes_is_described(void **state)
     assert_string_equal(fm_json_string(json, "details"), "2 threads");
     assert_string_equal(fm_json_string(json, "libraries"), "lib 1");
     assert_int_equal(json_integer_value(json_object_get(json, "threads")), 2);
+    assert_true(json_is_true(json_object_get(json, "tf32")));
+    assert_true(json_is_false(json_object_get(json, "nondeterministic")));
     static const char *const told[] = {"version", "build", "compiler"};
     for (int i = 0; i < 3; i++)
         assert_true(fm_json_string(json, told[i])[0] != '\0');

@@ -33,7 +33,10 @@ static void make_config(struct fm_run_config *config)
         .backend = "cpu",
         .precision = "fp32",
         .device = "a processor",
+        .device_index = 1,
         .threads = 2,
+        .nondeterministic = true,
+        .workspace = 0x123456789,
         .seed = 0xFFFFFFFFFFFFFFFFu,
         .max_minutes = 1.5,
         .data_directory = "/data",
@@ -76,6 +79,9 @@ static void test_config_round_trip(void **state)
     assert_string_equal(back.device, config.device);
     assert_string_equal(back.data_directory, config.data_directory);
     assert_int_equal(back.threads, 2);
+    assert_int_equal(back.device_index, 1);
+    assert_true(back.nondeterministic && !back.tf32);
+    assert_true(back.workspace == 0x123456789);
     assert_true(back.max_minutes == 1.5);
     assert_true(json_equal(back.changes, config.changes));
     assert_true(back.has_data);
@@ -88,6 +94,25 @@ static void test_config_round_trip(void **state)
     fm_run_config_free(&config);
 }
 
+// What an earlier version wrote, which knew no GPU.
+static void test_config_without_a_gpu(void **state)
+{
+    (void)state;
+    static const char *const keys[] = {"device_index", "tf32", "nondeterministic", "workspace"};
+    struct fm_run_config config, back;
+    make_config(&config);
+    json_t *json = fm_run_config_to_json(&config);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(json_object_del(json, keys[i]), 0);
+    assert_ok(fm_run_config_from_json(json, "config.json", &back));
+    assert_int_equal(back.device_index, 0);
+    assert_false(back.tf32 || back.nondeterministic);
+    assert_true(back.workspace == 0);
+    json_decref(json);
+    fm_run_config_free(&back);
+    fm_run_config_free(&config);
+}
+
 static void test_same(void **state)
 {
     (void)state;
@@ -96,6 +121,8 @@ static void test_same(void **state)
     make_config(&b);
     // Not of the identity:
     b.threads = 64;
+    b.device_index = 0;
+    b.workspace = 0;
     snprintf(b.device, sizeof b.device, "another");
     snprintf(b.data_directory, sizeof b.data_directory, "/elsewhere");
     assert_true(fm_run_config_same(&a, &b));
@@ -112,6 +139,8 @@ static void test_same(void **state)
     DIFFERS(b.precision[0] = 'b', b.precision[0] = 'f');
     DIFFERS(b.seed--, b.seed++);
     DIFFERS(b.emulate = true, b.emulate = false);
+    DIFFERS(b.tf32 = true, b.tf32 = false);
+    DIFFERS(b.nondeterministic = false, b.nondeterministic = true);
     DIFFERS(b.full = true, b.full = false);
     DIFFERS(b.has_data = false, b.has_data = true);
     DIFFERS(b.data.crc32[3]--, b.data.crc32[3]++);
@@ -134,6 +163,11 @@ static const struct {
     {"emulate", "1", "key \"emulate\": found 1, expected true or false"},
     {"device", NULL, "key \"device\" is missing"},
     {"threads", "-1", "key \"threads\": found -1, expected an integer"},
+    {"device_index", "-1", "key \"device_index\": found -1, expected an integer"},
+    {"tf32", "1", "key \"tf32\": found 1, expected true or false"},
+    {"nondeterministic", "null", "key \"nondeterministic\": found null, expected true or false"},
+    {"workspace", "-1", "key \"workspace\": found -1, expected an integer of at least 0"},
+    {"workspace", "1.5", "key \"workspace\": found 1.5, expected an integer of at least 0"},
     {"seed", "1.0", "key \"seed\": found 1.0, expected an integer"},
     {"full", "null", "key \"full\": found null, expected true or false"},
     {"max_minutes", "-1", "key \"max_minutes\": found -1, expected a number of at least 0"},
@@ -664,6 +698,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_config_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_config_without_a_gpu, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_same, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_configs, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_utf8, set_up, tear_down),

@@ -21,7 +21,9 @@
 // ---- Folders
 
 static const struct fm_backend fake = {.abi = FM_BACKEND_ABI, .name = "cpu"};
-static const struct fm_engine engine = {.api = &fake, .info = {.name = "a processor"}};
+static const struct fm_engine engine = {.api = &fake,
+    .info = {.name = "a device"},
+    .options = {.index = 2, .tf32 = true, .nondeterministic = true, .workspace = 7 << 20}};
 
 // The job of a folder below the root; `place` keeps the folder's path.
 static struct fm_job make_job(const char *name, char place[FM_PATH_MAX])
@@ -40,6 +42,9 @@ static void expect_seed(const char *run, uint64_t seed)
     assert_ok(fm_run_read_config(in_root(run), &config));
     assert_true(config.seed == seed);
     assert_false(config.has_data);
+    // As the device was opened, which a resumed run opens again so.
+    assert_int_equal(config.device_index, 2);
+    assert_true(config.tf32 && config.nondeterministic && config.workspace == 7 << 20);
     fm_run_config_free(&config);
 }
 

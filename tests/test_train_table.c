@@ -172,10 +172,21 @@ static void the_table_tells_them_below_the_runs(void **state)
     free(summary);
     fm_table_free(table);
 
-    const struct fm_seeds alone = {.directories = directories, .count = 1};
-    assert_ok(fm_train_table(&alone, results, &table));
-    assert_int_equal(fm_table_rows(table), 1);
-    fm_table_free(table);
+    // A run alone; and that fp32's products were in TF32, which fp16 has none of.
+    static const char *const precisions[] = {"fp16", "fp32"};
+    for (int i = 0; i < 2; i++) {
+        const struct fm_seeds alone = {.directories = directories, .count = 1};
+        json_object_set_new(results[0], "precision", json_string(precisions[i]));
+        json_object_set_new(results[0], "emulate", json_false());
+        json_object_set_new(results[0], "tf32", json_true());
+        assert_ok(fm_train_table(&alone, results, &table));
+        assert_int_equal(fm_table_rows(table), 1);
+        assert_ok(fm_table_print(table, FM_FORMAT_MARKDOWN, &text));
+        bool told = strstr(fm_text_cstr(&text), "| fp32, products in TF32 |") != NULL;
+        assert_int_equal(told, i == 1);
+        fm_text_free(&text);
+        fm_table_free(table);
+    }
     free_results(results);
 }
 

@@ -26,8 +26,8 @@ static json_t *rows_json(const struct fm_comparing *c, const struct fm_table *ta
         json_t *test = json_object_get(result, "test");
         json_t *pair = json_array_get(json_object_get(test, "most_confused"), 0);
         json_object_set_new(row, "most_confused", pair ? json_incref(pair) : json_null());
-        static const char *const copied[] = {
-            "recipe", "seed", "emulate", "epochs_planned", "ended_early", "finished", NULL};
+        static const char *const copied[] = {"recipe", "seed", "emulate", "tf32",
+            "nondeterministic", "epochs_planned", "ended_early", "finished", NULL};
         for (int k = 0; copied[k]; k++)
             json_object_set(row, copied[k], json_object_get(result, copied[k]));
     }

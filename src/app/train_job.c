@@ -104,6 +104,10 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     snprintf(config->backend, sizeof config->backend, "%s", engine->api->name);
     snprintf(config->precision, sizeof config->precision, "%s", fm_precision_name(job->precision));
     snprintf(config->device, sizeof config->device, "%s", engine->info.name);
+    config->device_index = engine->options.index;
+    config->tf32 = engine->options.tf32;
+    config->nondeterministic = engine->options.nondeterministic;
+    config->workspace = engine->options.workspace;
     if (job->data) // a run goes on from any folder
         fm_path_absolute(config->data_directory, job->data);
     config->recipe = fm_recipe_to_json(&job->recipe);
@@ -350,12 +354,13 @@ static json_t *result_json(const struct work *w)
     const struct fm_job *job = w->job;
     uint32_t wanted = (uint32_t)job->recipe.epoch_images, all = w->split->train_count;
     double gap = w->trained.train_accuracy - w->trained.select_accuracy;
-    json_t *result = json_pack("{s:i, s:s, s:I, s:s, s:s, s:b, s:I, s:i, s:I, s:f, s:o}", "format",
-        FM_RESULT_FORMAT, "model", job->model, "parameters", (json_int_t)w->net.param_elements,
-        "backend", w->config.backend, "precision", w->config.precision, "emulate", job->emulate,
-        "seed", (json_int_t)job->seed, "epochs_planned", job->recipe.epochs, "epoch_images",
-        (json_int_t)(wanted > 0 && wanted < all ? wanted : all), "max_minutes", job->max_minutes,
-        "gap", isnan(gap) ? json_null() : json_real(gap));
+    json_t *result = json_pack("{s:i, s:s, s:I, s:s, s:s, s:b, s:b, s:b, s:I, s:i, s:I, s:f, s:o}",
+        "format", FM_RESULT_FORMAT, "model", job->model, "parameters",
+        (json_int_t)w->net.param_elements, "backend", w->config.backend, "precision",
+        w->config.precision, "emulate", job->emulate, "tf32", w->config.tf32, "nondeterministic",
+        w->config.nondeterministic, "seed", (json_int_t)job->seed, "epochs_planned",
+        job->recipe.epochs, "epoch_images", (json_int_t)(wanted > 0 && wanted < all ? wanted : all),
+        "max_minutes", job->max_minutes, "gap", isnan(gap) ? json_null() : json_real(gap));
     json_t *training = fm_train_result_json(&w->trained);
     int failed = json_object_update(result, training);
     failed |= set_recipe(w, result);

@@ -150,6 +150,13 @@ static enum fm_status open_named(
     FM_TRY(load_module(name, &engine->api));
     FM_TRY(engine->api->device_open(options, &engine->device));
     engine->api->device_describe(engine->device, &engine->info);
+    engine->options = (struct fm_device_options){
+        .index = options->index, .threads = engine->info.threads};
+    if (engine->info.threads == 0) { // threads are a processor's
+        engine->options.tf32 = options->tf32;
+        engine->options.nondeterministic = options->nondeterministic;
+        engine->options.workspace = options->workspace;
+    }
     return FM_OK;
 }
 

@@ -20,6 +20,9 @@ struct fm_engine {
     const struct fm_backend *api;
     struct fm_device *device;
     struct fm_device_info info;
+    // In force: those of a GPU are zero on a processor, which has no use for them. plan_cache,
+    // which belongs to the caller, is NULL.
+    struct fm_device_options options;
 };
 
 // Loads the module and opens a device. An unknown or missing one fails with FM_NOT_FOUND and the

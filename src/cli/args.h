@@ -44,6 +44,12 @@ struct fm_args {
     const char *backend; // "auto"
     const char *precision;
     int threads; // 0: one for each core
+    int device;  // index of a GPU
+    bool tf32, nondeterministic;
+    int workspace;          // MiB; 0: the backend's choice
+    const char *plan_cache; // folder; NULL: the user's cache folder
+    bool no_plan_cache;
+    bool resident; // the device keeps the data set
     bool quiet;
     int format; // enum fm_format
 

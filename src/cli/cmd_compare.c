@@ -66,6 +66,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .seed = (uint64_t)args->seed,
         .precision = session.precision,
         .emulate = session.emulated,
+        .resident = args->resident,
         .checkpoint_seconds = args->checkpoint_seconds,
         .interrupted = fm_interrupt_signal,
         .data = args->data,

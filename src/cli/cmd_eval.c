@@ -153,15 +153,17 @@ static enum fm_status check_run(const char *directory)
     return FM_OK;
 }
 
-// The run's own data, as long as they are where they were.
-static enum fm_status choose_data(const struct fm_args *args, char directory[FM_PATH_MAX])
+// Into `args`, where nothing else was asked for: the run's own data, as long as they are where they
+// were, and TF32 where it was trained so. `directory` keeps the path.
+static enum fm_status take_from_run(struct fm_args *args, char directory[FM_PATH_MAX])
 {
     struct fm_run_config config;
     FM_TRY(fm_run_read_whole_config(args->operand, &config));
     snprintf(directory, FM_PATH_MAX, "%s", config.data.directory);
+    args->tf32 = args->tf32 || config.tf32;
     fm_run_config_free(&config);
-    if (!fm_path_is_dir(directory))
-        directory[0] = '\0';
+    if (!args->data && directory[0] && fm_path_is_dir(directory))
+        args->data = directory;
     return FM_OK;
 }
 
@@ -172,11 +174,9 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
     enum fm_part part = (enum fm_part)args->split;
     char data[FM_PATH_MAX];
     FM_TRY(check_run(args->operand));
-    FM_TRY(choose_data(args, data));
-    struct fm_args with_data = *args;
-    if (!args->data && data[0])
-        with_data.data = data;
-    FM_TRY(fm_session_open(&with_data, &session));
+    struct fm_args as_run = *args;
+    FM_TRY(take_from_run(&as_run, data));
+    FM_TRY(fm_session_open(&as_run, &session));
 
     char what[64];
     snprintf(what, sizeof what, "the %s images", fm_part_names[part]);

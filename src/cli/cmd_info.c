@@ -25,15 +25,16 @@ static json_t *precisions_json(const bool has[FM_PRECISION_COUNT])
 static json_t *backend_json(const char *name, const struct fm_args *args)
 {
     struct fm_engine engine;
-    const struct fm_device_options options = {.threads = args->threads};
+    const struct fm_device_options options = {.index = args->device, .threads = args->threads};
     json_t *json;
     if (fm_engine_open(name, &options, &engine) == FM_OK) {
-        json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "name", name,
+        json = json_pack("{s:s, s:b, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:o, s:s}", "name", name,
             "usable", 1, "title", engine.api->title, "device", engine.info.name, "details",
             engine.info.details, "libraries", engine.info.libraries, "threads", engine.info.threads,
             "memory", (json_int_t)engine.info.memory, "precisions",
             precisions_json(engine.info.precisions), "emulated",
-            precisions_json(engine.info.emulated));
+            precisions_json(engine.info.emulated), "preferred",
+            fm_precision_name(engine.info.preferred));
         fm_engine_close(&engine);
         return json;
     }
@@ -131,9 +132,10 @@ static void append_backend(struct fm_table *table, const json_t *backend)
         fm_text_append(&precisions, ", by rounding in ");
     append_names(&precisions, emulated);
     if (json_is_true(json_object_get(backend, "usable")))
-        append_item(table, fm_text_cstr(&item), "%s, %s, %s, trains in %s",
+        append_item(table, fm_text_cstr(&item), "%s, %s, %s, trains in %s; auto is %s",
             fm_json_string(backend, "device"), fm_json_string(backend, "details"),
-            fm_json_string(backend, "libraries"), fm_text_cstr(&precisions));
+            fm_json_string(backend, "libraries"), fm_text_cstr(&precisions),
+            fm_json_string(backend, "preferred"));
     else
         append_item(
             table, fm_text_cstr(&item), "not usable: %s", fm_json_string(backend, "reason"));

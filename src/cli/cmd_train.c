@@ -17,8 +17,9 @@
 // What may stand beside --resume; the rest is the run's own.
 static enum fm_status check_resume(const struct fm_args *args)
 {
-    static const char *const beside[] = {"resume", "data", "threads", "max-minutes",
-        "checkpoint-seconds", "strict", "trace", "quiet", "format", NULL};
+    static const char *const beside[] = {"resume", "data", "threads", "device", "resident",
+        "plan-cache", "no-plan-cache", "max-minutes", "checkpoint-seconds", "strict", "trace",
+        "quiet", "format", NULL};
     for (int i = 0; i < args->given_count; i++) {
         int k = 0;
         while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
@@ -45,12 +46,10 @@ static enum fm_status begin_new(
         .directory = args->out,
         .force = args->force,
     };
-    const struct fm_session_wishes wishes = {
-        args->backend, args->precision, args->emulate, args->threads};
     if (args->strict)
         return fm_fail(FM_USAGE, "--strict is for --resume: a new run has nothing to compare with");
     FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
-    FM_TRY(fm_session_open_device(&wishes, session));
+    FM_TRY(fm_session_open_device(args, NULL, session));
     job.precision = session->precision;
     job.emulate = session->emulated;
     enum fm_status status = args->seeds > 1
@@ -61,30 +60,15 @@ static enum fm_status begin_new(
     return status;
 }
 
-// What computed a run computes it again, in its precision.
-static enum fm_status open_device(
-    const struct fm_args *args, const struct fm_run_config *config, struct fm_session *session)
-{
-    const struct fm_session_wishes wishes = {config->backend, config->precision, config->emulate,
-        args->threads ? args->threads : config->threads};
-    enum fm_status status = fm_session_open_device(&wishes, session);
-    if (status != FM_UNSUPPORTED)
-        return status;
-    fm_error_clear();
-    return fm_fail(FM_UNSUPPORTED,
-        "the run in %s was begun in %s, which this device does not compute in: it can go on only "
-        "where one does",
-        args->resume, config->precision);
-}
-
+// What computed a run computes it again.
 static enum fm_status open_again(
     const struct fm_args *args, const struct fm_seeds *seeds, struct fm_session *session)
 {
     struct fm_run_config config;
     if (seeds->group)
-        return open_device(args, &seeds->config, session);
+        return fm_session_open_device(args, &seeds->config, session);
     FM_TRY(fm_run_read_config(seeds->directory, &config));
-    enum fm_status status = open_device(args, &config, session);
+    enum fm_status status = fm_session_open_device(args, &config, session);
     fm_run_config_free(&config);
     return status;
 }
@@ -120,6 +104,7 @@ static enum fm_status resume_run(struct work *w, int index)
     FM_TRY(fm_job_read(directory, &config, &job));
     job.precision = w->session->precision;
     job.emulate = w->session->emulated;
+    job.resident = args->resident;
     job.checkpoint_seconds = args->checkpoint_seconds;
     job.strict = args->strict;
     job.interrupted = fm_interrupt_signal;

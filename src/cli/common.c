@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const uint64_t mebibyte = 1024 * 1024;
+
 void fm_clean_append(struct fm_text *out, const char *text)
 {
     while (*text) {
@@ -104,20 +106,94 @@ static void note_session(const struct fm_session *session)
     fm_text_free(&line);
 }
 
+// "" when neither variable says where; XDG: a relative path is to be ignored.
+static enum fm_status find_plan_cache(const struct fm_args *args, char out[FM_PATH_MAX])
+{
+    const char *xdg = getenv("XDG_CACHE_HOME");
+    const char *home = getenv("HOME");
+    out[0] = '\0';
+    if (args->no_plan_cache && args->plan_cache)
+        return fm_fail(FM_USAGE, "--plan-cache and --no-plan-cache exclude each other");
+    if (args->no_plan_cache)
+        return FM_OK;
+    if (args->plan_cache)
+        return fm_path_copy(out, args->plan_cache);
+    if (xdg && xdg[0] == '/')
+        return fm_path_join(out, xdg, "fmnist");
+    return home && home[0] == '/' ? fm_path_join(out, home, ".cache/fmnist") : FM_OK;
+}
+
+// `plan_cache` must live as long as the engine that is opened with the options.
+static struct fm_device_options device_options(
+    const struct fm_args *args, const struct fm_run_config *run, const char *plan_cache)
+{
+    struct fm_device_options options = {
+        .index = args->device,
+        .threads = args->threads,
+        .tf32 = run ? run->tf32 : args->tf32,
+        .nondeterministic = run ? run->nondeterministic : args->nondeterministic,
+        .workspace = run ? run->workspace : (uint64_t)args->workspace * mebibyte,
+        .plan_cache = plan_cache[0] ? plan_cache : NULL,
+    };
+    if (run && !args->threads)
+        options.threads = run->threads;
+    if (run && !fm_args_given(args, "device"))
+        options.index = run->device_index;
+    return options;
+}
+
+// An option that does nothing here was given in the hope of something.
+static void note_idle_options(const struct fm_args *args, const struct fm_engine *engine)
+{
+    static const char *const of_a_gpu[] = {
+        "tf32", "allow-nondeterministic", "workspace", "plan-cache", "resident", NULL};
+    struct fm_text names = {0};
+    int count = 0;
+    for (int i = 0; of_a_gpu[i]; i++)
+        if (fm_args_given(args, of_a_gpu[i]))
+            fm_text_append(&names, "%s--%s", count++ ? ", " : "", of_a_gpu[i]);
+    if (count > 0 && engine->info.threads > 0) // threads are a processor's
+        fm_note("%s: for GPUs alone, without effect on backend '%s'", fm_text_cstr(&names),
+            engine->api->name);
+    fm_text_free(&names);
+}
+
+static enum fm_status choose_precision(
+    const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session)
+{
+    enum fm_status status = fm_precision_choose(run ? run->precision : args->precision,
+        &session->engine, run ? run->emulate : args->emulate, &session->precision,
+        &session->emulated);
+    if (!run || status != FM_UNSUPPORTED)
+        return status;
+    fm_error_clear(); // which names options that cannot stand beside --resume
+    return fm_fail(FM_UNSUPPORTED,
+        "the run in %s was begun in %s, which this device does not compute in: it can go on only "
+        "where one does",
+        args->resume, run->precision);
+}
+
 enum fm_status fm_session_open_device(
-    const struct fm_session_wishes *wishes, struct fm_session *session)
+    const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session)
 {
     *session = (struct fm_session){0};
-    const struct fm_device_options options = {.threads = wishes->threads};
-    FM_TRY(fm_engine_open(wishes->backend, &options, &session->engine));
+    FM_TRY(find_plan_cache(args, session->plan_cache));
+    const struct fm_device_options options = device_options(args, run, session->plan_cache);
+    enum fm_status status = fm_engine_open(
+        run ? run->backend : args->backend, &options, &session->engine);
+    if (status != FM_OK)
+        return run ? fm_context(status, "the run in %s was begun on backend '%s'", args->resume,
+                         run->backend)
+                   : status;
 
     struct fm_text line = {0};
     describe_engine(&session->engine, &line);
     fm_note("%s", fm_text_cstr(&line));
     fm_text_free(&line);
 
-    enum fm_status status = fm_precision_choose(wishes->precision, &session->engine,
-        wishes->emulate, &session->precision, &session->emulated);
+    note_idle_options(args, &session->engine);
+
+    status = choose_precision(args, run, session);
     if (status == FM_OK && session->emulated)
         fm_note("%s by rounding fp32: its numbers, not its speed",
             fm_precision_name(session->precision));
@@ -139,9 +215,7 @@ enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_
 
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session)
 {
-    const struct fm_session_wishes wishes = {
-        args->backend, args->precision, args->emulate, args->threads};
-    FM_TRY(fm_session_open_device(&wishes, session));
+    FM_TRY(fm_session_open_device(args, NULL, session));
     enum fm_status status = fm_session_open_data(args->data, false, session);
     if (status != FM_OK)
         fm_session_close(session);

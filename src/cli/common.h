@@ -30,6 +30,7 @@ enum fm_status fm_print_end(void);
 // What a computing command works with. The first line on standard error names the backend, the
 // device and the libraries; the second the data.
 struct fm_session {
+    char plan_cache[FM_PATH_MAX]; // "" for none; the engine may read it as long as it is open
     struct fm_engine engine;
     struct fm_dataset dataset;
     struct fm_split split;
@@ -37,14 +38,10 @@ struct fm_session {
     bool emulated; // the precision, by rounding
 };
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
-// The same in two steps: the device, then the data. `full`: all images to train on.
-struct fm_session_wishes {
-    const char *backend, *precision;
-    bool emulate;
-    int threads;
-};
+// The same in two steps: the device, then the data. `run`: one to go on with, which is computed as
+// it was begun, whatever `args` say of that; NULL: none. `full`: all images to train on.
 enum fm_status fm_session_open_device(
-    const struct fm_session_wishes *wishes, struct fm_session *session);
+    const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session);
 enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_session *session);
 // Closes what is open of it.
 void fm_session_close(struct fm_session *session);

@@ -295,9 +295,12 @@ static void append_environment(struct fm_text *out)
         "place is\nlooked in.");
     append_entry(out, "XDG_DATA_HOME",
         "Without the former, the data files are looked for in its folder \\fBfmnist\\fR.");
+    append_entry(out, "XDG_CACHE_HOME",
+        "The implementations that were chosen for a GPU are kept in its folder \\fBfmnist\\fR.");
     append_entry(out, "HOME",
         "Without an absolute \\fBXDG_DATA_HOME\\fR they are looked for in "
-        "\\fB.local/share/fmnist\\fR from here.");
+        "\\fB.local/share/fmnist\\fR from here,\nand without an absolute \\fBXDG_CACHE_HOME\\fR "
+        "that folder is \\fB.cache/fmnist\\fR.");
 }
 
 static void append_examples(struct fm_text *out)

@@ -31,6 +31,8 @@ static const struct fm_option training_options[] = {
         "has fp16 by rounding alone (default: auto)"},
     {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
         "compute bf16 or fp16 by rounding fp32: no faster, but on any processor"},
+    {"resident", NULL, FM_OPTION_FLAG, AT(resident), 0, 0, NULL,
+        "keep the whole data set in a GPU's memory, rather than send it batch by batch"},
     {"checkpoint-seconds", "S", FM_OPTION_REAL, AT(checkpoint_seconds), 0, 1e6, NULL,
         "write a checkpoint every so many seconds, not only after an epoch (default: 60; 0: only "
         "then)"},
@@ -83,9 +85,25 @@ static const struct fm_option data_options[] = {
 
 static const struct fm_option device_options[] = {
     {"backend", "NAME", FM_OPTION_NAME, AT(backend), 0, 0, backend_choices,
-        "what computes (default: auto, the first that is usable)"},
+        "what computes (default: auto, a GPU where one can be used, else the processor)"},
     {"threads", "N", FM_OPTION_INT, AT(threads), 1, 4096, NULL,
         "threads of the CPU backend (default: one for each core)"},
+    {"device", "N", FM_OPTION_INT, AT(device), 0, 255, NULL,
+        "which of several GPUs computes, counted from 0 (default: 0)"},
+    {0}};
+
+static const struct fm_option gpu_options[] = {
+    {"tf32", NULL, FM_OPTION_FLAG, AT(tf32), 0, 0, NULL,
+        "a GPU may round the inputs of fp32 products to TF32: faster, with fewer digits"},
+    {"allow-nondeterministic", NULL, FM_OPTION_FLAG, AT(nondeterministic), 0, 0, NULL,
+        "a GPU may add in an order that changes from run to run: other bits each time"},
+    {"workspace", "MIB", FM_OPTION_INT, AT(workspace), 1, 65536, NULL,
+        "memory that an operation on a GPU may use beside its tensors, in MiB (default: 256)"},
+    {"plan-cache", "DIR", FM_OPTION_DIR, AT(plan_cache), 0, 0, NULL,
+        "folder that implementations chosen for a GPU are kept in (default: "
+        "$XDG_CACHE_HOME/fmnist or ~/.cache/fmnist)"},
+    {"no-plan-cache", NULL, FM_OPTION_FLAG, AT(no_plan_cache), 0, 0, NULL,
+        "keep none: a GPU's implementations are chosen anew at every start"},
     {0}};
 
 static const struct fm_option quiet_options[] = {
@@ -155,14 +173,15 @@ const struct fm_command fm_commands[] = {
             "weights and the result.\n\n"
             "A training that was stopped, by Ctrl-C, by SIGTERM (exit status 130 and 143) or by\n"
             "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
-            "configuration from the folder; beside it stand only --data, --threads,\n"
-            "--max-minutes, --checkpoint-seconds, --strict, --trace, --quiet and --format. Of a\n"
-            "finished run it prints the result again.",
+            "configuration from the folder; beside it stand only --data, --threads, --device,\n"
+            "--resident, --plan-cache, --no-plan-cache, --max-minutes, --checkpoint-seconds,\n"
+            "--strict, --trace, --quiet and --format. Of a finished run it prints the result\n"
+            "again.",
         .recipe = true,
         .required = "model",
         .instead = "resume",
         .options = {model_options, training_options, train_options, data_options, device_options,
-            quiet_options, format_options},
+            gpu_options, quiet_options, format_options},
         .examples = train_examples,
         .run = fm_cmd_train},
     {.name = "eval",
@@ -175,7 +194,8 @@ const struct fm_command fm_commands[] = {
         .operand = "RUN",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
-        .options = {eval_options, data_options, device_options, quiet_options, format_options},
+        .options = {eval_options, data_options, device_options, gpu_options, quiet_options,
+            format_options},
         .examples = eval_examples,
         .run = fm_cmd_eval},
     {.name = "compare",
@@ -186,8 +206,8 @@ const struct fm_command fm_commands[] = {
             "original claims with what is measured here. Both are also written to one folder as\n"
             "Markdown, CSV, JSON and PNG.",
         .recipe = true,
-        .options = {compare_options, training_options, data_options, device_options, quiet_options,
-            format_options},
+        .options = {compare_options, training_options, data_options, device_options, gpu_options,
+            quiet_options, format_options},
         .examples = compare_examples,
         .run = fm_cmd_compare},
     {.name = "recipe",

@@ -26,18 +26,19 @@ json_t *fm_compute_describe(
     for (int i = 0; i < count; i++)
         engine->api->executor_plans(executors[i], add_plan, plans);
     const struct fm_device_info *info = &engine->info;
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:o}", "format", COMPUTE_FORMAT,
-        "version", FM_VERSION, "build", FM_BUILD_TYPE, "compiler", FM_COMPILER, "backend",
-        engine->api->name, "device", info->name, "details", info->details, "threads", info->threads,
-        "libraries", info->libraries, "plans", plans);
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:b, s:b, s:s, s:o}", "format",
+        COMPUTE_FORMAT, "version", FM_VERSION, "build", FM_BUILD_TYPE, "compiler", FM_COMPILER,
+        "backend", engine->api->name, "device", info->name, "details", info->details, "threads",
+        info->threads, "tf32", engine->options.tf32, "nondeterministic",
+        engine->options.nondeterministic, "libraries", info->libraries, "plans", plans);
 }
 
 // "device was "A", is "B"" for a member that differs.
 static void compare_member(
     const char *key, const json_t *before, const json_t *now, struct fm_text *text)
 {
-    if (json_equal(before, now))
-        return;
+    if (json_equal(before, now) || (!before && json_is_false(now)))
+        return; // an earlier version did not know what has not been asked for
     if (json_is_array(now)) {
         fm_text_append(text, "%sother %s were chosen", text->length ? "; " : "", key);
         return;

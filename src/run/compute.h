@@ -8,8 +8,8 @@
 
 #define FM_COMPUTE_FILE "compute.json"
 
-// Build, backend, device, threads, instruction set, libraries, and every plan that the executors
-// [0, count) have chosen. A new reference.
+// Build, backend, device, threads, instruction set, what a GPU may do, libraries, and every plan
+// that the executors [0, count) have chosen. A new reference.
 json_t *fm_compute_describe(
     const struct fm_engine *engine, struct fm_executor *const *executors, int count);
 

@@ -16,7 +16,8 @@ enum {
 };
 
 static const char *const root_keys[] = {"format", "model", "backend", "precision", "emulate",
-    "device", "threads", "seed", "full", "max_minutes", "recipe", "recipe_changes", "data", NULL};
+    "device", "device_index", "threads", "tf32", "nondeterministic", "workspace", "seed", "full",
+    "max_minutes", "recipe", "recipe_changes", "data", NULL};
 static const char *const data_keys[] = {
     "format", "directory", "classes", "class_names", "input", "crc32", NULL};
 static const char *const input_keys[] = {"mean", "deviation", NULL};
@@ -77,11 +78,14 @@ json_t *fm_run_data_to_json(const struct fm_run_data *data)
 json_t *fm_run_config_to_json(const struct fm_run_config *config)
 {
     // JSON integers are signed here; a seed keeps its 64 bits.
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:s, s:i, s:I, s:b, s:f, s:O, s:O, s:s}", "format",
-        CONFIG_FORMAT, "model", config->model, "backend", config->backend, "precision",
-        config->precision, "emulate", config->emulate, "device", config->device, "threads",
-        config->threads, "seed", (json_int_t)config->seed, "full", config->full, "max_minutes",
-        config->max_minutes, "recipe", config->recipe, "recipe_changes", config->changes, "data",
+    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:s, s:i, s:i, s:b, s:b, s:I, s:I, s:b, s:f, s:O, "
+                     "s:O, s:s}",
+        "format", CONFIG_FORMAT, "model", config->model, "backend", config->backend, "precision",
+        config->precision, "emulate", config->emulate, "device", config->device, "device_index",
+        config->device_index, "threads", config->threads, "tf32", config->tf32, "nondeterministic",
+        config->nondeterministic, "workspace", (json_int_t)config->workspace, "seed",
+        (json_int_t)config->seed, "full", config->full, "max_minutes", config->max_minutes,
+        "recipe", config->recipe, "recipe_changes", config->changes, "data",
         config->data_directory);
 }
 
@@ -180,6 +184,22 @@ static enum fm_status get_bool(const struct object *object, const char *key, boo
     return FM_OK;
 }
 
+// What a GPU may do. Files of earlier versions have none of it: it is as if nothing had been asked.
+static enum fm_status get_device_options(const struct object *root, struct fm_run_config *config)
+{
+    const json_t *workspace = json_object_get(root->json, "workspace");
+    if (json_object_get(root->json, "device_index"))
+        FM_TRY(get_int(root, "device_index", 0, 1 << 20, &config->device_index));
+    if (json_object_get(root->json, "tf32"))
+        FM_TRY(get_bool(root, "tf32", &config->tf32));
+    if (json_object_get(root->json, "nondeterministic"))
+        FM_TRY(get_bool(root, "nondeterministic", &config->nondeterministic));
+    if (workspace && (!json_is_integer(workspace) || json_integer_value(workspace) < 0))
+        return wrong(root, "workspace", "an integer of at least 0");
+    config->workspace = (uint64_t)json_integer_value(workspace);
+    return FM_OK;
+}
+
 static enum fm_status get_json(const struct object *object, const char *key, json_t **out)
 {
     json_t *value = json_object_get(object->json, key);
@@ -244,6 +264,7 @@ static enum fm_status get_root(const struct object *root, struct fm_run_config *
     FM_TRY(get_bool(root, "emulate", &config->emulate));
     FM_TRY(get_string(root, "device", config->device, sizeof config->device));
     FM_TRY(get_int(root, "threads", 0, 1 << 20, &config->threads));
+    FM_TRY(get_device_options(root, config));
     const json_t *seed = json_object_get(root->json, "seed");
     if (!json_is_integer(seed))
         return wrong(root, "seed", "an integer");
@@ -293,7 +314,8 @@ bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_confi
 {
     return strcmp(a->model, b->model) == 0 && strcmp(a->backend, b->backend) == 0 &&
            strcmp(a->precision, b->precision) == 0 && a->emulate == b->emulate &&
-           a->seed == b->seed && a->full == b->full && json_equal(a->recipe, b->recipe) &&
-           a->has_data && b->has_data && a->data.classes == b->data.classes &&
+           a->tf32 == b->tf32 && a->nondeterministic == b->nondeterministic && a->seed == b->seed &&
+           a->full == b->full && json_equal(a->recipe, b->recipe) && a->has_data && b->has_data &&
+           a->data.classes == b->data.classes &&
            memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
 }

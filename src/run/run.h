@@ -42,7 +42,11 @@ struct fm_run_config {
     char precision[16];
     bool emulate; // struct fm_model_options
     char device[128];
+    int device_index;
     int threads;
+    // Of a GPU, as struct fm_device_options has them:
+    bool tf32, nondeterministic;
+    uint64_t workspace;
     uint64_t seed;
     bool full;                        // trained on all training images: nothing is selected on
     double max_minutes;               // 0: no limit
@@ -66,8 +70,8 @@ enum fm_status fm_run_data_from_json(
     const json_t *json, const char *path, struct fm_run_config *config);
 
 // True when two runs, both with their data, would train the same thing: model, classes, backend,
-// precision, emulate, seed, full, recipe, data checksums. Threads, device, places and max_minutes
-// do not count.
+// precision, emulate, tf32, nondeterministic, seed, full, recipe, data checksums. Threads, device,
+// workspace, places and max_minutes do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
