@@ -25,3 +25,7 @@ fm_script_test(asan TIMEOUT 600 PROCESSORS 2
   COMMAND scripts/sanitize asan -t tests_unit -t tests_backend
     -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume)$")
 fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh)
+
+# A bundle of this build without CUDA, accepted on the CPU.
+fm_script_test(gpu_scripts TIMEOUT 180 PROCESSORS 2
+  COMMAND sh tests/gpu_scripts.sh ${CMAKE_BINARY_DIR} ${FMNIST_REFERENCE_PYTHON})

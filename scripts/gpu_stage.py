@@ -1,0 +1,237 @@
+"""A stage of scripts/gpu-acceptance: the commands that it ran, what was found and what was expected,
+its tables; all of it in one JSON file, which is written anew after every command, so that a stage that is
+killed leaves what it had. And the Markdown page over all stages of a folder.
+
+A check that does not hold makes the stage fail. A goal is a figure that the design aims at: a missed
+one is told apart, but told.
+"""
+
+import datetime
+import json
+import os
+import pathlib
+import platform
+import shlex
+import subprocess
+import time
+
+ORDER = ("tests", "sanitizer", "parity", "train", "bench", "pytorch")
+
+
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def output_of(*command):
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def machine():
+    processor = platform.machine()
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            processor = line.split(":", 1)[1].strip()
+            break
+    return {"processor": processor, "cores": len(os.sched_getaffinity(0)),
+            "system": f"{platform.system()} {platform.release()}"}
+
+
+def gpu():
+    """What nvidia-smi says of the first GPU, or None."""
+    fields = ("name", "driver_version", "compute_cap", "memory.total")
+    line = output_of("nvidia-smi", "--query-gpu=" + ",".join(fields), "--format=csv,noheader")
+    if not line:
+        return None
+    return dict(zip(fields, (part.strip() for part in line.splitlines()[0].split(","))))
+
+
+class Done:
+    """A command that has ended: status None when it ran past its time or could not be started."""
+
+    def __init__(self, status, output, errors, seconds):
+        self.status, self.output, self.errors, self.seconds = status, output, errors, seconds
+
+    def json(self):
+        try:
+            return json.loads(self.output)
+        except ValueError:
+            return None
+
+    def last_line(self):
+        lines = (self.errors.strip() or self.output.strip()).splitlines()
+        return lines[-1] if lines else ""
+
+    def says(self):
+        """How it ended, for people."""
+        if self.status is None:
+            return self.errors
+        return f"exit status {self.status}" + (f": {self.last_line()}" if self.status else "")
+
+
+class Stage:
+    def __init__(self, name, options, manifest):
+        self.path = options.out / f"{name}.json"
+        self.begin = time.monotonic()
+        self.deadline = self.begin + options.minutes * 60
+        self.environment = options.environment
+        self.about = {
+            "format": 1, "stage": name, "status": "unfinished", "backend": options.backend,
+            "quick": options.quick, "command": options.command, "started": now(), "seconds": 0,
+            "limit_seconds": options.minutes * 60, "skipped": None,
+            "bundle": {key: manifest[key] for key in
+                       ("version", "commit", "changed", "built", "cuda", "cudnn", "architectures")},
+            "machine": machine(), "gpu": options.gpu, "device": options.device,
+            "commands": [], "checks": [], "goals": [], "tables": [], "notes": [],
+        }
+        self.write()
+
+    def left(self):
+        return self.deadline - time.monotonic()
+
+    def write(self):
+        self.about["seconds"] = round(time.monotonic() - self.begin, 3)
+        partial = self.path.with_suffix(".partial")
+        partial.write_text(json.dumps(self.about, indent=2, allow_nan=False) + "\n")
+        partial.replace(self.path)
+
+    def run(self, command, limit, environment=None):
+        """Runs a command for at most `limit` seconds of those that the stage has left, with the
+        libraries of the bundle unless `environment` says otherwise."""
+        command = [str(part) for part in command]
+        limit = min(limit, self.left())
+        begin = time.monotonic()
+        if limit <= 1:
+            done = Done(None, "", "not run: the stage's time was used up", 0)
+        else:
+            done = self._run(command, limit, begin, environment or self.environment)
+        self.about["commands"].append({
+            "command": shlex.join(command), "status": done.status,
+            "seconds": round(done.seconds, 3), "end": "" if done.status == 0 else done.says()})
+        self.write()
+        return done
+
+    def _run(self, command, limit, begin, environment):
+        try:
+            process = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                text=True, errors="replace", timeout=limit, env=environment)
+        except subprocess.TimeoutExpired:
+            return Done(None, "", f"stopped after {limit:.0f} s", time.monotonic() - begin)
+        except OSError as error:
+            return Done(None, "", f"could not be started: {error}", 0)
+        return Done(process.returncode, process.stdout, process.stderr, time.monotonic() - begin)
+
+    def check(self, name, holds, found, expected):
+        self.about["checks"].append({"name": name, "found": found, "expected": expected,
+                                     "pass": bool(holds)})
+        self.write()
+        return bool(holds)
+
+    def ended_well(self, name, done):
+        return self.check(name, done.status == 0, done.says(), "exit status 0")
+
+    def at_most(self, name, found, bound):
+        """A missing number (or null: not finite) is no number."""
+        return self.check(name, found is not None and found <= bound, found, f"at most {bound:g}")
+
+    def at_least(self, name, found, bound):
+        return self.check(name, found is not None and found >= bound, found, f"at least {bound:g}")
+
+    def goal(self, name, met, found, goal):
+        self.about["goals"].append({"name": name, "found": found, "goal": goal, "met": bool(met)})
+        self.write()
+
+    def note(self, text):
+        self.about["notes"].append(text)
+
+    def table(self, title, columns):
+        rows = []
+        self.about["tables"].append({"title": title, "columns": columns, "rows": rows})
+        return rows
+
+    def skip(self, reason):
+        self.about["skipped"] = reason
+
+    def end(self):
+        about = self.about
+        if not all(check["pass"] for check in about["checks"]):
+            about["status"] = "failed"
+        elif about["skipped"]:
+            about["status"] = "skipped"
+        elif not about["checks"]:
+            self.check("something was checked", False, "nothing", "at least one check")
+            about["status"] = "failed"
+        else:
+            about["status"] = "passed"
+        self.write()
+        return about
+
+
+def cell(value):
+    if value is None:
+        return "not measured"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def markdown_table(columns, rows):
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(cell(value) for value in row) + " |" for row in rows]
+    return lines + [""]
+
+
+def summary_row(stage):
+    passed = sum(check["pass"] for check in stage["checks"])
+    met = sum(goal["met"] for goal in stage["goals"])
+    status = stage["status"] + (f": {stage['skipped']}" if stage["skipped"] else "")
+    return [stage["stage"], status, f"{passed} of {len(stage['checks'])}",
+            f"{met} of {len(stage['goals'])}" if stage["goals"] else "-",
+            f"{stage['seconds']:.0f} s", stage["device"].get("device", "none"), stage["started"]]
+
+
+def stage_lines(stage):
+    bundle, graphics = stage["bundle"], stage["gpu"]
+    changed = ", changed" if bundle["changed"] else ""
+    lines = [
+        f"## {stage['stage']}", "",
+        f"- Command: `{stage['command']}`",
+        f"- fmnist {bundle['version']}, commit {bundle['commit']}{changed}; built {bundle['built']} with "
+        f"CUDA {bundle['cuda'] or 'none'}, cuDNN {bundle['cudnn'] or 'none'}",
+        f"- Device: {stage['device'].get('device', 'none')}, {stage['device'].get('details', '')}; "
+        f"{stage['device'].get('libraries', '')}",
+        "- GPU: " + (", ".join(f"{k} {v}" for k, v in graphics.items()) if graphics else "none"),
+        f"- Machine: {stage['machine']['processor']}, {stage['machine']['cores']} cores, "
+        f"{stage['machine']['system']}", ""]
+    failed = [c for c in stage["checks"] if not c["pass"]]
+    if failed:
+        lines += ["Checks that do not hold:", ""]
+        lines += markdown_table(["check", "found", "expected"],
+                                [[c["name"], c["found"], c["expected"]] for c in failed])
+    if stage["goals"]:
+        lines += markdown_table(["goal", "found", "aimed at", "met"],
+                                [[g["name"], g["found"], g["goal"], "yes" if g["met"] else "**no**"]
+                                 for g in stage["goals"]])
+    for table in stage["tables"]:
+        lines += [f"### {table['title']}", ""] + markdown_table(table["columns"], table["rows"])
+    lines += [f"- {note}" for note in stage["notes"]] + ([""] if stage["notes"] else [])
+    return lines
+
+
+def write_markdown(directory):
+    """DIR/acceptance.md over all stages that have left their JSON there."""
+    stages = [json.loads((directory / f"{name}.json").read_text())
+              for name in ORDER if (directory / f"{name}.json").exists()]
+    lines = ["# Acceptance", "", "Written by scripts/gpu-acceptance from the JSON files beside it.", ""]
+    lines += markdown_table(["stage", "status", "checks", "goals", "time", "device", "started"],
+                            [summary_row(stage) for stage in stages])
+    missing = [name for name in ORDER if name not in {stage["stage"] for stage in stages}]
+    if missing:
+        lines += ["Not run: " + ", ".join(missing) + ".", ""]
+    for stage in stages:
+        lines += stage_lines(stage)
+    (directory / "acceptance.md").write_text("\n".join(lines).rstrip() + "\n")

@@ -1,0 +1,145 @@
+#!/bin/sh
+# scripts/gpu-bundle and scripts/gpu-acceptance as far as they go without a GPU: a bundle without
+# CUDA is packed from a build folder, unpacked, and accepted on the CPU with a few steps on data/tiny.
+# What they write is checked; so is that no failure stays hidden.
+#
+#   gpu_scripts.sh BUILD [PYTHON with PyTorch]
+set -eu
+
+build=$1
+torch=${2:-$(command -v python3 || true)}
+root=$(dirname "$(dirname "$(readlink -f "$0")")")
+command -v python3 >/dev/null || {
+    echo "SKIP: python3 is missing"
+    exit 77
+}
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=1
+
+fail() {
+    echo "FAILED: $*" >&2
+    [ ! -f "$scratch/log" ] || tail -n 20 "$scratch/log" >&2
+    exit 1
+}
+
+# Runs a command and checks its exit status; what it prints goes to $scratch/log.
+expect() {
+    wanted=$1
+    shift
+    status=0
+    "$@" >"$scratch/log" 2>&1 </dev/null || status=$?
+    [ "$status" -eq "$wanted" ] || fail "exit status $status, expected $wanted: $*"
+}
+
+says() {
+    grep -q -- "$1" "$scratch/log" || fail "nothing says '$1'"
+}
+
+# ---- the bundle
+bundle() {
+    "$root/scripts/gpu-bundle" --no-build --build "$build" --cpu-only --data tiny --preset 0 \
+        --out "$scratch/bundle.tar.xz" "$@"
+}
+expect 1 bundle --most 1000000
+says 'MiB, expected at most 0.95'
+[ ! -e "$scratch/bundle.tar.xz" ] || fail "a bundle that is too large was left"
+expect 0 bundle
+python3 -m tarfile -e "$scratch/bundle.tar.xz" "$scratch"
+there=$scratch/fmnist-gpu
+(cd "$there" && python3 - <<'PYTHON') || fail "the manifest"
+import hashlib, json, pathlib
+manifest = json.load(open("manifest.json"))
+assert manifest["version"] and "lib/fmnist/fmnist-cpu.so" in manifest["files"], manifest
+assert not any("libcuda" in f or "libc.so" in f or "libcudnn" in f for f in manifest["files"])
+for file, digest in manifest["files"].items():
+    assert hashlib.sha256(pathlib.Path(file).read_bytes()).hexdigest() == digest, file
+PYTHON
+
+# ---- NVIDIA's libraries: found, of another major version, missing
+(cd "$there/scripts" && python3 - "$scratch" <<'PYTHON') || fail "gpu_libraries.py"
+import pathlib, sys
+import gpu_libraries
+place = pathlib.Path(sys.argv[1], "cuda")
+place.mkdir()
+for file in ("libcudart.so.13", "libcublasLt.so.13", "libcudnn.so.8"):
+    (place / file).touch()
+
+def missing():
+    try:
+        gpu_libraries.find([str(place)])
+    except gpu_libraries.Missing as error:
+        return str(error)
+    return "nothing"
+
+assert missing().startswith(f"libcudnn.so.9 was not found, only libcudnn.so.8 in {place}"), missing()
+(place / "libcudnn.so.9").touch()
+assert missing().startswith("libcuda.so.1 was not found: there is no NVIDIA driver"), missing()
+(place / "libcuda.so.1").touch()
+assert gpu_libraries.library_path(gpu_libraries.find([str(place)])) == str(place)
+PYTHON
+
+# ---- the acceptance. In place of compute-sanitizer, which needs a GPU: what takes its arguments and
+# prints its last line. PLANTED is what it finds.
+cat >"$scratch/sanitizer" <<'SH'
+#!/bin/sh
+tool=$2
+while [ "${1%/bin/fmnist}" = "$1" ]; do shift; done
+"$@" || exit
+found=${PLANTED-0}
+if [ "$tool" = racecheck ]; then
+    echo "========= RACECHECK SUMMARY: $found hazards displayed ($found errors, 0 warnings)"
+else
+    echo "========= ERROR SUMMARY: $found errors"
+fi
+[ "$found" -eq 0 ] || exit 99
+SH
+chmod +x "$scratch/sanitizer"
+accept() {
+    "$there/scripts/gpu-acceptance" --backend cpu --quick --no-compile --out "$scratch/out" \
+        --sanitizer "$scratch/sanitizer" --python "$torch" "$@"
+}
+expect 0 accept --stage all
+grep '^gpu-acceptance: .*SKIP: ' "$scratch/log" || true
+(cd "$scratch/out" && python3 - <<'PYTHON') || fail "the JSON of the acceptance"
+import json
+stages = {name: json.load(open(name + ".json"))
+          for name in ("tests", "sanitizer", "parity", "train", "bench", "pytorch")}
+for name, stage in stages.items():
+    assert stage["stage"] == name and stage["backend"] == "cpu" and stage["quick"], stage
+    assert stage["device"]["backend"] == "cpu" and stage["bundle"]["version"], stage
+    assert all(check["pass"] for check in stage["checks"]), stage["checks"]
+    assert stage["commands"] and all(c["command"] for c in stage["commands"]), stage["commands"]
+    if name == "pytorch" and stage["skipped"]:
+        assert stage["status"] == "skipped" and "no PyTorch" in stage["skipped"], stage
+    else:
+        assert stage["status"] == "passed" and stage["checks"], stage
+        assert all(table["rows"] for table in stage["tables"]), stage["tables"]
+parity = stages["parity"]["tables"][0]
+assert 0 < parity["rows"][0][2] < 1e-3, parity  # fused beside unfused: close, and not the same run
+assert all(row[3] > 0 for row in stages["bench"]["tables"][2]["rows"])
+text = open("acceptance.md").read()
+for words in ("| parity | passed |", "### Distance from the CPU", "Profile of a step of simple"):
+    assert words in text, words
+PYTHON
+
+# ---- no failure is hidden, and those of other stages stay told
+export PLANTED=2
+expect 1 accept --stage sanitizer
+unset PLANTED
+says 'sanitizer: FAILED: racecheck: errors: found 2, expected 0'
+grep -q '^| sanitizer | failed | 0 of 6 |' "$scratch/out/acceptance.md" || fail "the table hides it"
+expect 1 accept --stage tests --minutes 0.0001
+says "not run: the stage's time was used up"
+grep -q '^| tests | failed |' "$scratch/out/acceptance.md" || fail "the table hides what was not run"
+expect 1 accept --stage train --data "$scratch/nowhere"
+expect 2 accept --stage bench --models lenet
+says "'lenet' is none of simple, deeper"
+printf '#!/bin/sh\necho nothing here >&2; exit 1\n' >"$scratch/python"
+chmod +x "$scratch/python"
+torch=$scratch/python
+expect 77 accept --stage pytorch
+says 'SKIP: .*has no PyTorch: exit status 1: nothing here'
+mv "$there/bin/test_kernels" "$scratch/" # as if it had not been unpacked
+expect 1 accept --stage tests
+says 'test_kernels: found could not be started'
