@@ -694,6 +694,7 @@ static void poses(void **state)
     check_pose("h100", 9, 0, 132, 232448);
     check_pose("a100", 8, 0, 108, 166912);
     check_pose("t4", 7, 5, 40, 65536);
+    check_pose("v100", 7, 0, 80, 98304);
     assert_false(sim_pose_as("h1000"));
 }
 

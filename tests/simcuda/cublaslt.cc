@@ -330,7 +330,8 @@ void sim_refuse_epilogue(uint32_t epilogue, bool is_refused)
 
 size_t cublasLtGetVersion(void)
 {
-    return CUBLAS_VERSION;
+    sim_call call("cublasLtGetVersion");
+    return call.injected ? static_cast<size_t>(call.code) : CUBLAS_VERSION;
 }
 
 size_t cublasLtGetCudartVersion(void)

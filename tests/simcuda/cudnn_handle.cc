@@ -59,7 +59,8 @@ extern "C" {
 
 size_t cudnnGetVersion(void)
 {
-    return CUDNN_VERSION;
+    sim_call call("cudnnGetVersion");
+    return call.injected ? static_cast<size_t>(call.code) : CUDNN_VERSION;
 }
 
 size_t cudnnGetCudartVersion(void)

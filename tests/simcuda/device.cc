@@ -11,7 +11,7 @@
 namespace
 {
 
-const char *const names[] = {"h100", "a100", "t4"};
+const char *const names[] = {"h100", "a100", "t4", "v100"};
 
 struct device {
     bool present = true;

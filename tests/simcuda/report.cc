@@ -210,7 +210,8 @@ void sim_read_environment()
 
     const char *device = getenv("SIM_DEVICE");
     if (!sim_pose_as(device ? device : "h100")) {
-        fprintf(stderr, "simcuda: SIM_DEVICE=%s: it poses as h100, a100, t4 or none\n", device);
+        fprintf(
+            stderr, "simcuda: SIM_DEVICE=%s: it poses as h100, a100, t4, v100 or none\n", device);
         exit(2);
     }
     const char *driver = getenv("SIM_DRIVER");

@@ -57,7 +57,7 @@
 //   - Any call can be told to fail (sim_inject). An error of running work is sticky.
 //
 // The environment variables, read once, set what the functions set later:
-//   SIM_SEED=n       SIM_DEVICE=h100|a100|t4|none   SIM_DRIVER=12020   SIM_MEMORY=MiB
+//   SIM_SEED=n       SIM_DEVICE=h100|a100|t4|v100|none   SIM_DRIVER=12020   SIM_MEMORY=MiB
 //   SIM_INJECT=function:nth:code,...                SIM_SHADOW=1 (see cudnn_shadow.cc)
 //   SIM_TSAN_GRID=1  SIM_TRACE=1 (prints each call)
 #ifndef SIMCUDA_SIMCUDA_H
@@ -76,8 +76,9 @@ extern "C" {
 // Restarts the random order: of threads, blocks, streams, and how eagerly work runs (1 unless set).
 void sim_seed(uint64_t seed);
 
-// Poses as "h100", "a100" or "t4" (h100 unless set), or has no device ("none"). Call it before the
-// first CUDA call or after sim_reset. False: no such device.
+// Poses as "h100", "a100" or "t4" (h100 unless set), as "v100", which CUDA 13 has no code for any
+// more, or has no device ("none"). Call it before the first CUDA call or after sim_reset. False: no
+// such device.
 bool sim_pose_as(const char *device);
 
 // The version that the driver claims, 13000 unless set: an older one than the runtime refuses to
@@ -88,7 +89,8 @@ void sim_set_driver(int version);
 void sim_set_memory(size_t bytes);
 
 // Makes the nth call from now (1 is the next) of `function` return `code` and do nothing. The name
-// is that of any simulated function, cuDNN's and cuBLASLt's included, or
+// is that of any simulated function, cuDNN's and cuBLASLt's included (cudnnGetVersion and
+// cublasLtGetVersion return the code as the version), or
 //   "*"            any function that can fail,
 //   "allocation"   any of device or pinned memory,
 //   "kernel"       the nth kernel that runs: fails there, so the error is sticky.
