@@ -16,5 +16,6 @@ function(fm_cuda_backend_test name timeout)
 endfunction()
 
 fm_cuda_backend_test(test_cuda_graph 30)
+fm_cuda_backend_test(test_cuda_plans 60)
 fm_cuda_backend_test(test_cuda_dense 30)
 fm_cuda_backend_test(test_cuda_program 60)
