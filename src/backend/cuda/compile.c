@@ -167,7 +167,7 @@ enum fm_status fm_cuda_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
     FM_TRY(check_options(model, options));
-    FM_CUDA(cudaSetDevice(model->device->index));
+    FM_TRY(fm_cuda_device_use(model->device));
     struct fm_executor *e = calloc(1, sizeof *e);
     if (!e)
         return fm_fail_memory("executor", sizeof *e);
@@ -188,7 +188,7 @@ void fm_cuda_executor_destroy(struct fm_executor *e)
     if (!e)
         return;
     // What is in flight still uses what is freed here.
-    (void)cudaSetDevice(e->model->device->index);
+    (void)fm_cuda_device_use(e->model->device);
     (void)cudaStreamSynchronize(e->model->device->compute);
     for (int purpose = 0; purpose < FM_PURPOSES; purpose++)
         for (int slot = 0; slot < FM_SLOTS; slot++)

@@ -1,7 +1,8 @@
 // Running a program: the training step, and inference.
 //
 // A step is one upload on the copy stream and one launch on the compute stream; nothing here waits
-// for the device but predict() and scores_take(), whose results the caller wants.
+// for the device but predict() and scores_take(), whose results the caller wants. A prediction is
+// one launch, with both copies in it.
 #include "backend/cuda/executor.h"
 #include "backend/cuda/profile.h"
 
@@ -39,10 +40,13 @@ static enum fm_status enqueue_results(
 }
 
 static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpose,
-    const struct fm_staging *staging, int slot, cudaStream_t stream)
+    struct fm_staging *staging, int slot, cudaStream_t stream)
 {
     struct fm_cuda_binding binding = bind(e, purpose, staging, slot);
     struct fm_cuda_program *p = &e->program;
+    // Nobody hides this upload behind anything: it is part of what is replayed.
+    if (purpose == FM_PURPOSE_PREDICT)
+        FM_TRY(fm_cuda_staging_copy(staging, slot, (uint32_t)e->options.batch, stream));
     if (e->profile)
         FM_TRY(fm_cuda_profile_begin(e->profile, p->prepare));
     for (int i = p->prepare; i < p->count; i++) {
@@ -66,7 +70,7 @@ static void forget(struct fm_cuda_captured *captured)
 
 // The loader's thread may wait for an event meanwhile: only this thread's calls are captured.
 static enum fm_status capture(struct fm_executor *e, enum fm_cuda_purpose purpose,
-    const struct fm_staging *staging, int slot, struct fm_cuda_captured *captured)
+    struct fm_staging *staging, int slot, struct fm_cuda_captured *captured)
 {
     cudaStream_t stream = e->model->device->compute;
     cudaGraph_t graph = NULL;
@@ -86,7 +90,7 @@ static enum fm_status capture(struct fm_executor *e, enum fm_cuda_purpose purpos
 
 // The first run goes command by command: it loads every kernel, which a capture may not wait for.
 static enum fm_status run(
-    struct fm_executor *e, enum fm_cuda_purpose purpose, const struct fm_staging *staging, int slot)
+    struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
 {
     cudaStream_t stream = e->model->device->compute;
     bool replays = !e->options.unfused && !e->options.probe && !e->options.profile;
@@ -103,7 +107,7 @@ static enum fm_status run(
 static enum fm_status upload_and_run(
     struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
 {
-    FM_TRY(fm_cuda_staging_upload(staging, slot, e->model->net.classes));
+    FM_TRY(fm_cuda_staging_upload(staging, slot));
     FM_TRY(run(e, purpose, staging, slot));
     return fm_cuda_staging_consumed(staging, slot);
 }
@@ -120,7 +124,8 @@ enum fm_status fm_cuda_submit(struct fm_executor *e, struct fm_staging *staging,
     if ((int)step->count != e->options.batch)
         return fm_fail(FM_USAGE, "submit: %u samples, but this executor's batch is %d", step->count,
             e->options.batch);
-    FM_CUDA(cudaSetDevice(m->device->index));
+    FM_TRY(fm_cuda_device_use(m->device));
+    FM_TRY(fm_cuda_staging_check(staging, slot));
     FM_TRY(upload_and_run(e, FM_PURPOSE_STEP, staging, slot));
     m->version++;
     m->reports[slot].step = ++m->submitted;
@@ -141,8 +146,8 @@ static enum fm_status renew_weights(struct fm_executor *e)
     return FM_OK;
 }
 
-static enum fm_status infer(struct fm_executor *e, enum fm_cuda_purpose purpose, const char *name,
-    struct fm_staging *staging, int slot)
+static enum fm_status begin_inference(
+    struct fm_executor *e, const char *name, struct fm_staging *staging, int slot)
 {
     const struct fm_step *step = staging->slots[slot].step;
     if (e->options.mode != FM_MODE_INFER)
@@ -150,15 +155,16 @@ static enum fm_status infer(struct fm_executor *e, enum fm_cuda_purpose purpose,
     if (step->count < 1 || (int)step->count > e->options.batch)
         return fm_fail(FM_USAGE, "%s: %u samples, but this executor's batch is %d", name,
             step->count, e->options.batch);
-    FM_CUDA(cudaSetDevice(e->model->device->index));
-    FM_TRY(renew_weights(e));
-    return upload_and_run(e, purpose, staging, slot);
+    FM_TRY(fm_cuda_device_use(e->model->device));
+    FM_TRY(fm_cuda_staging_check(staging, slot));
+    return renew_weights(e);
 }
 
 enum fm_status fm_cuda_predict(
     struct fm_executor *e, struct fm_staging *staging, int slot, float *logits)
 {
-    FM_TRY(infer(e, FM_PURPOSE_PREDICT, "predict", staging, slot));
+    FM_TRY(begin_inference(e, "predict", staging, slot));
+    FM_TRY(run(e, FM_PURPOSE_PREDICT, staging, slot));
     FM_CUDA(cudaStreamSynchronize(e->model->device->compute));
     size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
     memcpy(logits, e->logits, count * sizeof *logits);
@@ -167,7 +173,8 @@ enum fm_status fm_cuda_predict(
 
 enum fm_status fm_cuda_score(struct fm_executor *e, struct fm_staging *staging, int slot)
 {
-    return infer(e, FM_PURPOSE_SCORE, "score", staging, slot);
+    FM_TRY(begin_inference(e, "score", staging, slot));
+    return upload_and_run(e, FM_PURPOSE_SCORE, staging, slot);
 }
 
 enum fm_status fm_cuda_scores_take(
@@ -180,7 +187,7 @@ enum fm_status fm_cuda_scores_take(
                    (size_t)classes * (size_t)classes * sizeof(uint32_t);
     void *host = NULL;
     cudaStream_t stream = e->model->device->compute;
-    FM_CUDA(cudaSetDevice(e->model->device->index));
+    FM_TRY(fm_cuda_device_use(e->model->device));
     FM_CUDA(cudaHostAlloc(&host, bytes, cudaHostAllocDefault));
     enum fm_status status = FM_CUDA_CALL(
         cudaMemcpyAsync(host, e->scores, bytes, cudaMemcpyDeviceToHost, stream));

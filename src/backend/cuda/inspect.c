@@ -65,7 +65,7 @@ enum fm_status fm_cuda_executor_read(
     int buffer = activation ? probed->activation : probed->gradient;
     if (buffer < 0)
         return fm_fail(FM_NOT_FOUND, "executor_read: no gradient flows to layer %d", layer);
-    FM_CUDA(cudaSetDevice(e->model->device->index));
+    FM_TRY(fm_cuda_device_use(e->model->device));
     return read_tensor(e, shape, probed->pitch, buffer,
         activation ? probed->activation_type : probed->gradient_type, data);
 }
@@ -102,7 +102,7 @@ enum fm_status fm_cuda_executor_profile(
 {
     if (!e->options.profile)
         return fm_fail(FM_USAGE, "executor_profile: this executor was not compiled for profiling");
-    FM_CUDA(cudaSetDevice(e->model->device->index));
+    FM_TRY(fm_cuda_device_use(e->model->device));
     FM_TRY(fm_cuda_profile_collect(e->profile));
     *count = 0;
     for (int i = e->program.prepare; e->profile->runs > 0 && i < e->program.count; i++) {

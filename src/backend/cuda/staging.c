@@ -188,9 +188,10 @@ enum fm_status fm_cuda_slot_wait(struct fm_staging *staging, int slot)
 
 // ---- a batch on its way
 
-static enum fm_status check_slot(
-    const struct fm_staging *s, const struct fm_slot *slot, int classes)
+enum fm_status fm_cuda_staging_check(const struct fm_staging *s, int index)
 {
+    const struct fm_slot *slot = &s->slots[index];
+    int classes = s->model->net.classes;
     uint32_t count = slot->step->count;
     if (count < 1 || count > slot->capacity)
         return fm_fail(FM_USAGE, "%u samples in a slot that holds 1 to %u", count, slot->capacity);
@@ -204,27 +205,31 @@ static enum fm_status check_slot(
     return FM_OK;
 }
 
-// From the slot's beginning to the last byte that this batch uses.
-static size_t used_bytes(const struct fm_slot *slot)
+// From the slot's beginning to the last byte of `count` samples.
+static size_t used_bytes(const struct fm_slot *slot, size_t count)
 {
     const unsigned char *begin = (const unsigned char *)slot->step;
-    size_t count = slot->step->count;
     if (slot->records)
         return (size_t)(slot->records - begin) + count * slot->record_size;
     return (size_t)((const unsigned char *)(slot->ids + count) - begin);
 }
 
-enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, int classes)
+enum fm_status fm_cuda_staging_copy(
+    struct fm_staging *staging, int slot, uint32_t samples, cudaStream_t stream)
 {
-    const struct fm_device *device = staging->model->device;
     const struct fm_slot *from = &staging->slots[slot];
-    FM_TRY(check_slot(staging, from, classes));
-    FM_TRY(fm_cuda_device_use(device));
     size_t at = (size_t)((unsigned char *)from->step - (unsigned char *)staging->host);
     void *to = (unsigned char *)staging->block + at; // both blocks are cut alike
+    size_t bytes = used_bytes(from, samples < from->capacity ? samples : from->capacity);
+    return FM_CUDA_CALL(cudaMemcpyAsync(to, from->step, bytes, cudaMemcpyHostToDevice, stream));
+}
+
+enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot)
+{
+    const struct fm_device *device = staging->model->device;
+    FM_TRY(fm_cuda_device_use(device));
     FM_CUDA(cudaStreamWaitEvent(device->copy, staging->consumed[slot], 0));
-    FM_CUDA(
-        cudaMemcpyAsync(to, from->step, used_bytes(from), cudaMemcpyHostToDevice, device->copy));
+    FM_TRY(fm_cuda_staging_copy(staging, slot, staging->slots[slot].step->count, device->copy));
     FM_CUDA(cudaEventRecord(staging->uploaded[slot], device->copy));
     FM_CUDA(cudaStreamWaitEvent(device->compute, staging->uploaded[slot], 0));
     return FM_OK;

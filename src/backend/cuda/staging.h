@@ -37,9 +37,17 @@ void fm_cuda_staging_destroy(struct fm_staging *staging);
 struct fm_slot *fm_cuda_staging_slot(struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_slot_wait(struct fm_staging *staging, int slot);
 
-// Enqueues the upload of a slot and makes the compute stream wait for it; and, once what reads the
-// slot is enqueued there, says so. A label that is not below `classes` fails with FM_DATA.
-enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, int classes);
+// A batch that kernels can take: a label that is no class, or an id that is not in the resident
+// set, fails with FM_DATA.
+enum fm_status fm_cuda_staging_check(const struct fm_staging *staging, int slot);
+
+// Enqueues the upload of a checked slot and makes the compute stream wait for it; and, once what
+// reads the slot is enqueued there, says so.
+enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_staging_consumed(struct fm_staging *staging, int slot);
+
+// Enqueues the copy of a slot's first `samples` alone, on any stream; it is the caller's to order.
+enum fm_status fm_cuda_staging_copy(
+    struct fm_staging *staging, int slot, uint32_t samples, cudaStream_t stream);
 
 #endif
