@@ -353,6 +353,29 @@ static void test_sizes(void **state)
         check_kind(odd[i]);
 }
 
+// A run that was captured is replayed when fm_cuda_graph_run() and its scalars are long gone.
+static void test_captured(void **state)
+{
+    (void)state;
+    rig_case("captured norm");
+    struct problem p = pose(a_spec(FM_GRAPH_NORM_RELU, FM_CUDA_F16));
+    struct engines e = found(p.spec, &careful);
+    void *workspace = rig_device(NULL, (size_t)e.all[0].workspace);
+    cudaGraph_t graph;
+    cudaGraphExec_t replayed;
+    assert_int_equal(cudaStreamBeginCapture(rig_stream(), cudaStreamCaptureModeThreadLocal), 0);
+    assert_ok(fm_cuda_graph_run(&p.spec, e.all[0].plan, cudnn, p.tensors, workspace));
+    assert_int_equal(cudaStreamEndCapture(rig_stream(), &graph), 0);
+    assert_int_equal(cudaGraphInstantiate(&replayed, graph, 0), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(cudaGraphLaunch(replayed, rig_stream()), 0);
+        compare(&p);
+    }
+    assert_int_equal(cudaGraphExecDestroy(replayed), 0);
+    assert_int_equal(cudaGraphDestroy(graph), 0);
+    drop(&e);
+}
+
 // ---- which engines
 
 static void test_notes(void **state)
@@ -705,6 +728,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_kinds),
         TEST(test_sizes),
+        TEST(test_captured),
         TEST(test_notes),
         TEST(test_choice),
         TEST(test_no_engine_twice),
