@@ -1,5 +1,15 @@
 # The CUDA backend's host code on the simulated device. Comes after cuda.cmake.
 
+# The backend's module on the simulated device, as fmnist-cuda.so in a folder of its own.
+if(TARGET simcuda AND TARGET fm_cuda_host)
+  add_library(fmnist-cuda-sim MODULE
+    ${CMAKE_SOURCE_DIR}/src/backend/cuda/module.c $<TARGET_OBJECTS:fm_cuda_kernels_sim>)
+  set_target_properties(fmnist-cuda-sim PROPERTIES PREFIX "" OUTPUT_NAME fmnist-cuda
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/modules-sim LINKER_LANGUAGE CXX)
+  target_link_libraries(fmnist-cuda-sim PRIVATE fm_cuda_host simcuda)
+  target_link_options(fmnist-cuda-sim PRIVATE -Wl,--no-undefined)
+endif()
+
 # A test of host code: name, timeout in seconds, and whatever else it is made of or links.
 function(fm_cuda_backend_test name timeout)
   if(NOT TARGET simcuda OR NOT TARGET fm_cuda_host)
