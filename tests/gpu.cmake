@@ -9,6 +9,7 @@ set_target_properties(measure PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY
 add_custom_target(gpu_programs DEPENDS measure)
 
 if(NOT FMNIST_CUDNN)
+  fm_cuda_skip(gpu_performance "the CUDA toolkit or cuDNN is missing")
   return()
 endif()
 
@@ -32,3 +33,14 @@ endfunction()
 foreach(test test_cuda_kernels test_cuda_kernels_sums test_cuda_kernels_step)
   fm_device_test(${test} SOURCES cuda/rig.c)
 endforeach()
+
+# The tables of docs/gpu-performance.md, which must be what this program prints.
+add_executable(roofline cuda/roofline.c)
+target_include_directories(roofline SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+target_link_libraries(roofline PRIVATE
+  fm_options fm_cuda_host fm_cuda_kernels fm_cudnn CUDA::cublasLt CUDA::cudart m)
+set_target_properties(roofline PROPERTIES LINKER_LANGUAGE CUDA
+  CUDA_RUNTIME_LIBRARY Shared RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME gpu_performance COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/gpu_performance.sh
+  $<TARGET_FILE:roofline> ${CMAKE_SOURCE_DIR}/docs/gpu-performance.md)
+set_tests_properties(gpu_performance PROPERTIES LABELS cuda TIMEOUT 30)
