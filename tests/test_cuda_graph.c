@@ -437,7 +437,7 @@ static void test_no_engine_twice(void **state)
         for (int j = 0; j < i; j++)
             assert_string_not_equal(e.all[i].name, e.all[j].name);
     assert_non_null(named(&e, "engine 28"));
-    assert_int_equal(e.seen, 9);
+    assert_int_equal(e.seen, 10);
     drop(&e);
 }
 
@@ -471,6 +471,12 @@ static void test_precompiled_first(void **state)
     assert_int_equal(e.count, 1);
     assert_false(e.all[0].runtime_compiled);
     drop(&e);
+    struct fm_cuda_caps tight = careful;
+    tight.workspace = 0; // the heuristics' first is runtime-compiled then
+    assert_ok(find(&e, &conv, &target, &tight, true));
+    assert_int_equal(e.count, 1);
+    assert_string_equal(e.all[0].name, "engine 0");
+    drop(&e);
     assert_ok(find(&e, &norm, &target, &careful, true));
     assert_int_equal(e.count, 1);
     assert_true(e.all[0].runtime_compiled);
@@ -486,8 +492,9 @@ static void test_no_engine(void **state)
     none.workspace = -1;
     struct fm_cuda_graph_spec spec = a_spec(FM_GRAPH_CONV_WEIGHTS, FM_CUDA_F32);
     assert_fails(find(&e, &spec, &target, &none, false), FM_UNSUPPORTED,
-        "no admitted engine for graph conv weights fp32 n3 h7 w6 c8 k16 r3 p1: it names 10, of "
-        "which 1 sum in less than fp32, 1 round their inputs, 1 use Winograd, 1 round fp32 to TF32 "
+        "no admitted engine for graph conv weights fp32 n3 h7 w6 c8 k16 r3 p1: it names 11, of "
+        "which 1 sum in less than fp32, 1 round their inputs, 1 use Winograd, 1 use an FFT, 1 "
+        "round fp32 to TF32 "
         "(--tf32 admits them), 1 sum in any order (--allow-nondeterministic admits them), 5 need a "
         "larger workspace than the limit");
     drop(&e);

@@ -291,6 +291,7 @@ const cudnnBackendNumericalNote_t DOWN = CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUT
 const cudnnBackendNumericalNote_t RANDOM = CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
 const cudnnBackendNumericalNote_t WINOGRAD = CUDNN_NUMERICAL_NOTE_WINOGRAD;
 const cudnnBackendNumericalNote_t TILE = CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_4x4;
+const cudnnBackendNumericalNote_t TRANSFORM = CUDNN_NUMERICAL_NOTE_FFT;
 const cudnnBackendNumericalNote_t STRICT = CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP;
 
 const int64_t HUGE_WORKSPACE = 300 << 20; // more than anyone should give
@@ -330,6 +331,7 @@ std::vector<engine> float_convolutions(const matched &m, int version)
         all.push_back({66, {RANDOM}, false, 4096, 0.40, false});
     }
     all.push_back({58, {WINOGRAD, TILE}, false, 589824, 0.50, false});
+    all.push_back({31, {TRANSFORM}, false, 8192, 0.45, false});
     all.push_back({30, {}, false, 0, 0.38, true});
     all.push_back({34, {}, false, static_cast<int64_t>(m.output) * 8 + 16, 0.30, false});
     all.push_back({28, {}, false, 288, 0.25, false});
