@@ -342,7 +342,7 @@ enum fm_status fm_cuda_device_put(
     FM_TRY(fm_cuda_device_use(device));
     FM_CUDA(cudaStreamSynchronize(device->compute));
     FM_CUDA(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
-    FM_CUDA(
-        cudaStreamSynchronize(NULL)); // it returns when `from` is read, not when `to` is written
+    // It returned when `from` was read; `to` may be written later.
+    FM_CUDA(cudaStreamSynchronize(NULL));
     return FM_OK;
 }
