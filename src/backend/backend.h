@@ -19,6 +19,7 @@
 #ifndef FM_BACKEND_BACKEND_H
 #define FM_BACKEND_BACKEND_H
 
+#include "base/log.h"
 #include "base/status.h"
 #include "data/slot.h"
 #include "net/net.h"
@@ -239,6 +240,7 @@ struct fm_backend {
 struct fm_backend_host {
     uint32_t abi;
     const struct fm_error_sink *errors;
+    const struct fm_log_sink *log;
 };
 #define FM_BACKEND_ENTRY "fm_backend_module"
 typedef const struct fm_backend *fm_backend_entry(const struct fm_backend_host *host);

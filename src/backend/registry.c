@@ -95,7 +95,8 @@ static enum fm_status ask_module(void *module, const char *path, const struct fm
     if (!symbol)
         return fm_fail(
             FM_BACKEND, "%s: no symbol %s: not a backend of fmnist", path, FM_BACKEND_ENTRY);
-    static const struct fm_backend_host host = {FM_BACKEND_ABI, &fm_error_own_sink};
+    static const struct fm_backend_host host = {
+        FM_BACKEND_ABI, &fm_error_own_sink, &fm_log_own_sink};
     const struct fm_backend *table = entry(&host);
     if (!table || table->abi != FM_BACKEND_ABI)
         return fm_fail(FM_BACKEND, "%s: interface version %u, expected %d: build it again", path,

@@ -37,34 +37,26 @@ static void clear_line(void)
     progress_shown = false;
 }
 
-static void print_line(const char *prefix, const char *fmt, va_list args)
+static void print_line(const char *prefix, const char *line)
 {
     clear_line();
-    fputs(prefix, stderr);
-    vfprintf(stderr, fmt, args);
-    fputc('\n', stderr);
+    fprintf(stderr, "%s%s\n", prefix, line);
     fflush(stderr);
 }
 
-void fm_note(const char *fmt, ...)
+static void own_note(const char *line)
 {
-    va_list args;
-    va_start(args, fmt);
     pthread_mutex_lock(&lock);
     if (!quiet)
-        print_line("", fmt, args);
+        print_line("", line);
     pthread_mutex_unlock(&lock);
-    va_end(args);
 }
 
-void fm_warn(const char *fmt, ...)
+static void own_warn(const char *line)
 {
-    va_list args;
-    va_start(args, fmt);
     pthread_mutex_lock(&lock);
-    print_line("warning: ", fmt, args);
+    print_line("warning: ", line);
     pthread_mutex_unlock(&lock);
-    va_end(args);
 }
 
 // A line longer than the terminal is wide would wrap and could no longer be redrawn in place.
@@ -76,15 +68,10 @@ static int terminal_columns(void)
     return size.ws_col;
 }
 
-void fm_progress(const char *fmt, ...)
+static void own_progress(const char *line)
 {
     if (!is_terminal())
         return;
-    char line[LINE_MAX_BYTES];
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(line, sizeof line, fmt, args);
-    va_end(args);
     pthread_mutex_lock(&lock);
     if (!quiet) {
         fprintf(stderr, "\r%.*s\033[K", terminal_columns() - 1, line);
@@ -92,6 +79,40 @@ void fm_progress(const char *fmt, ...)
         progress_shown = true;
     }
     pthread_mutex_unlock(&lock);
+}
+
+const struct fm_log_sink fm_log_own_sink = {own_note, own_warn, own_progress};
+static const struct fm_log_sink *sink = &fm_log_own_sink;
+
+void fm_log_set_sink(const struct fm_log_sink *host)
+{
+    sink = host;
+}
+
+// Formats a line and hands it to one of the sink's functions.
+#define PASS_ON(function, fmt)                                                                     \
+    do {                                                                                           \
+        char line[LINE_MAX_BYTES];                                                                 \
+        va_list args;                                                                              \
+        va_start(args, fmt);                                                                       \
+        vsnprintf(line, sizeof line, fmt, args);                                                   \
+        va_end(args);                                                                              \
+        sink->function(line);                                                                      \
+    } while (0)
+
+void fm_note(const char *fmt, ...)
+{
+    PASS_ON(note, fmt);
+}
+
+void fm_warn(const char *fmt, ...)
+{
+    PASS_ON(warn, fmt);
+}
+
+void fm_progress(const char *fmt, ...)
+{
+    PASS_ON(progress, fmt);
 }
 
 void fm_progress_clear(void)

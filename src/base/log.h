@@ -16,4 +16,14 @@ void fm_log_set_quiet(bool quiet);
 void fm_progress(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_progress_clear(void);
 
+// Where a loaded module's copy of this file sends its lines, as base/status.h does with failures:
+// what --quiet silences, and which line is in place, the host alone knows.
+struct fm_log_sink {
+    void (*note)(const char *line);
+    void (*warn)(const char *line);
+    void (*progress)(const char *line);
+};
+void fm_log_set_sink(const struct fm_log_sink *sink);
+extern const struct fm_log_sink fm_log_own_sink; // this copy's
+
 #endif

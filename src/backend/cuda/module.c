@@ -40,5 +40,6 @@ const struct fm_backend *fm_backend_module(const struct fm_backend_host *host)
     if (host->abi != FM_BACKEND_ABI)
         return NULL;
     fm_error_set_sink(host->errors);
+    fm_log_set_sink(host->log);
     return &backend;
 }
