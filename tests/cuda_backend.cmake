@@ -27,6 +27,16 @@ endfunction()
 
 fm_cuda_backend_test(test_cuda_graph 30)
 fm_cuda_backend_test(test_cuda_plans 60)
+# With NVIDIA's library, for a GPU that is described.
+if(TARGET simcuda AND TARGET fm_cuda_host)
+  fm_test(test_cuda_plans_real LABEL cuda TIMEOUT 60
+    LINKS fm_cuda_host fm_cudnn CUDA::cudart CUDA::cublasLt)
+  add_dependencies(test_cuda_plans_real nodev)
+  set_tests_properties(test_cuda_plans_real PROPERTIES PROCESSORS 1
+    ENVIRONMENT "LD_LIBRARY_PATH=$<TARGET_FILE_DIR:nodev>:$ENV{LD_LIBRARY_PATH}")
+else()
+  fm_cuda_skip(test_cuda_plans_real "the CUDA toolkit, cuDNN or the simulated device is missing")
+endif()
 fm_cuda_backend_test(test_cuda_dense 30)
 fm_cuda_backend_test(test_cuda_program 60)
 fm_cuda_backend_test(test_cuda_device 30 LINKS fm_reference)

@@ -338,14 +338,18 @@ enum {
 static enum fm_status build_some(struct search *search, int which,
     struct fm_cuda_candidate *candidates, int capacity, int *count)
 {
+    int compiled = 0;
     for (int i = 0; i < search->count && *count < capacity; i++) {
         struct choice *choice = &search->choices[i];
         int kind = choice->is.runtime_compiled ? RUNTIME_COMPILED : PRECOMPILED;
         if (choice->verdict != ADMITTED || !(which & kind))
             continue;
+        if (kind == RUNTIME_COMPILED && compiled == FM_ENGINE_RUNTIME_COMPILED)
+            continue;
         FM_TRY(build(search, choice));
         if (!choice->is.plan)
             continue;
+        compiled += kind == RUNTIME_COMPILED;
         candidates[(*count)++] = choice->is; // with its plan
         choice->is.plan = NULL;
     }
