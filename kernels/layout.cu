@@ -1,6 +1,5 @@
 // Between the canonical layouts of the backend's interface and the device's: each of `outer`
-// matrices is transposed. Runs when state is read or written by name and when an activation is
-// probed.
+// matrices is transposed. Runs when an activation is probed.
 //
 // A block a tile of 32x32, through shared memory, so that both sides are accessed along their rows.
 //
