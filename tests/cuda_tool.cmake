@@ -1,0 +1,37 @@
+# `fmnist` itself on the simulated device. Comes after cuda_backend.cmake and gpu.cmake.
+#
+# tests/simulated/ in the build folder is laid out as an installation is, so that the program finds
+# there what it finds in one: its library, its modules (the CUDA backend's is that on the simulated
+# device) and the recipes.
+if(NOT TARGET fmnist-cuda-sim OR NOT TARGET fmnist-cpu)
+  fm_cuda_skip(cuda_tool "the CUDA toolkit, cuDNN, the simulated device or the CPU backend is missing")
+  return()
+endif()
+
+set(simulated ${CMAKE_BINARY_DIR}/tests/simulated)
+set(simulated_lib ${simulated}/${CMAKE_INSTALL_LIBDIR})
+file(RELATIVE_PATH from_bin ${simulated}/bin ${simulated_lib})
+add_executable(fmnist_simulated ${CMAKE_SOURCE_DIR}/src/main.c)
+target_link_libraries(fmnist_simulated PRIVATE fm_options libfmnist)
+set_target_properties(fmnist_simulated PROPERTIES
+  OUTPUT_NAME fmnist RUNTIME_OUTPUT_DIRECTORY ${simulated}/bin
+  BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/${from_bin}")
+
+# The library and `measure` look for modules beside the file that they are, so they are copies.
+get_filename_component(simulated_recipes ${simulated_lib}/${recipes_installed} ABSOLUTE)
+get_filename_component(simulated_share ${simulated_recipes} DIRECTORY)
+add_custom_command(OUTPUT ${simulated}/made
+  COMMAND ${CMAKE_COMMAND} -E make_directory ${simulated_lib}/fmnist ${simulated_share}
+  COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:libfmnist>
+    ${simulated_lib}/$<TARGET_SONAME_FILE_NAME:libfmnist>
+  COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:measure> ${simulated_lib}/measure
+  COMMAND ${CMAKE_COMMAND} -E create_symlink
+    $<TARGET_FILE:fmnist-cuda-sim> ${simulated_lib}/fmnist/fmnist-cuda${CMAKE_SHARED_MODULE_SUFFIX}
+  COMMAND ${CMAKE_COMMAND} -E create_symlink
+    $<TARGET_FILE:fmnist-cpu> ${simulated_lib}/fmnist/fmnist-cpu${CMAKE_SHARED_MODULE_SUFFIX}
+  COMMAND ${CMAKE_COMMAND} -E create_symlink ${CMAKE_SOURCE_DIR}/data/recipes ${simulated_recipes}
+  COMMAND ${CMAKE_COMMAND} -E touch ${simulated}/made
+  DEPENDS libfmnist measure fmnist-cuda-sim fmnist-cpu VERBATIM)
+add_custom_target(simulated ALL DEPENDS ${simulated}/made)
+add_dependencies(simulated fmnist_simulated)
+add_dependencies(tests_cuda simulated)
