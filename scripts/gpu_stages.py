@@ -79,15 +79,16 @@ def sanitizer(stage, options):
 
 # ---- parity: the same steps on the GPU and on the CPU
 
-# |difference| / |reference|, in the 2-norm of the worst tensor (tests/gpu/parity.c): rounding to
-# 24, 11 and 8 bits, passed on through the layers of one step; free_run, through 20 steps.
+# |difference| / |reference|, in the 2-norm of the worst tensor (tests/gpu/parity.c): several times
+# what the simulated device shows at batch 8, where rounding that turns a ReLU weighs most. free_run
+# is after steps of their own.
 TOLERANCES = {
-    "fp32": {"gradient": 1e-3, "change": 1e-3, "loss": 1e-5, "logits": 1e-4, "running": 1e-4,
+    "fp32": {"gradient": 2e-4, "change": 5e-4, "loss": 1e-5, "logits": 1e-5, "running": 1e-4,
              "free_run": 1e-3},
-    "fp16": {"gradient": 5e-2, "change": 5e-2, "loss": 5e-3, "logits": 2e-2, "running": 1e-2,
-             "free_run": 2e-2},
-    "bf16": {"gradient": 2e-1, "change": 2e-1, "loss": 2e-2, "logits": 1e-1, "running": 5e-2,
-             "free_run": 5e-2},
+    "fp16": {"gradient": 0.15, "change": 0.15, "loss": 2e-3, "logits": 5e-3, "running": 2e-3,
+             "free_run": 1e-2},
+    "bf16": {"gradient": 0.4, "change": 0.4, "loss": 1e-2, "logits": 3e-2, "running": 5e-3,
+             "free_run": 3e-2},
 }
 
 
@@ -105,6 +106,9 @@ def parity(stage, options):
                 continue
             rows.append([model, precision] + [found[q]["distance"] if q in found else "-"
                                               for q in quantities])
+            skipped = (found["skipped"], found["reference_skipped"])
+            stage.check(f"{model} {precision} skipped steps", skipped == (0, 0),
+                        f"{skipped[0]}, on the CPU {skipped[1]}", "none")
             for quantity, bound in TOLERANCES[precision].items():
                 if quantity in found:
                     worst = found[quantity]
@@ -171,8 +175,9 @@ def to_94(stage, options, rows, out):
                         ["run", "test accuracy", "steps alone, s", "weights written, s", "process ended, s"])
     model, few = ("simple", ["--epochs", "1"]) if options.quick else ("deeper", [])
     for run, seed in (("cold", 1), ("warm", 1), ("warm, seed 2", 2)):
-        done = train_once(stage, options, model, out, 60, "--recipe", "speedrun", "--seed", seed,
-                          "--train-eval", 1, *few)
+        # The cold one chooses an engine for each graph, by trying them out.
+        done = train_once(stage, options, model, out, 180 if run == "cold" else 60, "--recipe",
+                          "speedrun", "--seed", seed, "--train-eval", 1, *few)
         if not done:
             continue
         result, seconds, weights = done

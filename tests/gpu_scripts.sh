@@ -123,6 +123,20 @@ for words in ("| parity | passed |", "### Distance from the CPU", "Profile of a 
     assert words in text, words
 PYTHON
 
+# ---- the same on the simulated device, where it was built, which takes a GPU's place in the bundle
+sim=$build/tests/modules-sim/fmnist-cuda.so
+if [ -f "$sim" ]; then
+    cp "$sim" "$there/lib/fmnist/"
+    cp "$build/tests/simcuda/libsimcuda.so" "$there/lib/"
+    export LD_LIBRARY_PATH="$scratch/cuda" # NVIDIA's by name; nothing loads them
+    expect 0 accept --backend cuda --stage parity --models simple
+    unset LD_LIBRARY_PATH
+    grep -q '^| parity | passed | 21 of 21 |.*SIMULATED' "$scratch/out/acceptance.md" ||
+        fail "the table does not say that the device is simulated"
+else
+    echo "SKIP: parity on the simulated device: $sim is not built"
+fi
+
 # ---- no failure is hidden, and those of other stages stay told
 export PLANTED=2
 expect 1 accept --stage sanitizer

@@ -8,6 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    FIRST_SCALE = 1024
+};
+
 struct pair {
     const struct fm_net *net;
     struct measured reference, checked;
@@ -201,6 +205,27 @@ static enum fm_status open_pair(
     return FM_OK;
 }
 
+// A loss scale at which no step of fp16 is skipped: from the usual one, the first are.
+static enum fm_status lower_scale(struct pair *p)
+{
+    const struct fm_backend *api = p->reference.engine.api;
+    struct fm_counters counters;
+    FM_TRY(api->counters_get(p->reference.model, &counters));
+    counters.loss_scale = counters.loss_scale > FIRST_SCALE ? FIRST_SCALE : counters.loss_scale;
+    return api->counters_set(p->reference.model, &counters);
+}
+
+static enum fm_status put_skipped(struct pair *p, json_t *result)
+{
+    static const char *const keys[] = {"reference_skipped", "skipped"};
+    for (int s = 0; s < 2; s++) {
+        struct fm_counters counters;
+        FM_TRY(side(p, s)->engine.api->counters_get(side(p, s)->model, &counters));
+        json_object_set_new(result, keys[s], json_integer((json_int_t)counters.skipped));
+    }
+    return FM_OK;
+}
+
 static void close_pair(struct pair *p)
 {
     for (int s = 0; s < 2; s++) {
@@ -232,6 +257,7 @@ enum fm_status measure_parity(
     const struct fm_samples *samples = &inputs->dataset.train;
     enum fm_status status;
     FM_TRY_GOTO(status, open_pair(&p, options, inputs), out);
+    FM_TRY_GOTO(status, lower_scale(&p), out);
     for (int n = 0; n < options->steps; n++) {
         char name[FM_NAME_MAX];
         snprintf(name, sizeof name, "step %d", n + 1);
@@ -245,6 +271,7 @@ enum fm_status measure_parity(
     for (int n = 0; n < options->runs; n++)
         FM_TRY_GOTO(status, take_step(&p, options, samples, options->steps + n), out);
     FM_TRY_GOTO(status, compare_losses(&p, &free_run, "mean loss"), out);
+    FM_TRY_GOTO(status, put_skipped(&p, result), out);
     measure_describe(&p.checked.engine, result);
     put_worst(result, "gradient", &gradient);
     put_worst(result, "change", &change);
