@@ -32,6 +32,7 @@ struct fm_executor {
 
 static struct {
     int compiled_batch, predictions, executors, stagings;
+    int compiled, staged; // so far
     uint32_t counts[64], last_id;
     int fail_at; // predict() number that fails; 0: none
     bool nan;
@@ -56,6 +57,7 @@ static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capac
         s->slots[i] = (struct fm_slot){capacity, 1, calloc(capacity, 1), calloc(capacity, 1),
             calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
     seen.stagings++;
+    seen.staged++;
     *staging = s;
     return FM_OK;
 }
@@ -97,6 +99,7 @@ static enum fm_status fake_compile(
     seen.averaging += options->average;
     seen.mirroring += options->mirror;
     seen.executors++;
+    seen.compiled++;
     return FM_OK;
 }
 
@@ -157,6 +160,8 @@ static enum fm_status fake_scores_take(
     *scores = executor->scores;
     memcpy(confusion, executor->confusion, sizeof executor->confusion);
     confusion[0] -= (uint64_t)seen.lost;
+    executor->scores = (struct fm_sums){0};
+    memset(executor->confusion, 0, sizeof executor->confusion);
     return FM_OK;
 }
 
@@ -333,6 +338,45 @@ static void test_mean_with_mirror_images(void **state)
     fm_metrics_free(&m);
 }
 
+// One evaluator, many runs: nothing is made anew for them, and none knows of the one before.
+static void check_runs(bool totals)
+{
+    static const uint32_t ids[] = {1, 3, 9, 7, 0};
+    const struct fm_evaluate_options options = {.samples = &samples,
+        .ids = ids,
+        .count = 7, // at most
+        .classes = CLASSES,
+        .batch = 4,
+        .totals = totals};
+    struct fm_evaluator *evaluator = NULL;
+    struct fm_metrics m;
+    assert_int_equal(fm_evaluator_open(&engine, NULL, &options, &evaluator), FM_OK);
+    for (int run = 0; run < 6; run++) {
+        bool all = run % 3 == 2;
+        uint32_t count = run % 3 == 0 ? 5 : 3;
+        assert_int_equal(fm_evaluator_run(evaluator, all ? NULL : ids, count, &m), FM_OK);
+        assert_int_equal(m.count, all ? SAMPLES : count);
+        assert_int_equal(m.correct, all ? SAMPLES - 2 : count == 5 ? 3 : 2);
+        assert_true(isfinite(m.nll) && m.nll > 0);
+        assert_int_equal(seen.last_id, all ? SAMPLES - 1 : ids[count - 1]);
+        fm_metrics_free(&m);
+    }
+    assert_int_equal(seen.predictions, 2 * (2 + 1 + 3));
+    assert_int_equal(seen.compiled_batch, 4);
+    assert_int_equal(seen.compiled, 1);
+    assert_int_equal(seen.staged, 1);
+    fm_evaluator_close(evaluator);
+    assert_int_equal(seen.executors + seen.stagings, 0);
+}
+
+static void test_evaluator_is_kept(void **state)
+{
+    check_runs(false);
+    reset(state);
+    check_runs(true);
+    fm_evaluator_close(NULL);
+}
+
 static enum fm_status refuse_progress(void *context, uint32_t done, uint32_t total)
 {
     (void)total;
@@ -391,6 +435,7 @@ int main(void)
         cmocka_unit_test_setup(test_chosen_samples_in_a_batch_no_larger, reset),
         cmocka_unit_test_setup(test_failures_free_everything, reset),
         cmocka_unit_test_setup(test_mean_with_mirror_images, reset),
+        cmocka_unit_test_setup(test_evaluator_is_kept, reset),
         cmocka_unit_test_setup(test_progress_that_fails_ends_the_evaluation, reset),
         cmocka_unit_test_setup(test_latency, reset),
     };

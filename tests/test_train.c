@@ -94,6 +94,7 @@ static struct {
     int nan_epoch;        // from 1: its losses are NaN; 0: none
     int fail_call;        // the backend call, from 1, that fails; 0: none
     bool fail_slot_wait;
+    bool full;          // no memory is left for inference
     bool keeps_samples; // where they are offered
     useconds_t step_time;
 } set;
@@ -104,6 +105,8 @@ static struct {
     struct fm_model_options model;
     struct fm_compile_options compiled[8]; // for training
     int compiled_count;
+    int evaluators[2], stagings; // executors for inference, of averages and not; so far
+    int evaluator_batch[2];
     uint32_t capacity; // of the first staging
     int offered;       // stagings that were given all samples
     int steps_without; // steps whose slot held ids alone
@@ -153,6 +156,8 @@ static void fake_model_destroy(struct fm_model *model)
 static float *find_state(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count)
 {
+    if (kind == FM_STATE_EMA) // as if the averages were the weights
+        kind = fm_net_find_param(model->net, name) >= 0 ? FM_STATE_PARAM : FM_STATE_RUNNING;
     return fake_state(model->net, model->params, model->running, kind, name, count);
 }
 
@@ -220,6 +225,7 @@ static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capac
     }
     if (seen.capacity == 0)
         seen.capacity = capacity;
+    seen.stagings++;
     seen.live++;
     *staging = s;
     return FM_OK;
@@ -254,11 +260,17 @@ static enum fm_status fake_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
     FM_TRY(call());
+    if (set.full && options->mode == FM_MODE_INFER)
+        return fm_fail(FM_MEMORY, "the device is full");
     *executor = __real_calloc(1, sizeof **executor);
     **executor = (struct fm_executor){.model = model, .options = *options};
     if (options->mode == FM_MODE_TRAIN && !options->probe) {
         assert_int_equal(seen.step_count, 0); // compiled before training
         seen.compiled[seen.compiled_count++] = *options;
+    }
+    if (options->mode == FM_MODE_INFER) {
+        seen.evaluators[options->average]++;
+        seen.evaluator_batch[options->average] = options->batch;
     }
     seen.live++;
     return FM_OK;
@@ -346,6 +358,8 @@ static enum fm_status fake_scores_take(
     FM_TRY(call());
     *scores = executor->scores;
     memcpy(confusion, executor->confusion, sizeof executor->confusion);
+    executor->scores = (struct fm_sums){0};
+    memset(executor->confusion, 0, sizeof executor->confusion);
     return FM_OK;
 }
 
@@ -537,6 +551,41 @@ static void test_steps(void **state)
     assert_true(fabs(result.loss - 1.0 / 3) < 1e-12); // of the last epoch
     assert_true(result.seconds > 0 && result.seconds <= result.total_seconds);
     assert_true(isfinite(result.images_per_second) && isfinite(result.waited));
+}
+
+// Compiled once for all epochs, and for the most that is evaluated.
+static void test_evaluators_are_kept(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        set_up(state);
+        struct fm_recipe recipe = make_recipe(4, 10);
+        recipe.ema_decay = i == 0 ? 0 : 0.9;
+        recipe.train_eval = 40;
+        train_recipe(&recipe);
+        assert_int_equal(seen.evaluators[false], 1);
+        assert_int_equal(seen.evaluator_batch[false], 40);
+        assert_int_equal(seen.evaluators[true], i);
+        assert_int_equal(seen.evaluator_batch[true], i == 0 ? 0 : SELECT);
+        assert_int_equal(seen.stagings, 2 + i); // the training's, too
+    }
+}
+
+// Found out before an epoch has been trained for nothing.
+static void test_no_memory_for_evaluations(void **state)
+{
+    (void)state;
+    set.full = true;
+    struct fm_recipe recipe = make_recipe(3, 10);
+    struct fm_train_options options = {.recipe = &recipe};
+    struct fm_train_result result;
+    struct fm_model *model;
+    assert_int_equal(train_with(&options, &result, &model), FM_MEMORY);
+    assert_string_equal(fm_error_message(),
+        "evaluations between epochs (their batch is not --batch, but a smaller --batch leaves "
+        "them more memory): the device is full");
+    assert_int_equal(seen.step_count, 0);
+    assert_null(model);
+    assert_int_equal(seen.live, 0);
 }
 
 static void test_nothing_allocated_between_steps(void **state)
@@ -868,6 +917,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_steps, set_up),
         cmocka_unit_test_setup(test_resident, set_up),
+        cmocka_unit_test_setup(test_evaluators_are_kept, set_up),
+        cmocka_unit_test_setup(test_no_memory_for_evaluations, set_up),
         cmocka_unit_test_setup(test_nothing_allocated_between_steps, set_up),
         cmocka_unit_test_setup(test_part_of_an_epoch, set_up),
         cmocka_unit_test_setup(test_batch_larger_than_data, set_up),

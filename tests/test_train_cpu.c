@@ -3,6 +3,8 @@
 #include "train/train.h"
 
 #include "eval/evaluate.h"
+#include "eval/feed.h"
+#include "net/init.h"
 #include "net/zoo.h"
 
 #include <math.h>
@@ -167,11 +169,103 @@ static void test_same_bits(void **state)
         free(weights[i]);
 }
 
+// ---- an evaluator that is kept while the weights change
+
+static struct fm_model *create_model(const struct fm_net *of)
+{
+    const struct fm_model_options options = {.precision = FM_PRECISION_FP32,
+        .optimiser = {.kind = FM_OPTIMISER_ADAM, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-8f},
+        .ema = true};
+    struct fm_model *model = NULL;
+    assert_int_equal(engine.api->model_create(engine.device, of, &options, &model), FM_OK);
+    for (int i = 0; i < of->param_count; i++) {
+        const struct fm_param *param = &of->params[i];
+        float *values = malloc(param->count * sizeof *values);
+        assert_non_null(values);
+        fm_init_param(of, i, FM_INIT_HE_UNIFORM, 3, values);
+        enum fm_state_kind kind = FM_STATE_PARAM;
+        for (int k = 0; k < 2; k++, kind = FM_STATE_EMA)
+            assert_int_equal(
+                engine.api->model_set(model, kind, param->name, values, param->count), FM_OK);
+        free(values);
+    }
+    return model;
+}
+
+static void train_a_step(struct fm_executor *executor, struct fm_feed *feed)
+{
+    int slot = -1;
+    assert_int_equal(fm_loader_begin(feed->loader, split.train, 8, 8), FM_OK);
+    assert_int_equal(fm_loader_next(feed->loader, &slot), FM_OK);
+    struct fm_step *step = engine.api->staging_slot(feed->staging, slot)->step;
+    step->learning_rate = 5e-3f;
+    step->ema_decay = 0.5f;
+    assert_int_equal(engine.api->submit(executor, feed->staging, slot), FM_OK);
+    fm_loader_release(feed->loader, slot);
+    assert_int_equal(fm_loader_next(feed->loader, &slot), FM_OK);
+    assert_int_equal(slot, -1);
+}
+
+// The same bits as one that is opened after the step, which has seen no other weights.
+static void check_evaluators(struct fm_model *model, struct fm_evaluator *kept,
+    const struct fm_evaluate_options *options, double *nll)
+{
+    struct fm_metrics found, expected;
+    assert_int_equal(fm_evaluator_run(kept, options->ids, options->count, &found), FM_OK);
+    assert_int_equal(fm_evaluate(&engine, model, options, &expected), FM_OK);
+    assert_true(isfinite(found.nll) && found.nll > 0);
+    assert_true(found.nll == expected.nll && found.accuracy == expected.accuracy);
+    assert_memory_equal(found.confusion, expected.confusion,
+        (size_t)(dataset.classes * dataset.classes) * sizeof *found.confusion);
+    assert_true(found.nll != *nll); // the weights have changed, and it shows
+    *nll = found.nll;
+    fm_metrics_free(&found);
+    fm_metrics_free(&expected);
+}
+
+static void test_kept_evaluators_see_new_weights(void **state)
+{
+    (void)state;
+    struct fm_net normed; // its batch norm is folded into copies of the weights
+    assert_int_equal(fm_zoo_build("deeper", dataset.classes, &normed), FM_OK);
+    struct fm_model *model = create_model(&normed);
+    const struct fm_compile_options compile = {.batch = 8, .mode = FM_MODE_TRAIN};
+    struct fm_executor *executor = NULL;
+    struct fm_feed feed = {0};
+    struct fm_evaluator *kept[4];
+    struct fm_evaluate_options options[4];
+    double nll[4] = {0};
+    assert_int_equal(engine.api->compile(model, &compile, &executor), FM_OK);
+    assert_int_equal(fm_feed_open(engine.api, model, 8, &dataset.train, false, &feed), FM_OK);
+    for (int i = 0; i < 4; i++) { // logits or totals; of the trained weights or their averages
+        options[i] = (struct fm_evaluate_options){.samples = &dataset.train,
+            .ids = split.select,
+            .count = 6,
+            .classes = dataset.classes,
+            .batch = 4, // and a tail
+            .average = i & 1,
+            .totals = i & 2};
+        assert_int_equal(fm_evaluator_open(&engine, model, &options[i], &kept[i]), FM_OK);
+    }
+    for (int step = 0; step < 3; step++) {
+        for (int i = 0; i < 4; i++)
+            check_evaluators(model, kept[i], &options[i], &nll[i]);
+        assert_true(step == 0 || nll[0] != nll[1]);
+        train_a_step(executor, &feed);
+    }
+    for (int i = 0; i < 4; i++)
+        fm_evaluator_close(kept[i]);
+    fm_feed_close(&feed);
+    engine.api->executor_destroy(executor);
+    engine.api->model_destroy(model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_kept_evaluators_see_new_weights),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -8,57 +8,77 @@
 #include <math.h>
 #include <stdlib.h>
 
-struct pass {
+struct fm_evaluator {
     const struct fm_backend *api;
-    const struct fm_evaluate_options *options;
-    uint32_t count, batch;
+    struct fm_evaluate_options options; // all but ids and count
+    uint32_t batch;
     struct fm_executor *executor;
     struct fm_executor *mirrored; // NULL unless mirror_mean
     struct fm_feed feed;
-    uint32_t *all;          // 0, 1, 2, ... where the caller gave no ids
+    uint32_t *all;          // 0, 1, 2, ... of all samples; NULL until a run wants them
     float *logits;          // [batch][classes]; NULL where the device keeps them
     float *mirrored_logits; // the same, of the mirrored images
 };
 
-static enum fm_status make_ids(struct pass *pass)
+// ---- opening
+
+static enum fm_status open_parts(struct fm_evaluator *e, struct fm_model *model)
 {
-    pass->all = malloc(pass->count * sizeof *pass->all);
-    if (!pass->all)
-        return fm_fail_memory("the order of the samples", pass->count * sizeof *pass->all);
-    for (uint32_t i = 0; i < pass->count; i++)
-        pass->all[i] = i;
+    const struct fm_evaluate_options *options = &e->options;
+    struct fm_compile_options compile = {
+        .batch = (int)e->batch, .mode = FM_MODE_INFER, .average = options->average};
+    FM_TRY(e->api->compile(model, &compile, &e->executor));
+    FM_TRY(fm_feed_open(e->api, model, e->batch, options->samples, false, &e->feed));
+    if (options->totals)
+        return FM_OK;
+    size_t elements = (size_t)e->batch * (size_t)options->classes;
+    e->logits = malloc(2 * elements * sizeof *e->logits);
+    if (!e->logits)
+        return fm_fail_memory("the logits", 2 * elements * sizeof *e->logits);
+    e->mirrored_logits = e->logits + elements;
+    if (!options->mirror_mean)
+        return FM_OK;
+    compile.mirror = true;
+    return e->api->compile(model, &compile, &e->mirrored);
+}
+
+enum fm_status fm_evaluator_open(const struct fm_engine *engine, struct fm_model *model,
+    const struct fm_evaluate_options *options, struct fm_evaluator **evaluator)
+{
+    uint32_t count = options->ids ? options->count : options->samples->count;
+    if (count == 0 || options->batch < 1)
+        return fm_fail(FM_DATA, "evaluation of %u samples in batches of %d: expected at least 1",
+            count, options->batch);
+    if (options->totals && options->mirror_mean)
+        return fm_fail(FM_USAGE, "evaluation: a mean with mirror images needs logits");
+    struct fm_evaluator *e = calloc(1, sizeof *e);
+    if (!e)
+        return fm_fail_memory("evaluation", sizeof *e);
+    e->api = engine->api;
+    e->options = *options;
+    e->batch = (uint32_t)options->batch < count ? (uint32_t)options->batch : count;
+    enum fm_status status = open_parts(e, model);
+    if (status != FM_OK) {
+        fm_evaluator_close(e);
+        return status;
+    }
+    *evaluator = e;
     return FM_OK;
 }
 
-static enum fm_status open_pass(struct pass *pass, struct fm_model *model)
+void fm_evaluator_close(struct fm_evaluator *e)
 {
-    struct fm_compile_options compile = {
-        .batch = (int)pass->batch, .mode = FM_MODE_INFER, .average = pass->options->average};
-    if (!pass->options->ids)
-        FM_TRY(make_ids(pass));
-    FM_TRY(pass->api->compile(model, &compile, &pass->executor));
-    FM_TRY(fm_feed_open(pass->api, model, pass->batch, pass->options->samples, false, &pass->feed));
-    if (pass->options->totals)
-        return FM_OK;
-    size_t elements = (size_t)pass->batch * (size_t)pass->options->classes;
-    pass->logits = malloc(2 * elements * sizeof *pass->logits);
-    if (!pass->logits)
-        return fm_fail_memory("the logits", 2 * elements * sizeof *pass->logits);
-    pass->mirrored_logits = pass->logits + elements;
-    if (!pass->options->mirror_mean)
-        return FM_OK;
-    compile.mirror = true;
-    return pass->api->compile(model, &compile, &pass->mirrored);
+    if (!e)
+        return;
+    fm_feed_close(&e->feed); // first: its loader may be in the middle of a pass
+    e->api->executor_destroy(e->mirrored);
+    e->api->executor_destroy(e->executor);
+    free(e->logits);
+    free(e->all);
+    free(e);
 }
 
-static void close_pass(struct pass *pass)
-{
-    free(pass->logits);
-    fm_feed_close(&pass->feed);
-    pass->api->executor_destroy(pass->mirrored);
-    pass->api->executor_destroy(pass->executor);
-    free(pass->all);
-}
+// ---- the mean with mirror images
 
 static void softmax(const float *logits, int classes, double *out)
 {
@@ -85,81 +105,99 @@ static void take_mean(float *logits, const float *others, uint32_t rows, int cla
     }
 }
 
-static enum fm_status predict(struct pass *pass, int slot, uint32_t count)
+// ---- running
+
+static enum fm_status predict(struct fm_evaluator *e, int slot, uint32_t count)
 {
-    const struct fm_backend *api = pass->api;
-    FM_TRY(api->predict(pass->executor, pass->feed.staging, slot, pass->logits));
-    if (!pass->mirrored)
+    FM_TRY(e->api->predict(e->executor, e->feed.staging, slot, e->logits));
+    if (!e->mirrored)
         return FM_OK;
-    FM_TRY(api->predict(pass->mirrored, pass->feed.staging, slot, pass->mirrored_logits));
-    take_mean(pass->logits, pass->mirrored_logits, count, pass->options->classes);
+    FM_TRY(e->api->predict(e->mirrored, e->feed.staging, slot, e->mirrored_logits));
+    take_mean(e->logits, e->mirrored_logits, count, e->options.classes);
     return FM_OK;
 }
 
-static enum fm_status run_batch(struct pass *pass, int slot, struct fm_metrics *metrics)
+static enum fm_status run_batch(struct fm_evaluator *e, int slot, struct fm_metrics *metrics)
 {
-    const struct fm_slot *s = pass->api->staging_slot(pass->feed.staging, slot);
-    if (pass->options->totals)
-        return pass->api->score(pass->executor, pass->feed.staging, slot);
-    FM_TRY(predict(pass, slot, s->step->count));
-    return fm_metrics_add(metrics, pass->logits, s->labels, s->step->count);
+    const struct fm_slot *s = e->api->staging_slot(e->feed.staging, slot);
+    if (e->options.totals)
+        return e->api->score(e->executor, e->feed.staging, slot);
+    FM_TRY(predict(e, slot, s->step->count));
+    return fm_metrics_add(metrics, e->logits, s->labels, s->step->count);
 }
 
-// At the end of a pass whose logits stayed on the device.
-static enum fm_status take_scores(const struct pass *pass, struct fm_metrics *metrics)
+// At the end of a run of `count` samples whose logits stayed on the device.
+static enum fm_status take_scores(
+    const struct fm_evaluator *e, uint32_t count, struct fm_metrics *metrics)
 {
     struct fm_sums scores;
-    FM_TRY(pass->api->scores_take(pass->executor, &scores, metrics->confusion));
+    FM_TRY(e->api->scores_take(e->executor, &scores, metrics->confusion));
     FM_TRY(fm_metrics_set_totals(metrics, scores.loss));
-    if (metrics->count == pass->count && metrics->correct == scores.correct)
+    if (metrics->count == count && metrics->correct == scores.correct)
         return FM_OK;
     return fm_fail(FM_BACKEND,
         "backend '%s' counted %llu samples, %llu of them right, in the confusion matrix; it was "
         "given %u, and counted %llu right",
-        pass->api->name, (unsigned long long)metrics->count, (unsigned long long)metrics->correct,
-        pass->count, (unsigned long long)scores.correct);
+        e->api->name, (unsigned long long)metrics->count, (unsigned long long)metrics->correct,
+        count, (unsigned long long)scores.correct);
 }
 
-static enum fm_status run_pass(struct pass *pass, struct fm_metrics *metrics)
+static enum fm_status run_batches(
+    struct fm_evaluator *e, const uint32_t *ids, uint32_t count, struct fm_metrics *metrics)
 {
-    const struct fm_evaluate_options *options = pass->options;
-    struct fm_staging *staging = pass->feed.staging;
-    struct fm_loader *loader = pass->feed.loader;
-    const uint32_t *ids = options->ids ? options->ids : pass->all;
-    FM_TRY(fm_loader_begin(loader, ids, pass->count, pass->batch));
+    const struct fm_evaluate_options *options = &e->options;
+    struct fm_loader *loader = e->feed.loader;
+    FM_TRY(fm_loader_begin(loader, ids, count, e->batch));
     for (uint32_t done = 0;;) {
         int slot;
         FM_TRY(fm_loader_next(loader, &slot));
         if (slot < 0)
-            return options->totals ? take_scores(pass, metrics) : FM_OK;
-        uint32_t count = pass->api->staging_slot(staging, slot)->step->count;
-        FM_TRY(run_batch(pass, slot, metrics));
-        done += count;
+            return options->totals ? take_scores(e, count, metrics) : FM_OK;
+        uint32_t samples = e->api->staging_slot(e->feed.staging, slot)->step->count;
+        FM_TRY(run_batch(e, slot, metrics));
+        done += samples;
         fm_loader_release(loader, slot);
         if (options->progress)
-            FM_TRY(options->progress(options->context, done, pass->count));
+            FM_TRY(options->progress(options->context, done, count));
     }
+}
+
+static enum fm_status make_ids(struct fm_evaluator *e)
+{
+    uint32_t count = e->options.samples->count;
+    if (e->all)
+        return FM_OK;
+    e->all = malloc(count * sizeof *e->all);
+    if (!e->all)
+        return fm_fail_memory("the order of the samples", count * sizeof *e->all);
+    for (uint32_t i = 0; i < count; i++)
+        e->all[i] = i;
+    return FM_OK;
+}
+
+enum fm_status fm_evaluator_run(
+    struct fm_evaluator *e, const uint32_t *ids, uint32_t count, struct fm_metrics *metrics)
+{
+    if (!ids) {
+        FM_TRY(make_ids(e));
+        ids = e->all;
+        count = e->options.samples->count;
+    }
+    FM_TRY(fm_metrics_begin(metrics, e->options.classes));
+    enum fm_status status = run_batches(e, ids, count, metrics);
+    if (status == FM_OK)
+        fm_metrics_finish(metrics);
+    else
+        fm_metrics_free(metrics);
+    return status;
 }
 
 enum fm_status fm_evaluate(const struct fm_engine *engine, struct fm_model *model,
     const struct fm_evaluate_options *options, struct fm_metrics *metrics)
 {
-    uint32_t count = options->ids ? options->count : options->samples->count;
-    if (count == 0 || options->batch < 1)
-        return fm_fail(FM_DATA, "evaluation of %u samples in batches of %d: expected at least 1",
-            count, options->batch);
-    if (options->totals && options->mirror_mean)
-        return fm_fail(FM_USAGE, "evaluation: a mean with mirror images needs logits");
-    uint32_t batch = (uint32_t)options->batch < count ? (uint32_t)options->batch : count;
-    struct pass pass = {.api = engine->api, .options = options, .count = count, .batch = batch};
-    enum fm_status status;
-    FM_TRY(fm_metrics_begin(metrics, options->classes));
-    FM_TRY_GOTO(status, open_pass(&pass, model), out);
-    FM_TRY_GOTO(status, run_pass(&pass, metrics), out);
-    fm_metrics_finish(metrics);
-out:
-    close_pass(&pass);
-    if (status != FM_OK)
-        fm_metrics_free(metrics);
+    struct fm_evaluator *evaluator = NULL;
+    FM_TRY(fm_evaluator_open(engine, model, options, &evaluator));
+    enum fm_status status = fm_evaluator_run(evaluator, options->ids, options->count, metrics);
+    fm_evaluator_close(evaluator);
     return status;
 }

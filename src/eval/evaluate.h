@@ -24,7 +24,22 @@ struct fm_evaluate_options {
     void *context;
 };
 
-// Evaluates `model` in inference mode, through a loader. On failure `metrics` needs no free.
+// What evaluations of one model share: executors, staging and a loader's thread. Opened once for
+// many of them, it saves each that it compiles, allocates and captures all of that; every run sees
+// the weights that the model has then. Close it before the model is destroyed.
+struct fm_evaluator;
+
+// Of `ids` only their number counts, which bounds the batch; each run names its own. On failure
+// there is nothing to close.
+enum fm_status fm_evaluator_open(const struct fm_engine *engine, struct fm_model *model,
+    const struct fm_evaluate_options *options, struct fm_evaluator **evaluator);
+// In inference mode, through the loader; `ids` NULL: all samples, in order. On failure `metrics`
+// needs no free, and the evaluator can only be closed: samples may be under way in it.
+enum fm_status fm_evaluator_run(struct fm_evaluator *evaluator, const uint32_t *ids, uint32_t count,
+    struct fm_metrics *metrics);
+void fm_evaluator_close(struct fm_evaluator *evaluator); // NULL is allowed
+
+// A single evaluation: opens, runs `options->ids` and closes.
 enum fm_status fm_evaluate(const struct fm_engine *engine, struct fm_model *model,
     const struct fm_evaluate_options *options, struct fm_metrics *metrics);
 

@@ -7,7 +7,6 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "base/trace.h"
-#include "eval/evaluate.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -102,6 +101,55 @@ static enum fm_status allocate(struct trainer *t)
     return t->kept ? FM_OK : fm_fail_memory("the kept weights", best * sizeof *t->kept);
 }
 
+// Images that train accuracy is measured on.
+static uint32_t train_eval_count(const struct trainer *t)
+{
+    uint32_t wanted = (uint32_t)t->recipe->train_eval, all = t->split->train_count;
+    return wanted > 0 && wanted < all ? wanted : all;
+}
+
+// Images that an epoch's weights are measured on.
+static uint32_t select_count(const struct trainer *t)
+{
+    if (t->split->select_count > 0)
+        return t->split->select_count;
+    // A batch to train on shows whether the weights have blown up.
+    return t->epoch_images < EVALUATION_BATCH ? t->epoch_images : EVALUATION_BATCH;
+}
+
+static enum fm_status on_batch(void *context, uint32_t done, uint32_t total)
+{
+    (void)done;
+    (void)total;
+    return fm_trainer_check_interrupt(context);
+}
+
+// `averages`: of the model's averaged weights. Does nothing where it is open.
+static enum fm_status open_evaluator(struct trainer *t, bool averages)
+{
+    if (t->evaluators[averages])
+        return FM_OK;
+    uint32_t count = averages ? 0 : train_eval_count(t);
+    if (averages == t->averages && select_count(t) > count)
+        count = select_count(t);
+    const struct fm_evaluate_options options = {.samples = t->samples,
+        .ids = t->order,
+        .count = count,
+        .classes = t->net->classes,
+        .batch = EVALUATION_BATCH,
+        .average = averages,
+        .totals = true,
+        .progress = on_batch,
+        .context = t};
+    enum fm_status status = fm_evaluator_open(
+        t->engine, t->model, &options, &t->evaluators[averages]);
+    if (status != FM_MEMORY)
+        return status;
+    return fm_context(status,
+        "evaluations between epochs (their batch is not --batch, but a smaller --batch leaves them "
+        "more memory)");
+}
+
 static uint64_t steps_of_epoch(const struct trainer *t)
 {
     return t->epoch_images / t->batch + (t->epoch_images % t->batch > 0);
@@ -128,11 +176,14 @@ static enum fm_status prepare(struct trainer *t)
         FM_TRY(compile(t, t->epoch_images % t->batch, &t->tail));
     FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, t->options->resident, &t->feed));
     FM_TRY(allocate(t));
+    FM_TRY(open_evaluator(t, t->averages));
     return fm_trainer_resume(t);
 }
 
 static void destroy(struct trainer *t)
 {
+    fm_evaluator_close(t->evaluators[true]);
+    fm_evaluator_close(t->evaluators[false]);
     fm_feed_close(&t->feed); // its loader may be reading t->order
     free(t->kept);
     free(t->order);
@@ -141,13 +192,6 @@ static void destroy(struct trainer *t)
 }
 
 // ---- While training: what is told of it
-
-// Images that train accuracy is measured on.
-static uint32_t train_eval_count(const struct trainer *t)
-{
-    uint32_t wanted = (uint32_t)t->recipe->train_eval, all = t->split->train_count;
-    return wanted > 0 && wanted < all ? wanted : all;
-}
 
 // `training`: seconds that the steps so far took.
 static double remaining_seconds(const struct trainer *t, double training)
@@ -266,29 +310,14 @@ static enum fm_status train_steps(struct trainer *t)
     return FM_OK;
 }
 
-static enum fm_status on_batch(void *context, uint32_t done, uint32_t total)
-{
-    (void)done;
-    (void)total;
-    return fm_trainer_check_interrupt(context);
-}
-
 // `averages`: of the model's averaged weights.
 static enum fm_status evaluate(struct trainer *t, const uint32_t *ids, uint32_t count,
     bool averages, double *accuracy, double *nll)
 {
     double start = fm_clock_seconds(), begin = fm_trace_begin();
-    const struct fm_evaluate_options options = {.samples = t->samples,
-        .ids = ids,
-        .count = count,
-        .classes = t->net->classes,
-        .batch = EVALUATION_BATCH,
-        .average = averages,
-        .totals = true,
-        .progress = on_batch,
-        .context = t};
     struct fm_metrics metrics;
-    FM_TRY(fm_evaluate(t->engine, t->model, &options, &metrics));
+    FM_TRY(open_evaluator(t, averages));
+    FM_TRY(fm_evaluator_run(t->evaluators[averages], ids, count, &metrics));
     fm_trace_end(begin, "evaluate", (int64_t)t->step);
     *accuracy = metrics.accuracy;
     *nll = metrics.nll;
@@ -323,9 +352,8 @@ static enum fm_status begin_epoch(struct trainer *t)
 static enum fm_status check_weights(struct trainer *t)
 {
     double accuracy, nll;
-    uint32_t count = t->epoch_images < EVALUATION_BATCH ? t->epoch_images : EVALUATION_BATCH;
     t->progress.select_accuracy = t->progress.select_nll = NAN;
-    return evaluate(t, t->order, count, t->averages, &accuracy, &nll);
+    return evaluate(t, t->order, select_count(t), t->averages, &accuracy, &nll);
 }
 
 static enum fm_status evaluate_selection(struct trainer *t)

@@ -7,6 +7,7 @@
 #ifndef FM_TRAIN_TRAINER_H
 #define FM_TRAIN_TRAINER_H
 
+#include "eval/evaluate.h"
 #include "eval/feed.h"
 #include "train/train.h"
 
@@ -23,10 +24,13 @@ struct trainer {
     struct fm_feed feed;
     struct fm_executor *full; // of `batch`
     struct fm_executor *tail; // of what is left; NULL if nothing is
-    uint32_t *order;          // [split->train_count]
-    uint32_t epoch_images;    // the first so many of it are trained on
-    uint32_t batch;           // the recipe's, or all of an epoch where that is less
-    bool averages;            // the weights that are evaluated and kept are the model's averages
+    // Of the trained weights, and of their averages: opened for the first evaluation of a kind,
+    // kept for the others.
+    struct fm_evaluator *evaluators[2];
+    uint32_t *order;       // [split->train_count]
+    uint32_t epoch_images; // the first so many of it are trained on
+    uint32_t batch;        // the recipe's, or all of an epoch where that is less
+    bool averages;         // the weights that are evaluated and kept are the model's averages
     // [net.param_elements + net.running_elements]. FM_KEEP_BEST: the best epoch's parameters, then
     // running statistics; else, where there are averages, scratch for installing them; else NULL.
     float *kept;
