@@ -20,7 +20,7 @@ enum fm_status fm_cuda_target_describe(const char *json, struct fm_cuda_target *
 
 enum {
     FM_ENGINE_NOTES = 32,
-    FM_ENGINE_RUNTIME_COMPILED = 4
+    FM_ENGINE_RUNTIME_COMPILED = 2
 };
 
 struct fm_cuda_candidate {

@@ -5,11 +5,14 @@
 #include "backend/cuda/check.h"
 #include "backend/cuda/measure.h"
 #include "backend/cuda/plan_cache.h"
+#include "base/clock.h"
 #include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NOTED_SECONDS 1.0 // less is not worth a line
 
 enum {
     CANDIDATES_MAX = 12, // timed for a graph
@@ -26,10 +29,13 @@ struct fm_cuda_plans {
     struct fm_cuda_target target;
     struct fm_cuda_caps caps;
     bool measure, shortage_noted;
-    struct fm_cuda_plan_cache *cache; // NULL: nothing is kept
-    struct entry **entries;           // each at its address until the end
+    struct fm_cuda_memory own, *memory; // `own`: where nobody wants to know
+    struct fm_cuda_plan_cache *cache;   // NULL: nothing is kept
+    struct entry **entries;             // each at its address until the end
     int count, capacity;
     struct fm_cuda_plans_counts counts;
+    int noted;      // of counts.built, what people have been told
+    double seconds; // that those not told of yet took
 };
 
 enum fm_status fm_cuda_plans_open(
@@ -43,6 +49,7 @@ enum fm_status fm_cuda_plans_open(
     made->target = options->target;
     made->caps = options->caps;
     made->measure = options->measure;
+    made->memory = options->memory ? options->memory : &made->own;
     const struct fm_cuda_plan_owner owner = {options->device, options->caps.major,
         options->caps.minor, (long long)cudnnGetVersion(), options->driver};
     enum fm_status status = fm_cuda_plan_cache_open(options->folder, &owner, &made->cache);
@@ -66,9 +73,16 @@ void fm_cuda_plans_close(struct fm_cuda_plans *plans)
     free(plans);
 }
 
+// A first start can take minutes here, so it is said what they went into.
 void fm_cuda_plans_save(struct fm_cuda_plans *plans)
 {
+    int chosen = plans->counts.built - plans->noted;
     fm_cuda_plan_cache_save(plans->cache);
+    if (chosen > 0 && plans->seconds >= NOTED_SECONDS)
+        fm_note("cuDNN: chose the engines of %d graphs in %.1f s%s", chosen, plans->seconds,
+            plans->cache ? "; the next start finds them" : "");
+    plans->noted = plans->counts.built;
+    plans->seconds = 0;
 }
 
 struct fm_cuda_plans_counts fm_cuda_plans_counted(const struct fm_cuda_plans *plans)
@@ -170,7 +184,8 @@ static enum fm_status choose(struct fm_cuda_plans *plans, const struct fm_cuda_g
     double times[CANDIDATES_MAX] = {0};
     *best = 0;
     if (measured) {
-        FM_TRY(fm_cuda_measure(spec, plans->target.handle, candidates, count, times));
+        FM_TRY(
+            fm_cuda_measure(spec, plans->target.handle, plans->memory, candidates, count, times));
         *best = fm_cuda_measure_best(candidates, times, count);
     }
     if (*best < 0) {
@@ -222,8 +237,11 @@ static enum fm_status take_or_build(struct fm_cuda_plans *plans,
         plans->counts.loaded++;
         return FM_OK;
     }
+    double start = fm_clock_seconds();
+    fm_progress("cuDNN: choosing an engine for %s", graph);
     FM_TRY(build(plans, spec, measured, plan));
     keep(plans, key, plan);
+    plans->seconds += fm_clock_seconds() - start;
     plans->counts.built++;
     return FM_OK;
 }
