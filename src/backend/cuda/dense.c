@@ -218,8 +218,10 @@ static enum fm_status ask(struct fm_cuda_dense *dense, cublasLtHandle_t handle,
     *found = false;
     cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(handle, dense->operation, dense->a,
         dense->b, dense->d, dense->d, preference, CANDIDATES, results, &count);
-    // The library may have nothing, and says so: no failure of the call.
-    if (status == CUBLAS_STATUS_NOT_SUPPORTED)
+    // The library may have nothing, and says so: no failure of the call. Which of these it says of
+    // an epilogue that a type or an architecture lacks depends on its version.
+    if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+        status == CUBLAS_STATUS_ARCH_MISMATCH)
         return FM_OK;
     FM_TRY(fm_cublas_status(status, "cublasLtMatmulAlgoGetHeuristic"));
     for (int i = 0; i < count && !*found; i++) {
