@@ -1,0 +1,26 @@
+# The CUDA backend held to the CPU's through the waist: the same model, state and data on both. The
+# module under test and the test's knobs are on one simulated device. Comes after cuda_backend.cmake.
+set(parity_tests parity_step parity_run parity_bits parity_skip)
+
+if(NOT TARGET simcuda OR NOT TARGET fmnist-cuda-sim OR NOT FMNIST_BACKEND_CPU)
+  foreach(test IN LISTS parity_tests)
+    fm_cuda_skip(${test} "the CUDA toolkit, the simulated device or the CPU backend is missing")
+  endforeach()
+  return()
+endif()
+
+add_library(fm_parity OBJECT parity/parity.c parity/compare.c)
+target_include_directories(fm_parity PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_link_libraries(fm_parity PUBLIC fm_registry simcuda PkgConfig::CMOCKA m)
+target_compile_definitions(fm_parity PRIVATE
+  FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+
+foreach(test IN LISTS parity_tests)
+  fm_test(${test} LABEL parity TIMEOUT 300 SOURCES parity/${test}.c LINKS fm_parity)
+  add_dependencies(${test} fmnist-cuda-sim)
+  add_test(NAME ${test}_long COMMAND ${test} --long CONFIGURATIONS long)
+  set_tests_properties(${test}_long PROPERTIES LABELS long TIMEOUT 3600)
+  # The reference has one thread, too.
+  set_tests_properties(${test} ${test}_long PROPERTIES PROCESSORS 1
+    ENVIRONMENT "OMP_WAIT_POLICY=passive")
+endforeach()

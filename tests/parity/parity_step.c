@@ -1,0 +1,171 @@
+// One training step from the same state: every layer's activation and gradient, then all state that
+// the step leaves, for each model and precision, fused and one operation a primitive.
+#include "parity/parity.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct trial {
+    struct parity_case what;
+    uint32_t steps; // one after another
+    bool probed;    // every layer is compared
+    bool unfused;   // a step of one operation a primitive, too
+};
+
+// ---- every layer
+
+// The layer's tensor from both; false if it differs. None has a gradient where the reference has
+// none.
+static bool same_layer(
+    struct parity *p, const struct fm_executor *const executors[2], int layer, enum fm_probe probe)
+{
+    const struct parity_side *const sides[2] = {&p->reference, &p->tested};
+    const struct fm_net *net = &p->net;
+    const struct fm_shape shape = layer < 0 ? net->input.shape : net->layers[layer].out;
+    const struct parity_tolerance *tolerance = parity_tolerance(p);
+    const struct parity_named name = {p->name, probe == FM_PROBE_ACTIVATION ? "output" : "gradient",
+        layer < 0 ? "the input" : net->layers[layer].name};
+    size_t count = fm_shape_size(shape) * (size_t)p->what.batch;
+    float *data[2];
+    enum fm_status status[2];
+    for (int i = 0; i < 2; i++) {
+        data[i] = parity_allocate(count, sizeof *data[i]);
+        status[i] = sides[i]->api->executor_read(
+            (struct fm_executor *)executors[i], layer, probe, data[i], count);
+        if (status[i] != FM_NOT_FOUND)
+            parity_must_(status[i], name.tensor);
+        fm_error_clear();
+    }
+    bool same = status[0] == status[1];
+    if (!same)
+        fprintf(stderr, "%s: %s of %s: one backend has none\n", name.of, name.what, name.tensor);
+    else if (status[0] == FM_OK)
+        same = parity_close_to(&name, data[1], data[0], NULL, count,
+            probe == FM_PROBE_ACTIVATION ? tolerance->activation : tolerance->gradient);
+    free(data[0]);
+    free(data[1]);
+    return same;
+}
+
+static bool probe(struct parity *p)
+{
+    struct fm_compile_options options = parity_training(p->what.batch);
+    const struct parity_batch batch = parity_batch(0, p->what.batch, 0);
+    options.probe = true;
+    struct fm_executor *executors[2] = {
+        parity_compile(&p->reference, &options), parity_compile(&p->tested, &options)};
+    parity_submit(&p->reference, executors[0], 0, &batch);
+    parity_submit(&p->tested, executors[1], 0, &batch);
+    bool same = true;
+    for (int layer = -1; layer < p->net.layer_count; layer++) {
+        same &= same_layer(p, (const struct fm_executor **)executors, layer, FM_PROBE_ACTIVATION);
+        same &= same_layer(p, (const struct fm_executor **)executors, layer, FM_PROBE_GRADIENT);
+    }
+    p->reference.api->executor_destroy(executors[0]);
+    p->tested.api->executor_destroy(executors[1]);
+    return same;
+}
+
+// ---- all state
+
+static struct parity_state *step(
+    const struct parity_side *side, struct fm_executor *executor, int batch, uint32_t number)
+{
+    const struct parity_batch samples = parity_batch(number * (uint32_t)batch, batch, number);
+    parity_must(side->api->sums_set(side->model, &(struct fm_sums){0}));
+    parity_submit(side, executor, (int)number % FM_SLOTS, &samples);
+    return parity_get(side);
+}
+
+// Step by step: both begin each from the reference's state, so that errors do not add up.
+static bool steps(struct parity *p, bool unfused, uint32_t count)
+{
+    struct fm_compile_options options = parity_training(p->what.batch);
+    struct fm_executor *reference = parity_compile(&p->reference, &options);
+    options.unfused = unfused;
+    struct fm_executor *tested = parity_compile(&p->tested, &options);
+    struct parity_state *before = parity_copy(p->begin);
+    bool close = true;
+    for (uint32_t s = 0; s < count; s++) {
+        char when[64];
+        snprintf(when, sizeof when, "%sstep %u", unfused ? "unfused, " : "", s + 1);
+        parity_set(&p->reference, before);
+        parity_set(&p->tested, before);
+        struct parity_state *expected = step(&p->reference, reference, p->what.batch, s);
+        struct parity_state *found = step(&p->tested, tested, p->what.batch, s);
+        close &= parity_states_close(p, when, found, expected, before, 1.0);
+        parity_free(found);
+        parity_free(before);
+        before = expected;
+    }
+    parity_free(before);
+    p->reference.api->executor_destroy(reference);
+    p->tested.api->executor_destroy(tested);
+    return close;
+}
+
+static void check(void **state)
+{
+    const struct trial *t = *state;
+    struct parity *p = parity_open(&t->what);
+    bool close = !t->probed || probe(p);
+    close &= steps(p, false, t->steps);
+    if (t->unfused)
+        close &= steps(p, true, 1);
+    parity_close(p);
+    assert_true(close);
+}
+
+// ---- what is tried
+
+static const struct CMUnitTest tests[] = {
+    PARITY_TEST("simple fp32", check, trial, PARITY_CASE("simple", FP32, 4, "h100", ADAMW),
+        .steps = 3, .probed = true, .unfused = true),
+    PARITY_TEST("simple bf16", check, trial, PARITY_CASE("simple", BF16, 4, "h100", ADAMW),
+        .steps = 3, .probed = true, .unfused = true),
+    PARITY_TEST("simple fp16", check, trial, PARITY_CASE("simple", FP16, 4, "h100", ADAMW),
+        .steps = 3, .probed = true, .unfused = true),
+    PARITY_TEST("simple fp16 SGD on t4", check, trial, PARITY_CASE("simple", FP16, 7, "t4", SGD),
+        .steps = 2),
+    PARITY_TEST("deeper fp32", check, trial, PARITY_CASE("deeper", FP32, 4, "h100", ADAMW),
+        .steps = 2, .probed = true),
+    PARITY_TEST("deeper bf16", check, trial, PARITY_CASE("deeper", BF16, 4, "h100", ADAMW),
+        .steps = 2, .probed = true),
+    PARITY_TEST("deeper fp16", check, trial, PARITY_CASE("deeper", FP16, 4, "h100", ADAMW),
+        .steps = 2, .probed = true, .unfused = true),
+    PARITY_TEST("deeper fp16 on t4", check, trial, PARITY_CASE("deeper", FP16, 4, "t4", ADAMW),
+        .steps = 1, .probed = true),
+    PARITY_TEST("vgg16 fp16", check, trial, PARITY_CASE("vgg16", FP16, 2, "h100", ADAMW),
+        .steps = 1, .probed = true),
+    PARITY_TEST("simple-ref fp32", check, trial, PARITY_CASE("simple-ref", FP32, 4, "h100", ADAMW),
+        .steps = 1, .probed = true),
+    PARITY_TEST("simple-ref fp16", check, trial, PARITY_CASE("simple-ref", FP16, 4, "h100", ADAMW),
+        .steps = 1),
+    PARITY_TEST("deeper-ref fp32", check, trial, PARITY_CASE("deeper-ref", FP32, 4, "h100", ADAMW),
+        .steps = 1, .probed = true),
+    PARITY_TEST("deeper-ref fp16", check, trial, PARITY_CASE("deeper-ref", FP16, 4, "h100", ADAMW),
+        .steps = 1),
+};
+static const struct CMUnitTest long_tests[] = {
+    PARITY_TEST("vgg16 fp32", check, trial, PARITY_CASE("vgg16", FP32, 2, "h100", ADAMW),
+        .steps = 2, .probed = true, .unfused = true),
+    PARITY_TEST("vgg16 bf16", check, trial, PARITY_CASE("vgg16", BF16, 2, "h100", ADAMW),
+        .steps = 2, .probed = true, .unfused = true),
+    PARITY_TEST("vgg16 fp16 on t4", check, trial, PARITY_CASE("vgg16", FP16, 3, "t4", ADAMW),
+        .steps = 2, .probed = true),
+    PARITY_TEST("simple-ref bf16", check, trial, PARITY_CASE("simple-ref", BF16, 8, "h100", ADAMW),
+        .steps = 3, .probed = true),
+    PARITY_TEST("deeper-ref bf16", check, trial, PARITY_CASE("deeper-ref", BF16, 8, "h100", ADAMW),
+        .steps = 3, .probed = true),
+    PARITY_TEST("simple fp32 on t4", check, trial, PARITY_CASE("simple", FP32, 32, "t4", ADAMW),
+        .steps = 3, .unfused = true),
+    PARITY_TEST("deeper fp32 on t4", check, trial, PARITY_CASE("deeper", FP32, 16, "t4", ADAMW),
+        .steps = 3, .unfused = true),
+    PARITY_TEST("deeper bf16 on a100", check, trial, PARITY_CASE("deeper", BF16, 16, "a100", ADAMW),
+        .steps = 3, .unfused = true),
+    PARITY_TEST("deeper fp16 on a100", check, trial, PARITY_CASE("deeper", FP16, 15, "a100", ADAMW),
+        .steps = 3, .unfused = true),
+};
+
+PARITY_MAIN(tests, long_tests)
