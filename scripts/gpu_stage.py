@@ -98,27 +98,28 @@ class Stage:
         partial.write_text(json.dumps(self.about, indent=2, allow_nan=False) + "\n")
         partial.replace(self.path)
 
-    def run(self, command, limit, environment=None):
+    def run(self, command, limit, environment=None, folder=None):
         """Runs a command for at most `limit` seconds of those that the stage has left, with the
-        libraries of the bundle unless `environment` says otherwise."""
+        libraries of the bundle unless `environment` says otherwise, in `folder`."""
         command = [str(part) for part in command]
         limit = min(limit, self.left())
         begin = time.monotonic()
         if limit <= 1:
             done = Done(None, "", "not run: the stage's time was used up", 0)
         else:
-            done = self._run(command, limit, begin, environment or self.environment)
+            done = self._run(command, limit, begin, environment or self.environment, folder)
         self.about["commands"].append({
             "command": shlex.join(command), "status": done.status,
             "seconds": round(done.seconds, 3), "end": "" if done.status == 0 else done.says()})
         self.write()
         return done
 
-    def _run(self, command, limit, begin, environment):
+    def _run(self, command, limit, begin, environment, folder):
         try:
             process = subprocess.run(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, errors="replace", timeout=limit, env=environment)
+                text=True, errors="replace", timeout=limit, env=environment,
+                cwd=folder)
         except subprocess.TimeoutExpired:
             return Done(None, "", f"stopped after {limit:.0f} s", time.monotonic() - begin)
         except OSError as error:

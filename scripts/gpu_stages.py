@@ -23,7 +23,7 @@ def measure(stage, options, command, limit, *arguments):
     """Runs `measure` of the bundle; its JSON, or None where the check says why."""
     done = stage.run([options.bundle / "bin/measure", command, "--modules",
                       options.bundle / "lib/fmnist", "--data", options.data, "--backend",
-                      options.backend, "--plans", options.plans, *arguments], limit)
+                      options.backend, "--plans", options.plans / "fmnist", *arguments], limit)
     name = f"measure {command} {' '.join(map(str, arguments))}"
     return done.json() if stage.ended_well(name, done) else None
 
@@ -31,19 +31,37 @@ def measure(stage, options, command, limit, *arguments):
 # ---- tests: the device tests on the real device
 
 
+# Of a program that has more, those tests that do not know the simulated device's engines.
+FILTERS = {"gpu_test_cuda_graph": ("test_kinds", "test_sizes", "test_captured")}
+
+
 def tests(stage, options):
     rows = stage.table("Tests", ["test", "passed", "skipped", "failed", "seconds"])
     for name in options.manifest["tests"]:
-        done = stage.run([options.bundle / "bin" / name], 240)
-        said = done.output + done.errors
-        counts = [len(re.findall(pattern, said, re.M)) for pattern in
-                  (r"^\[ +OK +\]", r"^\[  SKIPPED \] \S+$", r"^\[  FAILED  \] \S+$")]
-        rows.append([name, *counts, round(done.seconds, 1)])
-        stage.ended_well(name, done)
-        if done.status != EXIT_SKIPPED:
-            stage.at_least(f"{name}: tests passed", counts[0], 1)
-        if done.status not in (0, EXIT_SKIPPED):
-            stage.note(f"{name}: " + " / ".join(said.strip().splitlines()[-12:]))
+        for chosen in FILTERS.get(name, (None,)):
+            run_test(stage, options, name, chosen, rows)
+
+
+def run_test(stage, options, program, chosen, rows):
+    command = [options.bundle / "bin" / program]
+    if program.startswith("gpu_parity_"):
+        command += [options.backend, options.bundle / "lib/fmnist"]
+    environment = dict(options.environment, **({"FM_TEST_FILTER": chosen} if chosen else {}))
+    name = program + (f" {chosen}" if chosen else "")
+    done = stage.run(command, 240, environment, options.bundle)
+    tell_test(stage, name, done, rows)
+
+
+def tell_test(stage, name, done, rows):
+    said = done.output + done.errors
+    counts = [len(re.findall(pattern, said, re.M)) for pattern in
+              (r"^\[ +OK +\]", r"^\[  SKIPPED \] \S+$", r"^\[  FAILED  \] \S+$")]
+    rows.append([name, *counts, round(done.seconds, 1)])
+    stage.ended_well(name, done)
+    if done.status != EXIT_SKIPPED:
+        stage.at_least(f"{name}: tests passed", counts[0], 1)
+    if done.status not in (0, EXIT_SKIPPED):
+        stage.note(f"{name}: " + " / ".join(said.strip().splitlines()[-12:]))
 
 
 # ---- sanitizer: compute-sanitizer on a short training
@@ -61,7 +79,7 @@ def sanitizer(stage, options):
         training = [options.bundle / "bin/fmnist", "train", "--model",
                     "simple" if options.quick else "deeper", "--epochs", "1", "--epoch-images", "192",
                     "--batch", "64", "--train-eval", "64", "--backend", options.backend, "--data",
-                    options.bundle / "share/tiny", "--out", f"{scratch}/run", "--force", "--quiet",
+                    options.bundle / "data/tiny", "--out", f"{scratch}/run", "--force", "--quiet",
                     *precision_of(options)]
         for tool, (arguments, summary) in SANITIZER_TOOLS.items():
             done = stage.run([options.sanitizer, "--tool", tool, *arguments, "--error-exitcode", "99",
@@ -134,7 +152,8 @@ def train_once(stage, options, model, out, limit, *arguments):
     begin = time.time()
     done = stage.run([options.bundle / "bin/fmnist", "train", "--model", model, "--backend",
                       options.backend, "--data", options.data, "--out", out, "--force", "--quiet",
-                      "--format", "json", *precision_of(options), *arguments], limit)
+                      "--format", "json", *precision_of(options), *arguments,
+                      *(["--resident"] if options.backend == "cuda" else [])], limit)
     if not stage.ended_well(f"{model}: fmnist train {' '.join(map(str, arguments))}", done):
         return None
     weights = (pathlib.Path(out) / "model.safetensors").stat().st_mtime - begin

@@ -13,25 +13,32 @@ if(NOT FMNIST_CUDNN)
   return()
 endif()
 
-# Test `name` for a real device, as gpu_<name>.
-function(fm_device_test name)
+# The test in `source` for a real device, as gpu_<name>. It is run from the root of a bundle, whose data
+# lies as that of the sources does.
+function(fm_device_test source)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
+  cmake_path(GET source STEM name)
   set(program gpu_${name})
-  add_executable(${program} ${name}.c gpu/on_device.c ${ARG_SOURCES})
+  add_executable(${program} ${source} gpu/on_device.c ${ARG_SOURCES})
   target_include_directories(${program} PRIVATE
     ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/simcuda)
   target_include_directories(${program} SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
-  target_compile_definitions(${program} PRIVATE FM_TEST_ON_DEVICE
-    FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
-  target_link_libraries(${program} PRIVATE ${ARG_LINKS} fm_options fm_cuda_kernels fm_cudnn
-    CUDA::cublasLt CUDA::cudart PkgConfig::CMOCKA m)
+  target_compile_definitions(${program} PRIVATE FM_TEST_SOURCE_DIR="." FM_TEST_BINARY_DIR=".")
+  target_link_libraries(${program} PRIVATE ${ARG_LINKS} fm_options fm_cudnn CUDA::cublasLt
+    CUDA::cudart PkgConfig::CMOCKA m)
   set_target_properties(${program} PROPERTIES LINKER_LANGUAGE CUDA
     CUDA_RUNTIME_LIBRARY Shared RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_dependencies(gpu_programs ${program})
 endfunction()
 
 foreach(test test_cuda_kernels test_cuda_kernels_sums test_cuda_kernels_step)
-  fm_device_test(${test} SOURCES cuda/rig.c)
+  fm_device_test(${test}.c SOURCES cuda/rig.c LINKS fm_cuda_kernels)
+endforeach()
+fm_device_test(test_cuda_graph.c SOURCES cuda/rig.c LINKS fm_cuda_host fm_cuda_kernels)
+# The backends are given to them by the folder of their modules.
+file(GLOB parity_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/parity/parity_*.c)
+foreach(test IN LISTS parity_sources)
+  fm_device_test(${test} SOURCES parity/parity.c parity/compare.c LINKS fm_registry)
 endforeach()
 
 # The tables of docs/gpu-performance.md, which must be what this program prints.

@@ -19,9 +19,13 @@ enum {
     EXIT_SKIPPED = 77
 };
 
-// Before anything of the test: without a device all of it is skipped.
+// Before anything of the test: without a device all of it is skipped. FM_TEST_FILTER chooses tests
+// of a program that also has some which know the simulation's engines.
 __attribute__((constructor)) static void find_device(void)
 {
+    const char *filter = getenv("FM_TEST_FILTER");
+    if (filter)
+        cmocka_set_test_filter(filter);
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (error == cudaSuccess && count > 0)
