@@ -7,6 +7,7 @@
 #include "backend/precision.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
+#include "base/log.h"
 #include "eval/evaluate.h"
 #include "net/zoo.h"
 #include "report/chart.h"
@@ -25,6 +26,7 @@ enum {
     LATENCY_PROBES = 5
 };
 static const double latency_seconds = 3;
+static const double mebibyte = 1024 * 1024;
 
 // A job under way: what it was given, and what has come of it so far.
 struct work {
@@ -41,6 +43,7 @@ struct work {
     struct fm_metrics metrics; // on the test images
     struct fm_metrics flipped; // on these and their mirror images, if the recipe wants that
     struct fm_latency latency;
+    uint64_t memory_peak, memory_free; // struct fm_backend
 };
 
 static enum fm_status check_statistics(
@@ -316,6 +319,15 @@ static enum fm_status test(struct work *w)
 
 // ---- The result
 
+// Of all that the device has computed since it was opened, the test included.
+static void take_memory(struct work *w)
+{
+    w->memory_peak = w->engine->api->memory_peak(w->engine->device, &w->memory_free);
+    if (w->memory_peak > 0)
+        fm_note("device memory: %.0f MiB taken at most, %.0f MiB were free",
+            ceil((double)w->memory_peak / mebibyte), floor((double)w->memory_free / mebibyte));
+}
+
 static json_t *data_json(const struct work *w)
 {
     char label[FM_PATH_MAX];
@@ -336,6 +348,12 @@ static json_t *latency_json(const struct fm_latency *l)
 {
     return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "batch", l->batch, "runs", l->runs,
         "p50", l->p50, "p90", l->p90, "p99", l->p99, "mean", l->mean, "deviation", l->deviation);
+}
+
+// null where there is none to count.
+static json_t *memory_json(uint64_t bytes)
+{
+    return bytes > 0 ? json_integer((json_int_t)bytes) : json_null();
 }
 
 // The recipe by name, with what options changed of it: a changed one is not what its name says.
@@ -370,6 +388,8 @@ static json_t *result_json(const struct work *w)
         failed |= json_object_set_new(
             result, "test_flip", fm_metrics_json(&w->flipped, w->config.data.class_names));
     failed |= json_object_set_new(result, "latency", latency_json(&w->latency));
+    failed |= json_object_set_new(result, "device_memory", memory_json(w->memory_peak));
+    failed |= json_object_set_new(result, "device_memory_free", memory_json(w->memory_free));
     failed |= json_object_set_new(result, "data", data_json(w));
     failed |= json_object_set_new(
         result, "environment", fm_run_environment(w->engine, job->argc, job->argv));
@@ -404,6 +424,7 @@ static enum fm_status run(struct work *w, json_t **result)
         w->hooks->begin(w->hooks->context, w->job->model, w->directory, w->net.param_elements);
     FM_TRY(train(w));
     FM_TRY(test(w));
+    take_memory(w);
     FM_TRY(fm_checkpoint_finish(w->directory));
     return finish(w, result);
 }

@@ -175,6 +175,10 @@ struct fm_backend {
         const struct fm_device_options *options, struct fm_device **device);
     void (*device_close)(struct fm_device *device);
     void (*device_describe)(const struct fm_device *device, struct fm_device_info *info);
+    // Bytes of the device's own memory that its objects have held at most, all together, since it
+    // was opened; *available becomes what was free then. Both are 0 of a device without memory of
+    // its own, as a processor: there the process's memory is what counts.
+    uint64_t (*memory_peak)(const struct fm_device *device, uint64_t *available);
 
     // Model. Parameters start at zero, running statistics at their initial values; `net` is copied.
     // A precision that the device cannot compute in as asked for fails with FM_UNSUPPORTED and the

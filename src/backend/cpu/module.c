@@ -10,6 +10,7 @@ static const struct fm_backend backend = {
     .device_open = fm_cpu_device_open,
     .device_close = fm_cpu_device_close,
     .device_describe = fm_cpu_device_describe,
+    .memory_peak = fm_cpu_memory_peak,
     .model_create = fm_cpu_model_create,
     .model_destroy = fm_cpu_model_destroy,
     .model_get = fm_cpu_model_get,

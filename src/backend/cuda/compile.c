@@ -197,8 +197,7 @@ void fm_cuda_executor_destroy(struct fm_executor *e)
     fm_cuda_profile_destroy(e->profile);
     if (e->logits)
         (void)cudaFreeHost(e->logits);
-    if (e->arena)
-        (void)cudaFree(e->arena);
+    fm_cuda_device_free(e->model->device, e->arena, e->bytes);
     for (int i = 0; e->chosen && i < e->program.count; i++)
         fm_cuda_dense_destroy(e->chosen[i].dense);
     free(e->chosen);

@@ -213,6 +213,7 @@ static enum fm_status open_plans(struct fm_device *device, const struct fm_devic
         .driver = device->driver,
         .folder = options->plan_cache,
         .measure = true,
+        .memory = &device->taken,
     };
     return fm_cuda_plans_open(&plans, &device->plans);
 }
@@ -227,7 +228,11 @@ static enum fm_status open_device(struct fm_device *device, const struct fm_devi
     FM_TRY(check_kernels(device));
     FM_TRY(open_cudnn(device));
     FM_TRY(open_cublas(device));
-    return open_plans(device, options);
+    FM_TRY(open_plans(device, options));
+    size_t available = 0, total = 0;
+    FM_CUDA(cudaMemGetInfo(&available, &total));
+    device->available = available;
+    return FM_OK;
 }
 
 enum fm_status fm_cuda_device_open(
@@ -309,7 +314,7 @@ static enum fm_status fail_full(
 }
 
 enum fm_status fm_cuda_device_allocate(
-    const struct fm_device *device, const char *what, uint64_t bytes, void **data)
+    struct fm_device *device, const char *what, uint64_t bytes, void **data)
 {
     FM_TRY(fm_cuda_device_use(device));
     size_t available = 0, total = 0;
@@ -323,8 +328,23 @@ enum fm_status fm_cuda_device_allocate(
         return fail_full(device, what, bytes, available);
     }
     FM_TRY(fm_cuda_status(error, "cudaMalloc"));
+    fm_cuda_memory_take(&device->taken, bytes);
     *data = allocated;
     return FM_OK;
+}
+
+void fm_cuda_device_free(struct fm_device *device, void *data, uint64_t bytes)
+{
+    if (!data)
+        return;
+    (void)cudaFree(data);
+    fm_cuda_memory_give(&device->taken, bytes);
+}
+
+uint64_t fm_cuda_memory_peak(const struct fm_device *device, uint64_t *available)
+{
+    *available = device->available;
+    return device->taken.peak;
 }
 
 enum fm_status fm_cuda_device_get(

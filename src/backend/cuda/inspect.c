@@ -9,7 +9,7 @@
 
 // From [n][pixels][pitch] on the device to [n][pitch][pixels] in fp32 on the host.
 static enum fm_status read_planes(
-    const struct fm_device *d, const struct fm_cuda_layout *layout, size_t elements, float *planes)
+    struct fm_device *d, const struct fm_cuda_layout *layout, size_t elements, float *planes)
 {
     struct fm_cuda_layout work = *layout;
     void *data = NULL;
@@ -22,7 +22,7 @@ static enum fm_status read_planes(
     if (status == FM_OK)
         status = FM_CUDA_CALL(
             cudaMemcpy(planes, data, elements * sizeof(float), cudaMemcpyDeviceToHost));
-    (void)cudaFree(data);
+    fm_cuda_device_free(d, data, elements * sizeof(float));
     return status;
 }
 

@@ -35,7 +35,9 @@ struct bench {
     cudnnHandle_t handle;
     cudaStream_t stream, before; // `before` is the handle's
     cudaEvent_t start, stop;
+    struct fm_cuda_memory *memory;
     char *arena;
+    uint64_t bytes; // of it
     void *tensors[FM_TENSOR_ROLES], *workspace;
 };
 
@@ -93,6 +95,8 @@ static enum fm_status make_arena(struct bench *bench, uint64_t workspace)
             (double)bytes / 0x1p20, (double)available / 0x1p20);
     }
     FM_TRY(fm_cuda_status(error, "cudaMalloc"));
+    bench->bytes = bytes;
+    fm_cuda_memory_take(bench->memory, bytes);
     place_tensors(bench, bench->arena, workspace);
     FM_CUDA(cudaMemsetAsync(bench->arena, SMALL_BYTE, (size_t)bytes, bench->stream));
     return FM_OK;
@@ -118,6 +122,7 @@ static enum fm_status close_bench(struct bench *bench, enum fm_status status)
     }
     if (bench->arena)
         (void)cudaFree(bench->arena);
+    fm_cuda_memory_give(bench->memory, bench->bytes);
     if (bench->stop)
         (void)cudaEventDestroy(bench->stop);
     if (bench->start)
@@ -255,10 +260,11 @@ static enum fm_status time_all(struct bench *bench, int count, struct timed *tim
 }
 
 enum fm_status fm_cuda_measure(const struct fm_cuda_graph_spec *spec, cudnnHandle_t handle,
-    const struct fm_cuda_candidate *candidates, int count, double *seconds)
+    struct fm_cuda_memory *memory, const struct fm_cuda_candidate *candidates, int count,
+    double *seconds)
 {
     enum fm_status status = FM_OK;
-    struct bench bench = {.spec = spec, .handle = handle};
+    struct bench bench = {.spec = spec, .handle = handle, .memory = memory};
     int64_t workspace = 0;
     struct timed *timed = calloc((size_t)count, sizeof *timed);
     if (!timed)

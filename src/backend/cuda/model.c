@@ -218,6 +218,6 @@ void fm_cuda_model_destroy(struct fm_model *model)
         if (model->reports[i].done)
             (void)cudaEventDestroy(model->reports[i].done);
     (void)cudaFreeHost(model->reports[0].sums); // all of them; NULL is allowed
-    (void)cudaFree(model->block);
+    fm_cuda_device_free(model->device, model->block, model->bytes);
     free(model);
 }

@@ -8,6 +8,7 @@ static const struct fm_backend backend = {
     .device_open = fm_cuda_device_open,
     .device_close = fm_cuda_device_close,
     .device_describe = fm_cuda_device_describe,
+    .memory_peak = fm_cuda_memory_peak,
     .model_create = fm_cuda_model_create,
     .model_destroy = fm_cuda_model_destroy,
     .model_get = fm_cuda_model_get,

@@ -10,6 +10,7 @@
 #define FM_CUDA_PLANS_H
 
 #include "backend/cuda/engine.h"
+#include "backend/cuda/memory.h"
 
 struct fm_cuda_plan {
     struct fm_cuda_graph_spec spec;
@@ -24,10 +25,11 @@ struct fm_cuda_plans;
 struct fm_cuda_plans_options {
     struct fm_cuda_target target;
     struct fm_cuda_caps caps;
-    const char *device; // its name, for the key
-    int driver;         // cudaDriverGetVersion's number, for the key
-    const char *folder; // of the cache; NULL: nothing is kept
-    bool measure;       // time the engines; needs a device
+    const char *device;            // its name, for the key
+    int driver;                    // cudaDriverGetVersion's number, for the key
+    const char *folder;            // of the cache; NULL: nothing is kept
+    bool measure;                  // time the engines; needs a device
+    struct fm_cuda_memory *memory; // counts what that takes; NULL: nobody wants to know
 };
 
 enum fm_status fm_cuda_plans_open(

@@ -28,7 +28,7 @@ struct fm_staging {
     void *host, *block; // pinned and device memory of all slots
     void *resident;     // the data set on the device, or NULL
     uint32_t resident_count;
-    uint64_t bytes; // device memory
+    uint64_t block_bytes, resident_bytes;
 };
 
 enum fm_status fm_cuda_staging_create(struct fm_model *model, uint32_t capacity,
