@@ -1,6 +1,7 @@
 # The simulated cuDNN alone, and held against the real one's verdicts on the same graphs.
 set(cudnn_tests test_simcuda_cudnn cudnn_shadow
-  cudnn_verdicts_h100 cudnn_verdicts_a100 cudnn_verdicts_t4)
+  cudnn_verdicts_h100 cudnn_verdicts_a100 cudnn_verdicts_t4
+  cudnn_graphs_h100 cudnn_graphs_t4 cudnn_graphs_undriven)
 set(cudnn_missing "${SIM_CUDNN_MISSING}")
 if(NOT TARGET simcuda)
   set(cudnn_missing "there is no simulated device")
@@ -62,3 +63,33 @@ else()
   add_test(NAME cudnn_shadow COMMAND sh -c "echo 'SKIP: the library cuDNN was not found'; exit 77")
 endif()
 set_tests_properties(cudnn_shadow PROPERTIES LABELS simcuda TIMEOUT 120 SKIP_RETURN_CODE 77)
+
+# What the backend itself asks NVIDIA's library for: every graph of every model.
+if(TARGET fmnist-cuda)
+  add_executable(model_graphs cudnn/model_graphs.c cudnn/wanted.c cudnn/survey.c)
+  set_target_properties(model_graphs PROPERTIES
+    RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_link_libraries(model_graphs PRIVATE
+    fm_options fm_cuda_host fm_cuda_kernels CUDA::cudart CUDA::cublasLt fm_cudnn PkgConfig::JANSSON)
+  add_dependencies(model_graphs nodev)
+  set(model_graphs $<TARGET_FILE:model_graphs>)
+endif()
+
+function(fm_cudnn_graphs name set device label)
+  set(when)
+  if(label STREQUAL "long")
+    set(when CONFIGURATIONS long)
+  endif()
+  add_test(NAME cudnn_graphs_${name} ${when}
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cudnn_model_graphs.sh "${model_graphs}" ${set}
+      ${CMAKE_CURRENT_SOURCE_DIR}/simcuda/devices/${device}.json $<TARGET_FILE_DIR:nodev>)
+  set_tests_properties(cudnn_graphs_${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77
+    LABELS ${label})
+endfunction()
+
+fm_cudnn_graphs(h100 short h100 cuda)
+fm_cudnn_graphs(t4 short t4 cuda)
+fm_cudnn_graphs(undriven undriven t4 cuda)
+# Engines for batch norm are compiled for each graph, and the A100's are like the H100's.
+fm_cudnn_graphs(h100_rest rest h100 long)
+fm_cudnn_graphs(a100 all a100 long)
