@@ -178,7 +178,9 @@ struct fm_cuda_bias {
     void *y;          // forward: y += bias, in place
     int relu;         // forward: and then max(y, 0)
     const void *dy;   // backward
-    void *gradient;   // backward: [channels] of bias_type, the sum of dy
+    const void *gate; // backward: y, where a ReLU is behind the bias; NULL: none is, and no dx
+    void *dx;         // backward: dy where y > 0; may be dy
+    void *gradient;   // backward: [channels] of bias_type, the sum of dx or, without a gate, of dy
     float *scratch;   // backward: [fm_cuda_column_chunks(rows) * channels]
 };
 cudaError_t fm_launch_bias_forward(const struct fm_cuda_bias *work, cudaStream_t stream);

@@ -82,6 +82,156 @@ static void test_bias(void **state)
         }
 }
 
+// ---- gradient of a bias with a ReLU behind it
+
+struct gated {
+    struct fm_cuda_bias work;
+    struct rig_tensor y, dy, dx, gradient;
+    float *before; // what dy holds each time
+};
+
+static void run_gated(void *context)
+{
+    struct gated *g = context;
+    rig_write(&g->dy, g->before);
+    rig_launched("gated bias backward", fm_launch_bias_backward(&g->work, rig_stream()));
+}
+
+// Puts a NaN and an infinity where the gate is shut, at its first and last such place, and where it
+// is open.
+static void put_special(float *dy, const float *gate, size_t count)
+{
+    for (int open = 0; open < 2; open++) {
+        size_t first = count, last = count;
+        for (size_t i = 0; i < count; i++)
+            if ((gate[i] > 0.0f) == (open == 1)) {
+                first = first < count ? first : i;
+                last = i;
+            }
+        if (last < count) {
+            dy[last] = INFINITY;
+            dy[first] = NAN;
+        }
+    }
+}
+
+static void gated_begin(struct gated *g, const int *shape, enum fm_cuda_type type,
+    enum fm_cuda_type bias_type, bool special)
+{
+    size_t n = (size_t)shape[1], count = (size_t)shape[0] * n;
+    g->y = rig_tensor(type, count, special ? RIG_SPECIAL : RIG_TIES);
+    g->dy = rig_tensor(type, count, RIG_RANDOM);
+    g->dx = rig_tensor(type, count, RIG_UNSET);
+    g->gradient = rig_tensor(bias_type, n, RIG_UNSET);
+    g->before = rig_host(count * sizeof *g->before);
+    memcpy(g->before, g->dy.values, count * sizeof *g->before);
+    if (special)
+        put_special(g->before, g->y.values, count);
+    g->work = (struct fm_cuda_bias){
+        .type = type,
+        .rows = shape[0],
+        .channels = shape[1],
+        .bias_type = bias_type,
+        .dy = g->dy.device,
+        .gate = g->y.device,
+        .dx = g->dx.device,
+        .gradient = g->gradient.device,
+        .scratch = rig_device(NULL, (size_t)fm_cuda_column_chunks((size_t)shape[0]) * n * 4),
+    };
+}
+
+// The two kernels that it stands for make the same bits.
+static void check_apart(struct gated *g)
+{
+    struct rig_tensor between = rig_tensor_of(g->dy.type, g->dy.count, g->before);
+    struct rig_tensor apart = rig_tensor(g->gradient.type, g->gradient.count, RIG_UNSET);
+    struct fm_cuda_relu relu = {.type = g->dy.type,
+        .count = g->dy.count,
+        .gate = g->y.device,
+        .dy = between.device,
+        .dx = between.device};
+    rig_launched("relu backward", fm_launch_relu_backward(&relu, rig_stream()));
+    struct fm_cuda_bias bias = g->work;
+    bias.dy = between.device;
+    bias.gate = bias.dx = NULL;
+    bias.gradient = apart.device;
+    rig_launched("bias backward", fm_launch_bias_backward(&bias, rig_stream()));
+    rig_read(&apart);
+    rig_same("gradient by two kernels", &apart, g->gradient.values);
+}
+
+static void check_gated(const int *shape, enum fm_cuda_type type, enum fm_cuda_type bias_type,
+    bool special, bool in_place)
+{
+    size_t n = (size_t)shape[1], count = (size_t)shape[0] * n;
+    if (rig_skips(count))
+        return;
+    rig_case("gradients of a bias and a ReLU, %s to %s, %dx%d%s%s", rig_type_name(type),
+        rig_type_name(bias_type), shape[0], shape[1], special ? ", special" : "",
+        in_place ? ", in place" : "");
+    struct gated g;
+    gated_begin(&g, shape, type, bias_type, special);
+    float *passed = rig_host(count * sizeof *passed);
+    double *sums = rig_host(n * sizeof *sums);
+    for (size_t i = 0; i < count; i++) {
+        passed[i] = g.y.values[i] > 0.0f ? g.before[i] : 0.0f;
+        sums[i % n] += (double)passed[i];
+    }
+    if (in_place)
+        g.work.dx = g.dy.device;
+    struct rig_tensor *found[] = {in_place ? &g.dy : &g.dx, &g.gradient};
+    rig_orders(run_gated, &g, found, 2);
+    rig_same("dx", found[0], passed);
+    rig_close("gradient", &g.gradient, sums, epsilon_of(bias_type), sqrt((double)shape[0]));
+    rig_read(&g.dy);
+    rig_same("dy", &g.dy, in_place ? passed : g.before);
+    check_apart(&g);
+}
+
+static void test_gated_bias(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++)
+        for (int i = 0; i < COLUMN_SHAPES; i++)
+            for (int in_place = 0; in_place < 2; in_place++) {
+                const int *shape = column_shapes[i];
+                check_gated(shape, (enum fm_cuda_type)type, FM_CUDA_F32, false, in_place);
+                check_gated(
+                    shape, (enum fm_cuda_type)type, (enum fm_cuda_type)type, true, in_place);
+            }
+}
+
+static void test_gated_bias_refuses(void **state)
+{
+    (void)state;
+    rig_case("refused gradients of a bias and a ReLU");
+    struct rig_tensor y = rig_tensor(FM_CUDA_F16, 64, RIG_RANDOM);
+    struct rig_tensor dy = rig_tensor(FM_CUDA_F16, 64, RIG_RANDOM);
+    struct rig_tensor gradient = rig_tensor(FM_CUDA_F16, 16, RIG_UNSET);
+    const struct fm_cuda_bias good = {.type = FM_CUDA_F16,
+        .rows = 4,
+        .channels = 16,
+        .bias_type = FM_CUDA_F16,
+        .dy = dy.device,
+        .gate = y.device,
+        .dx = dy.device,
+        .gradient = gradient.device,
+        .scratch = rig_device(NULL, 16 * sizeof(float))};
+    struct fm_cuda_bias bad = good;
+    bad.dx = NULL;
+    rig_refused("a gate, and nowhere to write", fm_launch_bias_backward(&bad, rig_stream()));
+    bad = good;
+    bad.gate = NULL;
+    rig_refused("somewhere to write, and no gate", fm_launch_bias_backward(&bad, rig_stream()));
+    bad = good;
+    bad.gate = (const char *)y.device + 2;
+    rig_refused("a misaligned gate", fm_launch_bias_backward(&bad, rig_stream()));
+    bad = good;
+    bad.dx = (char *)dy.device + 2;
+    rig_refused("a misaligned dx", fm_launch_bias_backward(&bad, rig_stream()));
+    rig_launched("as it should be", fm_launch_bias_backward(&good, rig_stream()));
+}
+
 // ---- batch norm
 
 struct norm {
@@ -540,6 +690,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_teardown(name, rig_test_end)
     const struct CMUnitTest tests[] = {
         TEST(test_bias),
+        TEST(test_gated_bias),
+        TEST(test_gated_bias_refuses),
         TEST(test_norm),
         TEST(test_norm_far_from_zero),
         TEST(test_norm_special),

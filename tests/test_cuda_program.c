@@ -27,18 +27,25 @@ struct made {
     struct fm_cuda_program program;
 };
 
-static void make(struct made *m, const char *name, enum fm_cuda_type type,
-    const struct fm_cuda_caps *caps, const struct fm_compile_options *compile, int frozen)
+// Lowers m->net.
+static void lower(struct made *m, enum fm_cuda_type type, const struct fm_cuda_caps *caps,
+    const struct fm_compile_options *compile)
 {
-    assert_ok(fm_zoo_build(name, 10, &m->net));
-    for (int i = 0; i < frozen; i++)
-        m->net.params[i].trainable = false;
     fm_cuda_params_place(&m->net, type, &m->params);
     m->model = (struct fm_model_options){.ema = true};
     m->compile = *compile;
     struct fm_cuda_source source = {&m->net, &m->params, caps, &m->model, &m->compile};
     assert_ok(fm_cuda_lower(&source, &m->program));
     assert_ok(fm_cuda_arena_plan(&m->program));
+}
+
+static void make(struct made *m, const char *name, enum fm_cuda_type type,
+    const struct fm_cuda_caps *caps, const struct fm_compile_options *compile, int frozen)
+{
+    assert_ok(fm_zoo_build(name, 10, &m->net));
+    for (int i = 0; i < frozen; i++)
+        m->net.params[i].trainable = false;
+    lower(m, type, caps, compile);
 }
 
 static void call_for_all(void (*check)(struct made *m, const char *what))
@@ -269,6 +276,83 @@ static void test_dense_gradients_go_into_the_products(void **state)
     fm_cuda_program_free(&m.program);
 }
 
+// How many commands of `kind` belong to layers of one kind.
+static int count_of(const struct made *m, enum fm_layer_kind layer, enum fm_cuda_command_kind kind)
+{
+    int count = 0;
+    for (int i = 0; i < m->program.count; i++) {
+        const struct fm_cuda_command *c = &m->program.commands[i];
+        count += c->kind == kind && c->layer >= 0 && m->net.layers[c->layer].kind == layer;
+    }
+    return count;
+}
+
+// How many bias gradients do their ReLU's backward, too: in place, so that whatever comes next
+// reads what they let pass. The others only read.
+static int count_gated(const struct fm_cuda_program *p)
+{
+    int count = 0;
+    for (int i = 0; i < p->count; i++) {
+        const struct fm_cuda_command *c = &p->commands[i];
+        if (c->kind != FM_COMMAND_BIAS_BACKWARD)
+            continue;
+        bool gated = c->at[FM_TENSOR_GATE].space != FM_SPACE_NONE;
+        assert_int_equal(c->pass, gated ? FM_CUDA_PREPARE : FM_CUDA_WEIGHTS);
+        assert_int_equal(c->at[FM_TENSOR_DX].space, gated ? FM_SPACE_ARENA : FM_SPACE_NONE);
+        if (!gated)
+            continue;
+        assert_int_equal(c->at[FM_TENSOR_DX].index, c->at[FM_TENSOR_DY].index);
+        assert_int_not_equal(c->at[FM_TENSOR_GATE].index, c->at[FM_TENSOR_DY].index);
+        count++;
+    }
+    return count;
+}
+
+static void test_bias_gradients_do_their_relus_backward(void **state)
+{
+    (void)state;
+    static struct made m;
+    const struct fm_compile_options compile = {.batch = 4, .mode = FM_MODE_TRAIN};
+    make(&m, "vgg16", FM_CUDA_F16, &h100, &compile, 0);
+    // Of thirteen convolutions, five have a max-pool behind, which does their ReLU's backward.
+    assert_int_equal(count_of(&m, FM_LAYER_CONV, FM_COMMAND_BIAS_BACKWARD), 13);
+    assert_int_equal(count_gated(&m.program), 13 - 5);
+    assert_int_equal(count_of(&m, FM_LAYER_CONV, FM_COMMAND_RELU_BACKWARD), 0);
+    // The bias's gradient of a dense layer comes out of the product.
+    assert_int_equal(count_of(&m, FM_LAYER_DENSE, FM_COMMAND_BIAS_BACKWARD), 0);
+    assert_int_equal(count_of(&m, FM_LAYER_DENSE, FM_COMMAND_RELU_BACKWARD), 1);
+    fm_cuda_program_free(&m.program);
+}
+
+// Frozen: all biases, or all weights. `first` is the first of them among the parameters.
+static void make_frozen(struct made *m, const char *name, int first)
+{
+    const struct fm_compile_options compile = {.batch = 4, .mode = FM_MODE_TRAIN};
+    assert_ok(fm_zoo_build(name, 10, &m->net));
+    for (int i = first; i < m->net.param_count; i += 2)
+        m->net.params[i].trainable = false;
+    lower(m, FM_CUDA_F16, &h100, &compile);
+    for (int i = 0; i < m->net.param_count; i++)
+        assert_int_equal(writers(m, i), i % 2 == first ? 0 : 1);
+}
+
+static void test_frozen_parameters_and_relus(void **state)
+{
+    (void)state;
+    static struct made m;
+    make_frozen(&m, "vgg16", 1); // the biases: a ReLU's backward is needed all the same
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_BIAS_BACKWARD), 0);
+    assert_int_equal(count_of(&m, FM_LAYER_CONV, FM_COMMAND_RELU_BACKWARD), 13 - 5);
+    assert_int_equal(count_of(&m, FM_LAYER_DENSE, FM_COMMAND_RELU_BACKWARD), 1);
+    fm_cuda_program_free(&m.program);
+    make_frozen(&m, "vgg16", 0); // the weights: no product makes a dense bias's gradient
+    assert_int_equal(count_of(&m, FM_LAYER_CONV, FM_COMMAND_BIAS_BACKWARD), 13);
+    assert_int_equal(count_of(&m, FM_LAYER_DENSE, FM_COMMAND_BIAS_BACKWARD), 2);
+    assert_int_equal(count_gated(&m.program), 13 - 5 + 1);
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_RELU_BACKWARD), 0);
+    fm_cuda_program_free(&m.program);
+}
+
 // ---- parameters
 
 static void test_parameters_are_aligned_and_apart(void **state)
@@ -306,6 +390,8 @@ int main(void)
         cmocka_unit_test(test_batch_norm_is_cudnns_where_it_has_engines),
         cmocka_unit_test(test_inference_folds_batch_norm),
         cmocka_unit_test(test_dense_gradients_go_into_the_products),
+        cmocka_unit_test(test_bias_gradients_do_their_relus_backward),
+        cmocka_unit_test(test_frozen_parameters_and_relus),
         cmocka_unit_test(test_parameters_are_aligned_and_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

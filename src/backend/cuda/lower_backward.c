@@ -38,39 +38,55 @@ static void use_dx(struct fm_cuda_lowering *low, struct fm_cuda_block *block,
 // ---- convolutions and dense layers
 
 // In place: from the gradient behind the block's own ReLU to the one in front of it.
+static void use_gate(
+    struct fm_cuda_lowering *low, struct fm_cuda_block *block, struct fm_cuda_command *c)
+{
+    fm_cuda_use(c, FM_TENSOR_GATE, block->out->activation);
+    fm_cuda_use(c, FM_TENSOR_DX, block->out->gradient);
+    c->bytes += gradient_bytes(low, block->out) + activation_bytes(low, block->out);
+}
+
 static void gate_gradient(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     struct fm_cuda_command *c = emit_backward(
         low, block, FM_COMMAND_RELU_BACKWARD, FM_CUDA_PREPARE);
-    fm_cuda_use(c, FM_TENSOR_GATE, block->out->activation);
-    fm_cuda_use(c, FM_TENSOR_DX, block->out->gradient);
     c->of.relu = (struct fm_cuda_relu){
         .type = low->type, .count = fm_cuda_value_elements(low, block->out)};
-    c->bytes += gradient_bytes(low, block->out) + activation_bytes(low, block->out);
+    use_gate(low, block, c);
 }
 
-static void bias_gradient(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
+// With `gates`, of what the block's own ReLU lets pass, and in the same pass over memory what
+// gate_gradient() does.
+static void bias_gradient(struct fm_cuda_lowering *low, struct fm_cuda_block *block, bool gates)
 {
     const struct fm_layer *layer = &low->net->layers[block->first];
-    if (!fm_cuda_param_trains(low, layer->bias))
-        return;
     struct fm_cuda_command *c = emit_backward(
-        low, block, FM_COMMAND_BIAS_BACKWARD, FM_CUDA_WEIGHTS);
+        low, block, FM_COMMAND_BIAS_BACKWARD, gates ? FM_CUDA_PREPARE : FM_CUDA_WEIGHTS);
     size_t rows = fm_cuda_value_rows(low, block->out);
     c->of.bias = (struct fm_cuda_bias){.type = block->out->gradient_type,
         .rows = (int)rows,
         .channels = block->out->pitch,
         .bias_type = low->type};
+    if (gates)
+        use_gate(low, block, c);
     c->at[FM_TENSOR_DBIAS] = fm_cuda_gradient_ref(low, layer->bias);
     fm_cuda_scratch(low, FM_TENSOR_SCRATCH,
         (uint64_t)fm_cuda_column_chunks(rows) * (uint64_t)block->out->pitch * sizeof(float));
 }
 
+// The gradients in front of the block's own ReLU, and of its bias, where kernels make them.
+static void prepare_gradient(
+    struct fm_cuda_lowering *low, struct fm_cuda_block *block, bool gates, bool bias)
+{
+    if (bias)
+        bias_gradient(low, block, gates);
+    else if (gates)
+        gate_gradient(low, block);
+}
+
 static void conv_weights(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     const struct fm_layer *layer = &low->net->layers[block->first];
-    if (!fm_cuda_param_trains(low, layer->weight))
-        return;
     struct fm_cuda_command *c = emit_backward(low, block, FM_COMMAND_GRAPH, FM_CUDA_WEIGHTS);
     c->of.graph = fm_cuda_conv_spec(low, layer, FM_GRAPH_CONV_WEIGHTS);
     fm_cuda_use(c, FM_TENSOR_X, block->in->activation);
@@ -95,13 +111,11 @@ static void conv_data(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 
 static void conv_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
-    if (block->relu && !block->relu_gated)
-        gate_gradient(low, block);
-    if (block->trains) {
-        if (block->bias)
-            bias_gradient(low, block);
+    const struct fm_layer *layer = &low->net->layers[block->first];
+    prepare_gradient(low, block, block->relu && !block->relu_gated,
+        block->bias && fm_cuda_param_trains(low, layer->bias));
+    if (fm_cuda_param_trains(low, layer->weight))
         conv_weights(low, block);
-    }
     if (block->input_gradient)
         conv_data(low, block);
 }
@@ -125,16 +139,9 @@ static struct fm_cuda_command *emit_dense(struct fm_cuda_lowering *low, struct f
     return c;
 }
 
-static void dense_weights(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
+static void dense_weights(struct fm_cuda_lowering *low, struct fm_cuda_block *block, bool bias)
 {
     const struct fm_layer *layer = &low->net->layers[block->first];
-    // Where the layer behind used the mask, it has made the bias's gradient, too.
-    bool bias = block->bias && !block->leaves_mask && fm_cuda_param_trains(low, layer->bias);
-    if (!fm_cuda_param_trains(low, layer->weight)) {
-        if (bias)
-            bias_gradient(low, block);
-        return;
-    }
     struct fm_cuda_command *c = emit_dense(
         low, block, FM_DENSE_WEIGHTS, bias ? FM_EPILOGUE_DBIAS : FM_EPILOGUE_NONE);
     fm_cuda_use(c, FM_TENSOR_X, block->in->activation);
@@ -169,10 +176,13 @@ static void dense_data(struct fm_cuda_lowering *low, struct fm_cuda_block *block
 
 static void dense_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
-    if (block->relu && !block->leaves_mask)
-        gate_gradient(low, block);
-    if (block->trains)
-        dense_weights(low, block);
+    const struct fm_layer *layer = &low->net->layers[block->first];
+    // Where the layer behind used the mask, it has made the bias's gradient, too.
+    bool bias = block->bias && !block->leaves_mask && fm_cuda_param_trains(low, layer->bias);
+    bool weights = fm_cuda_param_trains(low, layer->weight);
+    prepare_gradient(low, block, block->relu && !block->leaves_mask, bias && !weights);
+    if (weights)
+        dense_weights(low, block, bias);
     if (block->input_gradient)
         dense_data(low, block);
 }
@@ -181,7 +191,9 @@ static void dense_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *b
 static void bias_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     block->in->gradient = block->out->gradient;
-    bias_gradient(low, block);
+    const struct fm_layer *layer = &low->net->layers[block->first];
+    if (fm_cuda_param_trains(low, layer->bias))
+        bias_gradient(low, block, false);
 }
 
 // ---- batch norm

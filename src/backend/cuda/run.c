@@ -95,6 +95,8 @@ static cudaError_t run_bias(const struct fm_cuda_command *c, const struct tensor
     work.bias = t->at[FM_TENSOR_BIAS];
     work.y = t->at[FM_TENSOR_Y];
     work.dy = t->at[FM_TENSOR_DY];
+    work.gate = t->at[FM_TENSOR_GATE];
+    work.dx = t->at[FM_TENSOR_DX];
     work.gradient = t->at[FM_TENSOR_DBIAS];
     work.scratch = t->at[FM_TENSOR_SCRATCH];
     return c->kind == FM_COMMAND_BIAS_FORWARD ? fm_launch_bias_forward(&work, stream)
