@@ -1,5 +1,6 @@
 #!/bin/sh
-# Every graph of the models has an engine on a GPU that is only described (tests/cudnn/model_graphs.c).
+# Every graph of the models has an engine on a GPU that is only described
+# (tests/cudnn/model_graphs.c).
 #
 #     cudnn_model_graphs.sh PROGRAM SET DEVICE.json FOLDER-OF-NODEV
 #

@@ -364,8 +364,8 @@ static bool report(
 
 static void print_bytes(int64_t bytes)
 {
-    if (bytes == 0)
-        printf("0");
+    if (bytes < 1 << 10)
+        printf("%d B", (int)bytes);
     else if (bytes < 1 << 20)
         printf("%.1f KiB", (double)bytes / 1024);
     else
@@ -393,7 +393,7 @@ static void print_graphs(const struct device *device, const struct wanted_list *
     const struct verdict *verdicts, enum wanted_precision precision)
 {
     printf("\n### %s, %s\n\n", device->name, wanted_precision_name(precision));
-    printf("| graph | layers | engine | compiled | workspace | notes | named | admitted |\n");
+    printf("| graph | layers | engine | kind | workspace | notes | named | admitted |\n");
     printf("|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < list->count; i++) {
         const struct verdict *v = &verdicts[i];
@@ -403,7 +403,7 @@ static void print_graphs(const struct device *device, const struct wanted_list *
         fm_cuda_graph_key(&list->items[i].spec, key, sizeof key);
         survey_notes_text(v->found.notes, notes, sizeof notes);
         printf("| %s | %s | %s | %s | ", key, list->items[i].layers, v->engine,
-            v->found.runtime_compiled ? "at run time" : "before");
+            v->found.runtime_compiled ? "runtime-compiled" : "precompiled");
         print_bytes(v->found.workspace);
         printf(" | %s | %d | %d |\n", notes, v->survey.named, v->survey.admitted);
     }
