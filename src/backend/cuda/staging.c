@@ -64,6 +64,7 @@ static enum fm_status create_resident(struct fm_staging *s, const struct fm_resi
     struct fm_device *device = s->model->device;
     FM_TRY(fm_cuda_device_allocate(device, "the resident data set", bytes, &s->resident));
     s->resident_count = resident->count;
+    s->bytes += bytes;
     s->resident_bytes = bytes;
     unsigned char *block = s->resident;
     FM_TRY(fm_cuda_device_put(device, block, resident->records, records));
@@ -99,7 +100,7 @@ static enum fm_status create_slots(struct fm_staging *s, uint32_t capacity, uint
     struct outline o = outline(capacity, record_size, s->resident != NULL);
     size_t stride = round_up(o.end, ALIGNMENT), bytes = FM_SLOTS * stride;
     FM_TRY(fm_cuda_device_allocate(s->model->device, "slots for batches", bytes, &s->block));
-    s->block_bytes = bytes;
+    s->bytes += bytes;
     enum fm_status status = FM_CUDA_CALL(cudaHostAlloc(&s->host, bytes, cudaHostAllocDefault));
     if (status != FM_OK)
         return fm_context(status, "%zu bytes of pinned memory for batches", bytes);
@@ -168,7 +169,7 @@ void fm_cuda_staging_destroy(struct fm_staging *staging)
             (void)cudaEventDestroy(staging->uploaded[i]);
     }
     (void)cudaFreeHost(staging->host); // NULL is allowed, here and below
-    fm_cuda_device_free(device, staging->block, staging->block_bytes);
+    fm_cuda_device_free(device, staging->block, staging->bytes - staging->resident_bytes);
     fm_cuda_device_free(device, staging->resident, staging->resident_bytes);
     free(staging);
 }

@@ -28,7 +28,8 @@ struct fm_staging {
     void *host, *block; // pinned and device memory of all slots
     void *resident;     // the data set on the device, or NULL
     uint32_t resident_count;
-    uint64_t block_bytes, resident_bytes;
+    uint64_t bytes;          // device memory: of all slots and the data set
+    uint64_t resident_bytes; // of the data set alone
 };
 
 enum fm_status fm_cuda_staging_create(struct fm_model *model, uint32_t capacity,
