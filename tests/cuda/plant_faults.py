@@ -23,11 +23,11 @@ KERNELS = "kernels/"
 # any of them failing will do.
 FAULTS = [
     ("a convolution's bias gradient dropped", CUDA + "lower_backward.c",
-     "    c->at[FM_TENSOR_DBIAS] = fm_cuda_gradient_ref(low, layer->bias);\n"
-     "    fm_cuda_scratch(",
-     "    c->at[FM_TENSOR_DBIAS] = fm_cuda_gradient_ref(low, layer->weight);\n"
-     "    fm_cuda_scratch(",
-     "test_cuda_program parity_step"),
+     "    if (bias)\n        bias_gradient(low, block, gates);\n    else if (gates)",
+     "    if (gates)", "test_cuda_program parity_step"),
+    ("a bias gradient that lets everything through the ReLU", CUDA + "run.c",
+     "    work.gate = t->at[FM_TENSOR_GATE];\n    work.dx = t->at[FM_TENSOR_DX];\n"
+     "    work.gradient", "    work.gradient", "parity_step"),
     ("the second moment's bias correction with beta1", KERNELS + "step.cu",
      "fm_adam_correction(beta2, applied)", "fm_adam_correction(beta1, applied)",
      "test_cuda_kernels_step parity_step"),
