@@ -314,7 +314,7 @@ same hurt
 fresh other
 before=$(cat other/* | cksum)
 for option in "--epochs 6" --tf32 --allow-nondeterministic "--workspace 64" "--model simple" "--seed 1" "--seeds 2" "--out x" --force --full --emulate \
-    "--precision fp32" "--recipe best" "--backend cpu" "--batch 32"; do
+    "--precision fp32" "--recipe best" "--batch 32"; do
     call 2 train --resume other $option
     err_has "${option%% *} cannot stand beside --resume"
 done

@@ -568,6 +568,44 @@ static void another_device_is_told(void **state)
     scratch_remove(directory);
 }
 
+// All else that differs follows from it, and is not told.
+static void another_backend_is_told(void **state)
+{
+    (void)state;
+    const struct variant *v = &variants[0];
+    const char *directory = new_folder();
+    struct fm_train_options options = make_options(v, directory);
+    struct fm_train_result result;
+    char path[FM_PATH_MAX], expected[512];
+    json_t *compute;
+    interrupt_at(v, directory, 3);
+    assert_ok(fm_path_join(path, directory, FM_COMPUTE_FILE));
+    assert_ok(fm_json_read_file(path, &compute, NULL));
+    assert_int_equal(json_object_set_new(compute, "backend", json_string("abacus")), 0);
+    assert_int_equal(json_object_set_new(compute, "device", json_string("ten wires")), 0);
+    assert_int_equal(json_object_set_new(compute, "threads", json_integer(10)), 0);
+    assert_int_equal(json_object_set_new(compute, "plans", json_array()), 0);
+    assert_ok(fm_json_write_file(path, compute));
+    json_decref(compute);
+    options.strict = true;
+    snprintf(expected, sizeof expected,
+        ": what computes has changed: backend was \"abacus\", is \"cpu\"; device was \"ten "
+        "wires\", "
+        "is \"%s\"; without --strict the run goes on, but will end in other bits",
+        engine.info.name);
+    assert_fails(train_until(v, &options, 0, &result, NULL), FM_UNSUPPORTED, expected);
+    struct outcome found = finish(v, directory);
+    assert_int_equal(found.result.first_step, 3);
+    free_outcome(&found);
+    assert_ok(fm_json_read_file(path, &compute, NULL));
+    const json_t *changed = json_object_get(compute, "changed");
+    assert_int_equal(json_array_size(changed), 1);
+    assert_non_null(strstr(json_string_value(json_array_get(changed, 0)), "backend was"));
+    assert_null(strstr(json_string_value(json_array_get(changed, 0)), "plans"));
+    json_decref(compute);
+    scratch_remove(directory);
+}
+
 // ---- Losses that are no numbers
 
 // What goes wrong leaves the checkpoint from before, from which a better recipe goes on.
@@ -640,6 +678,7 @@ int main(void)
         cmocka_unit_test_setup(a_checkpoint_beyond_the_end_is_refused, forget_error),
         cmocka_unit_test_setup(what_time_ended_stays_ended, forget_error),
         cmocka_unit_test_setup(another_device_is_told, forget_error),
+        cmocka_unit_test_setup(another_backend_is_told, forget_error),
         cmocka_unit_test_setup(a_loss_that_is_no_number_names_the_layer, forget_error),
         cmocka_unit_test_setup(an_overflow_is_skipped_and_logged, forget_error),
     };

@@ -130,23 +130,34 @@ static void test_same(void **state)
     do {                                                                                           \
         change;                                                                                    \
         assert_false(fm_run_config_same(&a, &b));                                                  \
+        assert_false(fm_run_config_goes_on(&a, &b));                                               \
         undo;                                                                                      \
         assert_true(fm_run_config_same(&a, &b));                                                   \
     } while (0)
     DIFFERS(b.model[0] = 'S', b.model[0] = 's');
     DIFFERS(b.data.classes = 2, b.data.classes = 3);
-    DIFFERS(b.backend[0] = 'C', b.backend[0] = 'c');
     DIFFERS(b.precision[0] = 'b', b.precision[0] = 'f');
     DIFFERS(b.seed--, b.seed++);
-    DIFFERS(b.emulate = true, b.emulate = false);
-    DIFFERS(b.tf32 = true, b.tf32 = false);
-    DIFFERS(b.nondeterministic = false, b.nondeterministic = true);
     DIFFERS(b.full = true, b.full = false);
     DIFFERS(b.has_data = false, b.has_data = true);
     DIFFERS(b.data.crc32[3]--, b.data.crc32[3]++);
     DIFFERS(json_object_set_new(b.recipe, "epochs", json_integer(4)),
         json_object_set_new(b.recipe, "epochs", json_integer(3)));
 #undef DIFFERS
+// Not the same run, but it may go on there.
+#define MOVES(change, undo)                                                                        \
+    do {                                                                                           \
+        change;                                                                                    \
+        assert_false(fm_run_config_same(&a, &b));                                                  \
+        assert_true(fm_run_config_goes_on(&a, &b));                                                \
+        undo;                                                                                      \
+        assert_true(fm_run_config_same(&a, &b));                                                   \
+    } while (0)
+    MOVES(b.backend[0] = 'C', b.backend[0] = 'c');
+    MOVES(b.emulate = true, b.emulate = false);
+    MOVES(b.tf32 = true, b.tf32 = false);
+    MOVES(b.nondeterministic = false, b.nondeterministic = true);
+#undef MOVES
     fm_run_config_free(&a);
     fm_run_config_free(&b);
 }
@@ -452,6 +463,13 @@ static void test_find(void **state)
     assert_string_equal(found, in_root("m"));
     assert_int_equal(fm_file_write(in_root("m/result.json"), "{", 1), FM_OK);
     set_time("m", "result.json", 2000);
+    assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
+    assert_string_equal(found, in_root("a"));
+    // Nor does one that was moved to another backend and ended there.
+    static const char moved[] =
+        "{\"format\": 1, \"model\": \"simple\", \"accuracy\": 0.5, \"backend\": \"other\"}";
+    assert_int_equal(fm_file_write(in_root("z/result.json"), moved, sizeof moved - 1), FM_OK);
+    set_time("z", "result.json", 3000);
     assert_int_equal(fm_run_find(root, &config, has_accuracy, &accuracy, found), FM_OK);
     assert_string_equal(found, in_root("a"));
     accuracy = 1;

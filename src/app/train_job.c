@@ -197,7 +197,7 @@ static enum fm_status settle_data(struct work *w)
 {
     struct fm_run_config before;
     FM_TRY(fm_run_read_config(w->directory, &before));
-    bool same = before.has_data && fm_run_config_same(&before, &w->config);
+    bool same = before.has_data && fm_run_config_goes_on(&before, &w->config);
     bool first = !before.has_data;
     char was[FM_PATH_MAX];
     snprintf(was, sizeof was, "%s", before.data.directory);

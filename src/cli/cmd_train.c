@@ -17,9 +17,9 @@
 // What may stand beside --resume; the rest is the run's own.
 static enum fm_status check_resume(const struct fm_args *args)
 {
-    static const char *const beside[] = {"resume", "data", "threads", "device", "resident",
-        "plan-cache", "no-plan-cache", "max-minutes", "checkpoint-seconds", "strict", "trace",
-        "quiet", "format", NULL};
+    static const char *const beside[] = {"resume", "data", "backend", "threads", "device",
+        "resident", "plan-cache", "no-plan-cache", "max-minutes", "checkpoint-seconds", "strict",
+        "trace", "quiet", "format", NULL};
     for (int i = 0; i < args->given_count; i++) {
         int k = 0;
         while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
@@ -60,15 +60,28 @@ static enum fm_status begin_new(
     return status;
 }
 
-// What computed a run computes it again.
+static enum fm_status open_as(
+    const struct fm_args *args, const struct fm_run_config *config, struct fm_session *session)
+{
+    FM_TRY(fm_session_open_device(args, config, session));
+    const char *backend = session->engine.api->name;
+    if (!args->strict || strcmp(backend, config->backend) == 0)
+        return FM_OK;
+    return fm_fail(FM_UNSUPPORTED,
+        "the run in %s was begun on backend '%s': on '%s' it ends in other bits, which --strict "
+        "refuses",
+        args->resume, config->backend, backend);
+}
+
+// What computed a run computes it again, unless --backend says otherwise.
 static enum fm_status open_again(
     const struct fm_args *args, const struct fm_seeds *seeds, struct fm_session *session)
 {
     struct fm_run_config config;
     if (seeds->group)
-        return fm_session_open_device(args, &seeds->config, session);
+        return open_as(args, &seeds->config, session);
     FM_TRY(fm_run_read_config(seeds->directory, &config));
-    enum fm_status status = fm_session_open_device(args, &config, session);
+    enum fm_status status = open_as(args, &config, session);
     fm_run_config_free(&config);
     return status;
 }

@@ -123,6 +123,12 @@ static enum fm_status find_plan_cache(const struct fm_args *args, char out[FM_PA
     return home && home[0] == '/' ? fm_path_join(out, home, ".cache/fmnist") : FM_OK;
 }
 
+// A run stays on its backend unless it is moved.
+static const char *backend_of(const struct fm_args *args, const struct fm_run_config *run)
+{
+    return run && !fm_args_given(args, "backend") ? run->backend : args->backend;
+}
+
 // `plan_cache` must live as long as the engine that is opened with the options.
 static struct fm_device_options device_options(
     const struct fm_args *args, const struct fm_run_config *run, const char *plan_cache)
@@ -137,8 +143,8 @@ static struct fm_device_options device_options(
     };
     if (run && !args->threads)
         options.threads = run->threads;
-    if (run && !fm_args_given(args, "device"))
-        options.index = run->device_index;
+    if (run && !fm_args_given(args, "device") && strcmp(backend_of(args, run), run->backend) == 0)
+        options.index = run->device_index; // another backend counts others
     return options;
 }
 
@@ -158,13 +164,29 @@ static void note_idle_options(const struct fm_args *args, const struct fm_engine
     fm_text_free(&names);
 }
 
+static enum fm_status choose_for_run(
+    const struct fm_run_config *run, bool emulate, struct fm_session *session)
+{
+    return fm_precision_choose(
+        run->precision, &session->engine, emulate, &session->precision, &session->emulated);
+}
+
+// A run keeps its precision. Where it is moved to another backend it computes as it began, if that
+// can, natively or by rounding, else in the other way.
 static enum fm_status choose_precision(
     const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session)
 {
-    enum fm_status status = fm_precision_choose(run ? run->precision : args->precision,
-        &session->engine, run ? run->emulate : args->emulate, &session->precision,
-        &session->emulated);
-    if (!run || status != FM_UNSUPPORTED)
+    if (!run)
+        return fm_precision_choose(args->precision, &session->engine, args->emulate,
+            &session->precision, &session->emulated);
+    enum fm_status status = choose_for_run(run, run->emulate, session);
+    if (status == FM_UNSUPPORTED && strcmp(session->engine.api->name, run->backend) != 0) {
+        fm_error_clear();
+        status = choose_for_run(run, !run->emulate, session);
+    }
+    if (status == FM_OK && run->emulate && !session->emulated)
+        fm_note("%s natively: the run was begun by rounding fp32", run->precision);
+    if (status != FM_UNSUPPORTED)
         return status;
     fm_error_clear(); // which names options that cannot stand beside --resume
     return fm_fail(FM_UNSUPPORTED,
@@ -179,11 +201,12 @@ enum fm_status fm_session_open_device(
     *session = (struct fm_session){0};
     FM_TRY(find_plan_cache(args, session->plan_cache));
     const struct fm_device_options options = device_options(args, run, session->plan_cache);
-    enum fm_status status = fm_engine_open(
-        run ? run->backend : args->backend, &options, &session->engine);
+    enum fm_status status = fm_engine_open(backend_of(args, run), &options, &session->engine);
     if (status != FM_OK)
-        return run ? fm_context(status, "the run in %s was begun on backend '%s'", args->resume,
-                         run->backend)
+        return run && !fm_args_given(args, "backend")
+                   ? fm_context(status,
+                         "the run in %s was begun on backend '%s' (--backend moves it)",
+                         args->resume, run->backend)
                    : status;
 
     struct fm_text line = {0};

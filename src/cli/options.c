@@ -53,7 +53,8 @@ static const struct fm_option train_options[] = {
     {"resume", "DIR", FM_OPTION_DIR, AT(resume), 0, 0, NULL,
         "go on with the run, or the runs of --seeds, in this folder"},
     {"strict", NULL, FM_OPTION_FLAG, AT(strict), 0, 0, NULL,
-        "with --resume: refuse where device, threads, libraries or plans are others than before"},
+        "with --resume: refuse where backend, device, threads, libraries or plans are others than "
+        "before"},
     {0}};
 
 static const struct fm_option compare_options[] = {
@@ -173,9 +174,10 @@ const struct fm_command fm_commands[] = {
             "weights and the result.\n\n"
             "A training that was stopped, by Ctrl-C, by SIGTERM (exit status 130 and 143) or by\n"
             "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
-            "configuration from the folder; beside it stand only --data, --threads, --device,\n"
-            "--resident, --plan-cache, --no-plan-cache, --max-minutes, --checkpoint-seconds,\n"
-            "--strict, --trace, --quiet and --format. Of a finished run it prints the result\n"
+            "configuration from the folder; beside it stand only --data, --backend, --threads,\n"
+            "--device, --resident, --plan-cache, --no-plan-cache, --max-minutes,\n"
+            "--checkpoint-seconds, --strict, --trace, --quiet and --format. --backend moves it to\n"
+            "another backend, where it ends in other bits. Of a finished run it prints the result\n"
             "again.",
         .recipe = true,
         .required = "model",

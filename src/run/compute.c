@@ -51,10 +51,22 @@ static void compare_member(
     free(is);
 }
 
+static bool is_another_backend(const json_t *before, const json_t *now)
+{
+    return !json_equal(json_object_get(before, "backend"), json_object_get(now, "backend"));
+}
+
 static void compare(const json_t *before, const json_t *now, struct fm_text *text)
 {
     const char *key;
     json_t *value;
+    // All else follows from these two.
+    static const char *const of_another[] = {"backend", "device"};
+    for (int i = 0; is_another_backend(before, now) && i < 2; i++)
+        compare_member(of_another[i], json_object_get(before, of_another[i]),
+            json_object_get(now, of_another[i]), text);
+    if (text->length > 0)
+        return;
     json_object_foreach((json_t *)now, key, value)
         compare_member(key, json_object_get(before, key), value, text);
 }
@@ -73,14 +85,15 @@ static json_t *changed(const json_t *before, const json_t *now, const char *diff
 static enum fm_status accept_change(
     const char *path, const json_t *before, const json_t *now, const char *difference, bool strict)
 {
+    const char *ends = is_another_backend(before, now) ? "will end" : "may end";
     if (strict)
         return fm_fail(FM_UNSUPPORTED,
-            "%s: what computes has changed: %s; without --strict the run goes on, but may end in "
-            "other bits",
-            path, difference);
-    fm_warn("what computes has changed since the run began: %s; it goes on, but may end in other "
-            "bits than an unbroken one",
-        difference);
+            "%s: what computes has changed: %s; without --strict the run goes on, but %s in other "
+            "bits",
+            path, difference, ends);
+    fm_warn("what computes has changed since the run began: %s; it goes on, but %s in other bits "
+            "than an unbroken one",
+        difference, ends);
     json_t *json = changed(before, now, difference);
     enum fm_status status = fm_json_write_file(path, json);
     json_decref(json);

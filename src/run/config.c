@@ -310,12 +310,17 @@ enum fm_status fm_run_data_from_json(
     return status;
 }
 
+bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_config *b)
+{
+    return strcmp(a->model, b->model) == 0 && strcmp(a->precision, b->precision) == 0 &&
+           a->seed == b->seed && a->full == b->full && json_equal(a->recipe, b->recipe) &&
+           a->has_data && b->has_data && a->data.classes == b->data.classes &&
+           memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
+}
+
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b)
 {
-    return strcmp(a->model, b->model) == 0 && strcmp(a->backend, b->backend) == 0 &&
-           strcmp(a->precision, b->precision) == 0 && a->emulate == b->emulate &&
-           a->tf32 == b->tf32 && a->nondeterministic == b->nondeterministic && a->seed == b->seed &&
-           a->full == b->full && json_equal(a->recipe, b->recipe) && a->has_data && b->has_data &&
-           a->data.classes == b->data.classes &&
-           memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
+    return fm_run_config_goes_on(a, b) && strcmp(a->backend, b->backend) == 0 &&
+           a->emulate == b->emulate && a->tf32 == b->tf32 &&
+           a->nondeterministic == b->nondeterministic;
 }

@@ -25,7 +25,9 @@ static bool result_does(const char *directory, const struct wanted_run *wanted)
         fm_error_clear();
         return false;
     }
-    bool does = !wanted->accepts || wanted->accepts(result, wanted->context);
+    const char *backend = fm_json_string(result, "backend"); // that it ended on
+    bool moved = backend[0] && strcmp(backend, wanted->config->backend) != 0;
+    bool does = !moved && (!wanted->accepts || wanted->accepts(result, wanted->context));
     json_decref(result);
     return does;
 }

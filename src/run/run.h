@@ -73,6 +73,9 @@ enum fm_status fm_run_data_from_json(
 // precision, emulate, tf32, nondeterministic, seed, full, recipe, data checksums. Threads, device,
 // workspace, places and max_minutes do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
+// The same but for what computes: backend, emulate, tf32, nondeterministic. A checkpoint of the one
+// is one of the other.
+bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
 // evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else). So
@@ -137,8 +140,8 @@ enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *n
 json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const *argv);
 json_t *fm_run_machine(void); // its key "machine" alone
 
-// Finds under `root` the newest finished run of the same configuration whose result.json can be
-// read and satisfies `accepts` (NULL: every one does): FM_NOT_FOUND (no message recorded) if there
+// Finds under `root` the newest finished run of the same configuration, and not ended on another
+// backend, whose result.json can be read and satisfies `accepts` (NULL: every one does): FM_NOT_FOUND (no message recorded) if there
 // is none.
 enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
     bool (*accepts)(const json_t *result, const void *context), const void *context,
