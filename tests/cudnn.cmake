@@ -83,7 +83,7 @@ function(fm_cudnn_graphs name set device label)
   add_test(NAME cudnn_graphs_${name} ${when}
     COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/cudnn_model_graphs.sh "${model_graphs}" ${set}
       ${CMAKE_CURRENT_SOURCE_DIR}/simcuda/devices/${device}.json $<TARGET_FILE_DIR:nodev>)
-  set_tests_properties(cudnn_graphs_${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77
+  set_tests_properties(cudnn_graphs_${name} PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
     LABELS ${label})
 endfunction()
 
