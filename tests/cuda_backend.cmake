@@ -45,3 +45,12 @@ fm_cuda_backend_test(test_cuda_device 30 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_state 60 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_staging 30 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_memory 30)
+
+# Through the waist: the module and the test count on one simulated device.
+if(TARGET fmnist-cuda-sim)
+  fm_test(test_cuda_calls LABEL cuda TIMEOUT 60 LINKS fm_reference fm_train simcuda)
+  add_dependencies(test_cuda_calls fmnist-cuda-sim)
+  set_tests_properties(test_cuda_calls PROPERTIES PROCESSORS 1)
+else()
+  fm_cuda_skip(test_cuda_calls "the CUDA toolkit, cuDNN or the simulated device is missing")
+endif()

@@ -128,9 +128,11 @@ static enum fm_status allocate(struct fm_executor *e)
     e->scores = (struct fm_cuda_sums *)(e->arena + round_up(e->program.arena));
     e->confusion = (uint32_t *)(e->scores + 1);
     FM_CUDA(cudaMemsetAsync(e->scores, 0, scores_bytes(e), e->model->device->compute));
-    size_t logits = (size_t)e->options.batch * (size_t)e->model->net.classes * sizeof(float);
-    FM_CUDA(cudaHostAlloc(&data, logits, cudaHostAllocDefault));
-    e->logits = data;
+    uint64_t results = (uint64_t)e->options.batch * (uint64_t)e->model->net.classes * sizeof(float);
+    if (results < scores_bytes(e))
+        results = scores_bytes(e);
+    FM_CUDA(cudaHostAlloc(&data, results, cudaHostAllocDefault));
+    e->results = data;
     return FM_OK;
 }
 
@@ -195,8 +197,8 @@ void fm_cuda_executor_destroy(struct fm_executor *e)
             if (e->captured[purpose][slot].graph)
                 (void)cudaGraphExecDestroy(e->captured[purpose][slot].graph);
     fm_cuda_profile_destroy(e->profile);
-    if (e->logits)
-        (void)cudaFreeHost(e->logits);
+    if (e->results)
+        (void)cudaFreeHost(e->results);
     fm_cuda_device_free(e->model->device, e->arena, e->bytes);
     for (int i = 0; e->chosen && i < e->program.count; i++)
         fm_cuda_dense_destroy(e->chosen[i].dense);

@@ -36,7 +36,7 @@ static enum fm_status enqueue_results(
         return FM_OK;
     const struct fm_cuda_buffer *compact = &e->program.buffers[e->program.compact];
     return FM_CUDA_CALL(cudaMemcpyAsync(
-        e->logits, e->arena + compact->offset, compact->bytes, cudaMemcpyDeviceToHost, stream));
+        e->results, e->arena + compact->offset, compact->bytes, cudaMemcpyDeviceToHost, stream));
 }
 
 static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpose,
@@ -167,7 +167,7 @@ enum fm_status fm_cuda_predict(
     FM_TRY(run(e, FM_PURPOSE_PREDICT, staging, slot));
     FM_CUDA(cudaStreamSynchronize(e->model->device->compute));
     size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
-    memcpy(logits, e->logits, count * sizeof *logits);
+    memcpy(logits, e->results, count * sizeof *logits);
     return FM_OK;
 }
 
@@ -185,24 +185,15 @@ enum fm_status fm_cuda_scores_take(
     int classes = e->model->net.classes;
     size_t bytes = sizeof(struct fm_cuda_sums) +
                    (size_t)classes * (size_t)classes * sizeof(uint32_t);
-    void *host = NULL;
     cudaStream_t stream = e->model->device->compute;
     FM_TRY(fm_cuda_device_use(e->model->device));
-    FM_CUDA(cudaHostAlloc(&host, bytes, cudaHostAllocDefault));
-    enum fm_status status = FM_CUDA_CALL(
-        cudaMemcpyAsync(host, e->scores, bytes, cudaMemcpyDeviceToHost, stream));
-    if (status == FM_OK)
-        status = FM_CUDA_CALL(cudaMemsetAsync(e->scores, 0, bytes, stream));
-    if (status == FM_OK)
-        status = FM_CUDA_CALL(cudaStreamSynchronize(stream));
-    if (status == FM_OK) {
-        const struct fm_cuda_sums *sums = host;
-        const uint32_t *cells = (const uint32_t *)(sums + 1);
-        *scores = (struct fm_sums){
-            .loss = sums->loss, .correct = sums->correct, .count = sums->count};
-        for (int i = 0; i < classes * classes; i++)
-            confusion[i] = cells[i];
-    }
-    (void)cudaFreeHost(host);
-    return status;
+    FM_CUDA(cudaMemcpyAsync(e->results, e->scores, bytes, cudaMemcpyDeviceToHost, stream));
+    FM_CUDA(cudaMemsetAsync(e->scores, 0, bytes, stream));
+    FM_CUDA(cudaStreamSynchronize(stream));
+    const struct fm_cuda_sums *sums = e->results;
+    const uint32_t *cells = (const uint32_t *)(sums + 1);
+    *scores = (struct fm_sums){.loss = sums->loss, .correct = sums->correct, .count = sums->count};
+    for (int i = 0; i < classes * classes; i++)
+        confusion[i] = cells[i];
+    return FM_OK;
 }

@@ -57,7 +57,7 @@ struct fm_executor {
     uint64_t version;     // of the weights that the kept buffers hold
     bool warm[FM_PURPOSES];
     struct fm_cuda_captured captured[FM_PURPOSES][FM_SLOTS];
-    float *logits;               // inference: pinned [batch][classes]
+    void *results;               // inference: pinned; logits or scores arrive here
     struct fm_cuda_sums *scores; // inference: on the device, with confusion behind it
     uint32_t *confusion;
     struct fm_cuda_profile *profile; // profile.c; NULL without options.profile
