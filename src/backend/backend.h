@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 3
+    FM_BACKEND_ABI = 4
 };
 
 struct fm_device;
