@@ -16,7 +16,7 @@ target_compile_definitions(fm_parity PRIVATE
   FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
 
 foreach(test IN LISTS parity_tests)
-  fm_test(${test} LABEL parity TIMEOUT 300 SOURCES parity/${test}.c LINKS fm_parity)
+  fm_test(${test} LABEL parity TIMEOUT 600 SOURCES parity/${test}.c LINKS fm_parity)
   add_dependencies(${test} fmnist-cuda-sim)
   add_test(NAME ${test}_long COMMAND ${test} --long CONFIGURATIONS long)
   set_tests_properties(${test}_long PROPERTIES LABELS long TIMEOUT 3600)

@@ -5,6 +5,7 @@
 #include "net/init.h"
 #include "net/zoo.h"
 #include "philox.h"
+#include "scratch.h"
 #include "simcuda.h"
 
 #include <math.h>
@@ -21,6 +22,8 @@ enum {
 bool parity_long;
 static const char *backend = "cuda", *modules;
 static struct fm_dataset data;
+// Plans are kept from test to test: choosing them takes longer than a step.
+static char plans[SCRATCH_PATH_MAX];
 
 void parity_must_(enum fm_status status, const char *call)
 {
@@ -48,6 +51,7 @@ void parity_arguments(int argc, char **argv)
 int parity_begin(void **state)
 {
     (void)state;
+    scratch_make(plans, "parity");
     if (fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &data) == FM_OK)
         return 0;
     fprintf(stderr, "%s\n", fm_error_message());
@@ -58,6 +62,7 @@ int parity_end(void **state)
 {
     (void)state;
     fm_dataset_close(&data);
+    scratch_remove(plans);
     return 0;
 }
 
@@ -310,7 +315,7 @@ static void open_engine(struct fm_engine *engine, const char *name, const char *
     char path[FM_PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", FM_TEST_BINARY_DIR, folder);
     fm_registry_set_directory(modules ? modules : path);
-    const struct fm_device_options options = {.threads = threads};
+    const struct fm_device_options options = {.threads = threads, .plan_cache = plans};
     parity_must(fm_engine_open(name, &options, engine));
 }
 

@@ -263,8 +263,6 @@ static void check_fresh(void **state)
 // ---- what is tried
 
 static const struct CMUnitTest tests[] = {
-    PARITY_TEST("simple fp32, 20 steps", check_free, run,
-        PARITY_CASE("simple", FP32, 8, "h100", ADAMW), .loss = 2e-5, .correct = 0),
     PARITY_TEST("simple fp16, 20 steps", check_free, run,
         PARITY_CASE("simple", FP16, 8, "h100", ADAMW), .loss = 5e-4, .correct = 1),
     PARITY_TEST("deeper fp16, 20 steps", check_free, run,
@@ -281,12 +279,16 @@ static const struct CMUnitTest tests[] = {
         PARITY_CASE("simple", FP32, 9, "h100", ADAMW), .slack = 1.0),
     PARITY_TEST("deeper fp16, asked", check_inference, run,
         PARITY_CASE("deeper", FP16, 9, "h100", ADAMW), .slack = 1.0),
-    PARITY_TEST("deeper bf16, asked", check_inference, run,
-        PARITY_CASE("deeper", BF16, 9, "h100", ADAMW), .slack = 1.0),
+    PARITY_TEST("simple bf16, asked", check_inference, run,
+        PARITY_CASE("simple", BF16, 9, "h100", ADAMW), .slack = 1.0),
     PARITY_TEST("deeper fp16, asked again", check_fresh, run,
         PARITY_CASE("deeper", FP16, 4, "h100", ADAMW), .slack = 2.0),
 };
 static const struct CMUnitTest long_tests[] = {
+    PARITY_TEST("simple fp32, 20 steps", check_free, run,
+        PARITY_CASE("simple", FP32, 8, "h100", ADAMW), .loss = 2e-5, .correct = 0),
+    PARITY_TEST("deeper bf16, asked", check_inference, run,
+        PARITY_CASE("deeper", BF16, 9, "h100", ADAMW), .slack = 1.0),
     PARITY_TEST("vgg16 fp16, asked", check_inference, run,
         PARITY_CASE("vgg16", FP16, 2, "h100", ADAMW), .slack = 1.0),
     PARITY_TEST("vgg16 fp16, 20 steps", check_free, run,
@@ -294,7 +296,7 @@ static const struct CMUnitTest long_tests[] = {
     PARITY_TEST("vgg16 fp32, 20 steps", check_free, run,
         PARITY_CASE("vgg16", FP32, 4, "h100", ADAMW), .loss = 1e-2, .correct = 2),
     PARITY_TEST("deeper fp32, 20 steps", check_free, run,
-        PARITY_CASE("deeper", FP32, 16, "h100", ADAMW), .loss = 5e-3, .correct = 1),
+        PARITY_CASE("deeper", FP32, 16, "h100", ADAMW), .loss = 5e-4, .correct = 1),
     PARITY_TEST("deeper bf16 on a100, 20 steps", check_free, run,
         PARITY_CASE("deeper", BF16, 16, "a100", ADAMW), .loss = 5e-2, .correct = 4),
     PARITY_TEST("deeper fp16, two epochs", check_epochs, run,
@@ -302,7 +304,7 @@ static const struct CMUnitTest long_tests[] = {
     PARITY_TEST("simple bf16, moved", check_move, run,
         PARITY_CASE("simple", BF16, 4, "h100", ADAMW), .slack = 2.0),
     PARITY_TEST("deeper fp32, moved", check_move, run,
-        PARITY_CASE("deeper", FP32, 4, "h100", ADAMW), .slack = 100.0),
+        PARITY_CASE("deeper", FP32, 4, "h100", ADAMW), .slack = 5.0),
     PARITY_TEST("vgg16 fp32, asked", check_inference, run,
         PARITY_CASE("vgg16", FP32, 9, "h100", ADAMW), .slack = 1.0),
     PARITY_TEST("deeper fp32 on t4, asked", check_inference, run,

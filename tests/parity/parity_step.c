@@ -11,6 +11,7 @@ struct trial {
     uint32_t steps; // one after another
     bool probed;    // every layer is compared
     bool unfused;   // a step of one operation a primitive, too
+    bool large;     // a large batch has more ReLUs that may open on one backend alone
 };
 
 // ---- every layer
@@ -79,7 +80,7 @@ static struct parity_state *step(
 }
 
 // Step by step: both begin each from the reference's state, so that errors do not add up.
-static bool steps(struct parity *p, bool unfused, uint32_t count)
+static bool steps(struct parity *p, bool unfused, uint32_t count, double slack)
 {
     struct fm_compile_options options = parity_training(p->what.batch);
     struct fm_executor *reference = parity_compile(&p->reference, &options);
@@ -94,7 +95,7 @@ static bool steps(struct parity *p, bool unfused, uint32_t count)
         parity_set(&p->tested, before);
         struct parity_state *expected = step(&p->reference, reference, p->what.batch, s);
         struct parity_state *found = step(&p->tested, tested, p->what.batch, s);
-        close &= parity_states_close(p, when, found, expected, before, 1.0);
+        close &= parity_states_close(p, when, found, expected, before, slack);
         parity_free(found);
         parity_free(before);
         before = expected;
@@ -110,9 +111,9 @@ static void check(void **state)
     const struct trial *t = *state;
     struct parity *p = parity_open(&t->what);
     bool close = !t->probed || probe(p);
-    close &= steps(p, false, t->steps);
+    close &= steps(p, false, t->steps, t->large ? 8.0 : 1.0);
     if (t->unfused)
-        close &= steps(p, true, 1);
+        close &= steps(p, true, 1, t->large ? 8.0 : 1.0);
     parity_close(p);
     assert_true(close);
 }
@@ -159,9 +160,9 @@ static const struct CMUnitTest long_tests[] = {
     PARITY_TEST("deeper-ref bf16", check, trial, PARITY_CASE("deeper-ref", BF16, 8, "h100", ADAMW),
         .steps = 3, .probed = true),
     PARITY_TEST("simple fp32 on t4", check, trial, PARITY_CASE("simple", FP32, 32, "t4", ADAMW),
-        .steps = 3, .unfused = true),
+        .steps = 3, .unfused = true, .large = true),
     PARITY_TEST("deeper fp32 on t4", check, trial, PARITY_CASE("deeper", FP32, 16, "t4", ADAMW),
-        .steps = 3, .unfused = true),
+        .steps = 3, .unfused = true, .large = true),
     PARITY_TEST("deeper bf16 on a100", check, trial, PARITY_CASE("deeper", BF16, 16, "a100", ADAMW),
         .steps = 3, .unfused = true),
     PARITY_TEST("deeper fp16 on a100", check, trial, PARITY_CASE("deeper", FP16, 15, "a100", ADAMW),
