@@ -1,3 +1,4 @@
+// See rig.h: the device's and the host's copy of each tensor, comparisons, orders of execution.
 #include "cuda/rig.h"
 
 #include "rounding.h"

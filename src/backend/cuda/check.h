@@ -1,7 +1,7 @@
 // One macro family for every call into CUDA, cuDNN and cuBLASLt: FM_CUDA(call), FM_CUDNN(call),
 // FM_BLAS(call) return from the enclosing function with FM_BACKEND (or FM_MEMORY) and a message
-// that names the call and what the library says; the _TRY_GOTO forms jump. An error that ended the
-// context says so, and what to do.
+// that names the call and what the library says; where there is something to free, FM_TRY_GOTO()
+// takes the _CALL forms. An error that ended the context says so, and what to do.
 #ifndef FM_CUDA_CHECK_H
 #define FM_CUDA_CHECK_H
 

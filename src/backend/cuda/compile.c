@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 enum {
-    ALIGNMENT = 256
+    ALIGNMENT = 256 // bytes, of the scores behind the arena: as cudaMalloc aligns
 };
 
 static uint64_t round_up(uint64_t bytes)

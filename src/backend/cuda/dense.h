@@ -2,9 +2,8 @@
 //
 // Row-major, as the rest sees it: x [rows][inputs], weight [outputs][inputs], y [rows][outputs].
 //   forward   y = x weight^T (+ bias, + ReLU)
-//   data      dx = dy weight (gated by the ReLU in front, whose mask the forward pass left; and
-//   then
-//             also the sum of its columns: the bias gradient of the layer in front)
+//   data      dx = dy weight (gated by the ReLU in front, whose mask the forward pass left; then,
+//             too, the sum of dx's columns: the bias gradient of the layer in front)
 //   weights   dweight = dy^T x (and the sum of dy's columns: the bias gradient)
 // Where cuBLASLt has no algorithm with the epilogue, a plain product is followed by own kernels:
 // the same numbers, more passes. Products are in fp32 (COMPUTE_32F; TF32 where the caps say so).

@@ -19,14 +19,14 @@ struct fm_cuda_target {
 enum fm_status fm_cuda_target_describe(const char *json, struct fm_cuda_target *target);
 
 enum {
-    FM_ENGINE_NOTES = 32,
-    FM_ENGINE_RUNTIME_COMPILED = 2
+    FM_ENGINE_NOTES = 32,          // of an engine, at most
+    FM_ENGINE_RUNTIME_COMPILED = 2 // candidates of this kind, at most
 };
 
 struct fm_cuda_candidate {
     cudnnBackendDescriptor_t plan; // finalised
-    char name[64];                 // "engine 65, tile 3, split-k 2": engine and knobs, by number
-    int64_t workspace;             // bytes
+    char name[64];     // "engine 65, 2=5 12=29": the engine, its knobs' types and values
+    int64_t workspace; // bytes
     bool runtime_compiled;
     int note_count;
     cudnnBackendNumericalNote_t notes[FM_ENGINE_NOTES];

@@ -38,11 +38,11 @@ struct fm_cuda_captured {
     uint64_t staging; // its serial
 };
 
-// What inference runs for: logits go to the host, or scores grow.
+// What a run is for; each is a captured graph of its own.
 enum fm_cuda_purpose {
-    FM_PURPOSE_STEP,
-    FM_PURPOSE_PREDICT,
-    FM_PURPOSE_SCORE,
+    FM_PURPOSE_STEP,    // training: the sums go to the host
+    FM_PURPOSE_PREDICT, // inference: the logits do
+    FM_PURPOSE_SCORE,   // inference: the scores on the device grow
     FM_PURPOSES,
 };
 

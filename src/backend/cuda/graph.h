@@ -2,8 +2,8 @@
 //
 // A spec says everything that decides how a graph may be computed, and nothing of where its tensors
 // lie; so it is a key for plans, and graphs can be listed, counted and held against cuDNN where
-// there is no device. Tensors are NHWC, filters KRSC, arithmetic and sums fp32. The roles of
-// tensors.h are the tensors' unique ids.
+// there is no device. Tensors are NHWC, filters KRSC, arithmetic and sums fp32. A tensor's unique
+// id is its role (tensors.h) plus 1.
 #ifndef FM_CUDA_GRAPH_H
 #define FM_CUDA_GRAPH_H
 

@@ -72,7 +72,7 @@ enum fm_status fm_cuda_executor_read(
 
 // ---- plans and profile
 
-// "engine 65, tile 3 (precompiled)", "algorithm 66, tile 20", "own kernel".
+// "engine 65, 2=5 12=29 (precompiled)", "algorithm 66, tile 20", "own kernel".
 static const char *plan_name(const struct fm_executor *e, int command)
 {
     const struct fm_cuda_chosen *chosen = &e->chosen[command];

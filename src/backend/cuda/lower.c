@@ -1,12 +1,11 @@
 // Lowering: from the network's layers to blocks, deciding what is computed together.
 //
-//   training:  a convolution with its bias and ReLU, batch norm with ReLU, a dense layer with bias
-//   and
-//              ReLU; a ReLU's backward goes into the max-pool behind it, or into the product of the
-//              dense layer behind it; dropout works in place
-//   inference: batch norm is folded into the convolution in front; dropout vanishes
-//   unfused:   one operation a layer, the bias on its own; probing is unfused, and nothing shares
-//   memory
+//   training   a convolution with its bias and ReLU, batch norm with ReLU, a dense layer with its
+//              bias and ReLU; a ReLU's backward goes into the max-pool behind it, or into the
+//              product of the dense layer behind it; dropout works in place
+//   inference  batch norm is folded into the convolution in front; dropout vanishes
+//   unfused    one operation a layer, the bias on its own; probing is unfused, too, and there
+//              nothing shares memory
 #include "backend/cuda/lower.h"
 
 #include <stdlib.h>

@@ -33,10 +33,10 @@ struct fm_cuda_block {
     struct fm_cuda_value *in, *out;
     bool bias;       // conv, dense: added by the product
     bool relu;       // conv, dense, norm: applied behind it
-    bool relu_gated; // the max-pool behind does the ReLU's backward
-    bool
-        leaves_mask; // dense: the dense layer behind does it, by the mask, with the bias's gradient
-    int norm_layer;  // conv: a batch norm folded in, or -1
+    bool relu_gated; // conv: the max-pool behind does the ReLU's backward
+    // dense: the dense layer behind does the ReLU's backward, by the mask, and the bias's gradient
+    bool leaves_mask;
+    int norm_layer; // conv: a batch norm folded in, or -1
     bool trains, input_gradient;
     int mask, mean, inverse;        // buffers left for the backward, or -1
     int folded_weight, folded_bias; // buffers of a convolution with a batch norm folded in
@@ -85,7 +85,7 @@ int fm_cuda_value_buffer(
     struct fm_cuda_lowering *low, const struct fm_cuda_value *v, enum fm_cuda_type type);
 bool fm_cuda_param_trains(const struct fm_cuda_lowering *low, int param);
 
-// ---- what a block's forward and backward have in common
+// ---- what a block's forward and backward have in common: lower_forward.c
 
 struct fm_cuda_graph_spec fm_cuda_conv_spec(
     const struct fm_cuda_lowering *low, const struct fm_layer *layer, enum fm_cuda_graph_kind kind);

@@ -17,11 +17,11 @@ enum {
     SMALL_BYTE = 0x2c // 0.065 in fp16, 2e-12 in bf16 and fp32: nothing overflows, nothing is a NaN
 };
 
-#define BATCH_SECONDS                                                                              \
-    2e-4                // of a batch of calls: the events' clock has a step of half a microsecond
+// A batch of calls takes about so many seconds: the events' clock has a step of half a microsecond.
+#define BATCH_SECONDS 2e-4
 #define BATCH_WALL 1e-3 // of a batch as the host waits for it, however the device counts its time
 #define HOPELESS 2.0    // so many times the fastest: not worth a batch
-#define RUNTIME_COMPILED_LEAD 0.97
+#define RUNTIME_COMPILED_LEAD 0.97 // what it may take of the best precompiled one's time to win
 
 struct timed {
     cudaGraphExec_t batch; // NULL: none

@@ -212,6 +212,8 @@ void fm_cuda_plan_cache_refuse(
     struct fm_cuda_plan_cache *cache, const char *key, const char *reason)
 {
     char text[768];
+    if (!cache)
+        return;
     snprintf(text, sizeof text, "the entry '%s' cannot be used (%s)", key, reason);
     note_damage(cache, text);
 }

@@ -15,7 +15,7 @@
 struct fm_cuda_plan {
     struct fm_cuda_graph_spec spec;
     cudnnBackendDescriptor_t plan;
-    char name[96]; // "engine 65, tile 3 (precompiled)"
+    char name[96]; // "engine 65, 2=5 12=29 (precompiled)"
     int64_t workspace;
     double seconds; // measured for a call; 0: not measured
 };
