@@ -482,6 +482,14 @@ void fm_cuda_graph_key(const struct fm_cuda_graph_spec *spec, char *key, size_t 
         snprintf(key + length, size - (size_t)length, " k%d r%d p%d", s->k, s->kernel, s->padding);
 }
 
+uint64_t fm_cuda_graph_bytes(const struct fm_cuda_graph_spec *spec, enum fm_cuda_role role)
+{
+    if (!(kinds[spec->kind].roles >> role & 1))
+        return 0;
+    struct extent e = extent_of(spec, role);
+    return (uint64_t)(e.n * e.c * e.h * e.w) * fm_cuda_size(type_of(spec, role));
+}
+
 // ---- the graph
 
 static enum fm_status check(const struct fm_cuda_graph_spec *s)

@@ -38,6 +38,9 @@ const char *fm_cuda_graph_kind_name(enum fm_cuda_graph_kind kind); // "conv bias
 // "conv bias relu fp16 n256 h28 w28 c1 k32 r3 p0": the same for equal specs, else different.
 void fm_cuda_graph_key(const struct fm_cuda_graph_spec *spec, char *key, size_t size);
 
+// Of a tensor in memory; 0: the spec's kind has none of this role.
+uint64_t fm_cuda_graph_bytes(const struct fm_cuda_graph_spec *spec, enum fm_cuda_role role);
+
 // The finalised operation graph. `handle` NULL: for a device that is only described. It owns its
 // tensors and operations.
 struct fm_cuda_graph;

@@ -43,32 +43,12 @@ struct bench {
 
 // ---- the scratch arena
 
-// 0: graphs of the spec's family have no such tensor. Those that only another kind of the family
-// has get memory, too: which kind wants which is graph.c's to know.
-static uint64_t tensor_bytes(const struct fm_cuda_graph_spec *s, enum fm_cuda_role role)
-{
-    bool norm = s->kind >= FM_GRAPH_NORM;
-    uint64_t element = fm_cuda_size(s->type);
-    uint64_t in = (uint64_t)s->n * (uint64_t)s->h * (uint64_t)s->w * (uint64_t)s->c;
-    uint64_t height = (uint64_t)(s->h + 2 * s->padding - s->kernel + 1);
-    uint64_t width = (uint64_t)(s->w + 2 * s->padding - s->kernel + 1);
-    if (role == FM_TENSOR_X || role == FM_TENSOR_DX)
-        return in * element;
-    if (role == FM_TENSOR_Y || role == FM_TENSOR_DY)
-        return norm ? in * element : (uint64_t)s->n * height * width * (uint64_t)s->k * element;
-    if (norm) // one a channel
-        return role >= FM_TENSOR_SCALE ? (uint64_t)s->c * sizeof(float) : 0;
-    if (role == FM_TENSOR_WEIGHT || role == FM_TENSOR_DWEIGHT)
-        return (uint64_t)s->k * (uint64_t)(s->kernel * s->kernel) * (uint64_t)s->c * element;
-    return role == FM_TENSOR_BIAS ? (uint64_t)s->k * element : 0;
-}
-
 // Gives each tensor its place in the arena; `arena` NULL: only counts the bytes.
 static uint64_t place_tensors(struct bench *bench, char *arena, uint64_t workspace)
 {
     uint64_t used = 0;
     for (int role = 0; role < FM_TENSOR_ROLES; role++) {
-        uint64_t bytes = tensor_bytes(bench->spec, (enum fm_cuda_role)role);
+        uint64_t bytes = fm_cuda_graph_bytes(bench->spec, (enum fm_cuda_role)role);
         if (arena && bytes)
             bench->tensors[role] = arena + used;
         used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
