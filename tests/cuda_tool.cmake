@@ -17,21 +17,27 @@ set_target_properties(fmnist_simulated PROPERTIES
   OUTPUT_NAME fmnist RUNTIME_OUTPUT_DIRECTORY ${simulated}/bin
   BUILD_WITH_INSTALL_RPATH ON INSTALL_RPATH "$ORIGIN/${from_bin}")
 
-# The library and `measure` look for modules beside the file that they are, so they are copies.
+# The library looks for modules beside the file that it is, so it is a copy.
 get_filename_component(simulated_recipes ${simulated_lib}/${recipes_installed} ABSOLUTE)
 get_filename_component(simulated_share ${simulated_recipes} DIRECTORY)
 add_custom_command(OUTPUT ${simulated}/made
   COMMAND ${CMAKE_COMMAND} -E make_directory ${simulated_lib}/fmnist ${simulated_share}
   COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:libfmnist>
     ${simulated_lib}/$<TARGET_SONAME_FILE_NAME:libfmnist>
-  COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:measure> ${simulated_lib}/measure
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cuda-sim> ${simulated_lib}/fmnist/fmnist-cuda${CMAKE_SHARED_MODULE_SUFFIX}
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cpu> ${simulated_lib}/fmnist/fmnist-cpu${CMAKE_SHARED_MODULE_SUFFIX}
   COMMAND ${CMAKE_COMMAND} -E create_symlink ${CMAKE_SOURCE_DIR}/data/recipes ${simulated_recipes}
   COMMAND ${CMAKE_COMMAND} -E touch ${simulated}/made
-  DEPENDS libfmnist measure fmnist-cuda-sim fmnist-cpu VERBATIM)
+  DEPENDS libfmnist fmnist-cuda-sim fmnist-cpu VERBATIM)
 add_custom_target(simulated ALL DEPENDS ${simulated}/made)
-add_dependencies(simulated fmnist_simulated)
+add_dependencies(simulated fmnist_simulated measure)
 add_dependencies(tests_cuda simulated)
+
+foreach(case train bits moved refusals profile)
+  add_test(NAME cuda_tool_${case} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/cuda_tool.sh
+    $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:measure> ${simulated_lib}/fmnist
+    ${CMAKE_SOURCE_DIR}/data/tiny ${case})
+  set_tests_properties(cuda_tool_${case} PROPERTIES LABELS cuda TIMEOUT 300 PROCESSORS 1)
+endforeach()

@@ -3,6 +3,6 @@
 # The figures of a result that no clock, no measure of memory and no place is in.
 figures() {
     sed -e '/^  "environment": {/,/^  }/d' -e '/^  "latency": {/,/^  }/d' \
-        -e '/^  "\(seconds\|total_seconds\|waited\|images_per_second\|peak_memory\|finished\)":/d' \
+        -e '/^  "\(seconds\|total_seconds\|waited\|images_per_second\|peak_memory\|device_memory\|device_memory_free\|finished\)":/d' \
         -e '/^    "\(load_seconds\|directory\)":/d' "$1/result.json"
 }

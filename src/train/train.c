@@ -155,6 +155,18 @@ static uint64_t steps_of_epoch(const struct trainer *t)
     return t->epoch_images / t->batch + (t->epoch_images % t->batch > 0);
 }
 
+// The full batches have their memory already, which a smaller batch would leave to this one.
+static enum fm_status compile_tail(struct trainer *t)
+{
+    if (t->epoch_images % t->batch == 0)
+        return FM_OK;
+    enum fm_status status = compile(t, t->epoch_images % t->batch, &t->tail);
+    if (status != FM_MEMORY)
+        return status;
+    return fm_context(
+        status, "the last batch of an epoch (a smaller --batch leaves it more memory)");
+}
+
 static enum fm_status prepare(struct trainer *t)
 {
     uint32_t count = t->split->train_count, wanted = (uint32_t)t->recipe->epoch_images;
@@ -172,8 +184,7 @@ static enum fm_status prepare(struct trainer *t)
 
     FM_TRY(create_model(t));
     FM_TRY(compile(t, t->batch, &t->full));
-    if (t->epoch_images % t->batch > 0)
-        FM_TRY(compile(t, t->epoch_images % t->batch, &t->tail));
+    FM_TRY(compile_tail(t));
     FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, t->options->resident, &t->feed));
     FM_TRY(allocate(t));
     FM_TRY(open_evaluator(t, t->averages));
