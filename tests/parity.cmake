@@ -24,3 +24,20 @@ foreach(test IN LISTS parity_tests)
   set_tests_properties(${test} ${test}_long PROPERTIES PROCESSORS 1
     ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endforeach()
+
+# The same step with every cuDNN descriptor handed to NVIDIA's library, too: numbers and its verdict in
+# one run. A run in which that library finds no driver fails (tests/simcuda/cudnn_shadow.cc).
+if(CUDNN_LIBRARY)
+  add_test(NAME parity_shadow COMMAND parity_step --only "deeper fp16")
+  set_tests_properties(parity_shadow PROPERTIES LABELS parity TIMEOUT 300
+    ENVIRONMENT "OMP_WAIT_POLICY=passive;SIM_SHADOW=1")
+endif()
+
+# Faults planted in a copy of the sources: each must make one of the tests fail.
+find_program(FMNIST_PYTHON python3)
+if(FMNIST_PYTHON)
+  add_test(NAME planted_faults COMMAND ${FMNIST_PYTHON}
+    ${CMAKE_CURRENT_SOURCE_DIR}/cuda/plant_faults.py --build ${CMAKE_BINARY_DIR}/faults
+    CONFIGURATIONS long)
+  set_tests_properties(planted_faults PROPERTIES LABELS long TIMEOUT 7200 PROCESSORS 2)
+endif()

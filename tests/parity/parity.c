@@ -44,6 +44,10 @@ void parity_arguments(int argc, char **argv)
 {
     parity_long = argc > 1 && strcmp(argv[1], "--long") == 0;
     int next = parity_long ? 2 : 1;
+    if (argc > next + 1 && strcmp(argv[next], "--only") == 0) {
+        cmocka_set_test_filter(argv[next + 1]);
+        next += 2;
+    }
     backend = argc > next ? argv[next] : backend;
     modules = argc > next + 1 ? argv[next + 1] : NULL;
 }

@@ -1,11 +1,11 @@
 // The same model on two backends: the CPU's, which other tests hold to references in double
 // precision, and another one that must agree with it. What the parity tests share.
 //
-//   parity_NAME [--long] [BACKEND [MODULES]]
+//   parity_NAME [--long] [--only TEST] [BACKEND [MODULES]]
 //
-// --long: what takes minutes, instead of the rest. BACKEND: cuda unless given; cpu holds the CPU's
-// to itself, which shows what of an error is the order of sums alone. MODULES: a folder with both
-// backends' modules.
+// --long: what takes minutes, instead of the rest. --only: the tests of that name, with wildcards.
+// BACKEND: cuda unless given; cpu holds the CPU's to itself, which shows what of an error is the
+// order of sums alone. MODULES: a folder with both backends' modules.
 #ifndef FM_TESTS_PARITY_PARITY_H
 #define FM_TESTS_PARITY_PARITY_H
 
