@@ -101,11 +101,44 @@ static void check_resumed(void **state)
     parity_close(p);
 }
 
+// Steps through two pairs of slots in turns of three, which one executor has to keep apart.
+static struct parity_state *run_through(const struct parity_side *const sides[2], int batch)
+{
+    const struct fm_compile_options options = parity_training(batch);
+    struct fm_executor *executor = parity_compile(sides[0], &options);
+    for (uint32_t s = 0; s < 3 * STEPS; s++) {
+        const struct parity_batch samples = parity_batch(s * (uint32_t)batch, batch, s);
+        parity_submit(sides[s / 3 % 2], executor, (int)s % FM_SLOTS, &samples);
+    }
+    sides[0]->api->executor_destroy(executor);
+    return parity_get(sides[0]);
+}
+
+static void check_two_stagings(void **state)
+{
+    const struct bits *bits = *state;
+    struct parity *p = parity_open_tested(&bits->what);
+    struct parity_side *one = &p->tested, other = *one;
+    const struct parity_side *const same[2] = {one, one}, *const both[2] = {one, &other};
+    struct parity_state *expected = run_through(same, p->what.batch);
+    parity_set(one, p->begin);
+    parity_must(
+        one->api->staging_create(one->model, (uint32_t)p->what.batch, NULL, &other.staging));
+    struct parity_state *found = run_through(both, p->what.batch);
+    parity_same(p->name, found, expected, true);
+    one->api->staging_destroy(other.staging);
+    parity_free(expected);
+    parity_free(found);
+    parity_close(p);
+}
+
 static const struct CMUnitTest tests[] = {
     PARITY_TEST("simple fp16, 20 orders", check_orders, bits,
         PARITY_CASE("simple", FP16, 4, "h100", ADAMW), .seeds = 20),
     PARITY_TEST("simple fp16, resident", check_resident, bits,
         PARITY_CASE("simple", FP16, 4, "h100", ADAMW), .seeds = 3),
+    PARITY_TEST("simple fp16, two stagings", check_two_stagings, bits,
+        PARITY_CASE("simple", FP16, 4, "h100", ADAMW), .seeds = 1),
     PARITY_TEST("simple fp32, resumed", check_resumed, bits,
         PARITY_CASE("simple", FP32, 4, "h100", ADAMW), .seeds = 1),
     PARITY_TEST("deeper fp16, resumed", check_resumed, bits,
