@@ -39,7 +39,8 @@ struct fm_session {
 };
 enum fm_status fm_session_open(const struct fm_args *args, struct fm_session *session);
 // The same in two steps: the device, then the data. `run`: one to go on with, which is computed as
-// it was begun, whatever `args` say of that but for the backend; NULL: none. `full`: all images to train on.
+// it was begun, whatever `args` say of that but for the backend; NULL: none. `full`: all images to
+// train on.
 enum fm_status fm_session_open_device(
     const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session);
 enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_session *session);

@@ -176,9 +176,8 @@ const struct fm_command fm_commands[] = {
             "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
             "configuration from the folder; beside it stand only --data, --backend, --threads,\n"
             "--device, --resident, --plan-cache, --no-plan-cache, --max-minutes,\n"
-            "--checkpoint-seconds, --strict, --trace, --quiet and --format. --backend moves it to\n"
-            "another backend, where it ends in other bits. Of a finished run it prints the result\n"
-            "again.",
+            "--checkpoint-seconds, --strict, --trace, --quiet and --format. Moved to another\n"
+            "backend it ends in other bits. Of a finished run it prints the result again.",
         .recipe = true,
         .required = "model",
         .instead = "resume",

@@ -141,8 +141,8 @@ json_t *fm_run_environment(const struct fm_engine *engine, int argc, char *const
 json_t *fm_run_machine(void); // its key "machine" alone
 
 // Finds under `root` the newest finished run of the same configuration, and not ended on another
-// backend, whose result.json can be read and satisfies `accepts` (NULL: every one does): FM_NOT_FOUND (no message recorded) if there
-// is none.
+// backend, whose result.json can be read and satisfies `accepts` (NULL: every one does):
+// FM_NOT_FOUND (no message recorded) if there is none.
 enum fm_status fm_run_find(const char *root, const struct fm_run_config *config,
     bool (*accepts)(const json_t *result, const void *context), const void *context,
     char out[FM_PATH_MAX]);
