@@ -448,6 +448,10 @@ static void test_norm_special(void **state)
 
 // ---- the loss
 
+enum {
+    LABELS = 700 // of the data set that is gathered from; more than any case has rows
+};
+
 struct loss_case {
     int rows, classes, pitch;
     enum fm_cuda_type type, gradient_type;
@@ -494,11 +498,73 @@ static double expect_loss(const float *z, const struct loss_case *it, int label,
     return loss;
 }
 
+// What a batch comes to: in the arithmetic shared with the CPU, and by the formula.
+struct loss_expected {
+    float *gradient;
+    double *exact_gradient, total, exact_total;
+    uint64_t correct;
+};
+
+static struct loss_expected expect_losses(
+    const struct loss_case *it, const float *logits, const uint8_t *labels, const uint32_t *ids)
+{
+    size_t count = (size_t)(it->rows * it->pitch);
+    struct loss_expected to = {
+        .gradient = rig_host(count * sizeof *to.gradient),
+        .exact_gradient = rig_host(count * sizeof *to.exact_gradient),
+    };
+    for (int n = 0; n < it->rows; n++) {
+        int at = n * it->pitch, label = labels[ids[n]], hit;
+        to.exact_total += expect_loss(logits + at, it, label, to.exact_gradient + at);
+        to.total += (double)fm_cross_entropy_row(logits + at, it->classes, label, it->smoothing,
+            it->scale / (float)it->rows, to.gradient + at, &hit);
+        to.correct += (uint64_t)hit;
+    }
+    return to;
+}
+
+// The sums grow by the batch's; nothing else of the state changes but that the loss is finite.
+static void check_loss_state(const struct loss_case *it, const struct loss *l,
+    const struct loss_expected *expected, struct fm_cuda_state after)
+{
+    double loss = after.sums.loss - l->before.sums.loss;
+    rig_check("the loss is the rows'", fabs(loss - expected->total) < 1e-9 * expected->total);
+    rig_check("the loss is the formula's",
+        fabs(loss - expected->exact_total) < 1e-5 * expected->exact_total);
+    rig_check("the correct predictions",
+        after.sums.correct == l->before.sums.correct + expected->correct);
+    rig_check("the count", after.sums.count == l->before.sums.count + (uint64_t)it->rows);
+    rig_check("the loss is finite", after.loss_finite == 1);
+    after.sums = l->before.sums;
+    after.loss_finite = l->before.loss_finite;
+    rig_check("nothing else of the state changes", !memcmp(&after, &l->before, sizeof after));
+}
+
+static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *logits,
+    const struct rig_tensor *gradient, const uint8_t labels[LABELS], const uint32_t ids[LABELS])
+{
+    struct loss l = {
+        .before = {.sums = {100.0, 7, 11, 3}, .loss_scale = it->scale, .overflow = 1},
+        .state = rig_device(NULL, sizeof *l.state),
+    };
+    l.work = (struct fm_cuda_cross_entropy){
+        .rows = it->rows,
+        .classes = it->classes,
+        .pitch = it->pitch,
+        .type = it->type,
+        .logits = logits->device,
+        .labels = rig_device(labels, LABELS * sizeof *labels),
+        .ids = it->gather ? rig_device(ids, LABELS * sizeof *ids) : NULL,
+        .smoothing = it->smoothing,
+        .gradient_type = it->gradient_type,
+        .gradient = gradient->device,
+        .state = l.state,
+    };
+    return l;
+}
+
 static void check_loss(const struct loss_case *it)
 {
-    enum {
-        LABELS = 700
-    };
     rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d",
         rig_type_name(it->type), rig_type_name(it->gradient_type), it->rows, it->classes, it->pitch,
         (double)it->smoothing, (double)it->scale, it->gather);
@@ -511,52 +577,19 @@ static void check_loss(const struct loss_case *it)
         labels[i] = (uint8_t)(rig_random() % (uint32_t)it->classes);
         ids[i] = it->gather ? rig_random() % LABELS : (uint32_t)i;
     }
-    float *same = rig_host(count * sizeof *same);
-    double *close = rig_host(count * sizeof *close), total = 0.0, exact = 0.0;
-    uint64_t correct = 0;
-    for (int n = 0; n < it->rows; n++) {
-        const float *row = logits.values + n * it->pitch;
-        int hit;
-        exact += expect_loss(row, it, labels[ids[n]], close + n * it->pitch);
-        total += (double)fm_cross_entropy_row(row, it->classes, labels[ids[n]], it->smoothing,
-            it->scale / (float)it->rows, same + n * it->pitch, &hit);
-        correct += (uint64_t)hit;
-    }
-    struct loss l = {
-        .before = {.sums = {100.0, 7, 11, 3}, .loss_scale = it->scale, .overflow = 1},
-        .state = rig_device(NULL, sizeof *l.state),
-    };
-    l.work = (struct fm_cuda_cross_entropy){
-        .rows = it->rows,
-        .classes = it->classes,
-        .pitch = it->pitch,
-        .type = it->type,
-        .logits = logits.device,
-        .labels = rig_device(labels, sizeof labels),
-        .ids = it->gather ? rig_device(ids, sizeof ids) : NULL,
-        .smoothing = it->smoothing,
-        .gradient_type = it->gradient_type,
-        .gradient = gradient.device,
-        .state = l.state,
-    };
+    struct loss_expected expected = expect_losses(it, logits.values, labels, ids);
+    struct loss l = loss_of(it, &logits, &gradient, labels, ids);
     struct rig_tensor *found[] = {&gradient};
     struct fm_cuda_state first, after;
     run_loss(&l);
     rig_get(l.state, &first, sizeof first);
     rig_orders(run_loss, &l, found, 1);
-    rig_same("gradient", &gradient, same);
-    rig_close("gradient", &gradient, close, 2 * epsilon_of(it->gradient_type),
+    rig_same("gradient", &gradient, expected.gradient);
+    rig_close("gradient", &gradient, expected.exact_gradient, 2 * epsilon_of(it->gradient_type),
         1e-2 * (double)it->scale / it->rows);
     rig_get(l.state, &after, sizeof after);
     rig_check("the state is the same under every order", !memcmp(&first, &after, sizeof after));
-    rig_check("the loss is the rows'", fabs(after.sums.loss - 100.0 - total) < 1e-9 * total);
-    rig_check("the loss is the formula's", fabs(after.sums.loss - 100.0 - exact) < 1e-5 * exact);
-    rig_check("the correct predictions", after.sums.correct == 7 + correct);
-    rig_check("the count", after.sums.count == 11 + (uint64_t)it->rows);
-    rig_check("the loss is finite", after.loss_finite == 1);
-    after.sums = l.before.sums;
-    after.loss_finite = l.before.loss_finite;
-    rig_check("nothing else of the state changes", !memcmp(&after, &l.before, sizeof after));
+    check_loss_state(it, &l, &expected, after);
 }
 
 static void test_loss(void **state)
@@ -622,6 +655,36 @@ static void run_metrics(void *context)
     rig_launched("metrics", fm_launch_metrics(&m->work, rig_stream()));
 }
 
+// What the `present` first rows come to; `logits` and `confusion` are added to.
+static struct fm_cuda_sums expect_metrics(const struct fm_cuda_metrics *work, int present,
+    const float *values, const uint8_t *labels, float *logits, uint32_t *confusion)
+{
+    struct fm_cuda_sums sums = {.count = (uint64_t)present};
+    int classes = work->classes;
+    for (int i = 0; i < present; i++) {
+        const float *row = values + i * work->pitch;
+        int best = 0, hit;
+        for (int k = 0; k < classes; k++) {
+            best = row[k] > row[best] ? k : best;
+            logits[i * classes + k] = row[k];
+        }
+        confusion[labels[i] * classes + best]++;
+        sums.loss += (double)fm_cross_entropy_row(row, classes, labels[i], 0.0f, 1.0f, NULL, &hit);
+        sums.correct += (uint64_t)hit;
+    }
+    return sums;
+}
+
+// Without labels only the logits are put out.
+static void check_unlabelled(struct fm_cuda_metrics work, const struct fm_cuda_sums *before)
+{
+    struct fm_cuda_sums after;
+    work.labels = NULL;
+    rig_launched("metrics", fm_launch_metrics(&work, rig_stream()));
+    rig_get(work.sums, &after, sizeof after);
+    rig_check("without labels the sums stay", !memcmp(&after, before, sizeof after));
+}
+
 static void check_metrics(int rows, int present, int classes, int pitch, enum fm_cuda_type type)
 {
     rig_case("metrics %s, %d of %d rows, %d classes of %d", rig_type_name(type), present, rows,
@@ -635,21 +698,8 @@ static void check_metrics(int rows, int present, int classes, int pitch, enum fm
     memcpy(expected, compact.values, compact.count * sizeof *expected);
     struct fm_step step = {.count = (uint32_t)present};
     struct fm_cuda_sums sums;
-    double loss = 0.0;
-    uint64_t correct = 0;
     for (int i = 0; i < rows; i++)
         labels[i] = (uint8_t)(rig_random() % (uint32_t)classes);
-    for (int i = 0; i < present; i++) {
-        const float *row = logits.values + i * pitch;
-        int best = 0, hit;
-        for (int k = 0; k < classes; k++) {
-            best = row[k] > row[best] ? k : best;
-            expected[i * classes + k] = row[k];
-        }
-        confusion[labels[i] * classes + best]++;
-        loss += (double)fm_cross_entropy_row(row, classes, labels[i], 0.0f, 1.0f, NULL, &hit);
-        correct += (uint64_t)hit;
-    }
     struct metrics m = {{.rows = rows,
                             .classes = classes,
                             .pitch = pitch,
@@ -661,19 +711,17 @@ static void check_metrics(int rows, int present, int classes, int pitch, enum fm
                             .sums = rig_device(NULL, sizeof sums),
                             .confusion = rig_device(NULL, cells * sizeof *confusion)},
         cells};
+    struct fm_cuda_sums want = expect_metrics(
+        &m.work, present, logits.values, labels, expected, confusion);
     struct rig_tensor *outputs[] = {&compact};
     rig_orders(run_metrics, &m, outputs, 1);
     rig_same("compact logits", &compact, expected);
     rig_get(m.work.confusion, found, cells * sizeof *found);
     rig_check("the confusion matrix", !memcmp(found, confusion, cells * sizeof *found));
     rig_get(m.work.sums, &sums, sizeof sums);
-    rig_check("the loss", fabs(sums.loss - loss) <= 1e-9 * loss);
-    rig_check("correct and count", sums.correct == correct && sums.count == (uint64_t)present);
-    m.work.labels = NULL; // without labels only the logits are put out
-    rig_launched("metrics", fm_launch_metrics(&m.work, rig_stream()));
-    struct fm_cuda_sums again;
-    rig_get(m.work.sums, &again, sizeof again);
-    rig_check("without labels the sums stay", !memcmp(&again, &sums, sizeof sums));
+    rig_check("the loss", fabs(sums.loss - want.loss) <= 1e-9 * want.loss);
+    rig_check("correct and count", sums.correct == want.correct && sums.count == want.count);
+    check_unlabelled(m.work, &sums);
 }
 
 static void test_metrics(void **state)

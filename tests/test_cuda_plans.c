@@ -393,6 +393,34 @@ static void entry_workspace_changed(void)
     set_in_entries("workspace", json_integer(1));
 }
 
+// Of two entries, so that there is more than one to complain of.
+static void check_damage(void (*inflict)(void), const char *note, const char *name)
+{
+    struct fm_cuda_plans_options o = options(cache);
+    char again[96];
+    print_message("%s\n", note);
+    struct fm_cuda_plans *plans = open_plans(&o);
+    get(plans, &specs[1]);
+    fm_cuda_plans_save(plans);
+    fm_cuda_plans_close(plans);
+    inflict();
+
+    listen();
+    plans = open_plans(&o);
+    get(plans, &specs[1]);
+    assert_string_equal(get(plans, &specs[0])->name, name);
+    expect_counts(plans, 2, 0);
+    fm_cuda_plans_save(plans);
+    fm_cuda_plans_close(plans);
+    heard(1, note);
+    assert_string_equal(fm_error_message(), "");
+
+    listen();
+    start(&o, &specs[0], 0, 1, again);
+    heard(0, "");
+    assert_string_equal(again, name);
+}
+
 static void test_damage_is_noted_once_and_repaired(void **state)
 {
     (void)state;
@@ -413,32 +441,10 @@ static void test_damage_is_noted_once_and_repaired(void **state)
         {entry_workspace_changed, "its checksum is wrong"},
     };
     struct fm_cuda_plans_options o = options(cache);
-    char name[96], again[96];
+    char name[96];
     start(&o, &specs[0], 1, 0, name);
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        print_message("%s\n", cases[i].note);
-        struct fm_cuda_plans *plans = open_plans(&o);
-        get(plans, &specs[1]); // a second entry, so that there is more than one to complain of
-        fm_cuda_plans_save(plans);
-        fm_cuda_plans_close(plans);
-        cases[i].inflict();
-
-        listen();
-        plans = open_plans(&o);
-        get(plans, &specs[1]);
-        snprintf(again, sizeof again, "%s", get(plans, &specs[0])->name);
-        expect_counts(plans, 2, 0);
-        fm_cuda_plans_save(plans);
-        fm_cuda_plans_close(plans);
-        heard(1, cases[i].note);
-        assert_string_equal(again, name);
-        assert_string_equal(fm_error_message(), "");
-
-        listen();
-        start(&o, &specs[0], 0, 1, again);
-        heard(0, "");
-        assert_string_equal(again, name);
-    }
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        check_damage(cases[i].inflict, cases[i].note, name);
 }
 
 // Puts `plan` into the cache under the only key that is there, with the right checksum.
@@ -731,14 +737,36 @@ static void test_failing_engine_is_dropped(void **state)
         sim_clear_injections();
         assert_string_equal(fm_error_message(), "");
     }
-    sim_inject("cudnnBackendExecute", 0, 0);
-    sim_clear_injections();
     sim_inject("cudaStreamSynchronize", 1, cudaErrorIllegalAddress);
     sim_inject("cudaStreamSynchronize", 2, cudaErrorIllegalAddress);
     struct fm_cuda_plans *plans = open_plans(&o);
     assert_fails(fm_cuda_plans_get(plans, &specs[HALF_CONV], &plan), FM_BACKEND, "the GPU's work");
     sim_clear_injections();
     fm_cuda_plans_close(plans);
+}
+
+// Fails call `nth` of `call`; returns how many there were.
+static long fail_call(const char *call, long nth, int code)
+{
+    struct fm_cuda_plans_options o = options(NULL);
+    o.measure = true;
+    const struct fm_cuda_plan *plan = NULL;
+    struct fm_cuda_plans *plans = open_plans(&o);
+    long before = sim_calls(call);
+    sim_inject(call, nth, code);
+    enum fm_status status = fm_cuda_plans_get(plans, &specs[HALF_CONV], &plan);
+    long calls = sim_calls(call) - before;
+    sim_clear_injections();
+    bool told = fm_error_message()[0] != '\0';
+    if ((status == FM_OK) == told || (status == FM_OK) != (plan != NULL))
+        fail_msg("call %ld of %s failed: status '%s', message '%s'", nth, call,
+            fm_status_text(status), fm_error_message());
+    fm_error_clear();
+    // (Where it was this that failed, the handle is on no stream that is left.)
+    assert_int_equal(cudnnSetStream(handle, NULL), CUDNN_STATUS_SUCCESS);
+    get(plans, &specs[HALF_CONV]); // and the next try is as good as ever
+    fm_cuda_plans_close(plans);
+    return calls;
 }
 
 // Whichever call fails, what was made until then is given back; what is not the device's failure is
@@ -769,28 +797,11 @@ static void test_any_call_may_fail(void **state)
         {"cudaGraphInstantiateWithFlags", cudaErrorInvalidValue},
         {"cudaGraphLaunch", cudaErrorInvalidValue},
     };
-    struct fm_cuda_plans_options o = options(NULL);
-    o.measure = true;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        long calls = 1;
-        for (long nth = 1; nth <= calls; nth += 1 + calls / 10) {
-            const struct fm_cuda_plan *plan = NULL;
-            struct fm_cuda_plans *plans = open_plans(&o);
-            long before = sim_calls(cases[i].call);
-            sim_inject(cases[i].call, nth, cases[i].code);
-            enum fm_status status = fm_cuda_plans_get(plans, &specs[HALF_CONV], &plan);
-            calls = sim_calls(cases[i].call) - before > calls ? sim_calls(cases[i].call) - before
-                                                              : calls;
-            sim_clear_injections();
-            bool told = fm_error_message()[0] != '\0';
-            if ((status == FM_OK) == told || (status == FM_OK) != (plan != NULL))
-                fail_msg("call %ld of %s failed: status '%s', message '%s'", nth, cases[i].call,
-                    fm_status_text(status), fm_error_message());
-            fm_error_clear();
-            // (Where it was this that failed, the handle is on no stream that is left.)
-            assert_int_equal(cudnnSetStream(handle, NULL), CUDNN_STATUS_SUCCESS);
-            get(plans, &specs[HALF_CONV]); // and the next try is as good as ever
-            fm_cuda_plans_close(plans);
+        long most = 1;
+        for (long nth = 1; nth <= most; nth += 1 + most / 10) {
+            long calls = fail_call(cases[i].call, nth, cases[i].code);
+            most = calls > most ? calls : most;
         }
     }
 }
