@@ -9,7 +9,11 @@ endif()
 if(cudnn_missing)
   foreach(test IN LISTS cudnn_tests)
     add_test(NAME ${test} COMMAND sh -c "echo 'SKIP: ${cudnn_missing}'; exit 77")
-    set_tests_properties(${test} PROPERTIES LABELS simcuda SKIP_RETURN_CODE 77)
+    set(label simcuda)
+    if(test MATCHES "^cudnn_graphs_")
+      set(label cuda)
+    endif()
+    set_tests_properties(${test} PROPERTIES LABELS ${label} SKIP_RETURN_CODE 77)
   endforeach()
   return()
 endif()
@@ -36,7 +40,6 @@ if(CUDNN_LIBRARY)
   add_dependencies(verdicts_real nodev)
   set(verdict_real $<TARGET_FILE:verdicts_real>)
 endif()
-
 
 # Every runtime-compiled engine takes seconds. The A100's verdicts are the H100's, so they are asked
 # for where time does not matter (`scripts/test -L long`).

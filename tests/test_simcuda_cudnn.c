@@ -878,6 +878,61 @@ static void test_norm_training(void **state)
 }
 
 // Backward of y = relu(norm(x)), the ReLU's argument being computed again, or of the norm alone.
+static void run_backward(struct norm_case *a, cudnnDataType_t type, bool relu)
+{
+    struct run run;
+    begin(&run);
+    struct norm norm = {.x = given(&run, &a->x), .mean = given(&run, &a->mean)};
+    norm.inverse_deviation = given(&run, &a->inverse);
+    norm.scale = given(&run, &a->scale);
+    cudnnBackendDescriptor_t dy = given(&run, &a->dy);
+    norm.dy = dy;
+    if (relu) {
+        norm.bias = given(&run, &a->bias);
+        norm.y = graph_virtual(&run.graph, FLOAT, a->x.shape);
+        graph_norm_inference(&run.graph, &norm);
+        norm.dy = graph_virtual(&run.graph, type, a->x.shape);
+        graph_pointwise(&run.graph, CUDNN_POINTWISE_RELU_BWD, norm.y, dy, norm.dy);
+    }
+    norm.dx = given(&run, &a->dx);
+    norm.dscale = given(&run, &a->dscale);
+    norm.dbias = given(&run, &a->dbias);
+    graph_norm_backward(&run.graph, &norm);
+    choose(&run, exact);
+    execute(&run);
+    end(&run);
+    download(&a->dx);
+    download(&a->dscale);
+    download(&a->dbias);
+}
+
+// Leaves of dy what the ReLU lets pass.
+static void compare_backward(struct norm_case *a, bool relu)
+{
+    int64_t area = a->x.shape.h * a->x.shape.w;
+    double dscale[32] = {0}, dbias[32] = {0};
+    for (int64_t i = 0; i < a->x.count; i++) {
+        int64_t c = i / area % a->channels;
+        double normal = (a->x.v[i] - a->mean.v[c]) * a->inverse.v[c];
+        bool passes = !relu || normal * a->scale.v[c] + a->bias.v[c] > 0;
+        a->dy.v[i] = passes ? a->dy.v[i] : 0;
+        dscale[c] += a->dy.v[i] * normal;
+        dbias[c] += a->dy.v[i];
+    }
+    for (int64_t c = 0; c < a->channels; c++) {
+        check("dscale", &a->dscale, c, dscale[c], a->pixels);
+        check("dbias", &a->dbias, c, dbias[c], a->pixels);
+    }
+    for (int64_t i = 0; i < a->x.count; i++) {
+        int64_t c = i / area % a->channels;
+        double normal = (a->x.v[i] - a->mean.v[c]) * a->inverse.v[c];
+        check("dx", &a->dx, i,
+            a->scale.v[c] * a->inverse.v[c] *
+                (a->dy.v[i] - dbias[c] / a->pixels - normal * dscale[c] / a->pixels),
+            1);
+    }
+}
+
 static void check_backward(cudnnDataType_t type, enum layout layout, bool relu)
 {
     struct norm_case a;
@@ -888,52 +943,8 @@ static void check_backward(cudnnDataType_t type, enum layout layout, bool relu)
     }
     upload(&a.mean);
     upload(&a.inverse);
-    struct run run;
-    begin(&run);
-    struct norm norm = {.x = given(&run, &a.x), .mean = given(&run, &a.mean)};
-    norm.inverse_deviation = given(&run, &a.inverse);
-    norm.scale = given(&run, &a.scale);
-    cudnnBackendDescriptor_t dy = given(&run, &a.dy);
-    norm.dy = dy;
-    if (relu) {
-        norm.bias = given(&run, &a.bias);
-        norm.y = graph_virtual(&run.graph, FLOAT, a.x.shape);
-        graph_norm_inference(&run.graph, &norm);
-        norm.dy = graph_virtual(&run.graph, type, a.x.shape);
-        graph_pointwise(&run.graph, CUDNN_POINTWISE_RELU_BWD, norm.y, dy, norm.dy);
-    }
-    norm.dx = given(&run, &a.dx);
-    norm.dscale = given(&run, &a.dscale);
-    norm.dbias = given(&run, &a.dbias);
-    graph_norm_backward(&run.graph, &norm);
-    choose(&run, exact);
-    execute(&run);
-    end(&run);
-    download(&a.dx);
-    download(&a.dscale);
-    download(&a.dbias);
-    int64_t area = a.x.shape.h * a.x.shape.w;
-    double dscale[32] = {0}, dbias[32] = {0};
-    for (int64_t i = 0; i < a.x.count; i++) {
-        int64_t c = i / area % a.channels;
-        double normal = (a.x.v[i] - a.mean.v[c]) * a.inverse.v[c];
-        bool passes = !relu || normal * a.scale.v[c] + a.bias.v[c] > 0;
-        a.dy.v[i] = passes ? a.dy.v[i] : 0;
-        dscale[c] += a.dy.v[i] * normal;
-        dbias[c] += a.dy.v[i];
-    }
-    for (int64_t c = 0; c < a.channels; c++) {
-        check("dscale", &a.dscale, c, dscale[c], a.pixels);
-        check("dbias", &a.dbias, c, dbias[c], a.pixels);
-    }
-    for (int64_t i = 0; i < a.x.count; i++) {
-        int64_t c = i / area % a.channels;
-        double normal = (a.x.v[i] - a.mean.v[c]) * a.inverse.v[c];
-        check("dx", &a.dx, i,
-            a.scale.v[c] * a.inverse.v[c] *
-                (a.dy.v[i] - dbias[c] / a.pixels - normal * dscale[c] / a.pixels),
-            1);
-    }
+    run_backward(&a, type, relu);
+    compare_backward(&a, relu);
     drop_norm(&a);
 }
 
