@@ -273,6 +273,42 @@ static void test_failing_kernel(void **state)
     sim_reset(); // a lost context gives nothing back
 }
 
+// ---- what a failure leaves behind
+
+static void test_failure_is_taken_away(void **state)
+{
+    (void)state;
+    void *data = NULL;
+    sim_inject("allocation", 1, cudaErrorMemoryAllocation);
+    assert_int_equal(FM_CUDA_CALL(cudaMalloc(&data, 16)), FM_MEMORY);
+    assert_null(strstr(fm_error_message(), "--resume"));
+    assert_message("CUDA: cudaMalloc: out of memory (cudaErrorMemoryAllocation)");
+    assert_int_equal(cudaPeekAtLastError(), cudaSuccess); // a library would take it for its own
+}
+
+// A library only says that it could not execute.
+static void test_lost_device_is_the_cause(void **state)
+{
+    (void)state;
+    static const char *const cause =
+        "CUDA: an illegal memory access was encountered (cudaErrorIllegalAddress); the GPU's work "
+        "is lost: go on from the last checkpoint with `fmnist train --resume`: cu";
+    struct fm_device *device = opened_device();
+    assert_int_equal(FM_CUDNN_CALL(CUDNN_STATUS_EXECUTION_FAILED), FM_BACKEND);
+    assert_null(strstr(fm_error_message(), "--resume"));
+    assert_message("cuDNN: ");
+    sim_inject("kernel", 1, cudaErrorIllegalAddress);
+    struct fm_cuda_cast work = {.from_type = FM_CUDA_F32, .to_type = FM_CUDA_F32, .count = 8};
+    assert_int_equal(cudaMalloc(&work.to, 64), cudaSuccess);
+    work.from = work.to;
+    assert_int_equal(fm_launch_cast(&work, device->compute), cudaSuccess);
+    assert_fails(FM_CUDA_CALL(cudaStreamSynchronize(device->compute)), FM_BACKEND, "--resume");
+    assert_fails(FM_CUDNN_CALL(CUDNN_STATUS_EXECUTION_FAILED), FM_BACKEND, cause);
+    assert_fails(FM_BLAS_CALL(CUBLAS_STATUS_EXECUTION_FAILED), FM_BACKEND, cause);
+    fm_cuda_device_close(device); // neither hangs nor crashes
+    sim_reset();                  // a lost context gives nothing back
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -286,6 +322,8 @@ int main(void)
         OPENED_CASE(test_allocation),
         OPENED_CASE(test_every_failure),
         OPENED_CASE(test_failing_kernel),
+        OPENED_CASE(test_failure_is_taken_away),
+        OPENED_CASE(test_lost_device_is_the_cause),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -476,6 +476,7 @@ static uint64_t look(struct fm_model *m, bool wait)
     struct fm_sums sums;
     long waits = sim_calls("cudaStreamSynchronize") + sim_calls("cudaMemcpy");
     assert_ok(fm_cuda_sums_get(m, wait, &sums));
+    assert_int_equal(cudaPeekAtLastError(), cudaSuccess); // that a step is under way is no failure
     if (!wait)
         assert_int_equal(sim_calls("cudaStreamSynchronize") + sim_calls("cudaMemcpy"), waits);
     assert_true(sums.loss == 0.5 * (double)sums.count); // of one and the same step

@@ -155,7 +155,7 @@ cudaError_t sim_refusal(const sim_call &call)
 
 cudaError_t sim_return(cudaError_t error)
 {
-    if (error != cudaSuccess && error != cudaErrorNotReady) {
+    if (error != cudaSuccess) {
         state().last_error = error;
     }
     return error;

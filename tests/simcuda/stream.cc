@@ -745,7 +745,7 @@ cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t from, cudaEven
         return sim_return(cudaErrorInvalidResourceHandle);
     }
     if (a->done < a->requested || b->done < b->requested) {
-        return cudaErrorNotReady;
+        return sim_return(cudaErrorNotReady);
     }
     *milliseconds = static_cast<float>((b->time - a->time) / 1e3);
     return cudaSuccess;

@@ -15,6 +15,10 @@ enum fm_status fm_cuda_failed(cudaError_t error, const char *call);
 enum fm_status fm_cudnn_failed(cudnnStatus_t error, const char *call);
 enum fm_status fm_cublas_failed(cublasStatus_t error, const char *call);
 
+// After a library's failure with `status`: puts in front of its message what ended the context, if
+// that is why. The library only says that it could not execute.
+enum fm_status fm_cuda_cause(enum fm_status status);
+
 static inline enum fm_status fm_cuda_status(cudaError_t error, const char *call)
 {
     return error == cudaSuccess ? FM_OK : fm_cuda_failed(error, call);

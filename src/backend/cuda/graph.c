@@ -7,6 +7,7 @@
 // checked.
 #include "backend/cuda/graph.h"
 
+#include "backend/cuda/check.h"
 #include "net/net.h"
 
 #include <stdint.h>
@@ -578,8 +579,8 @@ static enum fm_status run_status(
     char key[128], reason[512] = "";
     fm_cuda_graph_key(spec, key, sizeof key);
     cudnnGetLastErrorString(reason, sizeof reason);
-    return fm_fail(FM_BACKEND, "cuDNN: running graph %s: %.*s: %s (%d): %s", key,
-        (int)strcspn(call, "("), call, cudnnGetErrorString(error), (int)error, reason);
+    return fm_cuda_cause(fm_fail(FM_BACKEND, "cuDNN: running graph %s: %.*s: %s (%d): %s", key,
+        (int)strcspn(call, "("), call, cudnnGetErrorString(error), (int)error, reason));
 }
 
 static enum fm_status execute(const struct fm_cuda_graph_spec *spec, cudnnBackendDescriptor_t plan,

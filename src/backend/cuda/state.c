@@ -254,8 +254,10 @@ static enum fm_status look_at_reports(struct fm_model *m)
         if (report->step <= m->known_step)
             continue;
         cudaError_t error = cudaEventQuery(report->done);
-        if (error == cudaErrorNotReady)
+        if (error == cudaErrorNotReady) {
+            (void)cudaGetLastError(); // it is no failure, but would be taken for the last one
             continue;
+        }
         FM_TRY(fm_cuda_status(error, "cudaEventQuery"));
         learn(m, report->sums, report->step);
     }
