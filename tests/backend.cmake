@@ -25,6 +25,8 @@ registry_module(gpu cuda 0 1)
 registry_module(gpu cpu 2 1)
 registry_module(no-gpu cuda 0 0)
 registry_module(no-gpu cpu 2 1)
+registry_module(old-gpu cuda 0 -1)
+registry_module(old-gpu cpu 2 1)
 registry_module(none cuda 0 0)
 
 if(FMNIST_BACKEND_CPU)

@@ -1,7 +1,7 @@
 // A backend module for test_registry.c, which opens a device or refuses to, as it was compiled:
 //   MODULE_NAME      "cuda"
 //   MODULE_THREADS   of the device; 0: a GPU
-//   MODULE_USABLE    0: there is no device
+//   MODULE_USABLE    0: there is no device; -1: it cannot be used
 #include "backend/backend.h"
 
 #include <stdio.h>
@@ -16,8 +16,10 @@ static struct fm_device only;
 static enum fm_status device_open(
     const struct fm_device_options *options, struct fm_device **device)
 {
-    if (!MODULE_USABLE)
-        return fm_fail(FM_UNSUPPORTED, "no GPU in this test");
+    if (MODULE_USABLE == 0)
+        return fm_fail(FM_NOT_FOUND, "no GPU in this test");
+    if (MODULE_USABLE < 0)
+        return fm_fail(FM_UNSUPPORTED, "too old a GPU in this test");
     only.index = options->index;
     *device = &only;
     return FM_OK;

@@ -93,7 +93,7 @@ static void test_no_gpu(void **state)
 {
     (void)state;
     sim_pose_as("none");
-    refused(0, FM_UNSUPPORTED, "no NVIDIA GPU was found; `nvidia-smi` lists");
+    refused(0, FM_NOT_FOUND, "no NVIDIA GPU was found; `nvidia-smi` lists");
     sim_pose_as("h100");
     refused(1, FM_USAGE, "device 1 of backend 'cuda': there is only device 0");
     refused(-1, FM_USAGE, "device -1 of backend 'cuda': there is only device 0");
@@ -109,7 +109,10 @@ static void test_driver(void **state)
 {
     (void)state;
     sim_set_driver(0);
-    refused(0, FM_UNSUPPORTED, "no NVIDIA driver was found; install one for CUDA 13.0 or newer");
+    refused(0, FM_NOT_FOUND, "no NVIDIA driver was found; install one for CUDA 13.0 or newer");
+    sim_set_driver(13000);
+    sim_inject("cudaGetDeviceCount", 1, cudaErrorStubLibrary);
+    refused(0, FM_NOT_FOUND, "no NVIDIA driver was found; install one for CUDA 13.0 or newer");
     sim_set_driver(12020);
     refused(0, FM_UNSUPPORTED,
         "the NVIDIA driver is for CUDA 12.2, but CUDA 13.0 is needed; install a newer driver");

@@ -61,34 +61,53 @@ static void a_processor_has_no_use_for_options_of_a_gpu(void **state)
     fm_engine_close(&engine);
 }
 
-// Who did not ask for a GPU is not told of its absence: no message, no line on standard error.
-static void without_a_gpu_the_processor_is_chosen_in_silence(void **state)
+// Opens the backend chosen, the processor; `told` becomes what standard error got.
+static void open_processor(const char *folder, char *told, size_t size)
 {
-    (void)state;
     struct fm_engine engine;
     int kept = dup(STDERR_FILENO), ends[2];
-    char text[64];
     assert_true(kept >= 0 && pipe2(ends, O_NONBLOCK) == 0);
     fflush(stderr);
     dup2(ends[1], STDERR_FILENO);
-    enum fm_status status = open_in("no-gpu", "auto", &engine);
+    enum fm_status status = open_in(folder, "auto", &engine);
     fflush(stderr);
     dup2(kept, STDERR_FILENO);
     close(kept);
     close(ends[1]);
-    assert_int_equal(read(ends[0], text, sizeof text), 0);
+    ssize_t length = read(ends[0], told, size - 1);
     close(ends[0]);
+    assert_true(length >= 0);
+    told[length] = '\0';
     assert_ok(status);
     assert_string_equal(engine.api->name, "cpu");
     assert_string_equal(fm_error_message(), "");
     fm_engine_close(&engine);
 }
 
+// Who did not ask for a GPU is not told of its absence: no message, no line on standard error.
+static void without_a_gpu_the_processor_is_chosen_in_silence(void **state)
+{
+    (void)state;
+    char told[256];
+    open_processor("no-gpu", told, sizeof told);
+    assert_string_equal(told, "");
+}
+
+static void a_gpu_that_does_not_serve_is_missed(void **state)
+{
+    (void)state;
+    char told[256];
+    open_processor("old-gpu", told, sizeof told);
+    assert_string_equal(told, "warning: too old a GPU in this test; 'cpu' is used instead\n");
+    struct fm_engine engine;
+    assert_fails(open_in("old-gpu", "cuda", &engine), FM_UNSUPPORTED, "too old a GPU");
+}
+
 static void who_asks_for_a_gpu_is_told_why_there_is_none(void **state)
 {
     (void)state;
     struct fm_engine engine;
-    assert_fails(open_in("no-gpu", "cuda", &engine), FM_UNSUPPORTED, "no GPU in this test");
+    assert_fails(open_in("no-gpu", "cuda", &engine), FM_NOT_FOUND, "no GPU in this test");
     assert_null(engine.api);
     assert_fails(open_in("none", "auto", &engine), FM_NOT_FOUND,
         "no usable backend; cuda: no GPU in this test");
@@ -103,6 +122,7 @@ int main(void)
         cmocka_unit_test(a_gpu_is_chosen_where_there_is_one),
         cmocka_unit_test(a_processor_has_no_use_for_options_of_a_gpu),
         cmocka_unit_test(without_a_gpu_the_processor_is_chosen_in_silence),
+        cmocka_unit_test(a_gpu_that_does_not_serve_is_missed),
         cmocka_unit_test(who_asks_for_a_gpu_is_told_why_there_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -170,7 +170,8 @@ struct fm_backend {
     const char *name;  // "cpu"
     const char *title; // "CPU (oneDNN)"
 
-    // Device. An unusable one fails with FM_UNSUPPORTED and the reason.
+    // Device. One that is not there fails with FM_NOT_FOUND, an unusable one with FM_UNSUPPORTED,
+    // and both say why.
     enum fm_status (*device_open)(
         const struct fm_device_options *options, struct fm_device **device);
     void (*device_close)(struct fm_device *device);

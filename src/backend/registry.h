@@ -27,7 +27,7 @@ struct fm_engine {
 
 // Loads the module and opens a device. An unknown or missing one fails with FM_NOT_FOUND and the
 // list of those there are. `name` NULL or "auto": the first of fm_backend_names that has a module
-// and a usable device.
+// and a usable device; a device that is there and cannot be used is warned of.
 enum fm_status fm_engine_open(
     const char *name, const struct fm_device_options *options, struct fm_engine *engine);
 void fm_engine_close(struct fm_engine *engine);

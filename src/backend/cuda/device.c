@@ -40,7 +40,7 @@ static enum fm_status fail_driver(const struct fm_device *device)
     char found[VERSION_MAX], needed[VERSION_MAX];
     cuda_version(device->runtime, needed);
     if (device->driver == 0)
-        return fm_fail(FM_UNSUPPORTED,
+        return fm_fail(FM_NOT_FOUND,
             "backend 'cuda': no NVIDIA driver was found; install one for CUDA %s or newer", needed);
     return fm_fail(FM_UNSUPPORTED,
         "backend 'cuda': the NVIDIA driver is for CUDA %s, but CUDA %s is needed; install a newer "
@@ -48,13 +48,16 @@ static enum fm_status fail_driver(const struct fm_device *device)
         cuda_version(device->driver, found), needed);
 }
 
-static enum fm_status fail_count(const struct fm_device *device, cudaError_t error)
+static enum fm_status fail_count(struct fm_device *device, cudaError_t error)
 {
     switch (error) {
     case cudaErrorInsufficientDriver:
         return fail_driver(device);
+    case cudaErrorStubLibrary: // the toolkit's stand-in for a driver
+        device->driver = 0;
+        return fail_driver(device);
     case cudaErrorNoDevice:
-        return fm_fail(FM_UNSUPPORTED,
+        return fm_fail(FM_NOT_FOUND,
             "backend 'cuda': no NVIDIA GPU was found; `nvidia-smi` lists what the driver sees, and "
             "CUDA_VISIBLE_DEVICES may hide some of them");
     default:
