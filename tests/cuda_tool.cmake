@@ -4,7 +4,10 @@
 # there what it finds in one: its library, its modules (the CUDA backend's is that on the simulated
 # device) and the recipes.
 if(NOT TARGET fmnist-cuda-sim OR NOT TARGET fmnist-cpu)
-  fm_cuda_skip(cuda_tool "the CUDA toolkit, cuDNN, the simulated device or the CPU backend is missing")
+  foreach(case train bits moved refusals profile)
+    fm_cuda_skip(cuda_tool_${case}
+      "the CUDA toolkit, cuDNN, the simulated device or the CPU backend is missing")
+  endforeach()
   return()
 endif()
 

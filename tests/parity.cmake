@@ -3,7 +3,7 @@
 set(parity_tests parity_step parity_run parity_bits parity_skip)
 
 if(NOT TARGET simcuda OR NOT TARGET fmnist-cuda-sim OR NOT FMNIST_BACKEND_CPU)
-  foreach(test IN LISTS parity_tests)
+  foreach(test IN LISTS parity_tests ITEMS parity_shadow)
     fm_cuda_skip(${test} "the CUDA toolkit, the simulated device or the CPU backend is missing")
   endforeach()
   return()
@@ -27,7 +27,9 @@ endforeach()
 
 # The same step with every cuDNN descriptor handed to NVIDIA's library, too: numbers and its verdict in
 # one run. A run in which that library finds no driver fails (tests/simcuda/cudnn_shadow.cc).
-if(CUDNN_LIBRARY)
+if(NOT CUDNN_LIBRARY)
+  fm_cuda_skip(parity_shadow "the library cuDNN was not found")
+else()
   add_test(NAME parity_shadow COMMAND parity_step --only "deeper fp16")
   set_tests_properties(parity_shadow PROPERTIES LABELS parity TIMEOUT 300
     ENVIRONMENT "OMP_WAIT_POLICY=passive;SIM_SHADOW=1")

@@ -254,9 +254,9 @@ static void test_inference_folds_batch_norm(void **state)
     static struct made m;
     const struct fm_compile_options compile = {.batch = 4, .mode = FM_MODE_INFER};
     make(&m, "deeper", FM_CUDA_F16, &h100, &compile, 0);
-    assert_int_equal(m.program.prepare, 6);
+    assert_int_equal(m.program.renew, 6);
     // The input, six convolutions, three pools, three dense layers, the metrics.
-    assert_int_equal(m.program.count - m.program.prepare, 14);
+    assert_int_equal(m.program.count - m.program.renew, 14);
     fm_cuda_program_free(&m.program);
 }
 

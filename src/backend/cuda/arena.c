@@ -3,13 +3,10 @@
 // What lives when is read off the commands: from the first that names a buffer to the last. The
 // largest are placed first, each at the lowest place that is free while it lives; on the models
 // here the arena comes out as large as what lives at once.
+#include "backend/cuda/memory.h"
 #include "backend/cuda/program.h"
 
 #include <stdlib.h>
-
-enum {
-    ALIGNMENT = 256 // what cudaMalloc gives, and more than any library asks for
-};
 
 static void find_lives(struct fm_cuda_program *program)
 {
@@ -42,7 +39,7 @@ static int larger_first(const void *a, const void *b)
 
 static uint64_t end_of(const struct fm_cuda_buffer *buffer)
 {
-    return (buffer->offset + buffer->bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    return fm_cuda_round_up(buffer->offset + buffer->bytes, FM_CUDA_ALIGNMENT);
 }
 
 static bool meet(const struct fm_cuda_buffer *a, const struct fm_cuda_buffer *b)

@@ -4,15 +4,6 @@
 
 #include <stdlib.h>
 
-enum {
-    ALIGNMENT = 256 // bytes, of the scores behind the arena: as cudaMalloc aligns
-};
-
-static uint64_t round_up(uint64_t bytes)
-{
-    return (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
-
 // ---- plans
 
 // Whether the dense layer whose mask a command gates by has left one: its product may have had no
@@ -73,9 +64,8 @@ static enum fm_status choose(struct fm_executor *e)
 static uint64_t scores_bytes(const struct fm_executor *e)
 {
     uint64_t classes = (uint64_t)e->model->net.classes;
-    bool infers = e->options.mode == FM_MODE_INFER;
-    return infers ? round_up(sizeof(struct fm_cuda_sums) + classes * classes * sizeof(uint32_t))
-                  : 0;
+    uint64_t bytes = sizeof(struct fm_cuda_sums) + classes * classes * sizeof(uint32_t);
+    return e->options.mode == FM_MODE_INFER ? fm_cuda_round_up(bytes, FM_CUDA_ALIGNMENT) : 0;
 }
 
 static struct fm_cuda_source source_of(
@@ -116,7 +106,7 @@ static enum fm_status advise(const struct fm_executor *e, enum fm_status status)
 static enum fm_status allocate(struct fm_executor *e)
 {
     FM_TRY(fm_cuda_arena_plan(&e->program));
-    e->bytes = round_up(e->program.arena) + scores_bytes(e);
+    e->bytes = fm_cuda_round_up(e->program.arena, FM_CUDA_ALIGNMENT) + scores_bytes(e);
     void *data = NULL;
     enum fm_status status = fm_cuda_device_allocate(
         e->model->device, "activations and workspaces", e->bytes, &data);
@@ -125,7 +115,8 @@ static enum fm_status allocate(struct fm_executor *e)
     e->arena = data;
     if (e->options.mode == FM_MODE_TRAIN)
         return FM_OK;
-    e->scores = (struct fm_cuda_sums *)(e->arena + round_up(e->program.arena));
+    e->scores = (struct fm_cuda_sums *)(e->arena +
+                                        fm_cuda_round_up(e->program.arena, FM_CUDA_ALIGNMENT));
     e->confusion = (uint32_t *)(e->scores + 1);
     FM_CUDA(cudaMemsetAsync(e->scores, 0, scores_bytes(e), e->model->device->compute));
     uint64_t results = (uint64_t)e->options.batch * (uint64_t)e->model->net.classes * sizeof(float);

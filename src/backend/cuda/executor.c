@@ -48,8 +48,8 @@ static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpos
     if (purpose == FM_PURPOSE_PREDICT)
         FM_TRY(fm_cuda_staging_copy(staging, slot, (uint32_t)e->options.batch, stream));
     if (e->profile)
-        FM_TRY(fm_cuda_profile_begin(e->profile, p->prepare));
-    for (int i = p->prepare; i < p->count; i++) {
+        FM_TRY(fm_cuda_profile_begin(e->profile, p->renew));
+    for (int i = p->renew; i < p->count; i++) {
         if (e->profile)
             FM_TRY(fm_cuda_profile_mark(e->profile, i, stream));
         FM_TRY(fm_cuda_run(&binding, &p->commands[i], stream));
@@ -140,7 +140,7 @@ static enum fm_status renew_weights(struct fm_executor *e)
     if (e->version == e->model->version)
         return FM_OK;
     struct fm_cuda_binding binding = bind(e, FM_PURPOSE_PREDICT, NULL, 0);
-    for (int i = 0; i < e->program.prepare; i++)
+    for (int i = 0; i < e->program.renew; i++)
         FM_TRY(fm_cuda_run(&binding, &e->program.commands[i], e->model->device->compute));
     e->version = e->model->version;
     return FM_OK;

@@ -105,7 +105,7 @@ enum fm_status fm_cuda_executor_profile(
     FM_TRY(fm_cuda_device_use(e->model->device));
     FM_TRY(fm_cuda_profile_collect(e->profile));
     *count = 0;
-    for (int i = e->program.prepare; e->profile->runs > 0 && i < e->program.count; i++) {
+    for (int i = e->program.renew; e->profile->runs > 0 && i < e->program.count; i++) {
         if (*count < capacity)
             entries[*count] = entry_of(e, i);
         ++*count;

@@ -198,8 +198,8 @@ static void note_probed(struct fm_cuda_lowering *low)
 
 static void emit_all(struct fm_cuda_lowering *low)
 {
-    fm_cuda_lower_prepare(low);
-    low->program->prepare = low->program->count;
+    fm_cuda_lower_renew(low);
+    low->program->renew = low->program->count;
     for (int i = 0; i < low->block_count; i++)
         fm_cuda_lower_forward(low, &low->blocks[i]);
     low->program->logits = logits_of(low)->activation;

@@ -104,7 +104,7 @@ struct fm_cuda_dropout fm_cuda_dropout_work(
 
 // ---- a block's commands
 
-void fm_cuda_lower_prepare(struct fm_cuda_lowering *low); // averaged copies, folded batch norms
+void fm_cuda_lower_renew(struct fm_cuda_lowering *low); // averaged copies, folded batch norms
 void fm_cuda_lower_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block);
 void fm_cuda_lower_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block);
 

@@ -392,7 +392,7 @@ static void fold_norm(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
     c->bytes = (double)elements * (4.0 + type_size(low));
 }
 
-void fm_cuda_lower_prepare(struct fm_cuda_lowering *low)
+void fm_cuda_lower_renew(struct fm_cuda_lowering *low)
 {
     if (low->source->compile->average && low->type != FM_CUDA_F32)
         cast_averages(low);

@@ -13,7 +13,6 @@
 enum {
     ROUNDS = 5, // counted ones; one before them is not
     CALLS_MAX = 16,
-    ALIGNMENT = 256,
     SMALL_BYTE = 0x2c // 0.065 in fp16, 2e-12 in bf16 and fp32: nothing overflows, nothing is a NaN
 };
 
@@ -51,7 +50,7 @@ static uint64_t place_tensors(struct bench *bench, char *arena, uint64_t workspa
         uint64_t bytes = fm_cuda_graph_bytes(bench->spec, (enum fm_cuda_role)role);
         if (arena && bytes)
             bench->tensors[role] = arena + used;
-        used += (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+        used += fm_cuda_round_up(bytes, FM_CUDA_ALIGNMENT);
     }
     if (arena && workspace)
         bench->workspace = arena + used;

@@ -8,10 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ALIGNMENT = 256 // bytes, of every range: as cudaMalloc aligns
-};
-
 static enum fm_status check_options(
     const struct fm_device *device, const struct fm_model_options *options)
 {
@@ -51,8 +47,7 @@ struct cursor {
 static void *take(struct cursor *cursor, uint64_t bytes)
 {
     void *range = cursor->block ? cursor->block + cursor->used : NULL;
-    uint64_t units = (bytes + ALIGNMENT - 1) / ALIGNMENT;
-    cursor->used += (units ? units : 1) * ALIGNMENT;
+    cursor->used += fm_cuda_round_up(bytes ? bytes : 1, FM_CUDA_ALIGNMENT);
     return range;
 }
 

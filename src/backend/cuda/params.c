@@ -1,11 +1,13 @@
 // Where parameters and running statistics lie on the device.
 #include "backend/cuda/params.h"
 
+#include "backend/cuda/memory.h"
+
 #include <string.h>
 
 static uint64_t round_up(uint64_t count)
 {
-    return (count + FM_CUDA_VECTOR - 1) / FM_CUDA_VECTOR * FM_CUDA_VECTOR;
+    return fm_cuda_round_up(count, FM_CUDA_VECTOR);
 }
 
 // How the canonical tensor is read: [outer][rows][columns] that becomes [outer][columns][rows].

@@ -91,7 +91,7 @@ struct fm_cuda_probed {
 struct fm_cuda_program {
     struct fm_cuda_command *commands;
     int count, capacity;
-    int prepare; // commands [0, prepare) run only when the weights have changed
+    int renew; // commands [0, renew) run only when the weights have changed
     struct fm_cuda_buffer *buffers;
     int buffer_count, buffer_capacity;
     struct fm_cuda_probed probed[FM_LAYERS_MAX + 1];

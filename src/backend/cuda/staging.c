@@ -7,8 +7,7 @@
 #include <string.h>
 
 enum {
-    ALIGNMENT = 256, // bytes, of a slot and of a resident set's labels
-    PART = 16        // bytes, of what lies in a slot: as kernels access it
+    PART = 16 // bytes, of what lies in a slot: as kernels access it
 };
 
 // Where the parts of a slot begin. Ids and labels have room for all samples, records come last: so
@@ -17,17 +16,12 @@ struct outline {
     size_t ids, labels, records, end;
 };
 
-static size_t round_up(size_t bytes, size_t unit)
-{
-    return (bytes + unit - 1) / unit * unit;
-}
-
 static struct outline outline(uint32_t capacity, size_t record_size, bool resident)
 {
     struct outline o;
-    o.ids = round_up(sizeof(struct fm_step), PART);
-    o.labels = round_up(o.ids + capacity * sizeof(uint32_t), PART);
-    o.records = resident ? o.labels : round_up(o.labels + capacity, PART);
+    o.ids = fm_cuda_round_up(sizeof(struct fm_step), PART);
+    o.labels = fm_cuda_round_up(o.ids + capacity * sizeof(uint32_t), PART);
+    o.records = resident ? o.labels : fm_cuda_round_up(o.labels + capacity, PART);
     o.end = resident ? o.labels : o.records + capacity * record_size;
     return o;
 }
@@ -60,7 +54,7 @@ static enum fm_status check_resident(
 static enum fm_status create_resident(struct fm_staging *s, const struct fm_resident *resident)
 {
     size_t records = (size_t)resident->count * resident->record_size;
-    size_t labels = round_up(records, ALIGNMENT), bytes = labels + resident->count;
+    size_t labels = fm_cuda_round_up(records, FM_CUDA_ALIGNMENT), bytes = labels + resident->count;
     struct fm_device *device = s->model->device;
     FM_TRY(fm_cuda_device_allocate(device, "the resident data set", bytes, &s->resident));
     s->resident_count = resident->count;
@@ -98,7 +92,7 @@ static void place_slot(struct fm_staging *s, int slot, const struct outline *o, 
 static enum fm_status create_slots(struct fm_staging *s, uint32_t capacity, uint32_t record_size)
 {
     struct outline o = outline(capacity, record_size, s->resident != NULL);
-    size_t stride = round_up(o.end, ALIGNMENT), bytes = FM_SLOTS * stride;
+    size_t stride = fm_cuda_round_up(o.end, FM_CUDA_ALIGNMENT), bytes = FM_SLOTS * stride;
     FM_TRY(fm_cuda_device_allocate(s->model->device, "slots for batches", bytes, &s->block));
     s->bytes += bytes;
     enum fm_status status = FM_CUDA_CALL(cudaHostAlloc(&s->host, bytes, cudaHostAllocDefault));
