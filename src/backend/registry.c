@@ -75,8 +75,8 @@ static enum fm_status fail_unavailable(const char *name)
     const char *nearest = fm_nearest_name(name, fm_backend_names);
     if (is_known(name))
         status = fm_fail(FM_NOT_FOUND,
-            "backend '%s' is not part of this build (there is: %s); build it, or choose one with "
-            "--backend",
+            "backend '%s' is not part of this build (there is: %s); build it (CMake's output says "
+            "what is missing), or choose one with --backend",
             name, list);
     else if (nearest)
         status = fm_fail(FM_NOT_FOUND, "unknown backend '%s'; did you mean '%s'? (there is: %s)",
@@ -163,7 +163,7 @@ static enum fm_status open_named(
 }
 
 // A device that is not there, or whose libraries are not, nobody expects to be used. One that is
-// there and does not serve is missed: a run on the processor takes a hundred times as long.
+// there and does not serve is missed: whoever has it expects the run to be on it.
 static bool is_missed(enum fm_status status, const struct fm_engine *engine)
 {
     return engine->api && status != FM_NOT_FOUND;

@@ -95,7 +95,7 @@ static const struct fm_option device_options[] = {
 
 static const struct fm_option gpu_options[] = {
     {"tf32", NULL, FM_OPTION_FLAG, AT(tf32), 0, 0, NULL,
-        "a GPU may round the inputs of fp32 products to TF32: faster, with fewer digits"},
+        "a GPU may round the inputs of fp32 products to TF32, which has fewer digits"},
     {"allow-nondeterministic", NULL, FM_OPTION_FLAG, AT(nondeterministic), 0, 0, NULL,
         "a GPU may add in an order that changes from run to run: other bits each time"},
     {"workspace", "MIB", FM_OPTION_INT, AT(workspace), 1, 65536, NULL,
