@@ -45,6 +45,7 @@ commands=$("$build/fmnist" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1
         libfmnist.so libfmnist.so.0 libfmnist.so.0.1.0 pkgconfig/fmnist.pc; do
         echo "$libdir/$file"
     done
+    [ ! -e "$build/modules/fmnist-cuda.so" ] || echo "$libdir/fmnist/fmnist-cuda.so"
     echo share/bash-completion/completions/fmnist
     echo share/doc/fmnist/LICENSE
     echo share/doc/fmnist/README.md

@@ -127,7 +127,7 @@ count() {
     middle) middle=$((middle + 1)) ;;
     end) end=$((end + 1)) ;;
     esac
-    half=$(find run -name '*.tmp*' 2>/dev/null)
+    half=$(find run -name '*.tmp*' 2>/dev/null || true) # the folder may not be there yet
     [ -z "$half" ] || [ "$half" = "$half_before" ] || writing=$((writing + 1))
     half_before=$half
 }

@@ -53,7 +53,8 @@ static void compare_member(
 
 static bool is_another_backend(const json_t *before, const json_t *now)
 {
-    return !json_equal(json_object_get(before, "backend"), json_object_get(now, "backend"));
+    const json_t *was = json_object_get(before, "backend"), *is = json_object_get(now, "backend");
+    return was && is && !json_equal(was, is);
 }
 
 static void compare(const json_t *before, const json_t *now, struct fm_text *text)
