@@ -47,12 +47,12 @@ static void check_description(const char *pose, const char *name, const char *de
 static void test_description(void **state)
 {
     (void)state;
-    check_description("h100", "NVIDIA H100 80GB HBM3",
+    check_description("h100", "NVIDIA H100 80GB HBM3 (simulated)",
         "compute capability 9.0, 132 multiprocessors, 79 GiB, driver 13.0", true);
-    check_description("a100", "NVIDIA A100-SXM4-40GB",
+    check_description("a100", "NVIDIA A100-SXM4-40GB (simulated)",
         "compute capability 8.0, 108 multiprocessors, 39 GiB, driver 13.0", true);
-    check_description(
-        "t4", "Tesla T4", "compute capability 7.5, 40 multiprocessors, 15 GiB, driver 13.0", false);
+    check_description("t4", "Tesla T4 (simulated)",
+        "compute capability 7.5, 40 multiprocessors, 15 GiB, driver 13.0", false);
 }
 
 static void check_caps(
@@ -99,7 +99,8 @@ static void test_no_gpu(void **state)
     refused(-1, FM_USAGE, "device -1 of backend 'cuda': there is only device 0");
     sim_pose_as("v100");
     refused(0, FM_UNSUPPORTED,
-        "GPU 0 (Tesla V100-SXM2-16GB) has compute capability 7.0, but the kernels need 7.5");
+        "GPU 0 (Tesla V100-SXM2-16GB (simulated)) has compute capability 7.0, but the kernels need "
+        "7.5");
     sim_pose_as("h100");
     sim_inject("cudaGetDeviceCount", 1, cudaErrorUnknown);
     refused(0, FM_UNSUPPORTED, "unknown error (cudaErrorUnknown); `nvidia-smi` may say more");
@@ -161,7 +162,8 @@ static void test_kernels(void **state)
     for (size_t i = 0; i < sizeof missing / sizeof missing[0]; i++) {
         sim_inject("cudaLaunchKernelEx", 1, missing[i]);
         refused(0, FM_UNSUPPORTED,
-            "this build has no kernels for GPU 0 (NVIDIA H100 80GB HBM3, compute capability 9.0): "
+            "this build has no kernels for GPU 0 (NVIDIA H100 80GB HBM3 (simulated), compute "
+            "capability 9.0): "
             "compile it with FMNIST_CUDA_ARCHITECTURES=90 (cudaError");
     }
     sim_inject("cudaLaunchKernelEx", 1, cudaErrorLaunchFailure);
@@ -171,8 +173,9 @@ static void test_kernels(void **state)
 static void test_full_when_opened(void **state)
 {
     static const char *const calls[] = {"cudaSetDevice", "cudaStreamCreateWithFlags", "allocation"};
-    const char *full = "GPU 0 (NVIDIA H100 80GB HBM3) has too little free memory to be opened "
-                       "(`nvidia-smi` lists what else uses it): CU";
+    const char *full =
+        "GPU 0 (NVIDIA H100 80GB HBM3 (simulated)) has too little free memory to be opened "
+        "(`nvidia-smi` lists what else uses it): CU";
     (void)state;
     for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
         sim_inject(calls[i], 1, cudaErrorMemoryAllocation);

@@ -730,7 +730,7 @@ static void environment(void **state)
     setenv("SIM_MEMORY", "64", 1);
     sim_reset();
     OK(cudaGetDeviceProperties(&p, 0));
-    assert_string_equal(p.name, "Tesla T4");
+    assert_string_equal(p.name, "Tesla T4 (simulated)");
     assert_int_equal(p.totalGlobalMem, 64 << 20);
     OK(cudaGetDeviceCount(&count));
     assert_int_equal(cudaGetDeviceCount(&count), cudaErrorNoDevice);

@@ -221,7 +221,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *properties, int ordin
     }
     const struct sim_pose &p = state().pose;
     cudaDeviceProp d = {};
-    snprintf(d.name, sizeof d.name, "%s", p.device_name.c_str());
+    // Whoever prints the name says with it that no figure is a GPU's.
+    snprintf(d.name, sizeof d.name, "%s (simulated)", p.device_name.c_str());
     d.major = p.major;
     d.minor = p.minor;
     d.totalGlobalMem = sim_memory_total();

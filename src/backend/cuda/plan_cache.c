@@ -260,12 +260,13 @@ static enum fm_status write_merged(struct fm_cuda_plan_cache *cache)
     return status;
 }
 
-void fm_cuda_plan_cache_save(struct fm_cuda_plan_cache *cache)
+bool fm_cuda_plan_cache_save(struct fm_cuda_plan_cache *cache)
 {
     if (!cache || json_object_size(cache->fresh) == 0)
-        return;
+        return cache != NULL;
     char *record = set_record_aside();
-    if (write_merged(cache) == FM_OK) {
+    bool written = write_merged(cache) == FM_OK;
+    if (written) {
         if (!cache->known)
             cache->known = json_object();
         json_object_update(cache->known, cache->fresh);
@@ -275,4 +276,5 @@ void fm_cuda_plan_cache_save(struct fm_cuda_plan_cache *cache)
         cache->write_noted = true;
     }
     put_record_back(record);
+    return written;
 }

@@ -45,7 +45,8 @@ void fm_cuda_plan_cache_refuse(
 void fm_cuda_plan_cache_put(
     struct fm_cuda_plan_cache *cache, const char *key, const struct fm_cuda_kept_plan *kept);
 
-// Writes what was put since the last call, together with what others have written meanwhile.
-void fm_cuda_plan_cache_save(struct fm_cuda_plan_cache *cache);
+// Writes what was put since the last call, together with what others have written meanwhile. False:
+// it is not kept.
+bool fm_cuda_plan_cache_save(struct fm_cuda_plan_cache *cache);
 
 #endif

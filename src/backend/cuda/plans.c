@@ -77,10 +77,10 @@ void fm_cuda_plans_close(struct fm_cuda_plans *plans)
 void fm_cuda_plans_save(struct fm_cuda_plans *plans)
 {
     int chosen = plans->counts.built - plans->noted;
-    fm_cuda_plan_cache_save(plans->cache);
+    bool kept = fm_cuda_plan_cache_save(plans->cache);
     if (chosen > 0 && plans->seconds >= NOTED_SECONDS)
         fm_note("cuDNN: chose the engines of %d graphs in %.1f s%s", chosen, plans->seconds,
-            plans->cache ? "; the next start finds them" : "");
+            kept ? "; the next start finds them" : "");
     plans->noted = plans->counts.built;
     plans->seconds = 0;
 }
