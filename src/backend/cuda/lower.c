@@ -202,7 +202,6 @@ static void emit_all(struct fm_cuda_lowering *low)
     low->program->renew = low->program->count;
     for (int i = 0; i < low->block_count; i++)
         fm_cuda_lower_forward(low, &low->blocks[i]);
-    low->program->logits = logits_of(low)->activation;
     if (!low->training) {
         lower_metrics(low);
     } else {
@@ -218,7 +217,7 @@ static void emit_all(struct fm_cuda_lowering *low)
 enum fm_status fm_cuda_lower(const struct fm_cuda_source *source, struct fm_cuda_program *program)
 {
     const struct fm_compile_options *compile = source->compile;
-    *program = (struct fm_cuda_program){.logits = -1, .compact = -1};
+    *program = (struct fm_cuda_program){.compact = -1};
     struct fm_cuda_lowering low = {.source = source,
         .program = program,
         .net = source->net,

@@ -95,7 +95,6 @@ struct fm_cuda_program {
     struct fm_cuda_buffer *buffers;
     int buffer_count, buffer_capacity;
     struct fm_cuda_probed probed[FM_LAYERS_MAX + 1];
-    int logits;     // the buffer of the logits
     int compact;    // inference: of the logits without padding, fp32 [batch][classes]
     uint64_t arena; // bytes; arena.c
 };
