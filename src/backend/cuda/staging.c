@@ -222,7 +222,6 @@ enum fm_status fm_cuda_staging_copy(
 enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot)
 {
     const struct fm_device *device = staging->model->device;
-    FM_TRY(fm_cuda_device_use(device));
     FM_CUDA(cudaStreamWaitEvent(device->copy, staging->consumed[slot], 0));
     FM_TRY(fm_cuda_staging_copy(staging, slot, staging->slots[slot].step->count, device->copy));
     FM_CUDA(cudaEventRecord(staging->uploaded[slot], device->copy));
@@ -232,8 +231,6 @@ enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot)
 
 enum fm_status fm_cuda_staging_consumed(struct fm_staging *staging, int slot)
 {
-    const struct fm_device *device = staging->model->device;
-    FM_TRY(fm_cuda_device_use(device));
-    FM_CUDA(cudaEventRecord(staging->consumed[slot], device->compute));
-    return FM_OK;
+    cudaStream_t compute = staging->model->device->compute;
+    return FM_CUDA_CALL(cudaEventRecord(staging->consumed[slot], compute));
 }

@@ -43,7 +43,8 @@ enum fm_status fm_cuda_slot_wait(struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_staging_check(const struct fm_staging *staging, int slot);
 
 // Enqueues the upload of a checked slot and makes the compute stream wait for it; and, once what
-// reads the slot is enqueued there, says so.
+// reads the slot is enqueued there, says so. Every step calls both: the caller has made the device
+// current.
 enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot);
 enum fm_status fm_cuda_staging_consumed(struct fm_staging *staging, int slot);
 
