@@ -166,9 +166,9 @@ static void refuses_with_exact_words(void **state)
     } cases[] = {
         {"fmnist", "no command given"},
         {"fmnist trian", "unknown command 'trian'; did you mean 'train'?"},
-        {"fmnist zzzzzz",
-            "unknown command 'zzzzzz'; expected train, eval, compare, recipe, models, info, "
-            "completion or help"},
+        {"fmnist zzzzzz", "unknown command 'zzzzzz'; expected train, eval, compare, report, bench, "
+                          "predict, label, audit, drift, recipe, models, info, "
+                          "completion or help"},
         {"fmnist --verison", "unknown option '--verison'; did you mean '--version'?"},
         {"fmnist --quiet train",
             "expected a command before '--quiet'; only --help and --version stand alone"},

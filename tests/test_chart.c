@@ -56,7 +56,7 @@ static void draw_one_cell(int actual, int predicted, struct picture *p)
     assert_int_equal(fm_metrics_begin(&m, 3), FM_OK);
     m.confusion[actual * 3 + predicted] = m.count = 7;
     fm_metrics_finish(&m);
-    assert_int_equal(fm_chart_confusion(path, &m, three_names, "a title"), FM_OK);
+    assert_int_equal(fm_chart_confusion(path, &m, three_names, "a title", false), FM_OK);
     fm_metrics_free(&m);
     look(p);
 }
@@ -87,7 +87,7 @@ static void draw_identity(int classes, char *const *names, struct picture *p)
     for (int k = 0; k < classes; k++)
         m.confusion[k * classes + k] = 1000;
     fm_metrics_finish(&m);
-    assert_int_equal(fm_chart_confusion(path, &m, names, "a title"), FM_OK);
+    assert_int_equal(fm_chart_confusion(path, &m, names, "a title", false), FM_OK);
     fm_metrics_free(&m);
     look(p);
 }
@@ -136,7 +136,8 @@ static void test_a_folder_that_is_not_there(void **state)
     struct fm_metrics m;
     assert_int_equal(fm_metrics_begin(&m, 3), FM_OK);
     fm_metrics_finish(&m);
-    assert_int_equal(fm_chart_confusion("no/such/folder/x.png", &m, three_names, "a title"), FM_IO);
+    assert_int_equal(
+        fm_chart_confusion("no/such/folder/x.png", &m, three_names, "a title", false), FM_IO);
     assert_non_null(strstr(fm_error_message(), "no/such/folder"));
     fm_error_clear();
     fm_metrics_free(&m);

@@ -2,10 +2,10 @@
 // us has read; the work is done on a model's own thread.
 #include <fmnist/fmnist.h>
 
-#include "api/predictor.h"
 #include "api/worker.h"
 #include "base/version.h"
 #include "cli/args.h"
+#include "eval/predictor.h"
 #include "run/run.h"
 
 #include <stdbool.h>
@@ -21,6 +21,7 @@ enum {
 
 struct fmnist_model {
     struct fm_worker *worker;
+    struct fm_engine engine;
     struct fm_predictor predictor; // used by the worker's thread; names and counts never change
 };
 
@@ -101,20 +102,30 @@ static enum fm_status find_weights(const char *path, char out[FM_PATH_MAX])
 struct opening {
     const char *weights;
     const fmnist_options *options;
-    struct fm_predictor *predictor;
+    struct fmnist_model *model;
 };
 
+// Weights are kept in fp32, whatever they were trained in, and computed with in fp32: so they give
+// the same predictions on every machine.
 static enum fm_status open_predictor(void *argument)
 {
     const struct opening *o = argument;
     const struct fm_device_options device = {.threads = o->options->threads};
-    int batch = o->options->batch ? o->options->batch : FM_PREDICTOR_BATCH;
-    return fm_predictor_open(o->weights, o->options->backend, &device, batch, o->predictor);
+    const struct fm_predictor_options predictor = {
+        .precision = FM_PRECISION_FP32, .batch = o->options->batch};
+    struct fmnist_model *m = o->model;
+    FM_TRY(fm_engine_open(o->options->backend, &device, &m->engine));
+    enum fm_status status = fm_predictor_open(&m->engine, o->weights, &predictor, &m->predictor);
+    if (status != FM_OK)
+        fm_engine_close(&m->engine);
+    return status;
 }
 
 static enum fm_status close_predictor(void *argument)
 {
-    fm_predictor_close(argument);
+    struct fmnist_model *m = argument;
+    fm_predictor_close(&m->predictor);
+    fm_engine_close(&m->engine);
     return FM_OK;
 }
 
@@ -128,7 +139,7 @@ static enum fm_status open_model(
     struct fmnist_model *m = calloc(1, sizeof *m);
     if (!m)
         return fm_fail_memory("a model", sizeof *m);
-    struct opening opening = {weights, &options, &m->predictor};
+    struct opening opening = {weights, &options, m};
     enum fm_status status;
     FM_TRY_GOTO(status, fm_worker_start(&m->worker), failed);
     FM_TRY_GOTO(status, fm_worker_call(m->worker, open_predictor, &opening), failed);
@@ -154,7 +165,7 @@ void fmnist_close(fmnist_model *model)
 {
     if (!model)
         return;
-    fm_worker_call(model->worker, close_predictor, &model->predictor);
+    fm_worker_call(model->worker, close_predictor, model);
     fm_worker_stop(model->worker);
     free(model);
 }

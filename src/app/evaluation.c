@@ -4,6 +4,7 @@
 #include "app/evaluation.h"
 
 #include "app/data_label.h"
+#include "app/trained.h"
 #include "backend/precision.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -35,24 +36,7 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
         return fm_fail(FM_USAGE,
             "%s: was trained on all training images (--full): there is no %s split", e->directory,
             fm_part_names[e->part]);
-    e->same_data = true;
-    for (int i = 0; i < 4; i++)
-        e->same_data = e->same_data && dataset->files[i].crc32 == e->config.data.crc32[i];
-    return FM_OK;
-}
-
-// The precision that the run was trained in; fp32 on a device that does not have it.
-static enum fm_status choose_precision(const struct fm_engine *engine,
-    const struct fm_run_config *config, struct fm_model_options *options)
-{
-    enum fm_status status = fm_precision_choose(
-        config->precision, engine, config->emulate, &options->precision, &options->emulate);
-    if (status != FM_UNSUPPORTED)
-        return status;
-    fm_error_clear();
-    fm_warn("trained in %s, which this device does not have: evaluated in fp32", config->precision);
-    options->precision = FM_PRECISION_FP32;
-    options->emulate = false;
+    e->same_data = fm_trained_same_data(&e->config, dataset);
     return FM_OK;
 }
 
@@ -64,7 +48,7 @@ static enum fm_status load_model(
     FM_TRY(fm_zoo_build(e->config.model, e->config.data.classes, &net));
     fm_net_set_input_statistics(
         &net, (float)e->config.data.input_mean, (float)e->config.data.input_deviation);
-    FM_TRY(choose_precision(engine, &e->config, &options));
+    FM_TRY(fm_trained_precision(engine, &e->config, &options.precision, &options.emulate));
     FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
     e->precision = options.precision;
     e->emulated = options.emulate;
@@ -81,7 +65,7 @@ static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluatio
     fm_data_label(dataset, label);
     fm_text_append(&title, "%s on %s, %s split", e->config.model, label, fm_part_names[e->part]);
     enum fm_status status = fm_chart_confusion(
-        e->picture, &e->metrics, e->config.data.class_names, fm_text_cstr(&title));
+        e->picture, &e->metrics, e->config.data.class_names, fm_text_cstr(&title), false);
     fm_text_free(&title);
     return status;
 }

@@ -265,7 +265,7 @@ static enum fm_status draw_confusion(const struct work *w)
     fm_data_label(w->dataset, label);
     fm_text_append(&title, "%s on %s, test split", w->job->model, label);
     enum fm_status status = fm_chart_confusion(
-        path, &w->metrics, w->dataset->class_names, fm_text_cstr(&title));
+        path, &w->metrics, w->dataset->class_names, fm_text_cstr(&title), false);
     fm_text_free(&title);
     return status;
 }

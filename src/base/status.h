@@ -18,7 +18,8 @@
     X(UNSUPPORTED, "not supported")                                                                \
     X(BACKEND, "backend failure")                                                                  \
     X(NUMERIC, "numeric failure")                                                                  \
-    X(INTERRUPTED, "interrupted")
+    X(INTERRUPTED, "interrupted")                                                                  \
+    X(DRIFT, "the images have drifted")
 
 enum fm_status {
 #define X(name, text) FM_##name,

@@ -5,6 +5,7 @@
 #include "net/zoo.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -217,11 +218,23 @@ static enum fm_status note_seen(struct parser *parser, const char *name)
     return FM_OK;
 }
 
-// Reads the option at argv[*at] and its value; *at moves to the last argument used.
-static enum fm_status parse_option(struct parser *parser, int *at)
+// "-o" as "--out", of an option that has a letter; NULL: there is none.
+static const char *spelt_out(const struct fm_command *command, const char *text)
+{
+    if (text[1] == '\0' || text[2] != '\0')
+        return NULL;
+    for (const struct fm_option *const *table = command->options; *table; table++)
+        for (const struct fm_option *option = *table; option->name; option++)
+            if (fm_option_letter(option->name) == text[1])
+                return option->name;
+    return NULL;
+}
+
+// Reads the option at argv[*at], whose name and perhaps value `text` is, and its value; *at moves
+// to the last argument used.
+static enum fm_status parse_option(struct parser *parser, const char *text, int *at)
 {
     struct fm_args *args = parser->args;
-    const char *text = args->argv[*at] + 2;
     const char *equals = strchr(text, '=');
     char name[TEXT_MAX], flag[TEXT_MAX + 2];
     int length = equals ? (int)(equals - text) : (int)strnlen(text, sizeof name - 1);
@@ -256,21 +269,44 @@ static enum fm_status parse_option(struct parser *parser, int *at)
     return option ? set_option(option, flag, value, args) : set_field(parser, field, value);
 }
 
+static enum fm_status keep_operand(struct fm_args *args, const char *text)
+{
+    if (!args->operands) {
+        size_t bytes = (size_t)args->argc * sizeof *args->operands;
+        args->operands = malloc(bytes);
+        if (!args->operands)
+            return fm_fail_memory("the command line", bytes);
+    }
+    args->operands[args->operand_count++] = text;
+    return FM_OK;
+}
+
 static enum fm_status parse_operand(struct fm_args *args, const char *text)
 {
-    if (!args->command->operand || args->operand)
-        return fm_fail(FM_USAGE, "unexpected argument '%s' for '%s'", text, args->command->name);
+    const struct fm_command *command = args->command;
+    int most = command->operands_most ? command->operands_most : command->operand != NULL;
+    int have = command->operands_most ? args->operand_count : args->operand != NULL;
+    if (have == most)
+        return fm_fail(FM_USAGE, "unexpected argument '%s' for '%s'", text, command->name);
     if (*text == '\0')
-        return fm_fail(FM_USAGE, "%s is empty", args->command->operand);
-    args->operand = text;
-    return FM_OK;
+        return fm_fail(FM_USAGE, "%s is empty", command->operand);
+    if (!args->operand)
+        args->operand = text;
+    return command->operands_most ? keep_operand(args, text) : FM_OK;
+}
+
+void fm_args_free(struct fm_args *args)
+{
+    free(args->operands);
+    args->operands = NULL;
 }
 
 static enum fm_status check_complete(const struct parser *parser)
 {
     const struct fm_args *args = parser->args;
     const struct fm_command *command = args->command;
-    if (command->operand_required && !args->operand)
+    if ((command->operand_required && !args->operand) ||
+        args->operand_count < command->operands_least)
         return fm_fail(FM_USAGE, "'%s' needs %s", command->name, command->operand);
     if (!command->required || fm_args_given(args, command->required) ||
         (command->instead && fm_args_given(args, command->instead)))
@@ -312,6 +348,12 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         .seeds = 1,
         .checkpoint_seconds = 60,
         .split = FM_PART_TEST,
+        .top = 1,
+        .least = 0.99,
+        .confidence = 0.95,
+        .cost = 0.05,
+        .folds = 4,
+        .level = 0.05,
         .format = FM_FORMAT_TEXT,
     };
     struct parser parser = {.args = args};
@@ -328,7 +370,9 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         else if (strcmp(argv[i], "--") == 0)
             options_over = true;
         else if (strncmp(argv[i], "--", 2) == 0)
-            FM_TRY(parse_option(&parser, &i));
+            FM_TRY(parse_option(&parser, argv[i] + 2, &i));
+        else if (spelt_out(args->command, argv[i]))
+            FM_TRY(parse_option(&parser, spelt_out(args->command, argv[i]), &i));
         else
             return fm_fail(
                 FM_USAGE, "unknown option '%s': options are written in full, as --help", argv[i]);

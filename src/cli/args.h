@@ -38,7 +38,10 @@ struct fm_args {
     char *const *argv;
     bool help;           // --help: nothing else is to be done
     bool version;        // --version
-    const char *operand; // RUN, NAME or COMMAND; NULL
+    const char *operand; // RUN, NAME or COMMAND, the first of several; NULL
+    // All of them, of a command that takes several: owned, freed by fm_args_free().
+    const char **operands;
+    int operand_count;
 
     const char *data;    // directory; NULL: where fm_dataset_open() looks
     const char *backend; // "auto"
@@ -74,6 +77,26 @@ struct fm_args {
     bool emulate;              // the precision, by rounding
     double checkpoint_seconds; // 0: none within an epoch
     int split;                 // enum fm_part
+    bool tensorboard;          // event files beside the run
+
+    // Of the commands that put a trained network to use:
+    const char *list;      // file of paths; NULL: none
+    int convert;           // enum fm_convert
+    int top;               // classes told of each image
+    const char *show;      // folder for what the network sees; NULL: none
+    double least;          // precision of what is labelled by itself
+    double confidence;     // that it holds
+    bool per_class;        // a threshold for each class
+    bool evaluate;         // measure on the test images
+    double cost;           // of a label by hand
+    const char *reviewed;  // file of people's answers; NULL: none
+    int folds;             // of out-of-sample predictions
+    double plant;          // share of training labels that are changed to be found again
+    double level;          // of a test: how often it may fire on nothing
+    const char *batches;   // "1,16,256"; NULL: the command's own choice
+    const char *versus;    // "fp32,unfused"; NULL: nothing beside
+    double seconds;        // that a figure is measured for
+    bool profile, unfused; // struct fm_compile_options
 };
 
 enum fm_option_type {
@@ -102,6 +125,9 @@ struct fm_option {
     const char *help;
 };
 
+// The letter that does as well as an option's name, as -o for --out; 0: there is none.
+char fm_option_letter(const char *name);
+
 // Options that several commands share are a table of their own.
 enum {
     FM_OPTION_TABLES_MAX = 8
@@ -115,6 +141,10 @@ struct fm_command {
     enum fm_option_type operand_type;
     const char *const *operand_choices; // FM_OPTION_NAME
     bool operand_required;
+    // Of a command that takes several operands, which `operand` names all ("RUN IMAGE..."): how
+    // many at least and at most, and what those behind the first are; 0: one alone.
+    int operands_least, operands_most;
+    enum fm_option_type more_type;
     bool recipe;          // every value of fm_recipe_fields is a flag, too
     const char *required; // an option that must be given; NULL
     const char *instead;  // another that does as well; NULL
@@ -128,8 +158,10 @@ const struct fm_command *fm_command_find(const char *name);
 // FM_USAGE with a suggestion for an unknown name.
 enum fm_status fm_command_parse(const char *name, const struct fm_command **command);
 
-// Fills `args` from a command line. `--help` after a command ends the parsing.
+// Fills `args` from a command line. `--help` after a command ends the parsing. On failure, too, it
+// is freed with fm_args_free().
 enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args);
+void fm_args_free(struct fm_args *args);
 // Whether an option or recipe flag was given.
 bool fm_args_given(const struct fm_args *args, const char *name);
 
@@ -146,6 +178,12 @@ int fm_command_line(int argc, char *const *argv);
 enum fm_status fm_cmd_train(const struct fm_args *args);
 enum fm_status fm_cmd_eval(const struct fm_args *args);
 enum fm_status fm_cmd_compare(const struct fm_args *args);
+enum fm_status fm_cmd_report(const struct fm_args *args);
+enum fm_status fm_cmd_bench(const struct fm_args *args);
+enum fm_status fm_cmd_predict(const struct fm_args *args);
+enum fm_status fm_cmd_label(const struct fm_args *args);
+enum fm_status fm_cmd_audit(const struct fm_args *args);
+enum fm_status fm_cmd_drift(const struct fm_args *args);
 enum fm_status fm_cmd_recipe(const struct fm_args *args);
 enum fm_status fm_cmd_models(const struct fm_args *args);
 enum fm_status fm_cmd_info(const struct fm_args *args);

@@ -130,52 +130,15 @@ static enum fm_status print_evaluation(
     return format == FM_FORMAT_CSV ? print_csv(evaluation) : print_prose(evaluation, format);
 }
 
-// A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
-static enum fm_status check_run(const char *directory)
-{
-    char group[FM_PATH_MAX];
-    FM_TRY(fm_path_join(group, directory, FM_GROUP_FILE));
-    if (fm_path_exists(group))
-        return fm_fail(FM_NOT_FOUND,
-            "%s holds the runs of several seeds: name one of the folders in it", directory);
-    if (fm_path_exists(directory) && !fm_path_is_dir(directory))
-        return fm_fail(FM_NOT_FOUND, "%s is a file, expected a run folder", directory);
-    if (!fm_run_is_run(directory))
-        return fm_fail(FM_NOT_FOUND,
-            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
-            "makes one",
-            directory);
-    if (!fm_run_is_finished(directory))
-        return fm_fail(FM_NOT_FOUND,
-            "the run in %s is not finished: there is no result.json in it; 'fmnist train --resume "
-            "%s' goes on with it",
-            directory, directory);
-    return FM_OK;
-}
-
-// Into `args`, where nothing else was asked for: the run's own data, as long as they are where they
-// were, and TF32 where it was trained so. `directory` keeps the path.
-static enum fm_status take_from_run(struct fm_args *args, char directory[FM_PATH_MAX])
-{
-    struct fm_run_config config;
-    FM_TRY(fm_run_read_whole_config(args->operand, &config));
-    snprintf(directory, FM_PATH_MAX, "%s", config.data.directory);
-    args->tf32 = args->tf32 || config.tf32;
-    fm_run_config_free(&config);
-    if (!args->data && directory[0] && fm_path_is_dir(directory))
-        args->data = directory;
-    return FM_OK;
-}
-
 enum fm_status fm_cmd_eval(const struct fm_args *args)
 {
     struct fm_session session;
     struct fm_evaluation evaluation;
     enum fm_part part = (enum fm_part)args->split;
     char data[FM_PATH_MAX];
-    FM_TRY(check_run(args->operand));
+    FM_TRY(fm_check_run(args->operand));
     struct fm_args as_run = *args;
-    FM_TRY(take_from_run(&as_run, data));
+    FM_TRY(fm_take_from_run(&as_run, data));
     FM_TRY(fm_session_open(&as_run, &session));
 
     char what[64];

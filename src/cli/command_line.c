@@ -15,6 +15,7 @@ enum {
     EXIT_OK = 0,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
+    EXIT_DRIFT = 3,
     EXIT_SIGNAL = 128
 };
 
@@ -47,6 +48,12 @@ static void print_hint(enum fm_status status, const struct fm_args *args)
         fprintf(stderr, "hint: 'fmnist info' says what each backend and device offers\n");
 }
 
+// The others end a command early, or say what it has found.
+static bool is_failure(enum fm_status status)
+{
+    return status != FM_INTERRUPTED && status != FM_DRIFT;
+}
+
 static int report(enum fm_status status, const struct fm_args *args)
 {
     if (status == FM_OK)
@@ -55,12 +62,13 @@ static int report(enum fm_status status, const struct fm_args *args)
     const char *message = fm_error_message();
     fm_progress_clear();
     fm_clean_append(&clean, message[0] ? message : fm_status_text(status));
-    fprintf(
-        stderr, "fmnist: %s%s\n", status == FM_INTERRUPTED ? "" : "error: ", fm_text_cstr(&clean));
+    fprintf(stderr, "fmnist: %s%s\n", is_failure(status) ? "error: " : "", fm_text_cstr(&clean));
     fm_text_free(&clean);
     print_hint(status, args);
     if (status == FM_INTERRUPTED) // as a shell tells of a process that a signal has ended
         return EXIT_SIGNAL + fm_interrupt_signal();
+    if (status == FM_DRIFT)
+        return EXIT_DRIFT;
     return status == FM_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
@@ -76,5 +84,7 @@ int fm_command_line(int argc, char *const *argv)
         status = run(&args);
     if (status == FM_OK)
         status = fm_print_end();
-    return report(status, &args);
+    int exit_status = report(status, &args);
+    fm_args_free(&args);
+    return exit_status;
 }

@@ -268,3 +268,39 @@ enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
     recipe->keep = FM_KEEP_LAST;
     return FM_OK;
 }
+
+// ---- Runs put to use
+
+enum fm_status fm_check_run(const char *directory)
+{
+    char group[FM_PATH_MAX];
+    FM_TRY(fm_path_join(group, directory, FM_GROUP_FILE));
+    if (fm_path_exists(group))
+        return fm_fail(FM_NOT_FOUND,
+            "%s holds the runs of several seeds: name one of the folders in it", directory);
+    if (fm_path_exists(directory) && !fm_path_is_dir(directory))
+        return fm_fail(FM_NOT_FOUND, "%s is a file, expected a run folder", directory);
+    if (!fm_run_is_run(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
+            "makes one",
+            directory);
+    if (!fm_run_is_finished(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "the run in %s is not finished: there is no result.json in it; 'fmnist train --resume "
+            "%s' goes on with it",
+            directory, directory);
+    return FM_OK;
+}
+
+enum fm_status fm_take_from_run(struct fm_args *args, char directory[FM_PATH_MAX])
+{
+    struct fm_run_config config;
+    FM_TRY(fm_run_read_whole_config(args->operand, &config));
+    snprintf(directory, FM_PATH_MAX, "%s", config.data.directory);
+    args->tf32 = args->tf32 || config.tf32;
+    fm_run_config_free(&config);
+    if (!args->data && directory[0] && fm_path_is_dir(directory))
+        args->data = directory;
+    return FM_OK;
+}

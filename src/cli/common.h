@@ -47,6 +47,13 @@ enum fm_status fm_session_open_data(const char *directory, bool full, struct fm_
 // Closes what is open of it.
 void fm_session_close(struct fm_session *session);
 
+// Of a command that puts a finished run to use: FM_NOT_FOUND, and what to do, where there is none.
+// A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
+enum fm_status fm_check_run(const char *directory);
+// Into `args`, where nothing else was asked for: the data of the run args->operand, as long as they
+// are where they were, and TF32 where it was trained so. `directory` keeps the path.
+enum fm_status fm_take_from_run(struct fm_args *args, char directory[FM_PATH_MAX]);
+
 // The recipe of --recipe for `model`: `named` as its file has it, `recipe` with the flags' values.
 enum fm_status fm_resolve_recipe(const struct fm_args *args, const char *model,
     struct fm_recipe *named, struct fm_recipe *recipe);

@@ -7,6 +7,8 @@
 
 #include "base/version.h"
 
+#include <string.h>
+
 static const char helpers[] =
     "# Each sets COMPREPLY to what begins with $cur.\n"
     "_fmnist_words()\n"
@@ -122,13 +124,16 @@ static void append_command(struct fm_text *out, const struct fm_command *command
     fm_text_append(out, "'\n        ;;\n");
 }
 
-// A line for the value, if anything is known of it. `subject` is "--model" or "operand0".
+// A line for the value, if anything is known of it. `subject` is "--model", "operand0", or
+// "operand*" for all operands that have no line before it.
 static void append_value(struct fm_text *out, const char *command, const char *dashes,
     const char *subject, const struct fm_flag *flag, const char *const *recipes)
 {
     if (flag->kind == FM_VALUE_NONE || flag->kind == FM_VALUE_FREE)
         return;
-    fm_text_append(out, "    '%s %s%s') ", command, dashes, subject);
+    size_t length = strcspn(subject, "*");
+    fm_text_append(
+        out, "    '%s %s%.*s'%s) ", command, dashes, (int)length, subject, subject + length);
     switch (flag->kind) {
     case FM_VALUE_WORD:
     case FM_VALUE_WORDS:
@@ -168,6 +173,8 @@ static void append_values(
         append_value(out, command->name, "--", flags[i].name, &flags[i], recipes);
     struct fm_flag operand = fm_flags_operand(command);
     append_value(out, command->name, "", "operand0", &operand, recipes);
+    struct fm_flag more = fm_flags_more(command);
+    append_value(out, command->name, "", "operand*", &more, recipes);
 }
 
 void fm_completion_bash(const char *const *recipes, struct fm_text *out)

@@ -97,12 +97,16 @@ static void append_command(
     for (int i = 0; i < count; i++) {
         fm_text_append(out, "complete -c fmnist -n '__fmnist_command_is %s' -l %s", command->name,
             flags[i].name);
+        if (flags[i].letter)
+            fm_text_append(out, " -s %c", flags[i].letter);
         append_value(out, &flags[i], true, recipes);
         fm_text_append(out, " -d ");
         append_quoted(out, flags[i].help);
         fm_text_append(out, "\n");
     }
-    struct fm_flag operand = fm_flags_operand(command);
+    struct fm_flag operand = fm_flags_operand(command), more = fm_flags_more(command);
+    if (more.kind == FM_VALUE_FILE) // fish does not count: files are folders, too
+        operand = more;
     if (operand.kind == FM_VALUE_NONE || operand.kind == FM_VALUE_FREE)
         return;
     fm_text_append(out, "complete -c fmnist -n '__fmnist_command_is %s'", command->name);

@@ -75,6 +75,12 @@ static void append_command(struct fm_text *out, const struct fm_command *command
         append_value(out, &operand);
         fm_text_append(out, "'");
     }
+    struct fm_flag more = fm_flags_more(command);
+    if (more.kind != FM_VALUE_NONE) {
+        fm_text_append(out, " \\\n            '*");
+        append_value(out, &more);
+        fm_text_append(out, "'");
+    }
     fm_text_append(out, "\n        ;;\n");
 }
 

@@ -47,6 +47,7 @@ static struct fm_flag from_option(const struct fm_option *option)
         .name = option->name,
         .value = option->value,
         .help = option->help,
+        .letter = fm_option_letter(option->name),
         .kind = kind_of(option->type),
         .words = option->choices,
     };
@@ -108,5 +109,13 @@ struct fm_flag fm_flags_operand(const struct fm_command *command)
         if (flag.kind == FM_VALUE_NONE)
             flag.kind = FM_VALUE_FREE;
     }
+    return flag;
+}
+
+struct fm_flag fm_flags_more(const struct fm_command *command)
+{
+    struct fm_flag flag = {.value = command->operand, .kind = FM_VALUE_NONE};
+    if (command->operands_most > 1)
+        flag.kind = kind_of(command->more_type);
     return flag;
 }

@@ -24,6 +24,7 @@ struct fm_flag {
     const char *name;  // "max-minutes"
     const char *value; // what documents call the value: "M"; NULL for FM_VALUE_NONE
     const char *help;
+    char letter; // fm_option_letter()
     enum fm_value_kind kind;
     const char *const *words; // ends with NULL; NULL for the kinds without
     double min, max;          // a number's bounds; both 0: no number, or none worth telling
@@ -40,5 +41,7 @@ int fm_flags_list(const struct fm_command *command, struct fm_flag flags[FM_FLAG
 
 // The operand of a command as a flag without `name` and `help`; FM_VALUE_NONE if it takes none.
 struct fm_flag fm_flags_operand(const struct fm_command *command);
+// Those behind the first, of a command that takes several; FM_VALUE_NONE if it does not.
+struct fm_flag fm_flags_more(const struct fm_command *command);
 
 #endif

@@ -58,6 +58,11 @@ static void append_options(struct fm_text *out, const struct fm_option *option)
             join_choices(option->choices, choices, sizeof choices);
             snprintf(text, sizeof text, "%s: %s", choices, option->help);
         }
+        if (fm_option_letter(option->name)) {
+            char letter[32];
+            snprintf(letter, sizeof letter, "; -%c does as well", fm_option_letter(option->name));
+            strncat(text, letter, sizeof text - strlen(text) - 1);
+        }
         append_entry(out, label, text);
     }
 }
@@ -102,8 +107,8 @@ void fm_help_overview(struct fm_text *out)
     fm_text_append(out, "\n'fmnist help COMMAND' explains a command; 'fmnist --version' prints the "
                         "version.\n"
                         "Results go to standard output, everything else to standard error. Exit "
-                        "status: 0\nsuccess, 1 failure, 2 wrong usage, 130 and 143 stopped by "
-                        "SIGINT and SIGTERM.\n\n"
+                        "status: 0\nsuccess, 1 failure, 2 wrong usage, 3 drift was found, 130 "
+                        "and 143 stopped by\nSIGINT and SIGTERM.\n\n"
                         "example:\n  fmnist compare\n");
 }
 

@@ -130,6 +130,8 @@ static void append_flag(struct fm_text *out, const struct fm_flag *flag)
     append_option(out, flag);
     fm_text_append(out, "\n");
     append_sentence(out, flag->help);
+    if (flag->letter)
+        fm_text_append(out, "\\fB\\-%c\\fR does as well.\n", flag->letter);
     if (flag->min < flag->max) {
         char range[64];
         snprintf(range, sizeof range, "From %.10g to %.10g.\n", flag->min, flag->max);
@@ -258,6 +260,7 @@ static void append_exit_status(struct fm_text *out)
     append_entry(out, "0", "Success.");
     append_entry(out, "1", "Failure; the reason stands on standard error.");
     append_entry(out, "2", "Wrong usage.");
+    append_entry(out, "3", "\\fBfmnist drift\\fR has found drift.");
     append_entry(out, "130", "A training was stopped by SIGINT (Ctrl+C), after a checkpoint.");
     append_entry(out, "143", "A training was stopped by SIGTERM, after a checkpoint.");
 }

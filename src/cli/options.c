@@ -1,12 +1,12 @@
-// The commands and their options as tables: all that the parser and the help know of them.
-#include "cli/args.h"
-
-#include "cli/completion.h"
+// The options as tables: all that the parser, help, man pages and completion know of them.
+#include "cli/options.h"
 
 #include "app/evaluation.h"
+#include "data/picture.h"
 #include "net/zoo.h"
 #include "report/table.h"
 
+#include <stddef.h>
 #include <string.h>
 
 // The registry's names with "auto" before them; a test holds the two lists together.
@@ -15,20 +15,19 @@ static const char *const precision_choices[] = {"auto", "fp32", "bf16", "fp16", 
 
 #define AT(member) offsetof(struct fm_args, member)
 
-static const struct fm_option model_options[] = {
+const struct fm_option fm_model_options[] = {
     {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
         "the model to train (required, but with --resume)"},
     {0}};
 
-static const struct fm_option training_options[] = {
+const struct fm_option fm_training_options[] = {
     {"recipe", "NAME", FM_OPTION_RECIPE, AT(recipe), 0, 0, NULL,
         "best, quick, reference, speedrun, or a recipe file (default: quick)"},
     {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
         "seed of every random number (default: 1)"},
     {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
         "what is computed in; auto is fp16 on a GPU, on a CPU bf16 where it has it, else fp32; a "
-        "CPU "
-        "has fp16 by rounding alone (default: auto)"},
+        "CPU has fp16 by rounding alone (default: auto)"},
     {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
         "compute bf16 or fp16 by rounding fp32: no faster, but on any processor"},
     {"resident", NULL, FM_OPTION_FLAG, AT(resident), 0, 0, NULL,
@@ -38,13 +37,14 @@ static const struct fm_option training_options[] = {
         "then)"},
     {"max-minutes", "M", FM_OPTION_REAL, AT(max_minutes), 0.001, 100000, NULL,
         "end a training with the epoch in which this time is reached (default: no limit)"},
+    {"tensorboard", NULL, FM_OPTION_FLAG, AT(tensorboard), 0, 0, NULL,
+        "write event files for TensorBoard beside the run"},
     {"trace", "FILE", FM_OPTION_FILE, AT(trace), 0, 0, NULL,
         "write what the threads did when, for Perfetto (default: no trace)"},
     {0}};
 
-static const struct fm_option train_options[] = {
-    {"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL,
-        "the run folder (default: runs/<model>-<time>)"},
+const struct fm_option fm_train_options[] = {{"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL,
+                                                 "the run folder (default: runs/<model>-<time>)"},
     {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL, "replace the run that is in the folder"},
     {"full", NULL, FM_OPTION_FLAG, AT(full), 0, 0, NULL,
         "train on all training images, none held out; keeps the last epoch's weights"},
@@ -57,7 +57,7 @@ static const struct fm_option train_options[] = {
         "before"},
     {0}};
 
-static const struct fm_option compare_options[] = {
+const struct fm_option fm_compare_options[] = {
     {"models", "A,B,...", FM_OPTION_MODELS, AT(models), 0, 0, fm_zoo_names,
         "the rows, in this order (default: simple,deeper,vgg16)"},
     {"runs", "DIR", FM_OPTION_DIR, AT(runs), 0, 0, NULL,
@@ -68,23 +68,24 @@ static const struct fm_option compare_options[] = {
         "replace the comparison that is in the folder"},
     {"fresh", NULL, FM_OPTION_FLAG, AT(fresh), 0, 0, NULL, "train every row, reuse no run"}, {0}};
 
-static const struct fm_option eval_options[] = {
+const struct fm_option fm_eval_options[] = {
     {"split", "NAME", FM_OPTION_CHOICE, AT(split), 0, 0, fm_part_names,
         "the images to evaluate on (default: test)"},
     {0}};
 
-static const struct fm_option recipe_options[] = {
+const struct fm_option fm_recipe_options[] = {
     {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
         "print the values for this model alone"},
     {0}};
 
-static const struct fm_option data_options[] = {
+const struct fm_option fm_data_options[] = {
     {"data", "DIR", FM_OPTION_DIR, AT(data), 0, 0, NULL,
-        "folder of the four data files (default: eval, --resume: the run's own; else $FMNIST_DATA, "
+        "folder of the four data files, or of pictures in folders train/<class> (default: eval, "
+        "--resume: the run's own; else $FMNIST_DATA, "
         "the user's data folder, Debian's)"},
     {0}};
 
-static const struct fm_option device_options[] = {
+const struct fm_option fm_device_options[] = {
     {"backend", "NAME", FM_OPTION_NAME, AT(backend), 0, 0, backend_choices,
         "what computes (default: auto, a GPU where one can be used, else the processor)"},
     {"threads", "N", FM_OPTION_INT, AT(threads), 1, 4096, NULL,
@@ -93,7 +94,7 @@ static const struct fm_option device_options[] = {
         "which of several GPUs computes, counted from 0 (default: 0)"},
     {0}};
 
-static const struct fm_option gpu_options[] = {
+const struct fm_option fm_gpu_options[] = {
     {"tf32", NULL, FM_OPTION_FLAG, AT(tf32), 0, 0, NULL,
         "a GPU may round the inputs of fp32 products to TF32, which has fewer digits"},
     {"allow-nondeterministic", NULL, FM_OPTION_FLAG, AT(nondeterministic), 0, 0, NULL,
@@ -107,169 +108,86 @@ static const struct fm_option gpu_options[] = {
         "keep none: a GPU's implementations are chosen anew at every start"},
     {0}};
 
-static const struct fm_option quiet_options[] = {
-    {"quiet", NULL, FM_OPTION_FLAG, AT(quiet), 0, 0, NULL,
-        "print the result and errors, nothing else"},
+const struct fm_option fm_quiet_options[] = {{"quiet", NULL, FM_OPTION_FLAG, AT(quiet), 0, 0, NULL,
+                                                 "print the result and errors, nothing else"},
     {0}};
 
-static const struct fm_option format_options[] = {
+const struct fm_option fm_format_options[] = {
     {"format", "NAME", FM_OPTION_CHOICE, AT(format), 0, 0, fm_format_names,
         "how the result is printed (default: text)"},
     {0}};
 
-static const char *const train_examples[] = {
-    "fmnist train --model deeper",
-    "fmnist train --model simple --recipe reference --epochs 3 --out runs/short",
-    "fmnist train --model deeper --max-minutes 5 --format json",
-    "fmnist train --model simple --recipe best --seeds 3 --out runs/best",
-    "fmnist train --resume runs/best",
-    NULL,
-};
-static const char *const eval_examples[] = {
-    "fmnist eval runs/deeper-20261124-153012",
-    "fmnist eval runs/short --split select --format json",
-    NULL,
-};
-static const char *const compare_examples[] = {
-    "fmnist compare",
-    "fmnist compare --recipe reference --models simple,deeper",
-    "fmnist compare --max-minutes 2 --format markdown",
-    NULL,
-};
-static const char *const recipe_examples[] = {
-    "fmnist recipe",
-    "fmnist recipe best",
-    "fmnist recipe best --model deeper",
-    NULL,
-};
-static const char *const models_examples[] = {
-    "fmnist models",
-    "fmnist models deeper",
-    "fmnist models --format json",
-    NULL,
-};
-static const char *const info_examples[] = {
-    "fmnist info",
-    "fmnist info --format json",
-    NULL,
-};
-static const char *const completion_examples[] = {
-    "fmnist completion bash",
-    "fmnist completion zsh",
-    "fmnist completion fish",
-    NULL,
-};
-static const char *const help_examples[] = {
-    "fmnist help train",
-    NULL,
-};
-
-const struct fm_command fm_commands[] = {
-    {.name = "train",
-        .summary = "train a model and leave a run folder",
-        .description =
-            "Trains a model on 54,000 of the 60,000 training images, measures it on 3,000\n"
-            "held out for selection and, once, at the end, on the 10,000 test images. The run\n"
-            "folder keeps the configuration, a line of JSON for each epoch, checkpoints, the\n"
-            "weights and the result.\n\n"
-            "A training that was stopped, by Ctrl-C, by SIGTERM (exit status 130 and 143) or by\n"
-            "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
-            "configuration from the folder; beside it stand only --data, --backend, --threads,\n"
-            "--device, --resident, --plan-cache, --no-plan-cache, --max-minutes,\n"
-            "--checkpoint-seconds, --strict, --trace, --quiet and --format. Moved to another\n"
-            "backend it ends in other bits. Of a finished run it prints the result again.",
-        .recipe = true,
-        .required = "model",
-        .instead = "resume",
-        .options = {model_options, training_options, train_options, data_options, device_options,
-            gpu_options, quiet_options, format_options},
-        .examples = train_examples,
-        .run = fm_cmd_train},
-    {.name = "eval",
-        .summary = "evaluate a run: accuracy, classes, confusion, calibration",
-        .description =
-            "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
-            "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
-            "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
-            "log-likelihood (NLL).",
-        .operand = "RUN",
-        .operand_type = FM_OPTION_DIR,
-        .operand_required = true,
-        .options = {eval_options, data_options, device_options, gpu_options, quiet_options,
-            format_options},
-        .examples = eval_examples,
-        .run = fm_cmd_eval},
-    {.name = "compare",
-        .summary = "train what is missing and compare the models",
-        .description =
-            "Trains the models, reusing finished runs of the same configuration and going on\n"
-            "with unfinished ones, and compares them in a table, then what the published\n"
-            "original claims with what is measured here. Both are also written to one folder as\n"
-            "Markdown, CSV, JSON and PNG.",
-        .recipe = true,
-        .options = {compare_options, training_options, data_options, device_options, gpu_options,
-            quiet_options, format_options},
-        .examples = compare_examples,
-        .run = fm_cmd_compare},
-    {.name = "recipe",
-        .summary = "list the recipes, or print one",
-        .description =
-            "Without a name, a line for each recipe that comes with fmnist. With a name, or the\n"
-            "path of a file, all values of the recipe as JSON: written to a file (> mine.json)\n"
-            "and changed, a recipe of one's own for --recipe ./mine.json.",
-        .operand = "NAME",
-        .operand_type = FM_OPTION_RECIPE,
-        .options = {recipe_options, format_options},
-        .examples = recipe_examples,
-        .run = fm_cmd_recipe},
-    {.name = "models",
-        .summary = "list the models, or the layers of one",
-        .description =
-            "Without a name, a line for each model: parameters and multiply-accumulates\n"
-            "(MACs) of a forward pass of one image. With a name, a line for each of its\n"
-            "layers, and totals.",
-        .operand = "NAME",
-        .operand_type = FM_OPTION_NAME,
-        .operand_choices = fm_zoo_names,
-        .options = {format_options},
-        .examples = models_examples,
-        .run = fm_cmd_models},
-    {.name = "info",
-        .summary = "say what this build has and what this machine offers",
-        .description =
-            "Prints version and build; each backend with its device and its libraries, as\n"
-            "compiled against and as found, or the reason why it cannot be used; the data\n"
-            "found; the processor.",
-        .options = {data_options, device_options, format_options},
-        .examples = info_examples,
-        .run = fm_cmd_info},
-    {.name = "completion",
-        .summary = "print a script for a shell's completion",
-        .description =
-            "Prints the script by which bash, zsh or fish completes the command line of\n"
-            "fmnist. An installed fmnist has it in place already. Otherwise a shell reads it at\n"
-            "its start: eval \"$(fmnist completion bash)\" in ~/.bashrc; source <(fmnist\n"
-            "completion zsh) in ~/.zshrc, after compinit; fmnist completion fish | source in\n"
-            "~/.config/fish/config.fish.",
-        .operand = "SHELL",
-        .operand_type = FM_OPTION_NAME,
-        .operand_choices = fm_shell_names,
-        .operand_required = true,
-        .examples = completion_examples,
-        .run = fm_cmd_completion},
-    {.name = "help",
-        .summary = "explain a command",
-        .description = "Prints what a command does, its options and examples.",
-        .operand = "COMMAND",
-        .operand_type = FM_OPTION_COMMAND,
-        .examples = help_examples,
-        .run = fm_cmd_help},
+const struct fm_option fm_out_options[] = {
+    {"out", "DIR", FM_OPTION_DIR, AT(out), 0, 0, NULL, "folder that the files go to"},
+    {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL,
+        "replace what an earlier call has put there"},
     {0}};
 
-const struct fm_command *fm_command_find(const char *name)
+const struct fm_option fm_source_options[] = {
+    {"from", "FILE", FM_OPTION_FILE, AT(list), 0, 0, NULL,
+        "a file with the path of an image on each line; '-' reads it from standard input"},
+    {"convert", "NAME", FM_OPTION_CHOICE, AT(convert), 0, 0, fm_convert_names,
+        "what becomes of an image on its way to 28x28: auto takes one of 28x28 as it is and "
+        "converts "
+        "all others as photographs, photo converts all, none takes none but 28x28 (default: auto)"},
+    {0}};
+
+const struct fm_option fm_predict_options[] = {
+    {"top", "K", FM_OPTION_INT, AT(top), 1, 256, NULL,
+        "name the K most likely classes of each image (default: 1)"},
+    {"show", "DIR", FM_OPTION_DIR, AT(show), 0, 0, NULL,
+        "write what the network sees of each image, as a PNG of 28x28, into this folder"},
+    {0}};
+
+const struct fm_option fm_label_options[] = {
+    {"precision", "P", FM_OPTION_REAL, AT(least), 0.5, 0.99999, NULL,
+        "the share of right labels, at least, among those given without a person (default: 0.99)"},
+    {"confidence", "C", FM_OPTION_REAL, AT(confidence), 0.5, 0.9999, NULL,
+        "how certainly that holds, over the draw of the calibration images (default: 0.95)"},
+    {"per-class", NULL, FM_OPTION_FLAG, AT(per_class), 0, 0, NULL,
+        "a threshold for each class, so that the precision holds in each"},
+    {"evaluate", NULL, FM_OPTION_FLAG, AT(evaluate), 0, 0, NULL,
+        "measure on the test images what would be labelled, how well, and what that saves"},
+    {"cost", "C", FM_OPTION_REAL, AT(cost), 0, 1e6, NULL,
+        "what a person's label costs, in any currency (default: 0.05)"},
+    {"reviewed", "FILE", FM_OPTION_FILE, AT(reviewed), 0, 0, NULL,
+        "people's answers, as the review page saves them: writes labels.csv from both"},
+    {0}};
+
+const struct fm_option fm_audit_options[] = {
+    {"folds", "K", FM_OPTION_INT, AT(folds), 2, 20, NULL,
+        "networks trained, each on all training images but its fold (default: 4)"},
+    {"plant", "SHARE", FM_OPTION_REAL, AT(plant), 0, 0.5, NULL,
+        "change this share of the training labels first and tell how many of them are found"},
+    {"seed", "N", FM_OPTION_INT64, AT(seed), 0, 9e15, NULL,
+        "seed of every random number (default: 1)"},
+    {0}};
+
+const struct fm_option fm_drift_options[] = {
+    {"level", "A", FM_OPTION_REAL, AT(level), 0.0001, 0.5, NULL,
+        "how often images that have not drifted may be called drifted (default: 0.05)"},
+    {0}};
+
+const struct fm_option fm_bench_options[] = {
+    {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
+        "a model with initial weights, in place of a run's"},
+    {"batches", "A,B,...", FM_OPTION_TEXT, AT(batches), 0, 0, NULL,
+        "batch sizes (default: 1,2,4,8,16,32,64,128,256,512,1024)"},
+    {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
+        "what is computed in (default: a run's; else auto, as of train)"},
+    {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
+        "compute bf16 or fp16 by rounding fp32"},
+    {"versus", "A,B,...", FM_OPTION_TEXT, AT(versus), 0, 0, NULL,
+        "measure these beside it: fp32, bf16, fp16, unfused"},
+    {"unfused", NULL, FM_OPTION_FLAG, AT(unfused), 0, 0, NULL,
+        "one operation at a time, nothing fused and nothing replayed"},
+    {"profile", NULL, FM_OPTION_FLAG, AT(profile), 0, 0, NULL,
+        "the time, FLOP/s and bytes/s of each layer and pass, too"},
+    {"seconds", "S", FM_OPTION_REAL, AT(seconds), 0.01, 3600, NULL,
+        "time spent on each figure (default: 2)"},
+    {0}};
+
+char fm_option_letter(const char *name)
 {
-    for (const struct fm_command *command = fm_commands; command->name; command++)
-        if (strcmp(command->name, name) == 0)
-            return command;
-    return NULL;
+    return strcmp(name, "out") == 0 ? 'o' : '\0';
 }

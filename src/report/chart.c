@@ -313,10 +313,11 @@ static void draw_scale(const struct confusion *c, cairo_t *cr)
     }
 }
 
-enum fm_status fm_chart_confusion(
-    const char *path, const struct fm_metrics *metrics, char *const *class_names, const char *title)
+enum fm_status fm_chart_confusion(const char *path, const struct fm_metrics *metrics,
+    char *const *class_names, const char *title, bool shares)
 {
     struct confusion c = {.metrics = metrics};
+    (void)shares;
     char safe_title[4 * LABEL_MAX];
     c.labels = calloc((size_t)metrics->classes, sizeof *c.labels);
     if (!c.labels)

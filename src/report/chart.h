@@ -1,12 +1,30 @@
-// Charts drawn with cairo, written as PNG (whole or not at all).
+// Charts drawn with cairo. The end of the path says as what: ".png" or ".svg"; a file appears whole
+// or not at all. Texts from outside are shortened, and what is not UTF-8 in them becomes '?'.
+// Colours are Okabe and Ito's, told apart by people with any colour vision.
 #ifndef FM_REPORT_CHART_H
 #define FM_REPORT_CHART_H
 
 #include "eval/metrics.h"
 
-// The confusion matrix: counts in the cells, shaded by row share, class names on both axes, title.
+#include <stdbool.h>
+#include <stdint.h>
+
+// Both files of a chart: draws into <stem>.png and <stem>.svg.
+//     FM_CHART_BOTH(stem, fm_chart_lines(path, &chart));
+#define FM_CHART_BOTH(stem, draw)                                                                  \
+    do {                                                                                           \
+        char path[FM_PATH_MAX];                                                                    \
+        FM_TRY(fm_chart_path(path, (stem), ".png"));                                               \
+        FM_TRY(draw);                                                                              \
+        FM_TRY(fm_chart_path(path, (stem), ".svg"));                                               \
+        FM_TRY(draw);                                                                              \
+    } while (0)
+enum fm_status fm_chart_path(char out[], const char *stem, const char *suffix); // [FM_PATH_MAX]
+
+// The confusion matrix: counts, or with `shares` percentages of the row, in the cells, shaded by
+// row share, class names on both axes, title.
 enum fm_status fm_chart_confusion(const char *path, const struct fm_metrics *metrics,
-    char *const *class_names, const char *title);
+    char *const *class_names, const char *title, bool shares);
 
 struct fm_bar_group {
     const char *name; // "deeper"
@@ -15,5 +33,57 @@ struct fm_bar_group {
 // Grouped bars with values above them: the models of a comparison.
 enum fm_status fm_chart_bars(const char *path, const char *title, const char *const series[3],
     const struct fm_bar_group *groups, int group_count);
+
+struct fm_series {
+    const char *name;
+    const double *x, *y; // [count]; a point with a NaN is left out and parts the line
+    int count;
+    bool markers; // a dot at each point
+    bool dashed;
+    int colour; // index into the palette; series of one colour belong together
+};
+
+struct fm_axis {
+    const char *label; // "images a second"
+    bool log;          // values must be positive
+    bool percent;      // values are shares, shown as percentages
+};
+
+// Lines through points; NaN low and high: the axis fits the data.
+struct fm_line_chart {
+    const char *title, *subtitle; // subtitle may be NULL
+    struct fm_axis x, y;
+    double y_low, y_high;
+    const struct fm_series *series;
+    int series_count;
+};
+enum fm_status fm_chart_lines(const char *path, const struct fm_line_chart *chart);
+
+// Points with their names beside them.
+struct fm_point {
+    const char *name;
+    double x, y;
+};
+struct fm_point_chart {
+    const char *title, *subtitle;
+    struct fm_axis x, y;
+    const struct fm_point *points;
+    int point_count;
+};
+enum fm_status fm_chart_points(const char *path, const struct fm_point_chart *chart);
+
+// Reliability diagram (Guo et al. 2017): accuracy against confidence in the metrics' bins, the gap
+// to the diagonal, the share of images in each bin, ECE.
+enum fm_status fm_chart_reliability(
+    const char *path, const struct fm_metrics *metrics, const char *title);
+
+// 28x28 images in a grid, each with two lines of text under it; `wrong` ones are marked.
+struct fm_picture_cell {
+    const uint8_t *record;     // [28][28]
+    const char *above, *below; // NULL: none
+    bool wrong;
+};
+enum fm_status fm_chart_pictures(const char *path, const char *title,
+    const struct fm_picture_cell *cells, int count, int columns);
 
 #endif

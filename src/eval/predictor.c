@@ -1,6 +1,6 @@
 // Predictions for callers that bring any number of images: whole batches, and for what is left the
 // smallest executor that holds it, so that a single image does not cost as much as a batch.
-#include "api/predictor.h"
+#include "eval/predictor.h"
 
 #include "net/zoo.h"
 
@@ -18,14 +18,14 @@ static enum fm_status build_net(const struct fm_weights *weights, struct fm_pred
     return FM_OK;
 }
 
-// Weights are kept in fp32, whatever they were trained in: so they give the same predictions on
-// every machine.
-static enum fm_status build_model(const struct fm_weights *weights, struct fm_predictor *p)
+static enum fm_status build_model(const struct fm_weights *weights,
+    const struct fm_predictor_options *asked, struct fm_predictor *p)
 {
-    const struct fm_model_options options = {.precision = FM_PRECISION_FP32,
+    const struct fm_model_options options = {.precision = asked->precision,
+        .emulate = asked->emulate,
         .optimiser = {.kind = FM_OPTIMISER_SGD}}; // never steps; SGD keeps the fewest moments
-    const struct fm_backend *api = p->engine.api;
-    FM_TRY(api->model_create(p->engine.device, &p->net, &options, &p->state));
+    const struct fm_backend *api = p->engine->api;
+    FM_TRY(api->model_create(p->engine->device, &p->net, &options, &p->state));
     FM_TRY(fm_weights_apply(weights, &p->net, api, p->state));
     FM_TRY(api->staging_create(p->state, (uint32_t)p->batch, NULL, &p->staging));
     size_t bytes = (size_t)p->batch * (size_t)p->net.classes * sizeof *p->logits;
@@ -41,17 +41,17 @@ static void take_names(struct fm_weights *weights, struct fm_predictor *p)
     p->classes = weights->classes;
 }
 
-enum fm_status fm_predictor_open(const char *path, const char *backend,
-    const struct fm_device_options *device, int batch, struct fm_predictor *p)
+enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *path,
+    const struct fm_predictor_options *options, struct fm_predictor *p)
 {
     struct fm_weights weights;
     enum fm_status status;
     memset(p, 0, sizeof *p);
-    p->batch = batch;
+    p->engine = engine;
+    p->batch = options->batch ? options->batch : FM_PREDICTOR_BATCH;
     FM_TRY(fm_weights_read(path, &weights));
     FM_TRY_GOTO(status, build_net(&weights, p), out);
-    FM_TRY_GOTO(status, fm_engine_open(backend, device, &p->engine), out);
-    FM_TRY_GOTO(status, build_model(&weights, p), out);
+    FM_TRY_GOTO(status, build_model(&weights, options, p), out);
     take_names(&weights, p);
 out:
     if (status != FM_OK)
@@ -62,14 +62,13 @@ out:
 
 void fm_predictor_close(struct fm_predictor *p)
 {
-    const struct fm_backend *api = p->engine.api;
-    if (api) {
+    if (p->engine) {
+        const struct fm_backend *api = p->engine->api;
         for (int i = 0; i < FM_PREDICTOR_SIZES_MAX; i++)
             api->executor_destroy(p->executors[i]);
         api->staging_destroy(p->staging);
         api->model_destroy(p->state);
     }
-    fm_engine_close(&p->engine);
     free(p->logits);
     for (int k = 0; k < FM_CLASSES_MAX; k++)
         free(p->class_names[k]);
@@ -89,7 +88,7 @@ static enum fm_status executor_for(
     }
     if (!p->executors[index]) {
         const struct fm_compile_options options = {.batch = size, .mode = FM_MODE_INFER};
-        FM_TRY(p->engine.api->compile(p->state, &options, &p->executors[index]));
+        FM_TRY(p->engine->api->compile(p->state, &options, &p->executors[index]));
     }
     *executor = p->executors[index];
     return FM_OK;
@@ -116,7 +115,7 @@ static enum fm_status softmax(const float *logits, int classes, size_t image, fl
 static enum fm_status run_batch(struct fm_predictor *p, const uint8_t *images, uint32_t count,
     size_t first, float *probabilities)
 {
-    const struct fm_backend *api = p->engine.api;
+    const struct fm_backend *api = p->engine->api;
     struct fm_executor *executor;
     FM_TRY(executor_for(p, count, &executor));
     FM_TRY(api->slot_wait(p->staging, 0));

@@ -1,7 +1,6 @@
-// A model that predicts from a weights file alone: what a handle of the library holds on to,
-// without the care for threads that a library takes.
-#ifndef FM_API_PREDICTOR_H
-#define FM_API_PREDICTOR_H
+// A model that predicts from a weights file alone, for callers that bring any number of images.
+#ifndef FM_EVAL_PREDICTOR_H
+#define FM_EVAL_PREDICTOR_H
 
 #include "backend/registry.h"
 #include "run/weights.h"
@@ -12,11 +11,17 @@ enum {
     FM_PREDICTOR_SIZES_MAX = 18     // batch sizes: 1, 2, 4, ... and the largest
 };
 
+struct fm_predictor_options {
+    enum fm_precision precision; // struct fm_model_options, like the next
+    bool emulate;
+    int batch; // images computed at once at most; 0: FM_PREDICTOR_BATCH
+};
+
 struct fm_predictor {
     char model[FM_NAME_MAX];
     int classes;
     char *class_names[FM_CLASSES_MAX]; // owned
-    struct fm_engine engine;
+    const struct fm_engine *engine;    // borrowed
     struct fm_net net;
     struct fm_model *state;
     struct fm_staging *staging;
@@ -25,11 +30,11 @@ struct fm_predictor {
     struct fm_executor *executors[FM_PREDICTOR_SIZES_MAX]; // by size; NULL: not needed so far
 };
 
-// `weights` is a weights file. The engine is opened and used in the calling thread, which has to
-// make all further calls. On failure nothing needs to be closed.
-enum fm_status fm_predictor_open(const char *weights, const char *backend,
-    const struct fm_device_options *device, int batch, struct fm_predictor *predictor);
-void fm_predictor_close(struct fm_predictor *predictor);
+// `weights` is a weights file; the engine must outlive the predictor. On failure nothing needs to
+// be closed.
+enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *weights,
+    const struct fm_predictor_options *options, struct fm_predictor *predictor);
+void fm_predictor_close(struct fm_predictor *predictor); // one that is all zero, too
 
 // images [count][28][28] -> probabilities [count][classes]. FM_NUMERIC names the image whose logits
 // are not finite.

@@ -1,0 +1,30 @@
+// A finished run put to use: its configuration, and its network ready to predict.
+#ifndef FM_APP_TRAINED_H
+#define FM_APP_TRAINED_H
+
+#include "data/dataset.h"
+#include "eval/predictor.h"
+#include "run/run.h"
+
+struct fm_trained {
+    char directory[FM_PATH_MAX];
+    struct fm_run_config config; // with its data
+    enum fm_precision precision; // computed in: the run's; fp32 where the device does not have it
+    bool emulated;
+    struct fm_predictor predictor; // classes and their names, too
+};
+
+// `batch`: struct fm_predictor_options. The engine must outlive it. FM_NOT_FOUND: no run there. On
+// failure nothing needs to be freed.
+enum fm_status fm_trained_open(
+    const struct fm_engine *engine, const char *directory, int batch, struct fm_trained *trained);
+void fm_trained_close(struct fm_trained *trained);
+
+// The precision that a run was trained in; fp32, and a warning, on a device that does not have it.
+enum fm_status fm_trained_precision(const struct fm_engine *engine,
+    const struct fm_run_config *config, enum fm_precision *precision, bool *emulated);
+
+// The data set's four checksums are those that the run was trained on.
+bool fm_trained_same_data(const struct fm_run_config *config, const struct fm_dataset *dataset);
+
+#endif
