@@ -1,6 +1,13 @@
-// Charts drawn with cairo. The end of the path says as what: ".png" or ".svg"; a file appears whole
-// or not at all. Texts from outside are shortened, and what is not UTF-8 in them becomes '?'.
-// Colours are Okabe and Ito's, told apart by people with any colour vision.
+// Charts drawn with cairo.
+//
+// The end of a `path` says what is written: ".png" or ".svg" that file; anything else is a stem,
+// and both <path>.png and <path>.svg are written, the same drawing. A file appears whole or not at
+// all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY. What is to be
+// drawn never makes a chart fail: without data it says so in the picture, values that are not
+// finite are left out, texts from outside are shortened, and what is not UTF-8 in them becomes '?'.
+//
+// Colours are Okabe and Ito's, told apart by people with any colour vision, on white. The same
+// chart gives the same bytes on a machine (another machine's fonts give other bytes).
 #ifndef FM_REPORT_CHART_H
 #define FM_REPORT_CHART_H
 
@@ -9,16 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-// Both files of a chart: draws into <stem>.png and <stem>.svg.
-//     FM_CHART_BOTH(stem, fm_chart_lines(path, &chart));
-#define FM_CHART_BOTH(stem, draw)                                                                  \
-    do {                                                                                           \
-        char path[FM_PATH_MAX];                                                                    \
-        FM_TRY(fm_chart_path(path, (stem), ".png"));                                               \
-        FM_TRY(draw);                                                                              \
-        FM_TRY(fm_chart_path(path, (stem), ".svg"));                                               \
-        FM_TRY(draw);                                                                              \
-    } while (0)
+// <stem><suffix>: where a chart drawn to a stem is. fm_chart_path(svg, stem, ".svg")
 enum fm_status fm_chart_path(char out[], const char *stem, const char *suffix); // [FM_PATH_MAX]
 
 // The confusion matrix: counts, or with `shares` percentages of the row, in the cells, shaded by
