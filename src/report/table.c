@@ -118,6 +118,32 @@ static const struct cell *cell_at(const struct fm_table *table, int row, int col
     return at < table->count ? &table->cells[at] : &none;
 }
 
+int fm_table_columns(const struct fm_table *table)
+{
+    return table->column_count;
+}
+
+struct fm_column fm_table_column(const struct fm_table *table, int column)
+{
+    const struct column *c = &table->columns[column];
+    return (struct fm_column){c->key, c->title, c->right};
+}
+
+const char *fm_table_text(const struct fm_table *table, int row, int column)
+{
+    return cell_at(table, row, column)->text;
+}
+
+const json_t *fm_table_value(const struct fm_table *table, int row, int column)
+{
+    return cell_at(table, row, column)->value;
+}
+
+bool fm_table_failed(const struct fm_table *table)
+{
+    return table->failed;
+}
+
 // Columns that a UTF-8 text takes: its code points (class names may hold more than ASCII).
 static int text_width(const char *text)
 {

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 enum fm_format {
     FM_FORMAT_TEXT,
@@ -33,6 +34,14 @@ void fm_table_free(struct fm_table *table);
 // stolen (NULL becomes null). Out of memory is kept and reported by fm_table_print.
 void fm_table_cell(struct fm_table *table, json_t *value, const char *fmt, ...) FM_PRINTF(3, 4);
 int fm_table_rows(const struct fm_table *table);
+
+// For those that show a table in another way: its columns and cells, borrowed as long as it
+// is unchanged ("" and NULL where the last row ends before `column`).
+int fm_table_columns(const struct fm_table *table);
+struct fm_column fm_table_column(const struct fm_table *table, int column);
+const char *fm_table_text(const struct fm_table *table, int row, int column);
+const json_t *fm_table_value(const struct fm_table *table, int row, int column);
+bool fm_table_failed(const struct fm_table *table); // out of memory: it is not all there
 
 // A new table with a row for each column of `table` (its titles stand in the first column, headed
 // by the first column's title) and a column for each row, named by the row's first cell: what is
