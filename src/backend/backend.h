@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 4
+    FM_BACKEND_ABI = 5
 };
 
 struct fm_device;
@@ -180,6 +180,10 @@ struct fm_backend {
     // was opened; *available becomes what was free then. Both are 0 of a device without memory of
     // its own, as a processor: there the process's memory is what counts.
     uint64_t (*memory_peak)(const struct fm_device *device, uint64_t *available);
+    // Joules that the device has used since some moment, by its own counter: what it uses while
+    // idle and what others have it do is in it, and it moves in steps of some ten milliseconds. Two
+    // readings tell what was used between them. FM_UNSUPPORTED, with the reason, of one without.
+    enum fm_status (*energy)(struct fm_device *device, double *joules);
 
     // Model. Parameters start at zero, running statistics at their initial values; `net` is copied.
     // A precision that the device cannot compute in as asked for fails with FM_UNSUPPORTED and the
@@ -234,6 +238,12 @@ struct fm_backend {
     // `capacity` bounds what is written, *count is what there is.
     enum fm_status (*executor_profile)(struct fm_executor *executor,
         struct fm_profile_entry *entries, size_t capacity, size_t *count);
+    // From here on, with `on`, the device times the executor's submits and predicts by its own
+    // clock. FM_UNSUPPORTED of one that has none, as a processor, whose work the host sees whole.
+    enum fm_status (*executor_time)(struct fm_executor *executor, bool on);
+    // Seconds from the begin of the last timed run's work on the device to its end; waits for it.
+    // Of predict() with both copies, of submit() without the upload, which others hide.
+    enum fm_status (*executor_seconds)(struct fm_executor *executor, double *seconds);
     // Bytes that the executor owns.
     uint64_t (*executor_memory)(const struct fm_executor *executor);
     // Calls `emit` with a line for every plan chosen ("conv2 forward: jit:avx512_core").

@@ -180,6 +180,19 @@ cudaError_t cudaGetDeviceCount(int *count)
     return cudaSuccess;
 }
 
+cudaError_t cudaDeviceGetPCIBusId(char *id, int length, int ordinal)
+{
+    SIM_ENTER("cudaDeviceGetPCIBusId");
+    if (cudaError_t error = check_ordinal(ordinal)) {
+        return sim_return(error);
+    }
+    if (length < static_cast<int>(sizeof SIM_BUS_ID)) {
+        return sim_return(cudaErrorInvalidValue);
+    }
+    snprintf(id, static_cast<size_t>(length), "%s", SIM_BUS_ID);
+    return cudaSuccess;
+}
+
 cudaError_t cudaSetDevice(int ordinal)
 {
     SIM_ENTER("cudaSetDevice");

@@ -36,6 +36,9 @@ std::string sim_current_call(void);
 void sim_read_environment(void);
 void sim_inject_from(const char *list); // SIM_INJECT
 
+// The device's place on the bus, by which NVML is asked for it (device.cc, nvml.cc).
+#define SIM_BUS_ID "0000:5D:00.0"
+
 // Each file forgets its part; sim_reset calls them.
 void sim_reset_device(void);
 void sim_reset_memory(void);
@@ -129,6 +132,7 @@ void sim_run_ahead(void);
 bool sim_in_host_function(void);
 // Queued work is running: what was freed in stream order after it is still there.
 bool sim_is_running(void);
+double sim_clock(void); // the virtual one, in microseconds
 // The capture that a stream is part of, or null.
 std::shared_ptr<sim_capture> &sim_capture_of(CUstream_st *stream);
 std::vector<int> &sim_capture_tail(CUstream_st *stream);

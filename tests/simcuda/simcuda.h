@@ -51,6 +51,9 @@
 //     virtual tensors that nobody writes or reads; at execution missing and unknown uids,
 //     misaligned, host and short buffers, a missing workspace, memory that is written and shared.
 //     A workspace is filled with 0xff. An address of a descriptor is never used twice.
+// NVML
+//   - Has the functions that energy is read by. libnvidia-ml.so.1, which is loaded by name, is
+//     libsimcuda under that name. The device uses 350 W of the virtual clock's time.
 // Errors
 //   - A misuse is printed once on standard error with the call in which it happened, and counted. A
 //     process that ends with misuses or leaks that no test has taken ends with status 86.

@@ -289,6 +289,11 @@ bool sim_any_capture()
     return !state().captures.empty();
 }
 
+double sim_clock()
+{
+    return state().clock;
+}
+
 bool sim_is_running()
 {
     return state().running;

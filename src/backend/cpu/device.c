@@ -92,3 +92,10 @@ uint64_t fm_cpu_memory_peak(const struct fm_device *device, uint64_t *available)
     *available = 0;
     return 0;
 }
+
+enum fm_status fm_cpu_energy(struct fm_device *device, double *joules)
+{
+    (void)device;
+    (void)joules;
+    return fm_fail(FM_UNSUPPORTED, "no energy: backend 'cpu' reads no counter of it");
+}

@@ -20,5 +20,6 @@ enum fm_status fm_cpu_device_open(
 void fm_cpu_device_close(struct fm_device *device);
 void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_info *info);
 uint64_t fm_cpu_memory_peak(const struct fm_device *device, uint64_t *available);
+enum fm_status fm_cpu_energy(struct fm_device *device, double *joules);
 
 #endif

@@ -25,6 +25,8 @@ enum fm_status fm_cpu_executor_read(
     struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
 enum fm_status fm_cpu_executor_profile(
     struct fm_executor *executor, struct fm_profile_entry *entries, size_t capacity, size_t *count);
+enum fm_status fm_cpu_executor_time(struct fm_executor *executor, bool on);
+enum fm_status fm_cpu_executor_seconds(struct fm_executor *executor, double *seconds);
 uint64_t fm_cpu_executor_memory(const struct fm_executor *executor);
 void fm_cpu_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);

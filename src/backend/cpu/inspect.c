@@ -104,6 +104,19 @@ enum fm_status fm_cpu_executor_profile(
     return FM_OK;
 }
 
+enum fm_status fm_cpu_executor_time(struct fm_executor *e, bool on)
+{
+    (void)e;
+    return on ? fm_fail(FM_UNSUPPORTED, "backend 'cpu' has no clock but the host's") : FM_OK;
+}
+
+enum fm_status fm_cpu_executor_seconds(struct fm_executor *e, double *seconds)
+{
+    (void)e;
+    (void)seconds;
+    return fm_fail(FM_USAGE, "executor_seconds: no run of this executor was timed");
+}
+
 uint64_t fm_cpu_executor_memory(const struct fm_executor *e)
 {
     return e->buffers.bytes;

@@ -11,6 +11,7 @@ static const struct fm_backend backend = {
     .device_close = fm_cpu_device_close,
     .device_describe = fm_cpu_device_describe,
     .memory_peak = fm_cpu_memory_peak,
+    .energy = fm_cpu_energy,
     .model_create = fm_cpu_model_create,
     .model_destroy = fm_cpu_model_destroy,
     .model_get = fm_cpu_model_get,
@@ -31,6 +32,8 @@ static const struct fm_backend backend = {
     .scores_take = fm_cpu_scores_take,
     .executor_read = fm_cpu_executor_read,
     .executor_profile = fm_cpu_executor_profile,
+    .executor_time = fm_cpu_executor_time,
+    .executor_seconds = fm_cpu_executor_seconds,
     .executor_memory = fm_cpu_executor_memory,
     .executor_plans = fm_cpu_executor_plans,
 };

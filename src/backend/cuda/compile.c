@@ -188,6 +188,10 @@ void fm_cuda_executor_destroy(struct fm_executor *e)
             if (e->captured[purpose][slot].graph)
                 (void)cudaGraphExecDestroy(e->captured[purpose][slot].graph);
     fm_cuda_profile_destroy(e->profile);
+    if (e->stopwatch.begin)
+        (void)cudaEventDestroy(e->stopwatch.begin);
+    if (e->stopwatch.end)
+        (void)cudaEventDestroy(e->stopwatch.end);
     if (e->results)
         (void)cudaFreeHost(e->results);
     fm_cuda_device_free(e->model->device, e->arena, e->bytes);

@@ -278,6 +278,7 @@ void fm_cuda_device_close(struct fm_device *device)
         return;
     if (device->compute) // it may be another thread that closes it
         (void)fm_cuda_device_use(device);
+    fm_cuda_energy_close(device);
     fm_cuda_plans_close(device->plans);
     if (device->blas)
         (void)cublasLtDestroy(device->blas);

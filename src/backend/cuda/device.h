@@ -23,6 +23,7 @@ struct fm_device {
     cudnnHandle_t cudnn; // on the stream `compute`
     cublasLtHandle_t blas;
     struct fm_cuda_plans *plans;
+    struct fm_cuda_nvml *nvml; // energy.c; NULL until it was asked for
 };
 
 enum fm_status fm_cuda_device_open(
@@ -40,6 +41,10 @@ enum fm_status fm_cuda_device_allocate(
 void fm_cuda_device_free(struct fm_device *device, void *data, uint64_t bytes);
 // Scratch memory in which engines are measured is in it, what libraries take for themselves is not.
 uint64_t fm_cuda_memory_peak(const struct fm_device *device, uint64_t *available);
+
+// energy.c: of the whole GPU, from NVML, which is loaded when it is first asked.
+enum fm_status fm_cuda_energy(struct fm_device *device, double *joules);
+void fm_cuda_energy_close(struct fm_device *device);
 
 // Copies from and to ordinary memory, behind everything that was enqueued on `compute`, and waits
 // for them: such a copy by itself would be ordered with no stream of ours.

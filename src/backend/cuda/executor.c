@@ -89,7 +89,7 @@ static enum fm_status capture(struct fm_executor *e, enum fm_cuda_purpose purpos
 }
 
 // The first run goes command by command: it loads every kernel, which a capture may not wait for.
-static enum fm_status run(
+static enum fm_status run_whole(
     struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
 {
     cudaStream_t stream = e->model->device->compute;
@@ -102,6 +102,19 @@ static enum fm_status run(
     if (!captured->graph || captured->staging != staging->serial)
         FM_TRY(capture(e, purpose, staging, slot, captured));
     return FM_CUDA_CALL(cudaGraphLaunch(captured->graph, stream));
+}
+
+static enum fm_status run(
+    struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
+{
+    struct fm_cuda_stopwatch *watch = &e->stopwatch;
+    if (!watch->on)
+        return run_whole(e, purpose, staging, slot);
+    FM_CUDA(cudaEventRecord(watch->begin, e->model->device->compute));
+    FM_TRY(run_whole(e, purpose, staging, slot));
+    FM_CUDA(cudaEventRecord(watch->end, e->model->device->compute));
+    watch->started = true;
+    return FM_OK;
 }
 
 static enum fm_status upload_and_run(

@@ -46,6 +46,12 @@ enum fm_cuda_purpose {
     FM_PURPOSES,
 };
 
+// Times whole runs by two events, which lie outside of what is captured.
+struct fm_cuda_stopwatch {
+    bool on, started;       // started: the events were recorded
+    cudaEvent_t begin, end; // NULL until it is on
+};
+
 struct fm_executor {
     struct fm_model *model;
     struct fm_compile_options options;
@@ -61,6 +67,7 @@ struct fm_executor {
     struct fm_cuda_sums *scores; // inference: on the device, with confusion behind it
     uint32_t *confusion;
     struct fm_cuda_profile *profile; // profile.c; NULL without options.profile
+    struct fm_cuda_stopwatch stopwatch;
 };
 
 // compile.c
@@ -81,6 +88,8 @@ enum fm_status fm_cuda_executor_read(
     struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
 enum fm_status fm_cuda_executor_profile(
     struct fm_executor *executor, struct fm_profile_entry *entries, size_t capacity, size_t *count);
+enum fm_status fm_cuda_executor_time(struct fm_executor *executor, bool on);
+enum fm_status fm_cuda_executor_seconds(struct fm_executor *executor, double *seconds);
 uint64_t fm_cuda_executor_memory(const struct fm_executor *executor);
 void fm_cuda_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);

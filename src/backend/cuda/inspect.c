@@ -1,4 +1,4 @@
-// Looking into an executor: probed activations and gradients, the profile, the plans.
+// Looking into an executor: probed activations and gradients, the profile, times, the plans.
 #include "backend/cuda/executor.h"
 #include "backend/cuda/profile.h"
 
@@ -110,6 +110,33 @@ enum fm_status fm_cuda_executor_profile(
             entries[*count] = entry_of(e, i);
         ++*count;
     }
+    return FM_OK;
+}
+
+// ---- the time of whole runs
+
+enum fm_status fm_cuda_executor_time(struct fm_executor *e, bool on)
+{
+    struct fm_cuda_stopwatch *watch = &e->stopwatch;
+    FM_TRY(fm_cuda_device_use(e->model->device));
+    if (on && !watch->begin)
+        FM_CUDA(cudaEventCreate(&watch->begin));
+    if (on && !watch->end)
+        FM_CUDA(cudaEventCreate(&watch->end));
+    watch->on = on;
+    return FM_OK;
+}
+
+enum fm_status fm_cuda_executor_seconds(struct fm_executor *e, double *seconds)
+{
+    const struct fm_cuda_stopwatch *watch = &e->stopwatch;
+    float milliseconds = 0;
+    if (!watch->started)
+        return fm_fail(FM_USAGE, "executor_seconds: no run of this executor was timed");
+    FM_TRY(fm_cuda_device_use(e->model->device));
+    FM_CUDA(cudaEventSynchronize(watch->end));
+    FM_CUDA(cudaEventElapsedTime(&milliseconds, watch->begin, watch->end));
+    *seconds = (double)milliseconds / 1000.0;
     return FM_OK;
 }
 

@@ -9,6 +9,7 @@ static const struct fm_backend backend = {
     .device_close = fm_cuda_device_close,
     .device_describe = fm_cuda_device_describe,
     .memory_peak = fm_cuda_memory_peak,
+    .energy = fm_cuda_energy,
     .model_create = fm_cuda_model_create,
     .model_destroy = fm_cuda_model_destroy,
     .model_get = fm_cuda_model_get,
@@ -29,6 +30,8 @@ static const struct fm_backend backend = {
     .scores_take = fm_cuda_scores_take,
     .executor_read = fm_cuda_executor_read,
     .executor_profile = fm_cuda_executor_profile,
+    .executor_time = fm_cuda_executor_time,
+    .executor_seconds = fm_cuda_executor_seconds,
     .executor_memory = fm_cuda_executor_memory,
     .executor_plans = fm_cuda_executor_plans,
 };
