@@ -37,3 +37,9 @@ add_test(NAME kill_often COMMAND sh ${kill} 200 simple CONFIGURATIONS long)
 add_test(NAME kill_deeper COMMAND sh ${kill} 60 deeper --precision fp16 CONFIGURATIONS long)
 add_test(NAME kill_vgg16 COMMAND sh ${kill} 30 vgg16 CONFIGURATIONS long)
 set_tests_properties(kill_often kill_deeper kill_vgg16 PROPERTIES LABELS long TIMEOUT 7200 PROCESSORS 2)
+
+# TensorBoard reads what --tensorboard writes. FMNIST_REFERENCE_PYTHON (net.cmake) is asked first:
+# tests/reference/requirements.txt names the package.
+add_test(NAME tensorboard COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/tensorboard.sh $<TARGET_FILE:fmnist>
+  ${CMAKE_SOURCE_DIR}/data/tiny ${FMNIST_REFERENCE_PYTHON})
+set_tests_properties(tensorboard PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2 SKIP_RETURN_CODE 77)

@@ -5,3 +5,4 @@ fm_test(test_reopen LABEL unit TIMEOUT 30 LINKS fm_run)
 fm_test(test_checkpoint LABEL unit TIMEOUT 120 LINKS fm_run)
 target_link_options(test_checkpoint PRIVATE
   -Wl,--wrap=write,--wrap=fsync,--wrap=open,--wrap=rename,--wrap=link,--wrap=unlink)
+fm_test(test_events LABEL unit TIMEOUT 20 LINKS fm_run m)

@@ -4,6 +4,7 @@
 
 #include "app/claims.h"
 #include "app/data_label.h"
+#include "app/tensorboard.h"
 #include "base/clock.h"
 #include "run/json.h"
 
@@ -29,6 +30,7 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
         .resident = options->resident,
         .checkpoint_seconds = options->checkpoint_seconds,
         .interrupted = options->interrupted,
+        .tensorboard = options->tensorboard,
         .data = options->data,
         .max_minutes = options->max_minutes,
         .root = options->root,
@@ -81,6 +83,8 @@ static enum fm_status fill_row(struct fm_comparing *c, int index)
     if (source != FM_ROW_FINISHED) {
         FM_TRY(fm_job_run(
             c->engine, c->dataset, c->split, &job, &options->hooks, row->directory, &row->result));
+    } else if (options->tensorboard) {
+        FM_TRY(fm_tensorboard_of_finished(row->directory));
     }
     c->results[index] = row->result;
     return FM_OK;

@@ -36,6 +36,7 @@ struct fm_compare_options {
     bool resident; // struct fm_train_options, like the next two
     double checkpoint_seconds;
     int (*interrupted)(void);
+    bool tensorboard;      // struct fm_job; a finished run that has no event files gets them
     const char *data;      // as asked for; NULL: it was looked for
     double max_minutes;    // of each training; 0: no limit
     const char *root;      // where runs are looked for and made; NULL: "runs"

@@ -4,6 +4,7 @@
 
 #include "app/data_label.h"
 #include "app/evaluation.h"
+#include "app/tensorboard.h"
 #include "backend/precision.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
@@ -43,6 +44,7 @@ struct work {
     struct fm_metrics metrics; // on the test images
     struct fm_metrics flipped; // on these and their mirror images, if the recipe wants that
     struct fm_latency latency;
+    struct fm_tensorboard board;
     uint64_t memory_peak, memory_free; // struct fm_backend
 };
 
@@ -220,12 +222,14 @@ static enum fm_status settle_data(struct work *w)
 
 static enum fm_status on_train(void *context, const struct fm_train_progress *progress)
 {
-    const struct work *w = context;
-    enum fm_status status = FM_OK;
-    if (progress->epoch_done) {
+    struct work *w = context;
+    enum fm_status status = fm_tensorboard_begin(&w->board);
+    if (status == FM_OK && progress->epoch_done) {
         json_t *line = fm_train_epoch_json(progress);
         status = line ? fm_run_log(w->directory, FM_RUN_LOG, line)
                       : fm_fail(FM_NUMERIC, "epoch %d: a figure is not finite", progress->epoch);
+        if (status == FM_OK)
+            status = fm_tensorboard_epoch(&w->board, line, progress->images_per_second);
         json_decref(line);
     }
     if (status == FM_OK && w->hooks->train)
@@ -402,13 +406,16 @@ static json_t *result_json(const struct work *w)
     return result;
 }
 
-static enum fm_status finish(const struct work *w, json_t **result)
+static enum fm_status finish(struct work *w, json_t **result)
 {
     json_t *json = result_json(w);
     if (!json)
         return fm_fail(FM_NUMERIC, "%s: no result.json: a figure is not finite, or out of memory",
             w->directory);
-    enum fm_status status = fm_run_write_result(w->directory, json);
+    enum fm_status status = fm_tensorboard_test(
+        &w->board, json_object_get(json, "test"), w->trained.steps);
+    if (status == FM_OK)
+        status = fm_run_write_result(w->directory, json);
     if (status == FM_OK && result)
         *result = json_incref(json);
     json_decref(json);
@@ -420,6 +427,8 @@ static enum fm_status run(struct work *w, json_t **result)
 {
     FM_TRY(fm_run_sweep(w->directory));
     FM_TRY(settle_data(w));
+    if (w->job->tensorboard || fm_events_exist(w->directory))
+        FM_TRY(fm_tensorboard_open(w->directory, &w->config, &w->board));
     if (w->hooks->begin)
         w->hooks->begin(w->hooks->context, w->job->model, w->directory, w->net.param_elements);
     FM_TRY(train(w));
@@ -465,6 +474,7 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     FM_TRY(fm_job_config(engine, dataset, split, job, &w.config));
     FM_TRY_GOTO(status, fm_run_lock(directory, &lock), out);
     status = run(&w, result);
+    fm_tensorboard_close(&w.board);
     fm_run_unlock(lock);
 out:
     fm_metrics_free(&w.metrics);

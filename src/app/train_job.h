@@ -34,6 +34,7 @@ struct fm_job {
     double checkpoint_seconds; // struct fm_train_options
     bool strict;               // the same
     int (*interrupted)(void);  // the same; may be NULL
+    bool tensorboard;          // event files are written; where the run has some, in any case
     const char *data;          // data directory as asked for; NULL: it was looked for
     const char *directory;     // NULL: a new folder <root>/<model>-<time>
     const char *resume;        // what to name for going on; NULL: the run's own folder

@@ -69,6 +69,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .resident = args->resident,
         .checkpoint_seconds = args->checkpoint_seconds,
         .interrupted = fm_interrupt_signal,
+        .tensorboard = args->tensorboard,
         .data = args->data,
         .max_minutes = args->max_minutes,
         .root = args->runs,

@@ -19,7 +19,7 @@ static enum fm_status check_resume(const struct fm_args *args)
 {
     static const char *const beside[] = {"resume", "data", "backend", "threads", "device",
         "resident", "plan-cache", "no-plan-cache", "max-minutes", "checkpoint-seconds", "strict",
-        "trace", "quiet", "format", NULL};
+        "tensorboard", "trace", "quiet", "format", NULL};
     for (int i = 0; i < args->given_count; i++) {
         int k = 0;
         while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
@@ -121,6 +121,7 @@ static enum fm_status resume_run(struct work *w, int index)
     job.checkpoint_seconds = args->checkpoint_seconds;
     job.strict = args->strict;
     job.interrupted = fm_interrupt_signal;
+    job.tensorboard = args->tensorboard;
     job.resume = w->seeds->directory;
     job.argc = args->argc;
     job.argv = args->argv;

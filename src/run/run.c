@@ -3,6 +3,7 @@
 
 #include "run/checkpoint.h"
 #include "run/compute.h"
+#include "run/events.h"
 #include "run/json.h"
 #include "run/weights.h"
 
@@ -41,6 +42,24 @@ bool fm_run_is_finished(const char *directory)
     return holds(directory, "result.json");
 }
 
+// TensorBoard's files have numbers for names.
+static enum fm_status remove_events(const char *directory)
+{
+    DIR *dir = opendir(directory);
+    enum fm_status status = FM_OK;
+    if (!dir)
+        return errno == ENOENT ? FM_OK
+                               : fm_fail(FM_IO, "%s: cannot read the directory: %s", directory,
+                                     strerror(errno));
+    for (struct dirent *entry; status == FM_OK && (entry = readdir(dir));)
+        if (fm_events_is_name(entry->d_name) && unlinkat(dirfd(dir), entry->d_name, 0) != 0 &&
+            errno != ENOENT)
+            status = fm_fail(
+                FM_IO, "%s/%s: cannot remove: %s", directory, entry->d_name, strerror(errno));
+    closedir(dir);
+    return status;
+}
+
 static enum fm_status remove_files(const char *directory)
 {
     for (int i = 0; run_files[i]; i++) {
@@ -49,7 +68,7 @@ static enum fm_status remove_files(const char *directory)
         if (unlink(path) != 0 && errno != ENOENT)
             return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
     }
-    return FM_OK;
+    return remove_events(directory);
 }
 
 // Not while somebody is at it.
@@ -76,7 +95,7 @@ static enum fm_status refuse_if_used(const char *directory)
         if (holds(directory, run_files[i]))
             return fail_used(directory, run_files[i]);
     }
-    return FM_OK;
+    return fm_events_exist(directory) ? fail_used(directory, "TensorBoard's event files") : FM_OK;
 }
 
 // The file that makes a folder a run is made by one of several that want the folder, however close
