@@ -3,6 +3,7 @@
 #include "app/comparing.h"
 
 #include "app/cells.h"
+#include "app/remarks.h"
 #include "run/json.h"
 
 #include <math.h>
@@ -15,48 +16,6 @@ enum {
     NOTES_MAX = 64
 };
 static const double mebibyte = 1024.0 * 1024;
-
-// ---- Reading a result
-
-// "recipe quick, changed: epochs 2, batch 32" where options changed values of the recipe.
-static void append_changes(const json_t *result, struct fm_text *out)
-{
-    json_t *changes = json_object_get(result, "recipe_changes");
-    const char *key, *before = ": ";
-    json_t *value;
-    if (json_object_size(changes) == 0)
-        return;
-    fm_text_append(out, "%srecipe %s", out->length ? "; " : "", fm_json_string(result, "recipe"));
-    json_object_foreach(changes, key, value)
-    {
-        fm_text_append(out, "%s%s ", before, key);
-        if (json_is_string(value))
-            fm_text_append(out, "%s", json_string_value(value));
-        else
-            fm_json_dump(value, JSON_ENCODE_ANY, out);
-        before = ", ";
-    }
-}
-
-// What must be known to read the row rightly; empty for most.
-static void append_remarks(const json_t *result, struct fm_text *out)
-{
-    if (strcmp(fm_json_string(result, "model"), "vgg16") == 0)
-        fm_text_append(out, "from scratch, no ImageNet weights");
-    if (json_is_true(json_object_get(result, "ended_early")))
-        fm_text_append(out, "%sended at epoch %.0f of %.0f by --max-minutes %g",
-            out->length ? "; " : "", fm_json_number(result, "epochs"),
-            fm_json_number(result, "epochs_planned"), fm_json_number(result, "max_minutes"));
-    append_changes(result, out);
-}
-
-static void append_data_remark(const json_t *result, struct fm_text *out)
-{
-    const json_t *data = json_object_get(result, "data");
-    if (!json_is_true(json_object_get(data, "fashion_mnist")))
-        fm_text_append(out, "%smeasured on %s, not on Fashion-MNIST", out->length ? "; " : "",
-            fm_json_string(data, "name"));
-}
 
 // ---- The table
 
@@ -139,8 +98,8 @@ static void add_row(struct fm_table *table, const json_t *result, bool flip)
         table, epochs, true, "%.0f of %.0f", epochs, fm_json_number(result, "epochs_planned"));
     number_cell(table, share, false, "%.2f", share);
     count_cell(table, fm_json_number(result, "images"));
-    append_remarks(result, &remarks);
-    append_data_remark(result, &remarks);
+    fm_remarks_append(result, &remarks);
+    fm_remarks_append_data(result, &remarks);
     fm_table_cell(table, json_string(fm_text_cstr(&remarks)), "%s", fm_text_cstr(&remarks));
     fm_text_free(&remarks);
 }
@@ -209,7 +168,7 @@ static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *ou
         const struct fm_compare_row *row = &c->rows[i];
         const char *model = fm_json_string(row->result, "model");
         struct fm_text remarks = {0};
-        append_remarks(row->result, &remarks);
+        fm_remarks_append(row->result, &remarks);
         if (remarks.length > 0)
             add_note(out, "%s: %s.", model, remarks.data);
         fm_text_free(&remarks);

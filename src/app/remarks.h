@@ -1,0 +1,17 @@
+// What must be known to read a run's figures rightly; of most runs there is nothing.
+#ifndef FM_APP_REMARKS_H
+#define FM_APP_REMARKS_H
+
+#include "base/text.h"
+
+#include <jansson.h>
+
+// Appends to `out`, "; " between the remarks: that VGG16 began without ImageNet weights, that
+// --max-minutes ended the run, what differs from the recipe's file, that all training images were
+// trained on (--full). `result` is what result.json holds.
+void fm_remarks_append(const json_t *result, struct fm_text *out);
+
+// The same for data that are not Fashion-MNIST.
+void fm_remarks_append_data(const json_t *result, struct fm_text *out);
+
+#endif
