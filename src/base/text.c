@@ -277,3 +277,15 @@ void fm_text_append_shell(struct fm_text *text, const char *word)
     }
     fm_text_append(text, "'");
 }
+
+void fm_text_append_line(struct fm_text *text, const char *string)
+{
+    while (*string) {
+        int length = fm_utf8_length(string);
+        if (length == 0 || fm_utf8_is_control(string))
+            fm_text_append(text, "\xef\xbf\xbd");
+        else
+            fm_text_append_bytes(text, string, (size_t)length);
+        string += length ? length : 1;
+    }
+}

@@ -21,6 +21,9 @@ void fm_text_append(struct fm_text *text, const char *fmt, ...) FM_PRINTF(2, 3);
 // A word as a shell takes it: quoted where it has to be.
 void fm_text_append_shell(struct fm_text *text, const char *word);
 void fm_text_append_bytes(struct fm_text *text, const char *bytes, size_t count);
+// As a part of one line of UTF-8: control characters, ends of lines among them, and bytes that are
+// none become U+FFFD.
+void fm_text_append_line(struct fm_text *text, const char *string);
 void fm_text_free(struct fm_text *text);
 const char *fm_text_cstr(const struct fm_text *text); // never NULL
 

@@ -137,6 +137,8 @@ const struct fm_option fm_predict_options[] = {
         "name the K most likely classes of each image (default: 1)"},
     {"show", "DIR", FM_OPTION_DIR, AT(show), 0, 0, NULL,
         "write what the network sees of each image, as a PNG of 28x28, into this folder"},
+    {"force", NULL, FM_OPTION_FLAG, AT(force), 0, 0, NULL,
+        "with --show: replace files of the same name"},
     {0}};
 
 const struct fm_option fm_label_options[] = {

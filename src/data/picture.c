@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+    MAGIC_MAX = 8 // bytes of a file that is no picture, for the message
+};
+
 const char *const fm_convert_names[] = {"auto", "photo", "none", NULL};
 
 enum fm_status fm_picture_check_size(const char *name, uint64_t width, uint64_t height)
@@ -97,12 +101,14 @@ static enum fm_status fail_no_picture(const char *name, const uint8_t *bytes, si
         return fm_fail(FM_DATA, "%s: the file is empty, expected a PNG or JPEG picture", name);
     if (other)
         return fm_fail(FM_DATA, "%s: found %s file, expected PNG or JPEG: convert it", name, other);
-    char found[3 * 8 + 1] = "";
-    for (size_t i = 0; i < size && i < 8; i++)
-        snprintf(found + 3 * i, 4, "%s%02x", i ? " " : "", bytes[i]);
-    return fm_fail(FM_DATA,
+    struct fm_text found = {0};
+    for (size_t i = 0; i < size && i < MAGIC_MAX; i++)
+        fm_text_append(&found, "%s%02x", i ? " " : "", bytes[i]);
+    fm_fail(FM_DATA,
         "%s: no picture: found the bytes %s at its beginning, expected a PNG or JPEG file", name,
-        found);
+        fm_text_cstr(&found));
+    fm_text_free(&found);
+    return FM_DATA;
 }
 
 enum fm_status fm_picture_decode(
