@@ -77,7 +77,7 @@ static void write_tick(
 {
     if (axis->percent && size < 1e4 && step > 1e-9) {
         double decimals = ceil(-log10(100 * step) - 1e-9);
-        snprintf(out, FM_TICK_TEXT, "%.*f %%", (int)fmax(0, decimals), 100 * value);
+        snprintf(out, FM_TICK_TEXT, "%.*f %%", (int)fmax(0, decimals), 100 * value + 0.0);
     } else if (size >= 1e15 || size < 1e-3 || step < 1e-12) {
         write_exponent(out, value, size, step);
     } else {
