@@ -92,8 +92,8 @@ static void assert_files(const char *directory, const char *const *names)
 static void test_trains_what_is_missing_and_reuses_the_rest(void **state)
 {
     (void)state;
-    static const char *const files[] = {
-        "compare.md", "compare.csv", "claims.csv", "compare.json", "compare.png", NULL};
+    static const char *const files[] = {"compare.md", "compare.csv", "claims.csv", "compare.json",
+        "compare.png", "report.html", "report.json", "accuracy.svg", "confusion-simple.png", NULL};
     static const char *const run_files[] = {
         "config.json", "log.jsonl", "model.safetensors", "result.json", "confusion-test.png", NULL};
     struct fm_comparison first, second;

@@ -53,7 +53,8 @@ struct fm_compare_options {
 };
 
 struct fm_comparison {
-    char directory[FM_PATH_MAX];   // where compare.md, .csv, .json, .png and claims.csv are
+    // Where compare.md, .csv, .json, .png, claims.csv and the files of a report (app/report.h) are.
+    char directory[FM_PATH_MAX];
     struct fm_table *table;        // a row a model
     struct fm_table *tall;         // the same for a terminal: a column a model, no notes
     struct fm_table *claims;       // app/claims.h

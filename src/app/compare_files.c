@@ -3,7 +3,9 @@
 #include "app/comparing.h"
 
 #include "app/claims.h"
+#include "app/report.h"
 #include "base/clock.h"
+#include "base/interrupt.h"
 #include "report/chart.h"
 #include "run/json.h"
 
@@ -93,7 +95,9 @@ static enum fm_status write_markdown(const struct fm_comparison *out)
         fm_json_string(out->json, "data"), fm_json_string(environment, "command"),
         fm_json_string(out->json, "finished"));
     enum fm_status status = fm_comparison_print(out, FM_FORMAT_MARKDOWN, &text);
-    fm_text_append(&text, "\n![Accuracy by model](compare.png)\n\n## Machine and versions\n\n");
+    fm_text_append(&text,
+        "\n![Accuracy by model](compare.png)\n\nCurves, matrices and "
+        "images: [" FM_REPORT_PAGE "](" FM_REPORT_PAGE ")\n\n## Machine and versions\n\n");
     append_machine(environment, &text);
     if (status == FM_OK)
         status = write_text(out, "compare.md", &text);
@@ -132,6 +136,43 @@ static enum fm_status draw_bars(const struct fm_comparing *c, const struct fm_co
     return status;
 }
 
+static enum fm_status tell_progress(void *context, uint32_t done, uint32_t total)
+{
+    const struct fm_compare_options *options = context;
+    int signal = options->interrupted ? options->interrupted() : 0;
+    if (signal)
+        return fm_fail(FM_INTERRUPTED,
+            "stopped by %s while drawing the page; all runs are finished, and the same command "
+            "reuses them",
+            fm_signal_name(signal));
+    if (options->hooks.evaluate)
+        options->hooks.evaluate(options->hooks.context, done, total);
+    return FM_OK;
+}
+
+// The runs' own page, with what the comparison says beside it.
+static enum fm_status write_page(const struct fm_comparing *c, const struct fm_comparison *out)
+{
+    const char *runs[FM_COMPARE_MAX];
+    struct fm_compare_options progress = *c->options;
+    for (int i = 0; i < c->options->entry_count; i++)
+        runs[i] = c->rows[i].directory;
+    const struct fm_report_options options = {
+        .runs = runs,
+        .run_count = c->options->entry_count,
+        .directory = out->directory,
+        .force = true, // the folder has been checked
+        .argc = c->options->argc,
+        .argv = c->options->argv,
+        .claims = out->claims_shown,
+        .notes = out->notes,
+        .note_count = out->note_count,
+        .progress = tell_progress,
+        .context = &progress,
+    };
+    return fm_report_write(c->engine, c->dataset, &options, out->directory);
+}
+
 // compare.json last: its presence says that the folder is complete.
 enum fm_status fm_compare_write(const struct fm_comparing *c, const struct fm_comparison *out)
 {
@@ -144,5 +185,6 @@ enum fm_status fm_compare_write(const struct fm_comparing *c, const struct fm_co
     FM_TRY(write_csv(out, "compare.csv", out->table));
     FM_TRY(write_csv(out, "claims.csv", out->claims));
     FM_TRY(draw_bars(c, out));
+    FM_TRY(write_page(c, out));
     return fm_json_write_file(path, out->json);
 }

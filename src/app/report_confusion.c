@@ -43,10 +43,10 @@ static enum fm_status append_matrix(const struct fm_reporting *r, int run, struc
     fm_text_append(
         &out, "<div class=\"table-box\" role=\"region\" aria-label=\"confusion matrix, ");
     fm_page_escape(&out, r->runs[run].name);
-    fm_text_append(&out, "\"><table class=\"confusion\"><caption>");
+    fm_text_append(&out, "\"><table class=\"confusion\"><caption><span>");
     fm_page_escape(&out, r->runs[run].name);
     fm_text_append(&out, ": rows are the labels, columns what they were taken for; counts, and "
-                         "percentages of the row</caption>\n<thead><tr><td></td>");
+                         "percentages of the row</span></caption>\n<thead><tr><td></td>");
     for (int k = 0; k < r->classes; k++) {
         fm_text_append(&out, "<th scope=\"col\">");
         fm_page_escape(&out, r->class_names[k]);

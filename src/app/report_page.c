@@ -1,6 +1,7 @@
 // The page of a report, from the figures over what was learned to single images.
 #include "app/reporting.h"
 
+#include "app/remarks.h"
 #include "base/clock.h"
 #include "report/chart.h"
 #include "run/json.h"
@@ -80,6 +81,20 @@ static void add_environments(const struct fm_reporting *r, struct fm_page *page)
         fm_text_free(&texts[i]);
 }
 
+// A comparison's sentences have the remarks on runs among them.
+static void add_notes(const struct fm_reporting *r, struct fm_page *page)
+{
+    for (int i = 0; i < r->options->note_count; i++)
+        fm_page_paragraph(page, "%s", r->options->notes[i]);
+    for (int i = 0; r->options->note_count == 0 && i < r->options->run_count; i++) {
+        struct fm_text remarks = {0};
+        fm_remarks_append(r->runs[i].result, &remarks);
+        if (remarks.length > 0)
+            fm_page_paragraph(page, "%s: %s.", r->runs[i].name, fm_text_cstr(&remarks));
+        fm_text_free(&remarks);
+    }
+}
+
 // Another device or precision may move an image across a boundary: then the images below are not
 // quite those that the table counts.
 static void add_differences(const struct fm_reporting *r, struct fm_page *page)
@@ -105,7 +120,7 @@ static enum fm_status add_summary(const struct fm_reporting *r, struct fm_page *
     struct fm_table *table;
     fm_page_heading(page, 2, "Summary");
     add_data(r, page);
-    FM_TRY(fm_report_table(r, &table));
+    FM_TRY(fm_report_table(r, true, &table));
     fm_page_table(page, table, "What each run reached and what it cost");
     fm_table_free(table);
     fm_page_paragraph(page,
@@ -114,8 +129,7 @@ static enum fm_status add_summary(const struct fm_reporting *r, struct fm_page *
         "and images a second count training steps alone. Latency: median of single images as the "
         "caller sees it. Peak memory: of the whole process while it trained.",
         FM_ECE_BINS);
-    for (int i = 0; i < r->options->note_count; i++)
-        fm_page_paragraph(page, "%s", r->options->notes[i]);
+    add_notes(r, page);
     add_environments(r, page);
     add_differences(r, page);
     FM_TRY(add_chart(
@@ -175,7 +189,7 @@ static struct fm_page_tile make_tile(const struct fm_reporting *r, struct fm_pag
 {
     const struct fm_samples *test = &r->dataset->test;
     uint8_t label = test->labels[p->image];
-    fm_text_append(&texts->below, "predicted %s, %.1f %%", r->class_names[p->predicted],
+    fm_text_append(&texts->below, "predicted %s, %.1f\u00a0%%", r->class_names[p->predicted],
         100 * (double)p->confidence);
     fm_text_append(&texts->tooltip, "test image %u", p->image);
     return (struct fm_page_tile){

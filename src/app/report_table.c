@@ -58,14 +58,23 @@ static void add_costs(struct fm_table *table, const json_t *result)
         fm_table_cell(table, NULL, "not measured");
 }
 
-static void add_row(struct fm_table *table, const struct fm_report_run *run)
+static void add_note(struct fm_table *table, const json_t *result)
+{
+    struct fm_text remarks = {0};
+    fm_remarks_append(result, &remarks);
+    fm_remarks_append_data(result, &remarks);
+    fm_text_cell(table, fm_text_cstr(&remarks));
+    fm_text_free(&remarks);
+}
+
+static void add_row(struct fm_table *table, const struct fm_report_run *run, bool model, bool note)
 {
     const json_t *result = run->result, *test = json_object_get(result, "test");
-    struct fm_text remarks = {0};
     double epochs = fm_json_number(result, "epochs"), ece = fm_json_number(test, "ece");
     char shown[32];
     fm_text_cell(table, run->name);
-    fm_text_cell(table, fm_json_string(result, "model"));
+    if (model)
+        fm_text_cell(table, fm_json_string(result, "model"));
     count(table, fm_json_number(result, "parameters"));
     fm_precision_cell(table, result);
     share(table, fm_json_number(result, "train_accuracy"));
@@ -78,13 +87,20 @@ static void add_row(struct fm_table *table, const struct fm_report_run *run)
     figure(table, epochs, shown);
     fm_text_cell(table, fm_json_string(result, "recipe"));
     count(table, fm_json_number(result, "seed"));
-    fm_remarks_append(result, &remarks);
-    fm_remarks_append_data(result, &remarks);
-    fm_table_cell(table, json_string(fm_text_cstr(&remarks)), "%s", fm_text_cstr(&remarks));
-    fm_text_free(&remarks);
+    if (note)
+        add_note(table, result);
 }
 
-enum fm_status fm_report_table(const struct fm_reporting *r, struct fm_table **table)
+static bool named_by_models(const struct fm_reporting *r)
+{
+    for (int i = 0; i < r->options->run_count; i++)
+        if (strcmp(r->runs[i].name, r->runs[i].config.model) != 0)
+            return false;
+    return true;
+}
+
+enum fm_status fm_report_table(
+    const struct fm_reporting *r, bool short_form, struct fm_table **table)
 {
     static const struct fm_column columns[] = {
         {"run", "run", false},
@@ -104,9 +120,19 @@ enum fm_status fm_report_table(const struct fm_reporting *r, struct fm_table **t
         {"seed", "seed", true},
         {"note", "note", false},
     };
-    FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
+    enum {
+        COLUMNS = sizeof columns / sizeof columns[0]
+    };
+    struct fm_column shown[COLUMNS];
+    bool model = !short_form || !named_by_models(r), note = !short_form;
+    int used = 0;
+    for (int i = 0; i < COLUMNS; i++)
+        if ((model || strcmp(columns[i].key, "model") != 0) &&
+            (note || strcmp(columns[i].key, "note") != 0))
+            shown[used++] = columns[i];
+    FM_TRY(fm_table_create(shown, used, table));
     for (int i = 0; i < r->options->run_count; i++)
-        add_row(*table, &r->runs[i]);
+        add_row(*table, &r->runs[i], model, note);
     return FM_OK;
 }
 
@@ -123,7 +149,7 @@ enum fm_status fm_report_json(const struct fm_reporting *r, json_t **json)
 {
     char time[32];
     struct fm_table *table;
-    FM_TRY(fm_report_table(r, &table));
+    FM_TRY(fm_report_table(r, false, &table));
     json_t *rows = fm_table_json(table);
     fm_table_free(table);
     for (int i = 0; rows && i < r->options->run_count; i++) {

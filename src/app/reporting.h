@@ -67,8 +67,10 @@ int fm_report_samples(const struct fm_reporting *r, const struct fm_report_run *
 int fm_report_mistakes(const struct fm_reporting *r, const struct fm_report_run *run,
     const struct fm_report_prediction *shown[FM_REPORT_SHOWN_MAX]);
 
-// The figures: a row a run. The caller frees it.
-enum fm_status fm_report_table(const struct fm_reporting *r, struct fm_table **table);
+// The figures: a row a run. `short_form`: without what a page tells in sentences (the notes), and
+// without the models where they are the runs' names. The caller frees it.
+enum fm_status fm_report_table(
+    const struct fm_reporting *r, bool short_form, struct fm_table **table);
 // What report.json holds; new reference.
 enum fm_status fm_report_json(const struct fm_reporting *r, json_t **json);
 

@@ -2,6 +2,7 @@
 #include "cli/common.h"
 
 #include "app/compare.h"
+#include "app/report.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -46,7 +47,8 @@ static enum fm_status print_comparison(
     }
     struct fm_text folder = {0};
     fm_clean_append(&folder, comparison->directory);
-    fm_note("written to %s", fm_text_cstr(&folder));
+    fm_note("written to %s; its page: %s/" FM_REPORT_PAGE, fm_text_cstr(&folder),
+        fm_text_cstr(&folder));
     fm_text_free(&folder);
     return fm_print_text(&text);
 }

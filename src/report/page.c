@@ -15,7 +15,8 @@
 
 enum {
     SCRIPTS_MAX = 8,
-    LONG_CELL = 48 // characters, above which a cell is given room to wrap
+    LONG_CELL = 48,  // characters, above which a cell is given room to wrap
+    MANY_TILES = 200 // of a gallery, above which they are laid out only when they come into sight
 };
 
 struct fm_page {
@@ -150,9 +151,9 @@ void fm_page_table(struct fm_page *page, const struct fm_table *table, const cha
     int columns = fm_table_columns(table);
     fm_text_append(out, "<div class=\"table-box\" role=\"region\" aria-label=\"");
     fm_page_escape(out, caption);
-    fm_text_append(out, "\"><table class=\"sorts\"><caption>");
+    fm_text_append(out, "\"><table class=\"sorts\"><caption><span>");
     fm_page_escape(out, caption);
-    fm_text_append(out, "</caption>\n<thead><tr>");
+    fm_text_append(out, "</span></caption>\n<thead><tr>");
     for (int i = 0; i < columns; i++) {
         const struct fm_column column = fm_table_column(table, i);
         fm_text_append(out, "<th scope=\"col\"%s>", column.right ? " class=\"number\"" : "");
@@ -222,7 +223,7 @@ static void append_tile(struct fm_text *out, const struct fm_page_tile *tile)
 
 void fm_page_gallery(struct fm_page *page, const struct fm_page_tile *tiles, int count)
 {
-    fm_text_append(&page->body, "<ul class=\"gallery\">\n");
+    fm_text_append(&page->body, "<ul class=\"gallery%s\">\n", count > MANY_TILES ? " many" : "");
     for (int i = 0; i < count; i++)
         append_tile(&page->body, &tiles[i]);
     fm_text_append(&page->body, "</ul>\n");

@@ -12,20 +12,18 @@
     if (!data)
         return;
 
-    const percent = (share) => `${(100 * share).toFixed(1)} %`;
+    const percent = (share) => `${(100 * share).toFixed(1)}\u00a0%`;
 
-    function title(run, actual, predicted, count) {
-        const names = run.classes, images = count === 1 ? "1 image" : `${count} images`;
-        return actual === predicted ? `${names[actual]}, recognised: ${images}`
-            : `${names[actual]}, taken for ${names[predicted]}: ${images}`;
+    function names(run, actual, predicted) {
+        return actual === predicted ? `${run.classes[actual]}, recognised`
+            : `${run.classes[actual]}, taken for ${run.classes[predicted]}`;
     }
 
     function gallery(run, cell, actual, predicted) {
         const made = fmnist.element("ul", {class: "gallery"});
         for (const [image, confidence, id] of cell)
-            made.append(fmnist.tile({image, wrong: actual !== predicted,
-                above: run.classes[predicted], below: percent(confidence),
-                tooltip: `test image ${id}: ${run.classes[actual]}`}));
+            made.append(fmnist.tile({image, above: percent(confidence), below: `image ${id}`,
+                tooltip: names(run, actual, predicted)}));
         return made;
     }
 
@@ -48,13 +46,13 @@
             panel.opener.setAttribute("aria-expanded", "false");
         panel.opener = button;
         button.setAttribute("aria-expanded", "true");
-        const heading = fmnist.element("h4", {tabindex: "-1"}, title(run, actual, predicted, count));
+        const heading = fmnist.element("h4", {tabindex: "-1"},
+            `${names(run, actual, predicted)}: ${count} ${count === 1 ? "image" : "images"}`);
         const back = fmnist.element("button", {type: "button"}, "close");
         back.addEventListener("click", () => close(panel));
         panel.replaceChildren(heading,
             fmnist.element("p", {}, (cell.length < count ? `The ${cell.length} most confident of ` +
-                "them; " : "The most confident first; ") +
-                "under each what the model took it for, and how sure it was."),
+                "them; " : "The most confident first; ") + "under each how sure the model was."),
             back, tiles);
         panel.hidden = false;
         if (fmnist.look)
