@@ -45,10 +45,11 @@ void fm_picture_free(struct fm_picture *picture);
 
 // The record that a network is given: 28x28 u8, row by row, 0 = black = background. A photograph is
 // converted as the data set's authors did (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747, section
-// 2): edges of the corner's colour are trimmed, the longest edge becomes 28 pixels, the object is
-// centred on a square of its background, the intensities are negated and the colours become grey.
-// Other than there: areas are averaged in linear light in place of pixels being skipped, and
-// nothing is sharpened; only a light background is negated; and the background becomes exactly 0.
+// 2): edges of the corner's colour are trimmed, the longest edge becomes 28 pixels, a Gaussian of
+// radius and deviation 1 sharpens, the object is centred on a square of its background, the
+// intensities are negated and the colours become grey. Other than there: areas are averaged in
+// linear light in place of pixels being skipped; only a light background is negated; and the
+// background becomes exactly 0.
 // What is within 5 % of the background's colour is background, and so are specks of less than a
 // thousandth of the object. FM_DATA: there is nothing but background.
 enum fm_status fm_picture_convert(const char *name, const struct fm_picture *picture,

@@ -8,10 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-enum {
-    SIDE = FM_IMAGE_SIDE
-};
-
 static double luminance(const double light[256], const uint8_t *pixel)
 {
     return fm_luminance(light[pixel[0]], light[pixel[1]], light[pixel[2]]);
@@ -66,40 +62,83 @@ static double mean_luminance(const struct fm_picture *picture, const double ligh
     return sum / weight;
 }
 
-// The longer edge becomes SIDE, the other keeps the proportion, and a pixel at least.
+// The longer edge becomes FM_IMAGE_SIDE, the other keeps the proportion, and a pixel at least.
 static int scaled(uint32_t edge, uint32_t longer)
 {
-    int side = (int)lrint((double)edge * SIDE / longer);
+    int side = (int)lrint((double)edge * FM_IMAGE_SIDE / longer);
     return side < 1 ? 1 : side;
+}
+
+// The object at its new size, as sRGB's values, not rounded.
+struct small {
+    int columns, rows;
+    double values[FM_IMAGE_BYTES]; // [rows][columns]
+};
+
+static void scale_object(const struct fm_picture *picture, const struct fm_object *object,
+    const double light[256], struct small *small)
+{
+    uint32_t width = object->right - object->left, height = object->bottom - object->top;
+    uint32_t longer = width > height ? width : height;
+    small->columns = scaled(width, longer);
+    small->rows = scaled(height, longer);
+    for (int y = 0; y < small->rows; y++)
+        for (int x = 0; x < small->columns; x++)
+            small->values[y * small->columns + x] = fm_srgb_value(mean_luminance(picture, light,
+                span_of(object->left, object->right, x, small->columns),
+                span_of(object->top, object->bottom, y, small->rows)));
+}
+
+// A pixel, or the nearest one of the edge.
+static double value_near(const struct small *small, int x, int y)
+{
+    x = x < 0 ? 0 : x < small->columns ? x : small->columns - 1;
+    y = y < 0 ? 0 : y < small->rows ? y : small->rows - 1;
+    return small->values[y * small->columns + x];
+}
+
+// With a Gaussian g of radius and deviation 1, as the paper says, by the kernel of ImageMagick's
+// -sharpen: the centre weighs 2 sum(g), the eight neighbours -g each, all of it divided by what
+// that adds up to, sum(g) + 1.
+static double sharpened(const struct small *small, int x, int y)
+{
+    double sum = 0, all = 0;
+    for (int v = -1; v <= 1; v++)
+        for (int u = -1; u <= 1; u++) {
+            double weight = exp(-(u * u + v * v) / 2.0);
+            all += weight;
+            if (u != 0 || v != 0)
+                sum -= weight * value_near(small, x + u, y + v);
+        }
+    sum += 2 * all * value_near(small, x, y);
+    return sum / (all + 1);
 }
 
 static void convert_object(const struct fm_picture *picture, const struct fm_object *object,
     uint8_t record[FM_IMAGE_BYTES])
 {
-    uint32_t width = object->right - object->left, height = object->bottom - object->top;
-    uint32_t longer = width > height ? width : height;
-    int columns = scaled(width, longer), rows = scaled(height, longer);
-    uint8_t *to = record + (SIDE - rows) / 2 * SIDE + (SIDE - columns) / 2;
     double light[256];
+    struct small small;
     fm_srgb_light(light);
+    scale_object(picture, object, light, &small);
     double background = fm_srgb_value(luminance(light, object->background));
     bool negated = background >= 127.5;
     double floor = negated ? 255 - background : background; // what becomes 0
+    uint8_t *to = record + (FM_IMAGE_SIDE - small.rows) / 2 * FM_IMAGE_SIDE +
+                  (FM_IMAGE_SIDE - small.columns) / 2;
     memset(record, 0, FM_IMAGE_BYTES);
-    for (int y = 0; y < rows; y++)
-        for (int x = 0; x < columns; x++) {
-            double value = fm_srgb_value(
-                mean_luminance(picture, light, span_of(object->left, object->right, x, columns),
-                    span_of(object->top, object->bottom, y, rows)));
+    for (int y = 0; y < small.rows; y++)
+        for (int x = 0; x < small.columns; x++) {
+            double value = sharpened(&small, x, y);
             value = negated ? 255 - value : value;
-            to[y * SIDE + x] = to_byte((value - floor) * 255 / (255 - floor));
+            to[y * FM_IMAGE_SIDE + x] = to_byte((value - floor) * 255 / (255 - floor));
         }
 }
 
 enum fm_status fm_picture_convert(const char *name, const struct fm_picture *picture,
     enum fm_convert convert, uint8_t record[FM_IMAGE_BYTES])
 {
-    bool fits = picture->width == SIDE && picture->height == SIDE;
+    bool fits = picture->width == FM_IMAGE_SIDE && picture->height == FM_IMAGE_SIDE;
     struct fm_object object;
     if (fits && convert != FM_CONVERT_PHOTO) {
         take_as_it_is(picture, record);
@@ -110,7 +149,7 @@ enum fm_status fm_picture_convert(const char *name, const struct fm_picture *pic
             "%s: the picture is of %" PRIu32 "x%" PRIu32
             " pixels, expected %dx%d, as nothing is to "
             "be converted",
-            name, picture->width, picture->height, SIDE, SIDE);
+            name, picture->width, picture->height, FM_IMAGE_SIDE, FM_IMAGE_SIDE);
     FM_TRY(fm_object_find(name, picture, &object));
     convert_object(picture, &object, record);
     return FM_OK;
