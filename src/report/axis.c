@@ -6,10 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const double largest = 1e300;
+// Ratios of values this large and their reciprocals can still be computed with.
+static const double largest = 1e150;
+
+static double bounded(double value, bool log)
+{
+    return fmax(log ? 1 / largest : -largest, fmin(largest, value));
+}
 
 static double linear_or_log(const struct fm_scale *s, double value)
 {
+    value = bounded(value, s->log);
     return s->log ? log10(value) : value;
 }
 
@@ -17,9 +24,7 @@ bool fm_extent_add(struct fm_extent *e, const struct fm_axis *axis, double value
 {
     if (!isfinite(value) || (axis->log && value <= 0))
         return false;
-    value = fmax(-largest, fmin(largest, value));
-    if (axis->log)
-        value = fmax(value, 1 / largest);
+    value = bounded(value, axis->log);
     e->low = e->count ? fmin(e->low, value) : value;
     e->high = e->count ? fmax(e->high, value) : value;
     int exponent;
@@ -50,6 +55,8 @@ static void write_plain(char out[FM_TICK_TEXT], double value, double size, doubl
         u++;
     if (step / units[u].unit < 0.0009) // "1000.0001k" is no help
         u = sizeof units / sizeof units[0] - 1;
+    if (value == 0)
+        u = sizeof units / sizeof units[0] - 1; // "0", not "0k"
     double unit = units[u].unit, decimals = ceil(-log10(step / unit) - 1e-9);
     snprintf(out, FM_TICK_TEXT, "%.*f%s", (int)fmax(0, fmin(12, decimals)), value / unit + 0.0,
         units[u].letter); // + 0: never -0
@@ -110,7 +117,7 @@ static void linear_ticks(struct fm_scale *s, const struct fm_axis *axis, double 
     double size = fmax(fabs(s->low), fabs(s->high));
     double first = ceil(s->low / step - 1e-6), last = floor(s->high / step + 1e-6);
     for (double i = first; i <= last && s->tick_count < FM_TICKS_MAX; i++)
-        add_tick(s, axis, i * step, size, step);
+        add_tick(s, axis, i == 0 ? 0 : i * step, size, step); // never -0
 }
 
 static double step_of(const struct fm_scale *s, bool whole, int most)
@@ -131,30 +138,27 @@ static void widen(struct fm_scale *s, const struct fm_axis *axis, bool whole)
 }
 
 static void fit_linear(struct fm_scale *s, const struct fm_axis *axis, const struct fm_extent *e,
-    double low, double high, int most, bool to_ticks)
+    double low, double high, int most, double room)
 {
     bool whole = e->count && !e->fractions && !axis->percent;
     s->low = e->count ? e->low : 0;
     s->high = e->count ? e->high : 1;
     if (isfinite(low))
-        s->low = low;
+        s->low = bounded(low, false);
     if (isfinite(high))
-        s->high = high;
+        s->high = bounded(high, false);
     if (s->high < s->low) // a limit beyond the values
         *(isfinite(low) ? &s->high : &s->low) = isfinite(low) ? s->low : s->high;
     widen(s, axis, whole);
-    double step = step_of(s, whole, most);
-    double room = to_ticks ? 0 : 0.03 * (s->high - s->low);
-    double below = to_ticks ? step * floor(s->low / step + 1e-6) : s->low - room;
-    double above = to_ticks ? step * ceil(s->high / step - 1e-6) : s->high + room;
+    double step = step_of(s, whole, most), span = s->high - s->low;
+    double below = room > 0 ? s->low - room * span : step * floor(s->low / step + 1e-6);
+    double above = room > 0 ? s->high + room * span : step * ceil(s->high / step - 1e-6);
     if (axis->percent && e->count && e->low >= 0 && e->high <= 1) {
         below = fmax(0, below);
         above = fmin(1, above);
     }
-    if (!isfinite(low) || low >= s->high)
-        s->low = below;
-    if (!isfinite(high) || high <= s->low)
-        s->high = above;
+    s->low = isfinite(low) && low < above ? low : below;
+    s->high = isfinite(high) && high > s->low ? high : above;
     linear_ticks(s, axis, step_of(s, whole, most));
 }
 
@@ -194,25 +198,27 @@ static bool fine_log_ticks(struct fm_scale *s, const struct fm_axis *axis, int m
 }
 
 static void fit_log(struct fm_scale *s, const struct fm_axis *axis, const struct fm_extent *e,
-    double low, double high, int most)
+    double low, double high, int most, double room)
 {
     static const double one[1] = {1};
     s->low = e->count ? e->low : 1;
     s->high = e->count ? e->high : 10;
     if (isfinite(low) && low > 0)
-        s->low = low;
+        s->low = bounded(low, true);
     if (isfinite(high) && high > 0)
-        s->high = high;
+        s->high = bounded(high, true);
+    if (s->high < s->low) // a limit beyond the values
+        *(isfinite(low) ? &s->high : &s->low) = isfinite(low) ? s->low : s->high;
     if (s->high / s->low < 1 + 1e-6) {
         double middle = sqrt(s->low) * sqrt(s->high);
         s->low = middle / 2;
         s->high = middle * 2;
     }
-    double room = pow(s->high / s->low, 0.03);
-    if (!isfinite(low))
-        s->low /= room;
-    if (!isfinite(high))
-        s->high *= room;
+    double factor = pow(s->high / s->low, fmax(room, 0.03));
+    if (!(isfinite(low) && low > 0))
+        s->low /= factor;
+    if (!(isfinite(high) && high > 0))
+        s->high *= factor;
 
     double decades = log10(s->high / s->low);
     if (e->count && !e->not_powers && e->high <= 1048576) {
@@ -229,11 +235,11 @@ static void fit_log(struct fm_scale *s, const struct fm_axis *axis, const struct
 }
 
 void fm_scale_fit(struct fm_scale *s, const struct fm_axis *axis, const struct fm_extent *e,
-    double low, double high, int most_ticks, bool to_ticks)
+    double low, double high, int most_ticks, double room)
 {
     *s = (struct fm_scale){.log = axis->log};
     if (axis->log)
-        fit_log(s, axis, e, low, high, most_ticks);
+        fit_log(s, axis, e, low, high, most_ticks, room);
     else
-        fit_linear(s, axis, e, low, high, most_ticks, to_ticks);
+        fit_linear(s, axis, e, low, high, most_ticks, room);
 }

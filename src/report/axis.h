@@ -17,7 +17,7 @@ struct fm_extent {
     bool not_powers; // a value is not a power of two
 };
 // A value that cannot stand on the axis (not finite, or not positive on a logarithmic one) is left
-// out: false. Values beyond 1e300 count as 1e300.
+// out: false. Values beyond 1e150 count as 1e150.
 bool fm_extent_add(struct fm_extent *extent, const struct fm_axis *axis, double value);
 
 struct fm_scale {
@@ -31,10 +31,11 @@ struct fm_scale {
 // Chooses range and ticks, about `most_ticks` of them. Linear ticks are multiples of 1, 2 or 5
 // times a power of ten, and whole where all values are whole; logarithmic ones 1, 2 and 5 times
 // powers of ten, only powers of ten, or powers of two where all values are some. `low` and `high`
-// that are NaN follow the values: with `to_ticks` as far as the next tick, otherwise with a little
-// room. Nothing to show gives 0 to 1 (logarithmic: 1 to 10).
+// that are NaN follow the values: with a `room` of 0 as far as the next tick (logarithmic: a little
+// further than the values), otherwise with that share of the range on either side. Shares from 0 to
+// 1 stay between them. Nothing to show gives 0 to 1 (logarithmic: 1 to 10).
 void fm_scale_fit(struct fm_scale *scale, const struct fm_axis *axis,
-    const struct fm_extent *extent, double low, double high, int most_ticks, bool to_ticks);
+    const struct fm_extent *extent, double low, double high, int most_ticks, double room);
 
 // Where a value stands: 0 at `low`, 1 at `high`, beyond outside.
 double fm_scale_at(const struct fm_scale *scale, double value);

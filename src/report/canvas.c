@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "report/chart.h"
+#include "report/svg.h"
 
 #include <cairo-svg.h>
 #include <math.h>
@@ -138,7 +139,7 @@ void fm_heading_lay_out(
     h->title_lines = break_lines(cr, h->title, FM_TITLE_LINES, title, room);
     fm_set_font(cr, SUBTITLE_FONT, false);
     h->subtitle_lines = break_lines(cr, h->subtitle, FM_SUBTITLE_LINES, subtitle, room);
-    h->height = FM_MARGIN + h->title_lines * TITLE_LINE + h->subtitle_lines * SUBTITLE_LINE + 14;
+    h->height = FM_MARGIN + h->title_lines * TITLE_LINE + h->subtitle_lines * SUBTITLE_LINE + 16;
 }
 
 void fm_heading_draw(const struct fm_heading *h, cairo_t *cr)
@@ -246,14 +247,24 @@ enum fm_status fm_chart_path(char out[], const char *stem, const char *suffix)
 static enum fm_status draw_file(
     const char *path, double width, double height, fm_draw_function *draw, const void *what)
 {
-    struct fm_text file = {0};
-    cairo_status_t drawn = draw_bytes(&file, ends_with(path, ".svg"), width, height, draw, what);
-    enum fm_status status =
-        drawn == CAIRO_STATUS_SUCCESS && !file.failed
-            ? fm_file_write(path, file.data, file.length)
-            : fm_fail(drawn == CAIRO_STATUS_NO_MEMORY || file.failed ? FM_MEMORY : FM_IO,
-                  "%s: cairo could not draw the picture: %s", path, cairo_status_to_string(drawn));
-    fm_text_free(&file);
+    struct fm_text drawing = {0}, tidy = {0};
+    const struct fm_text *file = &drawing;
+    bool svg = ends_with(path, ".svg");
+    enum fm_status status = FM_OK;
+    cairo_status_t drawn = draw_bytes(&drawing, svg, width, height, draw, what);
+    if (drawn != CAIRO_STATUS_SUCCESS)
+        status = fm_fail(drawn == CAIRO_STATUS_NO_MEMORY || drawing.failed ? FM_MEMORY : FM_IO,
+            "%s: cairo could not draw the picture: %s", path, cairo_status_to_string(drawn));
+    if (status == FM_OK && svg) {
+        file = &tidy;
+        status = fm_svg_tidy(&tidy, &drawing);
+    }
+    if (status == FM_OK && file->failed)
+        status = fm_fail_memory(path, drawing.length);
+    if (status == FM_OK)
+        status = fm_file_write(path, file->data, file->length);
+    fm_text_free(&drawing);
+    fm_text_free(&tidy);
     return status;
 }
 

@@ -8,11 +8,10 @@
 
 enum {
     SERIES = 3,
-    GROUPS_MAX = 60,   // more would be too small to read
-    PLOT_HEIGHT = 320, //
-    GROUP_WIDTH = 190, // of the first few groups
-    BAR_WIDTH = 46,
-    LEGEND_HEIGHT = 26
+    GROUPS_MAX = 60, // more would be too small to read
+    PLOT_HEIGHT = 320,
+    GROUP_WIDTH = 190,
+    BAR_WIDTH = 46
 };
 
 struct bars {
@@ -43,7 +42,7 @@ static bool choose_axis(struct bars *b)
             }
     b->low = any && lowest > 0.5 ? floor((lowest - 0.03) * 20) / 20 : 0;
     double range = 1 - b->low;
-    b->step = range <= 0.11 ? 0.01 : range <= 0.21 ? 0.02 : range <= 0.51 ? 0.05 : 0.1;
+    b->step = range < 0.11 ? 0.01 : range < 0.16 ? 0.025 : range < 0.51 ? 0.05 : 0.1;
     return any;
 }
 
@@ -60,7 +59,7 @@ static void draw_axis(const struct bars *b, cairo_t *cr)
     for (int i = 0; i <= steps; i++) {
         double value = b->low + i * b->step, y = floor(bar_y(b, value)) + 0.5;
         char text[16];
-        snprintf(text, sizeof text, "%.0f %%", 100 * value);
+        snprintf(text, sizeof text, "%.*f %%", b->step == 0.025, 100 * value);
         fm_set_colour(cr, i == 0 ? fm_faint : fm_rule);
         cairo_move_to(cr, b->left, y);
         cairo_rel_line_to(cr, b->width, 0);

@@ -20,8 +20,9 @@ struct confusion {
     double left, top;   // of the matrix
     double width, height;
     double label_width; // of the widest class name
-    int label_every;    // class names are drawn for every so many classes
-    bool slanted;       // names of the columns
+    int rows_every;     // class names are drawn for every so many classes
+    int columns_every;
+    bool slanted; // names of the columns
 };
 
 enum {
@@ -32,6 +33,7 @@ enum {
     SCALE_WIDTH = 100, // the scale of shades at the right
     WIDTH_MIN = 460,
     LABEL_CODE_POINTS = 22, // longer class names are shortened
+    ZEROS_FONT = 11,        // figures smaller than this are left out where they are zero
     FIGURE_MAX = 24         // bytes
 };
 static const double slant = 0.7853981633974483; // 45 degrees
@@ -120,9 +122,9 @@ static void lay_out(struct confusion *c, cairo_t *cr, const char *title)
     for (int k = 0; k < n; k++)
         c->label_width = fmax(c->label_width, fm_text_width(cr, c->labels[k]));
     c->slanted = c->label_width > c->cell - 6;
-    // between the middles of two names
-    double apart = (c->font + 2) / (c->slanted ? sin(slant) : 1);
-    c->label_every = (int)ceil(apart / c->cell);
+    double apart = c->font + 2; // the middles of two names
+    c->rows_every = (int)ceil(apart / c->cell);
+    c->columns_every = (int)ceil((c->slanted ? apart / sin(slant) : apart) / c->cell);
     double below = c->slanted ? (c->label_width + c->font) * sin(slant) : c->font * 1.5;
     c->left = FM_MARGIN + 30 + c->label_width + 8;
     c->width = fmax(WIDTH_MIN, c->left + n * c->cell + SCALE_WIDTH + FM_MARGIN);
@@ -157,15 +159,19 @@ static void draw_cells(const struct confusion *c, cairo_t *cr)
     fm_set_font(cr, c->figure_font, false);
     for (int a = 0; a < c->metrics->classes; a++) {
         for (int p = 0; p < c->metrics->classes; p++) {
+            uint64_t count = count_at(c, a, p);
+            if (count == 0 && c->figure_font < ZEROS_FONT)
+                continue;
             double x = c->left + p * c->cell, y = c->top + a * c->cell;
             struct fm_colour fill = shade(row_share(c, a, p));
-            fm_set_colour(cr, fill);
-            cairo_rectangle(cr, x, y, c->cell, c->cell);
-            cairo_fill(cr);
             char text[FIGURE_MAX];
+            if (count > 0) {
+                fm_set_colour(cr, fill);
+                cairo_rectangle(cr, x, y, c->cell, c->cell);
+                cairo_fill(cr);
+            }
             write_figure(c, a, p, text);
-            fm_set_colour(
-                cr, count_at(c, a, p) ? ink_on(fill) : (struct fm_colour){0.66, 0.66, 0.66});
+            fm_set_colour(cr, count ? ink_on(fill) : (struct fm_colour){0.66, 0.66, 0.66});
             fm_draw_text(cr, x + c->cell / 2, y + c->cell / 2 + 0.36 * c->figure_font, 0.5, text);
         }
     }
@@ -195,15 +201,17 @@ static void draw_names(const struct confusion *c, cairo_t *cr)
     double bottom = c->top + n * c->cell + 8;
     fm_set_font(cr, c->font, false);
     fm_set_colour(cr, fm_ink);
-    for (int k = 0; k < n; k += c->label_every) {
-        double middle = (k + 0.5) * c->cell;
-        fm_draw_text(cr, c->left - 8, c->top + middle + 0.36 * c->font, 1, c->labels[k]);
+    for (int k = 0; k < n; k += c->rows_every)
+        fm_draw_text(
+            cr, c->left - 8, c->top + (k + 0.5) * c->cell + 0.36 * c->font, 1, c->labels[k]);
+    for (int k = 0; k < n; k += c->columns_every) {
+        double middle = c->left + (k + 0.5) * c->cell;
         if (!c->slanted) {
-            fm_draw_text(cr, c->left + middle, bottom + c->font, 0.5, c->labels[k]);
+            fm_draw_text(cr, middle, bottom + c->font, 0.5, c->labels[k]);
             continue;
         }
         cairo_save(cr);
-        cairo_translate(cr, c->left + middle + 0.3 * c->font, bottom + 0.5 * c->font);
+        cairo_translate(cr, middle + 0.3 * c->font, bottom + 0.5 * c->font);
         cairo_rotate(cr, -slant);
         fm_draw_text(cr, 0, 0, 1, c->labels[k]);
         cairo_restore(cr);
@@ -228,12 +236,14 @@ static void draw_scale(const struct confusion *c, cairo_t *cr)
     static const double marks[] = {0, 0.01, 0.05, 0.1, 0.2, 0.5, 1};
     double height = fmin(c->metrics->classes * c->cell, 400);
     double x = floor(c->left + c->metrics->classes * c->cell + 24), y = floor(c->top);
-    for (int i = 0; i < (int)height; i++) {
-        double t = 1 - i / height;
-        fm_set_colour(cr, shade(t * t));
-        cairo_rectangle(cr, x, y + i, 16, 1);
-        cairo_fill(cr);
-    }
+    struct fm_colour all = shade(1), none = shade(0); // and linear between, along the scale
+    cairo_pattern_t *shades = cairo_pattern_create_linear(0, y, 0, y + height);
+    cairo_pattern_add_color_stop_rgb(shades, 0, all.r, all.g, all.b);
+    cairo_pattern_add_color_stop_rgb(shades, 1, none.r, none.g, none.b);
+    cairo_set_source(cr, shades);
+    cairo_pattern_destroy(shades);
+    cairo_rectangle(cr, x, y, 16, height);
+    cairo_fill(cr);
     fm_set_colour(cr, (struct fm_colour){0.82, 0.82, 0.82});
     cairo_set_line_width(cr, 1);
     cairo_rectangle(cr, x + 0.5, y + 0.5, 15, height - 1);

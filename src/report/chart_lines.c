@@ -120,7 +120,7 @@ static double legend(const struct lines *l, cairo_t *cr, double top, bool draw)
         x += width + 24;
         named++;
     }
-    return named ? y - top + 16 : 0;
+    return named ? y - top + 16 : 8;
 }
 
 static void draw(cairo_t *cr, const void *what)
@@ -150,10 +150,13 @@ enum fm_status fm_chart_lines(const char *path, const struct fm_line_chart *char
             }
     }
     l.shown = x.count;
-    fm_scale_fit(&p->x, &chart->x, &x, NAN, NAN, 11, false);
-    fm_scale_fit(&p->y, &chart->y, &y, chart->y_low, chart->y_high, 8, true);
+    fm_scale_fit(&p->x, &chart->x, &x, NAN, NAN, 11, 0.03);
+    fm_scale_fit(&p->y, &chart->y, &y, chart->y_low, chart->y_high, 8, 0);
     p->x_label = chart->x.label;
     p->y_label = chart->y.label;
+
+    if (l.shown == 0)
+        p->x.tick_count = p->y.tick_count = 0;
 
     cairo_t *ruler = fm_canvas_ruler();
     fm_heading_lay_out(&l.heading, ruler, chart->title, chart->subtitle, WIDTH);

@@ -141,13 +141,15 @@ static void lay_out(struct points *p, cairo_t *cr)
             fm_extent_add(&x, &chart->x, chart->points[i].x);
             fm_extent_add(&y, &chart->y, chart->points[i].y);
         }
-    fm_scale_fit(&f->x, &chart->x, &x, NAN, NAN, 10, !chart->x.log);
-    fm_scale_fit(&f->y, &chart->y, &y, NAN, NAN, 8, true);
+    fm_scale_fit(&f->x, &chart->x, &x, NAN, NAN, 10, 0.07);
+    fm_scale_fit(&f->y, &chart->y, &y, NAN, NAN, 8, 0.07);
+    if (x.count == 0)
+        f->x.tick_count = f->y.tick_count = 0;
     f->x_label = chart->x.label;
     f->y_label = chart->y.label;
     fm_heading_lay_out(&p->heading, cr, chart->title, chart->subtitle, WIDTH);
     f->left = fm_plot_left(f, cr);
-    f->top = p->heading.height;
+    f->top = p->heading.height + 8;
     f->width = WIDTH - FM_MARGIN - f->left;
     f->height = PLOT_HEIGHT;
 

@@ -12,7 +12,8 @@ enum {
     PLOT_SIDE = 400,
     SHARES_HEIGHT = 110, // of the plot below
     BETWEEN = 22,
-    LEGEND_HEIGHT = 30
+    LEGEND_HEIGHT = 30,
+    HATCH = 8 // pixels between two lines
 };
 
 struct reliability {
@@ -43,26 +44,34 @@ static void bin_path(cairo_t *cr, const struct fm_plot *p, int bin, double from,
     cairo_rectangle(cr, left + 1, y0, right - left - 2, y1 - y0);
 }
 
-// Hatched, so that a gap shows on a bar and on paper.
+// Hatched, so that a gap shows on paper, too.
 static void fill_gap(cairo_t *cr)
 {
     double x0, y0, x1, y1;
     cairo_path_extents(cr, &x0, &y0, &x1, &y1);
-    cairo_save(cr);
-    cairo_set_source_rgba(cr, fm_alarm.r, fm_alarm.g, fm_alarm.b, 0.25);
-    cairo_fill_preserve(cr);
-    cairo_clip_preserve(cr);
+    cairo_set_source_rgb(cr, 0.98, 0.89, 0.82);
+    cairo_fill(cr);
     fm_set_colour(cr, fm_alarm);
-    cairo_set_line_width(cr, 2);
-    cairo_stroke(cr);
     cairo_set_line_width(cr, 1);
     double height = y1 - y0;
-    for (double x = x0 - height; x < x1; x += 6) {
-        cairo_move_to(cr, x, y1);
-        cairo_rel_line_to(cr, height, -height);
+    for (double x = x0 - height + HATCH / 2.0; x < x1; x += HATCH) {
+        double from = fmax(0, x0 - x), to = fmin(height, x1 - x); // along the line
+        cairo_move_to(cr, x + from, y1 - from);
+        cairo_line_to(cr, x + to, y1 - to);
     }
+    if (height > 1 && x1 - x0 > 1)
+        cairo_rectangle(cr, x0 + 0.5, y0 + 0.5, x1 - x0 - 1, height - 1);
     cairo_stroke(cr);
-    cairo_restore(cr);
+}
+
+// The end of a bar, which a gap upwards looks like, too.
+static void draw_accuracy(cairo_t *cr, const struct fm_plot *p, int bin, double accuracy)
+{
+    fm_set_colour(cr, fm_palette(0));
+    cairo_set_line_width(cr, 3);
+    cairo_move_to(cr, fm_plot_x(p, (double)bin / FM_ECE_BINS) + 1, fm_plot_y(p, accuracy));
+    cairo_line_to(cr, fm_plot_x(p, (bin + 1.0) / FM_ECE_BINS) - 1, fm_plot_y(p, accuracy));
+    cairo_stroke(cr);
 }
 
 static void draw_bins(const struct reliability *r, cairo_t *cr)
@@ -77,6 +86,7 @@ static void draw_bins(const struct reliability *r, cairo_t *cr)
         cairo_fill(cr);
         bin_path(cr, &r->accuracy, b, accuracy, confidence);
         fill_gap(cr);
+        draw_accuracy(cr, &r->accuracy, b, accuracy);
         fm_set_colour(cr, fm_palette(0));
         bin_path(cr, &r->shares, b, 0, share);
         cairo_fill(cr);
@@ -103,12 +113,14 @@ static void draw_legend(cairo_t *cr, double y)
     fm_set_colour(cr, bar);
     cairo_rectangle(cr, x, y - 11, 13, 13);
     cairo_fill(cr);
+    fm_set_colour(cr, fm_palette(0));
+    cairo_rectangle(cr, x, y - 12, 13, 3);
+    cairo_fill(cr);
     fm_set_colour(cr, fm_ink);
     fm_draw_text(cr, x + 20, y, 0, "accuracy of a bin");
     x += 20 + fm_text_width(cr, "accuracy of a bin") + 24;
     cairo_rectangle(cr, x, y - 11, 13, 13);
     fill_gap(cr);
-    cairo_new_path(cr);
     fm_set_colour(cr, fm_ink);
     fm_draw_text(cr, x + 20, y, 0, "gap to its mean confidence");
     x += 20 + fm_text_width(cr, "gap to its mean confidence") + 24;
@@ -128,13 +140,15 @@ static void draw(cairo_t *cr, const void *what)
     const struct reliability *r = what;
     const struct fm_plot *p = &r->accuracy;
     fm_heading_draw(&r->heading, cr);
+    if (r->count == 0) {
+        fm_draw_nothing(cr, p->left, p->top, p->width, p->height, "There is nothing to draw.");
+        return;
+    }
     draw_legend(cr, r->heading.height + 10);
     fm_plot_axes(p, cr);
     fm_plot_axes(&r->shares, cr);
     draw_bins(r, cr);
     draw_diagonal(p, cr);
-    if (r->count == 0)
-        fm_draw_nothing(cr, p->left, p->top, p->width, p->height / 2, "There is nothing to draw.");
 }
 
 static void lay_out(struct reliability *r, cairo_t *cr, const char *title)
@@ -159,10 +173,10 @@ static void lay_out(struct reliability *r, cairo_t *cr, const char *title)
     fm_heading_lay_out(&r->heading, cr, title, text, WIDTH);
 
     struct fm_plot *p = &r->accuracy, *q = &r->shares;
-    fm_scale_fit(&p->x, &percent, &whole, 0, 1, 10, true);
+    fm_scale_fit(&p->x, &percent, &whole, 0, 1, 10, 0);
     p->y = p->x;
     q->x = p->x;
-    fm_scale_fit(&q->y, &percent, &shares, 0, NAN, 3, true);
+    fm_scale_fit(&q->y, &percent, &shares, 0, NAN, 3, 0);
     p->y_label = "accuracy";
     q->y_label = "share of images";
     q->x_label = "confidence";

@@ -48,11 +48,13 @@ static void draw_x_ticks(const struct fm_plot *p, cairo_t *cr)
         cairo_line_to(cr, x, bottom);
         cairo_stroke(cr);
         double half = fm_text_width(cr, p->x.texts[i]) / 2;
-        if (x - half < free_from) // no room beside the text before
+        if (fmin(x, p->left + p->width + FM_MARGIN - 4 - half) - half <
+            free_from) // no room beside the text before
             continue;
         free_from = x + half + 6;
         fm_set_colour(cr, fm_faint);
-        fm_draw_text(cr, x, bottom + TICK_GAP + TICK_FONT, 0.5, p->x.texts[i]);
+        double last = p->left + p->width + FM_MARGIN - 4 - half; // or it would leave the picture
+        fm_draw_text(cr, fmin(x, last), bottom + TICK_GAP + TICK_FONT, 0.5, p->x.texts[i]);
     }
 }
 
