@@ -141,7 +141,9 @@ const struct fm_command fm_commands[] = {
             "Draws what finished runs have learned and what they cost: curves, bars, confusion\n"
             "matrices, reliability, sample predictions, the most confident mistakes, accuracy\n"
             "against parameters and latency, coverage against accuracy. One HTML page that\n"
-            "needs no network, and each picture as PNG and SVG.",
+            "needs no network, report.html in the folder of --out (report-<time> if none is\n"
+            "named), and beside it each picture as PNG and SVG. All runs must have been\n"
+            "trained on the same data.",
         .operand = "RUN...",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
