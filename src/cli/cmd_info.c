@@ -3,6 +3,7 @@
 
 #include "backend/precision.h"
 #include "base/version.h"
+#include "data/picture.h"
 #include "run/json.h"
 #include "run/run.h"
 
@@ -74,11 +75,25 @@ static json_t *library_json(const char *name, const char *compiled, const char *
     return json_pack("{s:s, s:s, s:s}", "name", name, "compiled", compiled, "found", found);
 }
 
+// One that this build is without has null for a version, and what is missed for it.
+static json_t *picture_library_json(const struct fm_picture_library *library)
+{
+    if (library->compiled)
+        return library_json(library->name, library->compiled, library->found);
+    return json_pack("{s:s, s:n, s:n, s:s}", "name", library->name, "compiled", "found", "without",
+        library->without);
+}
+
 static json_t *libraries_json(void)
 {
-    return json_pack("[o, o, o]", library_json("zlib", ZLIB_VERSION, zlibVersion()),
+    struct fm_picture_library pictures[FM_PICTURE_LIBRARIES];
+    json_t *all = json_pack("[o, o, o]", library_json("zlib", ZLIB_VERSION, zlibVersion()),
         library_json("jansson", JANSSON_VERSION, jansson_version_str()),
         library_json("cairo", CAIRO_VERSION_STRING, cairo_version_string()));
+    fm_picture_libraries(pictures);
+    for (int i = 0; i < FM_PICTURE_LIBRARIES; i++)
+        json_array_append_new(all, picture_library_json(&pictures[i]));
+    return all;
 }
 
 static json_t *info_json(const struct fm_args *args)
@@ -143,6 +158,17 @@ static void append_backend(struct fm_table *table, const json_t *backend)
     fm_text_free(&precisions);
 }
 
+static void append_library(struct fm_table *table, const json_t *library)
+{
+    const char *name = fm_json_string(library, "name");
+    if (json_is_null(json_object_get(library, "compiled")))
+        append_item(table, name, "not in this build, which cannot read %s",
+            fm_json_string(library, "without"));
+    else
+        append_item(table, name, "%s (compiled against %s)", fm_json_string(library, "found"),
+            fm_json_string(library, "compiled"));
+}
+
 static void append_machine(struct fm_table *table, const json_t *machine)
 {
     json_int_t cores = json_integer_value(json_object_get(machine, "cores"));
@@ -170,8 +196,7 @@ static void append_rows(struct fm_table *table, const json_t *info)
     }
     json_array_foreach(json_object_get(info, "libraries"), i, entry)
     {
-        append_item(table, fm_json_string(entry, "name"), "%s (compiled against %s)",
-            fm_json_string(entry, "found"), fm_json_string(entry, "compiled"));
+        append_library(table, entry);
     }
     append_item(table, "data", "%s", fm_json_string(data, found ? "directory" : "reason"));
     append_machine(table, json_object_get(info, "machine"));
