@@ -43,3 +43,11 @@ set_tests_properties(kill_often kill_deeper kill_vgg16 PROPERTIES LABELS long TI
 add_test(NAME tensorboard COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/tensorboard.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny ${FMNIST_REFERENCE_PYTHON})
 set_tests_properties(tensorboard PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2 SKIP_RETURN_CODE 77)
+
+# Folders of pictures in place of IDX files.
+add_executable(make_pictures make_pictures.c)
+target_link_libraries(make_pictures PRIVATE fm_data)
+set_target_properties(make_pictures PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME own_pictures COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/own_pictures.sh $<TARGET_FILE:fmnist>
+  $<TARGET_FILE:make_pictures> ${CMAKE_SOURCE_DIR}/data/tiny)
+set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)

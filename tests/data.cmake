@@ -31,3 +31,5 @@ add_test(NAME test_loader_tsan COMMAND sh -c
   $<TARGET_FILE:test_loader_tsan>)
 set_tests_properties(test_loader_tsan PROPERTIES LABELS unit TIMEOUT 120
   ENVIRONMENT "TSAN_OPTIONS=halt_on_error=1 second_deadlock_stack=1")
+
+fm_test(test_folders LABEL unit TIMEOUT 60 LINKS fm_data)

@@ -336,8 +336,9 @@ static json_t *data_json(const struct work *w)
 {
     char label[FM_PATH_MAX];
     fm_data_label(w->dataset, label);
-    json_t *data = json_pack("{s:s, s:b, s:b, s:I, s:I, s:I, s:I, s:f}", "name", label,
-        "fashion_mnist", w->dataset->fashion_mnist, "full", w->job->full, "train_images",
+    json_t *data = json_pack("{s:s, s:b, s:b, s:b, s:b, s:I, s:I, s:I, s:I, s:f}", "name", label,
+        "fashion_mnist", w->dataset->fashion_mnist, "pictures", w->dataset->pictures,
+        "test_held_out", w->dataset->test_held_out, "full", w->job->full, "train_images",
         (json_int_t)w->split->train_count, "select_images", (json_int_t)w->split->select_count,
         "calibrate_images", (json_int_t)w->split->calibrate_count, "test_images",
         (json_int_t)w->dataset->test.count, "load_seconds", w->dataset->load_seconds);

@@ -299,7 +299,8 @@ static void append_environment(struct fm_text *out)
     append_entry(out, "XDG_DATA_HOME",
         "Without the former, the data files are looked for in its folder \\fBfmnist\\fR.");
     append_entry(out, "XDG_CACHE_HOME",
-        "The implementations that were chosen for a GPU are kept in its folder \\fBfmnist\\fR.");
+        "The implementations that were chosen for a GPU, and what pictures have been converted "
+        "to,\nare kept in its folder \\fBfmnist\\fR.");
     append_entry(out, "HOME",
         "Without an absolute \\fBXDG_DATA_HOME\\fR they are looked for in "
         "\\fB.local/share/fmnist\\fR from here,\nand without an absolute \\fBXDG_CACHE_HOME\\fR "

@@ -4,6 +4,7 @@
 #include "data/dataset.h"
 
 #include "base/clock.h"
+#include "data/folders.h"
 #include "data/idx.h"
 
 #include <inttypes.h>
@@ -25,10 +26,6 @@ enum file_index {
     TEST_IMAGES,
     TEST_LABELS,
     FILES,
-};
-
-enum {
-    CLASS_NAME_MAX = 64
 };
 
 static const char *const file_names[FILES] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
@@ -66,11 +63,11 @@ static enum fm_status find_file(
     return FM_OK;
 }
 
-// Looks into one place. A directory with some of the files is an error at once: going on to the
-// next place would train on other data than the user put there. Otherwise why there is nothing is
-// added to `places`.
-static enum fm_status look_in(const char *label, const char *dir, struct fm_text *places,
-    char place[FM_PATH_MAX], bool *found)
+// Looks into one place, for pictures, too, where somebody has named it. A directory with some of
+// the files is an error at once: going on to the next place would train on other data than the user
+// put there. Otherwise why there is nothing is added to `places`.
+static enum fm_status look_in(const char *label, const char *dir, bool named,
+    struct fm_text *places, char place[FM_PATH_MAX], bool *found)
 {
     char path[FM_PATH_MAX];
     struct fm_text missing = {0};
@@ -84,7 +81,7 @@ static enum fm_status look_in(const char *label, const char *dir, struct fm_text
         else
             fm_text_append(&missing, "%s%s[.gz]", missing.length ? ", " : "", file_names[i]);
     }
-    *found = have == FILES;
+    *found = have == FILES || (have == 0 && named && fm_folders_found(dir));
     if (*found)
         status = fm_path_copy(place, dir);
     else if (have > 0)
@@ -92,9 +89,10 @@ static enum fm_status look_in(const char *label, const char *dir, struct fm_text
             fm_text_cstr(&missing));
     else
         fm_text_append(places, "\n  %s%s (%s)", label, dir,
-            fm_path_is_dir(dir)   ? "none of the files there"
-            : fm_path_exists(dir) ? "not a directory"
-                                  : "no such directory");
+            fm_path_is_dir(dir) && named ? "none of the files there, and no folders of pictures"
+            : fm_path_is_dir(dir)        ? "none of the files there"
+            : fm_path_exists(dir)        ? "not a directory"
+                                         : "no such directory");
 out:
     fm_text_free(&missing);
     return status;
@@ -119,15 +117,15 @@ static enum fm_status look_everywhere(
     const char *variable = getenv("FMNIST_DATA");
     char user[FM_PATH_MAX];
     if (directory)
-        return look_in("", directory, places, out, found);
+        return look_in("", directory, true, places, out, found);
     if (variable && variable[0])
-        return look_in("$FMNIST_DATA: ", variable, places, out, found);
+        return look_in("$FMNIST_DATA: ", variable, true, places, out, found);
     fm_text_append(places, "\n  $FMNIST_DATA (not set)");
     FM_TRY(user_data_dir(user));
     if (user[0])
-        FM_TRY(look_in("", user, places, out, found));
+        FM_TRY(look_in("", user, false, places, out, found));
     if (!*found)
-        FM_TRY(look_in("", FM_DATA_SYSTEM_DIR, places, out, found));
+        FM_TRY(look_in("", FM_DATA_SYSTEM_DIR, false, places, out, found));
     return FM_OK;
 }
 
@@ -140,7 +138,8 @@ enum fm_status fm_dataset_find(const char *directory, char out[FM_PATH_MAX])
         status = fm_fail(FM_NOT_FOUND,
             "no data set found. Looked for %s[.gz] and the other three files in:%s\n"
             "Get Fashion-MNIST with: apt-get install dataset-fashion-mnist\n"
-            "or name a directory with the four files by --data DIR or $FMNIST_DATA",
+            "or name a directory with the four files by --data DIR or $FMNIST_DATA; or one of "
+            "pictures, with a folder of PNG or JPEG files for each class",
             file_names[TRAIN_IMAGES], fm_text_cstr(&places));
     fm_text_free(&places);
     return status;
@@ -283,9 +282,9 @@ static enum fm_status check_test_labels(const struct fm_dataset *dataset)
 // anything but UTF-8. `name` need not end at `size`, but the text that it stands in ends with NUL.
 static enum fm_status check_name(const char *path, int line, const unsigned char *name, size_t size)
 {
-    if (size == 0 || size > CLASS_NAME_MAX)
+    if (size == 0 || size > FM_CLASS_NAME_MAX)
         return fm_fail(FM_DATA, "%s: line %d: found a name of %zu bytes, expected 1 to %d", path,
-            line, size, CLASS_NAME_MAX);
+            line, size, FM_CLASS_NAME_MAX);
     for (size_t at = 0; at < size;) {
         const char *character = (const char *)name + at;
         int length = fm_utf8_length(character);
@@ -360,10 +359,10 @@ static enum fm_status name_classes(struct fm_dataset *dataset)
 
 // ---- Opening
 
-static enum fm_status open_files(const char *directory, struct fm_dataset *dataset)
+// The four files in dataset->directory.
+static enum fm_status open_files(struct fm_dataset *dataset)
 {
     struct job jobs[FILES];
-    FM_TRY(fm_dataset_find(directory, dataset->directory));
     for (int i = 0; i < FILES; i++) {
         bool found = false; // found a moment ago; if it has gone since, reading it says so
         FM_TRY(find_file(dataset->directory, (enum file_index)i, dataset->files[i].path, &found));
@@ -380,11 +379,23 @@ static enum fm_status open_files(const char *directory, struct fm_dataset *datas
     return name_classes(dataset);
 }
 
+static enum fm_status open_any(const char *directory, struct fm_dataset *dataset)
+{
+    char place[FM_PATH_MAX], path[FM_PATH_MAX];
+    bool files = false;
+    FM_TRY(fm_dataset_find(directory, place));
+    FM_TRY(find_file(place, TRAIN_IMAGES, path, &files));
+    if (!files)
+        return fm_folders_open(place, dataset);
+    FM_TRY(fm_path_copy(dataset->directory, place));
+    return open_files(dataset);
+}
+
 enum fm_status fm_dataset_open(const char *directory, struct fm_dataset *dataset)
 {
     double start = fm_clock_seconds();
     *dataset = (struct fm_dataset){0};
-    enum fm_status status = open_files(directory, dataset);
+    enum fm_status status = open_any(directory, dataset);
     if (status != FM_OK)
         fm_dataset_close(dataset);
     else
@@ -392,8 +403,17 @@ enum fm_status fm_dataset_open(const char *directory, struct fm_dataset *dataset
     return status;
 }
 
+static void free_names(char **names, uint32_t count)
+{
+    for (uint32_t i = 0; names && i < count; i++)
+        free(names[i]);
+    free(names);
+}
+
 void fm_dataset_close(struct fm_dataset *dataset)
 {
+    free_names(dataset->train_names, dataset->train.count);
+    free_names(dataset->test_names, dataset->test.count);
     for (int i = 0; i < FM_CLASSES_MAX; i++)
         free(dataset->class_names[i]);
     for (int i = 0; i < FILES; i++)

@@ -1,4 +1,5 @@
-// A data set in the format of MNIST: four IDX files found, inflated at the same time and checked.
+// A data set in the format of MNIST: four IDX files found, inflated at the same time and checked;
+// or one made of pictures (data/folders.h), which looks the same from here on.
 #ifndef FM_DATA_DATASET_H
 #define FM_DATA_DATASET_H
 
@@ -12,7 +13,8 @@
 enum {
     FM_IMAGE_SIDE = 28,
     FM_IMAGE_BYTES = FM_IMAGE_SIDE * FM_IMAGE_SIDE,
-    FM_CLASSES_MAX = 256
+    FM_CLASSES_MAX = 256,
+    FM_CLASS_NAME_MAX = 64 // bytes
 };
 
 // Labelled samples: `count` records of `record_size` bytes (here 28x28 u8, row by row, 0 = black).
@@ -35,8 +37,14 @@ struct fm_dataset {
     struct fm_samples test;  // 10,000
     int classes;             // 2 to 256: the largest label of the training part + 1
     char *class_names[FM_CLASSES_MAX];
-    bool fashion_mnist;           // the checksums of all four files are Fashion-MNIST's
-    struct fm_data_file files[4]; // train images, train labels, test images, test labels
+    bool fashion_mnist; // the checksums of all four files are Fashion-MNIST's
+    bool pictures;      // made of picture files
+    char **train_names; // [train.count], the pictures' paths below the directory, owned
+    char **test_names;  // [test.count]; both NULL where these are no pictures
+    bool test_held_out; // the test part is a tenth of these, held out
+    // Train images, train labels, test images, test labels. Of pictures: what they became; the path
+    // is the directory's.
+    struct fm_data_file files[4];
     double load_seconds;
     void *owned[4]; // what the samples point to
 };
@@ -44,8 +52,9 @@ struct fm_dataset {
 // Looks in `directory` if it is given (and nowhere else), else in $FMNIST_DATA (and nowhere else if
 // set), else in the user's data directory ($XDG_DATA_HOME/fmnist or ~/.local/share/fmnist), else in
 // /usr/share/datasets/fashion-mnist. File names are those of the original distribution
-// (train-images-idx3-ubyte, with or without .gz). FM_NOT_FOUND names every place looked in and the
-// command that gets the data.
+// (train-images-idx3-ubyte, with or without .gz). `directory` and $FMNIST_DATA may also be folders
+// of pictures (data/folders.h, also for what can be wrong with them). FM_NOT_FOUND names every
+// place looked in and the command that gets the data.
 //
 // Checked before anything is returned: every file (data/idx.h), 28x28 images, as many images as
 // labels, labels below the class count in both parts, 2 to 256 classes, a training image of each

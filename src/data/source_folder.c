@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -23,7 +22,7 @@ struct walk {
     size_t count, capacity;
 };
 
-static bool is_picture_name(const char *name)
+bool fm_is_picture_name(const char *name)
 {
     static const char *const endings[] = {".png", ".jpg", ".jpeg"};
     size_t length = strlen(name);
@@ -140,7 +139,7 @@ static enum fm_status walk_entry(struct walk *walk, const char *name, char *path
         status = enter(walk, &info, &entered);
         if (entered)
             status = walk_folder(walk, path);
-    } else if (is_picture_name(name)) {
+    } else if (fm_is_picture_name(name)) {
         return fm_entries_add(walk->entries, FM_ENTRY_PICTURE, path, NULL, 1);
     }
     free(path);

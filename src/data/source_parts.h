@@ -4,6 +4,7 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,8 @@ enum fm_status fm_entries_add(
 enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name);
 // All pictures of a folder and those in it, sorted. FM_NOT_FOUND where there are none.
 enum fm_status fm_entries_add_folder(struct fm_entries *entries, const char *folder);
+// By its ending.
+bool fm_is_picture_name(const char *name);
 // The names in a list file. What cannot be found is an entry that says so.
 enum fm_status fm_entries_add_list(struct fm_entries *entries, const char *list);
 
