@@ -1,5 +1,7 @@
 fm_test(test_table LABEL unit TIMEOUT 30 LINKS fm_report)
 fm_test(test_chart LABEL unit TIMEOUT 60 LINKS fm_report)
+fm_test(test_chart_kinds LABEL unit TIMEOUT 60 LINKS fm_report)
+fm_test(test_axis LABEL unit TIMEOUT 30 LINKS fm_report)
 fm_test(test_page LABEL unit TIMEOUT 30 LINKS fm_report)
 
 # Reports of small runs, and one of their pages in a browser where there is one.

@@ -130,6 +130,51 @@ static void test_bars(void **state)
     }
 }
 
+// Pixels of the first series' colour.
+static long bar_pixels(double value)
+{
+    static const char *const series[3] = {"train", "selection", "test"};
+    const struct fm_bar_group group = {"a model", {value, 0, NAN}};
+    assert_int_equal(fm_chart_bars(path, "a title", series, &group, 1), FM_OK);
+    cairo_surface_t *surface = cairo_image_surface_create_from_png(path);
+    assert_int_equal(cairo_surface_status(surface), CAIRO_STATUS_SUCCESS);
+    const unsigned char *data = cairo_image_surface_get_data(surface);
+    int height = cairo_image_surface_get_height(surface);
+    size_t stride = (size_t)cairo_image_surface_get_stride(surface);
+    long count = 0;
+    for (size_t i = 0; i < stride * (size_t)height; i += 4)
+        count += abs(data[i] - 232) < 3 && abs(data[i + 1] - 181) < 3 && abs(data[i + 2] - 87) < 3;
+    cairo_surface_destroy(surface);
+    return count;
+}
+
+static void test_a_bar_is_as_high_as_its_value(void **state)
+{
+    (void)state;
+    long none = bar_pixels(0), quarter = bar_pixels(0.25) - none, whole = bar_pixels(1) - none;
+    if (quarter < 2000 || labs(whole - 4 * quarter) > whole / 50)
+        fail_msg("a bar of 0.25 has %ld pixels, one of 1 has %ld", quarter, whole);
+}
+
+// Percentages are of the row, whatever the counts: the same picture but for the number of images.
+static void test_shares_are_of_the_row(void **state)
+{
+    (void)state;
+    struct picture few, many;
+    for (int times = 1; times <= 100; times += 99) {
+        struct fm_metrics m;
+        assert_int_equal(fm_metrics_begin(&m, 3), FM_OK);
+        for (int k = 0; k < 9; k++)
+            m.confusion[k] = (uint64_t)(times * (k % 4 == 0 ? 9 : k == 5 ? 1 : 0));
+        fm_metrics_finish(&m);
+        assert_int_equal(fm_chart_confusion(path, &m, three_names, "a title", true), FM_OK);
+        fm_metrics_free(&m);
+        look(times == 1 ? &few : &many);
+    }
+    assert_int_equal(few.dark, many.dark);
+    assert_true(few.x == many.x && few.y == many.y);
+}
+
 static void test_a_folder_that_is_not_there(void **state)
 {
     (void)state;
@@ -162,6 +207,8 @@ int main(void)
         cmocka_unit_test(test_the_counted_cell_is_dark),
         cmocka_unit_test(test_any_number_of_classes_fits),
         cmocka_unit_test(test_bars),
+        cmocka_unit_test(test_a_bar_is_as_high_as_its_value),
+        cmocka_unit_test(test_shares_are_of_the_row),
         cmocka_unit_test(test_a_folder_that_is_not_there),
     };
     return cmocka_run_group_tests(tests, make_path, remove_path);

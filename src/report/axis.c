@@ -220,7 +220,7 @@ static void fit_log(struct fm_scale *s, const struct fm_axis *axis, const struct
     if (!(isfinite(high) && high > 0))
         s->high *= factor;
 
-    double decades = log10(s->high / s->low);
+    double decades = log10(s->high) - log10(s->low); // the quotient may be too large
     if (e->count && !e->not_powers && e->high <= 1048576) {
         int every = 1;
         while (log_ticks(s, axis, 2, every, one, 1, true) > most)
