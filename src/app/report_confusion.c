@@ -95,10 +95,8 @@ enum fm_status fm_report_confusion(const struct fm_reporting *r, struct fm_page 
     for (int k = 0; k < r->classes; k++)
         json_array_append_new(names, json_string(r->class_names[k]));
     fm_page_heading(page, 2, "Confusion");
-    fm_page_paragraph(page,
-        "A click on a cell, or Enter on it, shows its images: every mistake, and of the right ones "
-        "the %d most confident.",
-        FM_REPORT_CELL_MAX);
+    fm_page_markup(page, "<p class=\"only-screen\">A click on a cell, or Enter on it, shows its "
+                         "images: every mistake, and of the right ones the most confident.</p>\n");
     enum fm_status status = FM_OK;
     for (int i = 0; i < r->options->run_count && status == FM_OK; i++) {
         if (r->options->run_count > 1)
