@@ -1,0 +1,129 @@
+#!/bin/sh
+# Labels for photographs of every kind, for folders, lists, standard input and IDX files, in every
+# format; what cannot be read is told of, and the rest goes on.
+#
+#   predict.sh FMNIST DATA MAKE_PHOTOGRAPHS
+set -eu
+
+fmnist=$1
+data=$2
+make_photographs=$3
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+export OMP_WAIT_POLICY=passive
+
+fail() {
+    echo "FAILED: $*"
+    for stream in out err; do
+        [ ! -s "$stream" ] || sed "s/^/    $stream: /" "$stream"
+    done
+    exit 1
+}
+
+# predict STATUS ARGUMENT...: out and err are what it wrote.
+predict() {
+    wanted=$1
+    shift
+    status=0
+    "$fmnist" predict "$@" >out 2>err || status=$?
+    [ "$status" -eq "$wanted" ] || fail "'predict $*' exits with $status, expected $wanted"
+}
+out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
+err_has() { grep -qF -- "$1" err || fail "standard error lacks '$1'"; }
+# lines FILE NUMBER
+lines() { [ "$(wc -l <"$1")" -eq "$2" ] || fail "$1 has not $2 lines"; }
+
+"$fmnist" train --model simple --data "$data" --epochs 3 --batch 64 --out run --quiet >out 2>err ||
+    fail "training"
+"$make_photographs" "$data/t10k-images-idx3-ubyte.gz" 0 . || fail "making photographs"
+
+# Every kind of the same picture gets the same label, the data set's for it.
+predict 0 run good --format csv --quiet
+[ ! -s err ] || fail "--quiet is not quiet"
+lines out 11
+head -n 1 out | tr -d '\r' | grep -qx 'image,class,probability,error' || fail "the CSV's heading"
+for name in 'cut out.png' deep.png palette.png photo.jpg plain.png print.jpg slow.JPEG turned.jpg \
+    woven.png ycck.jpg; do
+    out_has "^good/$name,Ankle boot,0\.[0-9]+,"
+done
+
+# In every format the same; the bad ones are told of, and the exit status says so.
+predict 1 run good bad --format csv
+out_has '^bad/bomb.png,,,"the picture is of 16384x16384 pixels, expected'
+out_has '^bad/empty.png,,,"the file is empty'
+lines out 17
+err_has "warning: bad/cut.jpg: the JPEG file is cut off"
+err_has "warning: bad/cut.png: the PNG file is cut off"
+err_has "warning: bad/text.png: no picture"
+err_has "warning: bad/white.png: nothing but background"
+[ "$(tail -n 1 err)" = "fmnist: error: 6 of 16 images could not be read" ] || fail "the last line"
+predict 1 run good bad
+lines out 12
+out_has '^image +class +probability$'
+out_has '^good/deep.png +Ankle boot +[0-9.]+ %$'
+predict 1 run bad/white.png
+err_has "1 of 1 image could not be read"
+predict 1 run good bad --format markdown --top 2
+out_has '^\| good/deep.png \| Ankle boot \| [0-9.]+ % \| [A-Z]'
+predict 1 run good bad --format json --top 3
+lines out 16
+out_has '^\{"name": "good/deep.png", "top": \[\{"class": "Ankle boot", "probability": 0\.[0-9]+\}, \{'
+out_has '^\{"name": "bad/text.png", "error": "no picture'
+[ "$(grep -c '"top": \[\({"class": "[^"]*", "probability": [0-9.e-]*}[], ]*\)\{3\}' out)" -eq 10 ] ||
+    fail "not three classes each"
+predict 0 run good/deep.png --top 200 --format json
+[ "$(grep -o '"class"' out | wc -l)" -eq 10 ] || fail "--top of more than there are"
+
+# Standard input, a list, and names that would steer a terminal.
+predict 0 run - --format csv <good/photo.jpg
+out_has '^"?.?-"?,Ankle boot,'
+printf 'good/deep.png\r\n\ngood/none.png\n' >list
+predict 1 run --from list --format csv
+out_has '^good/deep.png,Ankle boot,'
+out_has '^good/none.png,,,no image there'
+odd=$(printf 'odd\033[2J\n\377.png')
+mkdir odd
+cp good/deep.png "odd/$odd"
+cp bad/text.png "odd/bad$odd"
+for format in text markdown csv json; do
+    predict 1 run odd --format "$format"
+    ! LC_ALL=C grep -qa "$(printf '[\033\377]')" out err || fail "a name steers the terminal"
+    out_has 'Ankle boot'
+    grep -qaF '[2J' out || fail "the name is not told"
+done
+[ "$(grep -c odd err)" -eq 1 ] || fail "a message of several lines"
+
+# What the network sees: of one that is read again as it is, the label is the same to the last digit.
+predict 1 run good bad --show seen --format csv
+[ "$(ls seen | wc -l)" -eq 10 ] || fail "--show writes $(ls seen | wc -l) files"
+sed -n 's/^good\/turned.jpg,\([^,]*,[0-9.]*\).*/\1/p' out >expected
+[ -s expected ] || fail "no row"
+predict 0 run seen/8-turned.png --convert none --format csv
+sed -n 's/^seen\/8-turned.png,\([^,]*,[0-9.]*\).*/\1/p' out >found
+cmp -s expected found || fail "other probabilities for what --show wrote: $(cat expected found)"
+predict 1 run good --show seen
+err_has "seen/1-cut out.png: is there already"
+predict 0 run good --show seen --force
+
+# The test images, in batches, are labelled as 'eval' has it.
+predict 0 run "$data/t10k-images-idx3-ubyte.gz" --format csv
+lines out 401
+[ "$(grep -c '^image,' out)" -eq 1 ] || fail "several headings"
+gzip -dc "$data/t10k-labels-idx1-ubyte.gz" | tail -c +9 | od -An -v -t u1 -w1 >labels
+"$fmnist" eval run --data "$data" --format csv >eval 2>err || fail "eval"
+right=$(tr -d '\r' <out | tail -n +2 | cut -d , -f 2 | paste -d , labels - |
+    awk -F , 'FNR == NR { name[NR - 1] = $1; next } name[$1 + 0] == $2 { n++ } END { print n + 0 }' \
+        "$data/classes.txt" -)
+grep -q "^correct,,,$right" eval || fail "$right right labels, but: $(grep ^correct eval)"
+
+# What cannot work is told before a device is opened.
+for arguments in "run none.png" "none good" "run list/none"; do
+    # shellcheck disable=SC2086 # a list of words
+    predict 1 $arguments
+    lines err 1
+    [ ! -s out ] || fail "'$arguments' prints a result"
+done
+predict 2 run
+err_has "no images named"
+predict 2 run good --top 0
