@@ -58,8 +58,8 @@ static void write_plain(char out[FM_TICK_TEXT], double value, double size, doubl
     if (value == 0)
         u = sizeof units / sizeof units[0] - 1; // "0", not "0k"
     double unit = units[u].unit, decimals = ceil(-log10(step / unit) - 1e-9);
-    snprintf(out, FM_TICK_TEXT, "%.*f%s", (int)fmax(0, fmin(12, decimals)), value / unit + 0.0,
-        units[u].letter); // + 0: never -0
+    snprintf(out, FM_TICK_TEXT, "%.*f%s", (int)fmax(0, fmin(12, decimals)), value / unit,
+        units[u].letter);
 }
 
 // "1.5e-07", without the zeros of C's exponents.
@@ -84,7 +84,7 @@ static void write_tick(
 {
     if (axis->percent && size < 1e4 && step > 1e-9) {
         double decimals = ceil(-log10(100 * step) - 1e-9);
-        snprintf(out, FM_TICK_TEXT, "%.*f %%", (int)fmax(0, decimals), 100 * value + 0.0);
+        snprintf(out, FM_TICK_TEXT, "%.*f %%", (int)fmax(0, decimals), 100 * value);
     } else if (size >= 1e15 || size < 1e-3 || step < 1e-12) {
         write_exponent(out, value, size, step);
     } else {
