@@ -1,6 +1,6 @@
 # Pages, and what they are made of, which becomes part of the library. A script of one kind of page
 # is added here by name.
-set(assets page.css page.js page_confusion.js page_look.js)
+set(assets page.css page.js page_confusion.js page_look.js page_review.js)
 list(TRANSFORM assets PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
 set(embed ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
 set(embedded ${CMAKE_BINARY_DIR}/generated/report/assets.c)
