@@ -34,6 +34,7 @@ static const struct scale_case cases[] = {
     {"coverage", {.percent = true}, {0.2, 0.95}, 2, 0.8, 1, 0, "80 %|85 %|90 %|95 %|100 %|"},
     {"all shares", {.percent = true}, {0, 1}, 2, FREE, 0, "0 %|20 %|40 %|60 %|80 %|100 %|"},
     {"parameters", {.log = true}, {421642, 1199882, 14728266}, 3, FREE, 0.07, "500k|1M|2M|5M|10M|"},
+    {"a decade", {.log = true}, {1199882, 14728266}, 2, FREE, 0.07, "2M|5M|10M|"},
     {"about zero", {0}, {-0.2, 0.3}, 2, FREE, 0, "-0.2|-0.1|0.0|0.1|0.2|0.3|"},
     {"thousands", {0}, {-8000, 100000}, 2, FREE, 0, "-20k|0|20k|40k|60k|80k|100k|"},
     {"nothing", {0}, {NAN, INFINITY}, 2, FREE, 0, NULL},

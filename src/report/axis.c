@@ -185,8 +185,8 @@ static int log_ticks(struct fm_scale *s, const struct fm_axis *axis, double base
 
 static bool fine_log_ticks(struct fm_scale *s, const struct fm_axis *axis, int most)
 {
-    static const double sets[3][9] = {{1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 5}, {1, 3}};
-    static const int counts[3] = {9, 3, 2};
+    static const double sets[3][9] = {{1, 2, 5}, {1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 3}};
+    static const int counts[3] = {3, 9, 2};
     for (int set = 0; set < 3; set++) {
         int count = log_ticks(s, axis, 10, 1, sets[set], counts[set], true);
         if (count >= 3 && count <= most) {
