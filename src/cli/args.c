@@ -354,6 +354,7 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         .cost = 0.05,
         .folds = 4,
         .level = 0.05,
+        .seconds = 2,
         .format = FM_FORMAT_TEXT,
     };
     struct parser parser = {.args = args};

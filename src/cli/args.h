@@ -97,6 +97,9 @@ struct fm_args {
     const char *versus;    // "fp32,unfused"; NULL: nothing beside
     double seconds;        // that a figure is measured for
     bool profile, unfused; // struct fm_compile_options
+    bool start;            // one prediction, and the times of what comes before it
+
+    const char *train_batches; // like `batches`
 };
 
 enum fm_option_type {

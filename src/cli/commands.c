@@ -35,7 +35,7 @@ static const char *const report_examples[] = {
 static const char *const bench_examples[] = {
     "fmnist bench runs/deeper",
     "fmnist bench --model simple --batches 1,256 --format json",
-    "fmnist bench --model deeper --versus fp32,unfused",
+    "fmnist bench --model deeper --versus fp32,unfused,fp32+unfused -o bench",
     NULL,
 };
 static const char *const predict_examples[] = {
@@ -159,7 +159,11 @@ const struct fm_command fm_commands[] = {
         .description =
             "Times a run's network, or a model with initial weights, on batches of 1 to 1024\n"
             "images: percentiles of the latency, images a second, training images a second,\n"
-            "peak memory, start-up time and, on a GPU that tells it, energy.",
+            "peak memory, start-up time and, on a GPU that tells it, energy.\n"
+            "\n"
+            "What --versus names is measured beside it, in turn: a precision, 'unfused' (one\n"
+            "operation at a time, in the base's precision) or both. An item that the device\n"
+            "does not have is left out, with the reason. Without a data set random images do.",
         .operand = "RUN",
         .operand_type = FM_OPTION_DIR,
         .options = {fm_bench_options, fm_out_options, fm_data_options, fm_device_options,

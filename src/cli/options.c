@@ -174,19 +174,27 @@ const struct fm_option fm_bench_options[] = {
     {"model", "NAME", FM_OPTION_NAME, AT(model), 0, 0, fm_zoo_names,
         "a model with initial weights, in place of a run's"},
     {"batches", "A,B,...", FM_OPTION_TEXT, AT(batches), 0, 0, NULL,
-        "batch sizes (default: 1,2,4,8,16,32,64,128,256,512,1024)"},
+        "batch sizes of predictions (default: 1,2,4,8,16,32,64,128,256,512,1024)"},
+    {"train-batches", "A,B,...", FM_OPTION_TEXT, AT(train_batches), 0, 0, NULL,
+        "batch sizes of training (default: 256, and a run's own)"},
     {"precision", "NAME", FM_OPTION_NAME, AT(precision), 0, 0, precision_choices,
         "what is computed in (default: a run's; else auto, as of train)"},
     {"emulate", NULL, FM_OPTION_FLAG, AT(emulate), 0, 0, NULL,
-        "compute bf16 or fp16 by rounding fp32"},
+        "compute bf16 or fp16 by rounding fp32: its numbers, not its speed"},
     {"versus", "A,B,...", FM_OPTION_TEXT, AT(versus), 0, 0, NULL,
-        "measure these beside it: fp32, bf16, fp16, unfused"},
+        "measure these beside it: fp32, bf16, fp16, unfused, fused, or two of these as in "
+        "fp32+unfused"},
     {"unfused", NULL, FM_OPTION_FLAG, AT(unfused), 0, 0, NULL,
         "one operation at a time, nothing fused and nothing replayed"},
     {"profile", NULL, FM_OPTION_FLAG, AT(profile), 0, 0, NULL,
         "the time, FLOP/s and bytes/s of each layer and pass, too"},
     {"seconds", "S", FM_OPTION_REAL, AT(seconds), 0.01, 3600, NULL,
         "time spent on each figure (default: 2)"},
+    {"resident", NULL, FM_OPTION_FLAG, AT(resident), 0, 0, NULL,
+        "training: a GPU keeps the images, and batches are gathered there"},
+    {"start", NULL, FM_OPTION_FLAG, AT(start), 0, 0, NULL,
+        "predict a single image, and tell how long it took to get there: what is measured as "
+        "start-up time, in this process"},
     {0}};
 
 char fm_option_letter(const char *name)

@@ -9,8 +9,8 @@
 #include "gpu/measure.h"
 
 #include "backend/precision.h"
-#include "base/clock.h"
 #include "eval/evaluate.h"
+#include "eval/timer.h"
 #include "net/init.h"
 #include "net/zoo.h"
 
@@ -70,16 +70,8 @@ void measured_close(struct measured *m)
 void measure_fill(
     struct fm_slot *slot, const struct fm_samples *samples, uint32_t batch, uint32_t first)
 {
-    for (uint32_t i = 0; i < batch; i++) {
-        uint32_t id = (first + i) % samples->count;
-        slot->ids[i] = id;
-        if (slot->records) // not where the device keeps the data set
-            memcpy(slot->records + (size_t)i * slot->record_size,
-                samples->records + (size_t)id * samples->record_size, samples->record_size);
-        if (slot->labels)
-            slot->labels[i] = samples->labels[id];
-    }
-    *slot->step = (struct fm_step){.seed = SEED, .count = batch, .learning_rate = 1e-3f};
+    static const struct fm_step step = {.seed = SEED, .learning_rate = 1e-3f};
+    fm_timer_fill(slot, samples, batch, first, &step);
 }
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -176,52 +168,30 @@ out:
 
 // ---- measure train
 
-struct training {
-    const struct fm_backend *api;
-    struct fm_model *model;
-    struct fm_staging *staging;
-    struct fm_executor *executor;
-    const struct fm_samples *samples;
-    uint32_t batch, next; // the image that the next batch begins with
-};
-
-static enum fm_status take_steps(struct training *t, int steps)
-{
-    for (int i = 0; i < steps; i++) {
-        int slot = i % FM_SLOTS;
-        FM_TRY(t->api->slot_wait(t->staging, slot));
-        measure_fill(t->api->staging_slot(t->staging, slot), t->samples, t->batch, t->next);
-        t->next = (t->next + t->batch) % t->samples->count;
-        FM_TRY(t->api->submit(t->executor, t->staging, slot));
-    }
-    struct fm_sums sums;
-    return t->api->sums_get(t->model, true, &sums); // waits for all of them
-}
-
 static enum fm_status time_steps(
-    struct training *t, const struct measure_options *options, json_t *result)
+    struct fm_timer *timer, const struct measure_options *options, json_t *result)
 {
-    FM_TRY(take_steps(t, options->warmup));
+    double seconds;
+    FM_TRY(fm_timer_train(timer, options->warmup, &seconds));
     json_t *rounds = json_array();
     json_object_set_new(result, "images_per_second", rounds);
     for (int round = 0; round < options->runs; round++) {
-        double start = fm_clock_seconds();
-        FM_TRY(take_steps(t, options->steps));
-        double seconds = fm_clock_seconds() - start;
-        json_array_append_new(rounds, json_real(options->steps * (double)t->batch / seconds));
+        FM_TRY(fm_timer_train(timer, options->steps, &seconds));
+        json_array_append_new(rounds, json_real(options->steps * (double)timer->batch / seconds));
     }
     struct fm_sums sums;
-    FM_TRY(t->api->sums_get(t->model, true, &sums));
+    FM_TRY(timer->api->sums_get(timer->model, true, &sums));
     set_real(result, "mean_loss", sums.loss / (double)sums.count); // not finite: no valid JSON
     return FM_OK;
 }
 
-static enum fm_status read_profile(struct training *t, json_t *result)
+static enum fm_status read_profile(struct fm_timer *timer, json_t *result)
 {
     static struct fm_profile_entry entries[PROFILE_MAX];
     size_t count;
-    FM_TRY(take_steps(t, PROFILE_STEPS));
-    FM_TRY(t->api->executor_profile(t->executor, entries, PROFILE_MAX, &count));
+    double seconds;
+    FM_TRY(fm_timer_train(timer, PROFILE_STEPS, &seconds));
+    FM_TRY(timer->api->executor_profile(timer->executor, entries, PROFILE_MAX, &count));
     json_t *rows = json_array();
     json_object_set_new(result, "profile", rows);
     for (size_t i = 0; i < count && i < PROFILE_MAX; i++) {
@@ -238,46 +208,30 @@ static enum fm_status read_profile(struct training *t, json_t *result)
     return FM_OK;
 }
 
-static enum fm_status open_training(struct training *t, struct measured *m,
-    const struct measure_options *options, const struct measure_inputs *inputs)
-{
-    const struct fm_samples *samples = &inputs->dataset.train;
-    struct fm_resident resident = {
-        samples->records, samples->labels, samples->count, samples->record_size};
-    FM_TRY(measured_open(m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM));
-    *t = (struct training){.api = m->engine.api,
-        .model = m->model,
-        .samples = samples,
-        .batch = (uint32_t)options->batch};
-    struct fm_compile_options compile = {.batch = options->batch,
-        .mode = FM_MODE_TRAIN,
-        .unfused = options->unfused,
-        .profile = options->profile};
-    FM_TRY(t->api->compile(m->model, &compile, &t->executor));
-    return t->api->staging_create(
-        m->model, t->batch, options->resident ? &resident : NULL, &t->staging);
-}
-
 static enum fm_status measure_train(
     const struct measure_options *options, const struct measure_inputs *inputs, json_t *result)
 {
     struct measured m = {0};
-    struct training t = {0};
+    struct fm_timer timer = {0};
+    const struct fm_timer_options timed = {.samples = &inputs->dataset.train,
+        .classes = inputs->dataset.classes,
+        .batch = options->batch,
+        .mode = FM_MODE_TRAIN,
+        .unfused = options->unfused,
+        .profile = options->profile,
+        .step = {.seed = SEED, .learning_rate = 1e-3f},
+        .resident = options->resident};
     enum fm_status status;
-    FM_TRY_GOTO(status, open_training(&t, &m, options, inputs), out);
+    FM_TRY_GOTO(
+        status, measured_open(&m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM), out);
+    FM_TRY_GOTO(status, fm_timer_open(&m.engine, m.model, &timed, &timer), out);
     measure_describe(&m.engine, result);
     set_text(result, "precision", fm_precision_name(m.precision));
     json_object_set_new(result, "emulated", json_boolean(m.emulated));
-    set_count(result, "executor_memory", t.api->executor_memory(t.executor));
-    if (options->profile)
-        status = read_profile(&t, result);
-    else
-        status = time_steps(&t, options, result);
+    set_count(result, "executor_memory", timer.api->executor_memory(timer.executor));
+    status = options->profile ? read_profile(&timer, result) : time_steps(&timer, options, result);
 out:
-    if (t.api) {
-        t.api->executor_destroy(t.executor);
-        t.api->staging_destroy(t.staging);
-    }
+    fm_timer_close(&timer);
     measured_close(&m);
     return status;
 }

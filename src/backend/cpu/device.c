@@ -97,5 +97,5 @@ enum fm_status fm_cpu_energy(struct fm_device *device, double *joules)
 {
     (void)device;
     (void)joules;
-    return fm_fail(FM_UNSUPPORTED, "no energy: backend 'cpu' reads no counter of it");
+    return fm_fail(FM_UNSUPPORTED, "backend 'cpu' reads no counter of energy");
 }

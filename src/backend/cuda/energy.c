@@ -23,7 +23,7 @@ struct fm_cuda_nvml {
 static enum fm_status fail_missing(const char *what)
 {
     const char *why = dlerror();
-    return fm_fail(FM_UNSUPPORTED, "no energy: %s", why ? why : what);
+    return fm_fail(FM_UNSUPPORTED, "NVML: %s", why ? why : what);
 }
 
 // A function's address into `function`, a pointer to one; POSIX has a void * hold it.
@@ -40,7 +40,7 @@ static enum fm_status check(const struct fm_cuda_nvml *nvml, int result, const c
 {
     if (result == NVML_SUCCESS)
         return FM_OK;
-    return fm_fail(FM_UNSUPPORTED, "no energy: %s: %s", call, nvml->error_string(result));
+    return fm_fail(FM_UNSUPPORTED, "NVML: %s: %s", call, nvml->error_string(result));
 }
 
 // Its own numbering of GPUs is not CUDA's: the place on the bus says which one is meant.
