@@ -50,8 +50,27 @@ enum {
 };
 void fm_idx_files_free(struct fm_idx_files *files);
 
-// Converts every picture, sets its part and error, and puts the files together.
+// Of pictures that are converted, records [count][FM_IMAGE_BYTES]: holds out what there is to hold
+// out and puts the files together. FM_DATA: too few.
+enum fm_status fm_folders_make_files(
+    struct fm_folders *folders, const uint8_t *records, struct fm_idx_files *files);
+
+// Converts every picture, sets its part and error, and makes the files.
 enum fm_status fm_folders_convert(struct fm_folders *folders, struct fm_idx_files *files);
+
+extern const char *const fm_idx_file_names[FM_FOLDER_FILES];
+
+// The manifest's first part, which is known before any picture is read: a kept data set is of these
+// pictures if its manifest begins with this, byte for byte.
+void fm_manifest_append_listing(struct fm_text *out, const struct fm_folders *folders);
+// All of it.
+void fm_manifest_append(
+    struct fm_text *out, const struct fm_folders *folders, const struct fm_idx_files *files);
+// Checks the text of the manifest `path` and what it says of the files in `cache`, its folder,
+// which it opens as `dataset`; then sets each picture's part and error. After a failure the data
+// set may be open, and the pictures are as they were.
+enum fm_status fm_manifest_read(const char *path, const char *cache, const char *text, size_t size,
+    struct fm_folders *folders, struct fm_dataset *dataset, uint32_t *duplicates);
 
 // The cache's folder for these pictures as they are now; "" where there is no place for one.
 enum fm_status fm_folders_cache_path(const struct fm_folders *folders, char path[FM_PATH_MAX]);
