@@ -57,7 +57,8 @@ static const char *const audit_examples[] = {
 };
 static const char *const drift_examples[] = {
     "fmnist drift runs/deeper pictures",
-    "fmnist drift runs/deeper pictures --format json || echo look",
+    "fmnist drift runs/deeper pictures --level 0.01 -o drift --force",
+    "fmnist drift runs/deeper pictures --quiet --format json > drift.json || echo look",
     NULL,
 };
 static const char *const recipe_examples[] = {
@@ -221,9 +222,12 @@ const struct fm_command fm_commands[] = {
     {.name = "drift",
         .summary = "tell whether new pictures are still like the training set",
         .description =
-            "Compares pictures with the calibration images: the network's outputs and the\n"
-            "images' statistics, by tests corrected for their number. Exit status 3 where they\n"
-            "differ.",
+            "Compares pictures with the run's calibration images: the network's outputs, the\n"
+            "images' statistics and how many are given each class, by tests that are corrected\n"
+            "for their number. Prints each test with its effect size, and the images furthest\n"
+            "off; -o DIR writes all of them (drift.csv), drift.json and a page to look at.\n\n"
+            "Exit status 3 where the pictures have drifted, 0 where not, and 1 where not but some\n"
+            "could not be read. An IDX file of 28x28 images is a source, too.",
         .operand = "RUN SOURCE...",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,

@@ -17,58 +17,72 @@ const char *const fm_image_statistic_names[FM_IMAGE_STATISTICS] = {"mean", "cont
 // Sums over the pixels of value, value * column and so on.
 struct sums {
     int64_t value, squares, x, y, xx, yy, xy;
-    int bright, left, right, top, bottom; // of bright pixels
+    int bright, left, right, top, bottom; // of bright pixels; the box only where there are some
 };
 
-static void add_bright(struct sums *s, int x, int y)
+static void add_bright_row(struct sums *s, const uint8_t *row, int y)
 {
-    s->left = s->bright && s->left < x ? s->left : x;
-    s->right = s->bright && s->right > x ? s->right : x;
+    int bright = 0, left = SIDE, right = 0;
+    for (int x = 0; x < SIDE; x++) {
+        bool is_bright = row[x] >= BRIGHT;
+        bright += is_bright;
+        left = is_bright && x < left ? x : left;
+        right = is_bright ? x : right;
+    }
+    if (bright == 0)
+        return;
+    s->left = s->bright && s->left < left ? s->left : left;
+    s->right = s->bright && s->right > right ? s->right : right;
     s->top = s->bright ? s->top : y;
     s->bottom = y;
-    s->bright++;
+    s->bright += bright;
 }
 
+// A row at a time: what a row sums up to is all that its columns are needed for.
 static struct sums sum_up(const uint8_t *record)
 {
     struct sums s = {0};
-    for (int y = 0; y < SIDE; y++)
+    for (int y = 0; y < SIDE; y++) {
+        int value = 0, squares = 0, x_sum = 0, xx_sum = 0;
         for (int x = 0; x < SIDE; x++) {
-            int64_t v = record[y * SIDE + x];
-            s.value += v;
-            s.squares += v * v;
-            s.x += v * x;
-            s.y += v * y;
-            s.xx += v * x * x;
-            s.yy += v * y * y;
-            s.xy += v * x * y;
-            if (v >= BRIGHT)
-                add_bright(&s, x, y);
+            int v = record[y * SIDE + x];
+            value += v;
+            squares += v * v;
+            x_sum += v * x;
+            xx_sum += v * x * x;
         }
+        s.value += value;
+        s.squares += squares;
+        s.x += x_sum;
+        s.xx += xx_sum;
+        s.y += (int64_t)value * y;
+        s.yy += (int64_t)value * y * y;
+        s.xy += (int64_t)x_sum * y;
+        add_bright_row(&s, record + y * SIDE, y);
+    }
     return s;
 }
 
 static double edges(const uint8_t *record)
 {
-    int64_t sum = 0;
+    int across = 0, down = 0;
     for (int y = 0; y < SIDE; y++)
-        for (int x = 0; x < SIDE; x++) {
-            const uint8_t *p = record + y * SIDE + x;
-            sum += x + 1 < SIDE ? abs(p[1] - p[0]) : 0;
-            sum += y + 1 < SIDE ? abs(p[SIDE] - p[0]) : 0;
-        }
-    return (double)sum / (2.0 * SIDE * (SIDE - 1) * WHITE);
+        for (int x = 0; x + 1 < SIDE; x++)
+            across += abs(record[y * SIDE + x + 1] - record[y * SIDE + x]);
+    for (int i = 0; i < SIDE * (SIDE - 1); i++)
+        down += abs(record[i + SIDE] - record[i]);
+    return (across + down) / (2.0 * SIDE * (SIDE - 1) * WHITE);
 }
 
 static double sharpness(const uint8_t *record)
 {
-    int64_t sum = 0;
+    int sum = 0;
     for (int y = 1; y + 1 < SIDE; y++)
         for (int x = 1; x + 1 < SIDE; x++) {
             const uint8_t *p = record + y * SIDE + x;
             sum += abs(4 * p[0] - p[-1] - p[1] - p[-SIDE] - p[SIDE]);
         }
-    return (double)sum / (4.0 * (SIDE - 2) * (SIDE - 2) * WHITE);
+    return sum / (4.0 * (SIDE - 2) * (SIDE - 2) * WHITE);
 }
 
 static double slant(const struct sums *s)
