@@ -39,8 +39,12 @@ train() {
     call train --epochs 1 --epoch-images 0 --batch 64 --shift 0 --quiet "$@"
 }
 
-# Classes whose names would be markup, end a script, or both.
+# Classes whose names would be markup, end a script, or both. Tested on the training images, which
+# are more: cells then count more images than they show.
 cp -r "$data" hostile
+for part in images-idx3 labels-idx1; do
+    cp "hostile/train-$part-ubyte.gz" "hostile/t10k-$part-ubyte.gz"
+done
 sed -i -e '1s/.*/<img src=x onerror=alert(1)>/' -e '4s/.*/"><\/script><script>alert(2)<\/script>/' \
     -e "7s/.*/'\\&quot;<!-- \${7*7} \\&amp;/" hostile/classes.txt
 

@@ -103,10 +103,11 @@ def looks_into_cells(driver):
     """As many images as a cell counts, by a click and by Enter; Escape leads back."""
     cells = find(driver, "table.confusion button[data-cell]")
     counts = [int(cell.get_attribute("data-count")) for cell in cells]
-    check(sum(counts) == 2 * 400, f"the cells of two matrices count {sum(counts)} images")
+    check(sum(counts) == 2 * 1000, f"the cells of two matrices count {sum(counts)} images")
     right = [cell.get_attribute("data-cell").split(",") for cell in cells]
     mistakes = [i for i, (_, a, p) in enumerate(right) if a != p]
     hits = [i for i, (_, a, p) in enumerate(right) if a == p]
+    check(any(counts[i] > CAP for i in hits), "no cell counts more images than it shows")
     chosen = sorted(mistakes, key=lambda i: counts[i])[-2:] + [max(hits, key=lambda i: counts[i])]
     chosen += sorted(hits, key=lambda i: counts[i])[:1]
     for number, index in enumerate(chosen):

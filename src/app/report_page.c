@@ -2,6 +2,7 @@
 #include "app/reporting.h"
 
 #include "app/remarks.h"
+#include "backend/precision.h"
 #include "base/clock.h"
 #include "report/chart.h"
 #include "run/json.h"
@@ -103,15 +104,17 @@ static void add_differences(const struct fm_reporting *r, struct fm_page *page)
         const struct fm_report_run *run = &r->runs[i];
         const json_t *test = json_object_get(run->result, "test");
         double correct = fm_json_number(test, "correct");
-        if (correct == (double)run->metrics.correct)
+        const char *precision = fm_precision_name(run->precision);
+        bool as_trained = strcmp(precision, run->config.precision) == 0;
+        if (as_trained && correct == (double)run->metrics.correct)
             continue;
         fm_page_paragraph(page,
-            "%s: predicted anew for this page, on %s (%s), %llu of %llu test images are right; "
-            "when the run was measured, %.0f were. Images, matrices and curves of confidence show "
-            "the former.",
-            run->name, r->engine->info.name, r->engine->api->name,
-            (unsigned long long)run->metrics.correct, (unsigned long long)run->metrics.count,
-            correct);
+            "%s: predicted anew for this page, in %s%s on %s (%s), %llu of %llu test images are "
+            "right; when the run was measured, %.0f were. Images, matrices and curves of "
+            "confidence show the former.",
+            run->name, precision, run->emulated ? ", by rounding," : "", r->engine->info.name,
+            r->engine->api->name, (unsigned long long)run->metrics.correct,
+            (unsigned long long)run->metrics.count, correct);
     }
 }
 

@@ -160,6 +160,8 @@ enum fm_status fm_report_predict(const struct fm_reporting *r, struct fm_report_
         return fm_fail_memory("the predictions", bytes);
     FM_TRY(fm_metrics_begin(&run->metrics, run->config.data.classes));
     FM_TRY(fm_trained_open(r->engine, run->directory, 0, &trained));
+    run->precision = trained.precision;
+    run->emulated = trained.emulated;
     enum fm_status status = predict_all(r, &trained.predictor, run);
     fm_trained_close(&trained);
     FM_TRY(status);

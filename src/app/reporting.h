@@ -33,7 +33,9 @@ struct fm_report_run {
     // log.jsonl, a value an epoch [epochs]; NaN where there is none. One allocation.
     int epochs;
     double *epoch, *loss, *accuracy, *select_nll, *select_accuracy;
-    // Of the test images:
+    // Of the test images, predicted in:
+    enum fm_precision precision;
+    bool emulated;
     struct fm_metrics metrics;
     struct fm_report_prediction *predictions; // [test count], the most confident first
     int coverage_count;
