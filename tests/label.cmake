@@ -1,5 +1,13 @@
-# From a folder of pictures to a reviewed set of labels, by a run that the test trains.
-add_test(NAME label COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/label.sh $<TARGET_FILE:fmnist>
-  ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(label PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2
-  ENVIRONMENT "OMP_WAIT_POLICY=passive")
+# From a folder of pictures to a reviewed set of labels, by a run that the test trains; and the
+# reviewer's page in a browser where there is one.
+if(FMNIST_BACKEND_CPU)
+  set(labels ${CMAKE_BINARY_DIR}/tests/label)
+  add_test(NAME label COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/label.sh $<TARGET_FILE:fmnist>
+    ${CMAKE_SOURCE_DIR}/data/tiny ${labels})
+  add_test(NAME label_browser COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/label_browser.sh
+    $<TARGET_FILE:fmnist> ${labels})
+  set_tests_properties(label PROPERTIES LABELS tool TIMEOUT 180 PROCESSORS 2
+    ENVIRONMENT "OMP_WAIT_POLICY=passive" FIXTURES_SETUP labels)
+  set_tests_properties(label_browser PROPERTIES LABELS tool TIMEOUT 180 SKIP_RETURN_CODE 77
+    ENVIRONMENT "OMP_WAIT_POLICY=passive" FIXTURES_REQUIRED labels)
+endif()

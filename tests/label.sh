@@ -1,11 +1,14 @@
 #!/bin/sh
 # From a folder of pictures to a reviewed set of labels.
 #
-#   label.sh FMNIST DATA
+#   label.sh FMNIST DATA [KEEP]
+#
+# KEEP: a folder that is left with a run, pictures and the files of their labels.
 set -eu
 
 fmnist=$1
 data=$2
+keep=${3-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -78,6 +81,14 @@ has labelled/review.html 'fmnist --reviewed|label --reviewed'
 [ "$(grep -o 'pictures/[^"]*\.png' labelled/review.html | sort -u | wc -l)" -eq "$review" ] ||
     fail "the page does not name the pictures for people"
 ! grep -qE '(src|href)="https?:' labelled/review.html || fail "the page asks the network"
+
+if [ -n "$keep" ]; then
+    rm -rf "$keep"
+    mkdir -p "$keep"
+    cp -r run pictures "$keep"
+    cp "$(column labelled/review.csv 1 | head -n 1)" "$keep/pictures/odd, \"<i>\"'name.png"
+    (cd "$keep" && "$fmnist" label run pictures -o labelled $asked --quiet >out)
+fi
 
 # A folder in use is left alone; --force replaces what is fmnist's.
 before=$(cksum <labelled/auto.csv)

@@ -24,6 +24,7 @@ static const char style[] =
     ".review-card { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; "
     "margin: 0.75rem 0; padding: 1rem; border: 1px solid var(--line); border-radius: 8px; "
     "background: var(--card); }\n"
+    ".review-card:focus { outline: none; }\n"
     ".review-card > div:last-child { flex: 1 1 14rem; min-width: 0; }\n"
     ".review-name { font-weight: 600; overflow-wrap: anywhere; }\n"
     ".review-strip { display: flex; gap: 4px; margin: 0.75rem 0; overflow-x: auto; }\n"

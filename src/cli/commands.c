@@ -194,8 +194,12 @@ const struct fm_command fm_commands[] = {
         .description =
             "Gives labels to the pictures that the network is sure enough of, so that at least\n"
             "the share asked for is right, and writes the rest down for people: auto.csv,\n"
-            "review.csv and review.html. The threshold comes from the calibration images with a\n"
-            "bound that holds for all thresholds tried.",
+            "review.csv and review.html, a page to label them on. What that saves, reviewed.csv,\n"
+            "makes labels.csv with --reviewed. The thresholds come from the calibration images,\n"
+            "which the run was not trained on, with a bound that holds for all thresholds tried,\n"
+            "as long as pictures are like those images. SOURCE is as predict's IMAGE; what cannot\n"
+            "be read stands in failed.csv, the rest goes on, and the exit status is 1. --evaluate\n"
+            "says what the promise is worth on the test images.",
         .operand = "RUN [SOURCE...]",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,

@@ -134,7 +134,7 @@
 
     function show() {
         const [name, image, first, p, second, q] = rows[at], given = answers[at];
-        figure.replaceChildren(enlarged(image, name, "min(280px, 70vw)"));
+        figure.replaceChildren(enlarged(image, name, "min(280px, 45vw, 45vh)"));
         title.textContent = `${at + 1} of ${rows.length}: ${name}`;
         hint.textContent = `Suggestion: ${classes[first]} (${percent(p)}), then ${classes[second]} ` +
             `(${percent(q)}).${given >= 0 ? ` Your answer: ${classes[given]}.` : ""}`;
