@@ -5,7 +5,8 @@ if(TARGET simcuda AND TARGET fm_cuda_host)
   add_library(fmnist-cuda-sim MODULE
     ${CMAKE_SOURCE_DIR}/src/backend/cuda/module.c $<TARGET_OBJECTS:fm_cuda_kernels_sim>)
   set_target_properties(fmnist-cuda-sim PROPERTIES PREFIX "" OUTPUT_NAME fmnist-cuda
-    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/modules-sim LINKER_LANGUAGE CXX)
+    LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/modules-sim LINKER_LANGUAGE CXX
+    BUILD_RPATH ${SIM_NVML_DIR})
   target_link_libraries(fmnist-cuda-sim PRIVATE fm_cuda_host simcuda)
   target_link_options(fmnist-cuda-sim PRIVATE -Wl,--no-undefined)
 endif()
@@ -45,6 +46,10 @@ fm_cuda_backend_test(test_cuda_device 30 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_state 60 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_staging 30 LINKS fm_reference)
 fm_cuda_backend_test(test_cuda_memory 30)
+fm_cuda_backend_test(test_cuda_energy 30 LINKS fm_reference)
+if(TARGET test_cuda_energy)
+  set_target_properties(test_cuda_energy PROPERTIES BUILD_RPATH ${SIM_NVML_DIR})
+endif()
 
 # Through the waist: the module and the test count on one simulated device.
 if(TARGET fmnist-cuda-sim)

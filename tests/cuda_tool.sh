@@ -257,4 +257,56 @@ test_profile() {
     done
 }
 
+# What a network costs where there is a device: seen by its clock as by the host's, and in energy, which
+# a stand-in for NVML tells. The clock is virtual, so that its figures can be held to one another.
+column() { # PHASE BATCH SEEN_BY FIGURE, of side $side
+    tr -d '\r' <bench/bench.csv |
+        awk -F, -v i="$side" -v p="$1" -v b="$2" -v s="$3" -v f="$4" \
+            '$1 == i && $2 == p && $3 == b && $4 == s && $5 == f { print $7 }'
+}
+holds() { # AWK-CONDITION WHAT
+    awk "BEGIN { exit !($1) }" </dev/null || fail "$2: not so: $1"
+}
+test_bench() {
+    call 0 bench --model simple --data "$data" --batches 1,4 --train-batches 4 --seconds 0.01 \
+        --versus fp32+unfused -o bench
+    grep -q '^Predictions as the device sees them' out || fail "no times of the device: $(cat out)"
+    grep -q '^Energy of the whole GPU' out || fail "no energy: $(cat out)"
+    grep -q '^measured on: NVIDIA H100' out || fail "the device is not named"
+    grep -q '; of the device, all sides together [1-9]' out || fail "no memory of the device"
+    for side in fp16 fp32+unfused; do
+        for place in predictions,1 predictions,4 training,4; do
+            phase=${place%,*} batch=${place#*,}
+            holds "$(column "$phase" "$batch" device p50) > 0" "$side $place: on the device"
+            holds "$(column "$phase" "$batch" device runs) >= 3" "$side $place: on the device"
+            holds "$(column "$phase" "$batch" host runs) >= 3" "$side $place: by the host"
+            # 350 W, by the same virtual clock: no less than the steps themselves take.
+            joules=$(column "$phase" "$batch" '' joules_per_1000_images)
+            took=$(column "$phase" "$batch" device p50)
+            holds "$joules > 0.7 * 350 * 1000 * $took / $batch && $joules < 700 * 1000 * $took / $batch" \
+                "$side $place: energy"
+        done
+    done
+    fp32=$(column predictions 4 device p50)
+    side=fp16
+    holds "$fp32 > $(column predictions 4 device p50)" "fp32 unfused takes longer than fp16"
+    [ -s bench/throughput.svg ] || fail "no chart"
+
+    # Where NVML is missing or tells no energy, the rest is measured, with the reason.
+    few="bench --model simple --data $data --batches 1 --train-batches 2 --seconds 0.01 --format json"
+    export SIM_INJECT=nvmlDeviceGetTotalEnergyConsumption:1:3
+    # shellcheck disable=SC2086
+    call 0 $few
+    unset SIM_INJECT
+    grep -q '"no_energy": "NVML: nvmlDeviceGetTotalEnergyConsumption: Not Supported"' out ||
+        fail "it is not told why there is no energy"
+    grep -q '"joules_per_1000_images": null' out || fail "energy without a counter"
+    mkdir broken
+    : >broken/libnvidia-ml.so.1
+    # shellcheck disable=SC2086
+    LD_LIBRARY_PATH=$work/broken call 0 $few
+    grep -q '"no_energy": "NVML: .*libnvidia-ml.so.1' out || fail "a missing NVML is not told"
+    grep -q '"device_clock": true' out || fail "without NVML the device has no clock"
+}
+
 "test_$case"

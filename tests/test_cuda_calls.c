@@ -45,11 +45,13 @@ static const char *const functions[] = {
     "cudaMemcpy",
     "cudaMemcpyAsync",
     "cudaMemsetAsync",
+    "cudaEventCreate",
     "cudaEventCreateWithFlags",
     "cudaEventDestroy",
     "cudaEventRecord",
     "cudaEventQuery",
     "cudaEventSynchronize",
+    "cudaEventElapsedTime",
     "cudaStreamWaitEvent",
     "cudaStreamSynchronize",
     "cudaDeviceSynchronize",
@@ -329,6 +331,67 @@ static void test_prediction_is_one_launch_and_one_wait(void **state)
     close_all();
 }
 
+// Two events around a launch, and the same time whenever the same work is done.
+static double timed(
+    struct fm_executor *executor, enum fm_mode mode, int slot, const struct wanted *wanted)
+{
+    float logits[BATCH * CLASSES];
+    double seconds = 0;
+    fill(slot, BATCH);
+    struct calls before = count_calls();
+    if (mode == FM_MODE_TRAIN)
+        assert_ok(it.api->submit(executor, it.staging, slot));
+    else
+        assert_ok(it.api->predict(executor, it.staging, slot, logits));
+    if (wanted)
+        check_calls("a timed run", &before, wanted);
+    before = count_calls();
+    assert_ok(it.api->executor_seconds(executor, &seconds));
+    check_calls("its time", &before,
+        (struct wanted[]){{"cudaEventSynchronize", 1}, {"cudaEventElapsedTime", 1}, {NULL, 0}});
+    return seconds;
+}
+
+static void check_timed(enum fm_mode mode, const struct wanted *wanted)
+{
+    double seconds;
+    open_engine(NULL);
+    create_model(FM_PRECISION_FP16);
+    create_staging(false);
+    struct fm_executor *executor = compile(BATCH, mode);
+    assert_fails(it.api->executor_seconds(executor, &seconds), FM_USAGE, "no run of this executor");
+    assert_ok(it.api->executor_time(executor, true));
+    for (int i = 0; i < 2 * FM_SLOTS; i++) // by commands, then captured: events and all
+        assert_true(timed(executor, mode, i % FM_SLOTS, NULL) > 0);
+    // The launch's own work, up to where else on the device there was some.
+    double first = timed(executor, mode, 0, wanted);
+    for (int i = 1; i < 4; i++) {
+        double again = timed(executor, mode, i % FM_SLOTS, wanted);
+        if (again < 0.5 * first || again > 2 * first)
+            fail_msg("a run of %g s takes %g s", first, again);
+    }
+    assert_ok(it.api->executor_time(executor, false));
+    fill(0, BATCH);
+    struct calls before = count_calls();
+    assert_ok(mode == FM_MODE_TRAIN ? it.api->submit(executor, it.staging, 0)
+                                    : it.api->score(executor, it.staging, 0));
+    before = calls_since(&before);
+    assert_int_equal(calls_of(&before, "cudaEventRecord"), mode == FM_MODE_TRAIN ? 3 : 2);
+    it.api->executor_destroy(executor);
+    close_all();
+}
+
+static void test_timed_runs(void **state)
+{
+    (void)state;
+    check_timed(
+        FM_MODE_INFER, (struct wanted[]){{"cudaGraphLaunch", 1}, {"cudaStreamSynchronize", 1},
+                           {"cudaEventRecord", 2}, {NULL, 0}});
+    sim_reset();
+    check_timed(FM_MODE_TRAIN, (struct wanted[]){{"cudaMemcpyAsync", 1}, {"cudaStreamWaitEvent", 2},
+                                   {"cudaGraphLaunch", 1}, {"cudaEventRecord", 5}, {NULL, 0}});
+}
+
 // One evaluation of two batches: only its end waits.
 static void score_two(struct fm_executor *executor, bool warm, bool renews)
 {
@@ -521,6 +584,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_step_is_one_launch, begin, end),
         cmocka_unit_test_setup_teardown(test_another_staging_is_captured_anew, begin, end),
         cmocka_unit_test_setup_teardown(test_prediction_is_one_launch_and_one_wait, begin, end),
+        cmocka_unit_test_setup_teardown(test_timed_runs, begin, end),
         cmocka_unit_test_setup_teardown(test_evaluation_waits_once, begin, end),
         cmocka_unit_test_setup_teardown(test_epoch_makes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(test_second_start, begin, end),

@@ -141,19 +141,30 @@ static enum fm_status take_rounds(struct lane *lanes, int count, double seconds,
 
 // ---- energy
 
+// NaN where it is not told (any more).
+static enum fm_status read_energy(const struct fm_engine *engine, double *joules)
+{
+    enum fm_status status = engine->api->energy(engine->device, joules);
+    if (status != FM_UNSUPPORTED)
+        return status;
+    fm_error_clear();
+    *joules = NAN;
+    return FM_OK;
+}
+
 // What the device uses in one stretch, long beside the steps in which its counter moves. One that
 // has not moved was asked for too short a time.
 static enum fm_status take_energy(
     const struct fm_engine *engine, struct lane *lane, double seconds, double *joules)
 {
     double begin, end, one, sum = 0, images = 0;
-    FM_TRY(engine->api->energy(engine->device, &begin));
+    FM_TRY(read_energy(engine, &begin));
     while (sum < seconds) {
         FM_TRY(run(lane, lane->steps, &one));
         sum += one;
         images += (double)lane->timer.batch * (lane->mode == FM_MODE_TRAIN ? lane->steps : 1);
     }
-    FM_TRY(engine->api->energy(engine->device, &end));
+    FM_TRY(read_energy(engine, &end));
     *joules = end > begin ? 1000 * (end - begin) / images : NAN;
     return FM_OK;
 }

@@ -28,6 +28,11 @@ int refuse(const char *why, int result)
 
 } // namespace
 
+void sim_reset_nvml()
+{
+    sessions = 0;
+}
+
 extern "C" {
 
 int nvmlInit_v2(void)

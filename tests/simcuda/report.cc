@@ -297,6 +297,7 @@ void sim_reset()
     sim_reset_streams();
     sim_reset_memory();
     sim_reset_launches();
+    sim_reset_nvml();
     sim_reset_device();
     r.objects.clear();
     r.calls.clear();

@@ -44,6 +44,7 @@ void sim_reset_device(void);
 void sim_reset_memory(void);
 void sim_reset_streams(void);
 void sim_reset_launches(void);
+void sim_reset_nvml(void);
 
 // ---- memory (memory.cc) ----
 
