@@ -22,13 +22,12 @@ const char *const fm_idx_file_names[FM_FOLDER_FILES] = {"train-images-idx3-ubyte
 
 static void append_line(struct fm_text *out, const char *string)
 {
-    for (const char *at = string; *at; at++) {
-        if (*at == '\n')
-            fm_text_append(out, "\\n");
-        else if (*at == '\\')
-            fm_text_append(out, "\\\\");
-        else
-            fm_text_append_bytes(out, at, 1);
+    for (size_t length; *string; string += length) {
+        length = strcspn(string, "\n\\");
+        fm_text_append_bytes(out, string, length);
+        if (string[length])
+            fm_text_append(out, string[length] == '\n' ? "\\n" : "\\\\");
+        length += string[length] != '\0';
     }
     fm_text_append(out, "\n");
 }
