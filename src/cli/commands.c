@@ -213,9 +213,12 @@ const struct fm_command fm_commands[] = {
     {.name = "audit",
         .summary = "find training labels that are wrong, and near duplicates",
         .description =
-            "Trains the run's model on folds of the training images, and finds labels that the\n"
-            "networks which have not seen them contradict (confident learning), and images that\n"
-            "stand nearly alike in the training and the test part. A page to look through them.",
+            "Trains the run's model, with its recipe, on folds of the training images, and finds\n"
+            "labels that the networks which have not seen them contradict (confident learning),\n"
+            "and pairs of images that are nearly the same, within the training images or across\n"
+            "to the test images. Labels are not changed: a page and two tables, issues.csv and\n"
+            "duplicates.csv, are there to decide by. They go to RUN/audit (RUN/audit-planted)\n"
+            "unless --out names a folder. The same command goes on with a stopped audit.",
         .operand = "RUN",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
