@@ -32,7 +32,7 @@ out_empty() { [ ! -s "$work/out" ] || complain "standard output is not empty"; }
 err_empty() { [ ! -s "$work/err" ] || complain "standard error is not empty"; }
 
 # Help and version are results: standard output, status 0.
-for command in train eval compare recipe models info completion help; do
+for command in train eval compare predict recipe models info completion help; do
     run 0 help "$command"
     out_has "usage: fmnist $command"
     out_has "example"
@@ -206,7 +206,7 @@ out_empty
 # Info: everything has a line, also what is absent.
 run 0 info
 err_empty
-for item in version build "backend cuda" "backend cpu" zlib jansson cairo data processor; do
+for item in version build "backend cuda" "backend cpu" zlib jansson cairo libpng libjpeg-turbo libexif data processor; do
     out_has "$item"
 done
 out_has "; auto is "
