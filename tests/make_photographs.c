@@ -91,9 +91,10 @@ static void write_good(const char *folder)
 {
     static const struct test_pixels on_its_side = {LARGE, LARGE, turned};
     check(fm_make_dirs(folder));
-    write_png(folder, "plain.png", &(struct test_png){PNG_COLOR_TYPE_RGB, 8, false, false, 0});
-    write_png(folder, "deep.png", &(struct test_png){PNG_COLOR_TYPE_GRAY, 16, false, false, 0});
-    write_png(folder, "woven.png", &(struct test_png){PNG_COLOR_TYPE_GRAY, 8, true, false, 0});
+    write_png(folder, "plain.png", &(struct test_png){.colour = PNG_COLOR_TYPE_RGB, .depth = 8});
+    write_png(folder, "deep.png", &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 16});
+    write_png(folder, "woven.png",
+        &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8, .interlaced = true});
     write_jpeg(folder, "photo.jpg", &plain, &(struct test_jpeg){TEST_RGB, 90, false, 0});
     write_jpeg(folder, "slow.JPEG", &plain, &(struct test_jpeg){TEST_GREY, 90, true, 0});
     write_jpeg(folder, "print.jpg", &plain, &(struct test_jpeg){TEST_CMYK_ADOBE, 90, false, 0});
@@ -102,16 +103,17 @@ static void write_good(const char *folder)
     for (int i = 0; i < LARGE * LARGE; i++)
         if (rgba[4 * i] == 255)
             memcpy(rgba + 4 * i, (const uint8_t[]){200, 0, 0, 0}, 4);
-    write_png(folder, "palette.png", &(struct test_png){PNG_COLOR_TYPE_PALETTE, 8, true, false, 0});
+    write_png(folder, "palette.png",
+        &(struct test_png){.colour = PNG_COLOR_TYPE_PALETTE, .depth = 8, .interlaced = true});
     write_png(
-        folder, "cut out.png", &(struct test_png){PNG_COLOR_TYPE_RGB_ALPHA, 16, false, false, 0});
+        folder, "cut out.png", &(struct test_png){.colour = PNG_COLOR_TYPE_RGB_ALPHA, .depth = 16});
 }
 
 // A small file with a header for 16384x16384 pixels.
 static void write_bomb(const char *folder)
 {
     struct fm_text file = {0};
-    test_png_make(&plain, &(struct test_png){PNG_COLOR_TYPE_GRAY, 8, false, false, 0}, &file);
+    test_png_make(&plain, &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8}, &file);
     memcpy(file.data + 16, "\0\0\x40\0\0\0\x40\0", 8);
     uLong crc = crc32(0, (const Bytef *)file.data + 12, 17);
     for (int i = 0; i < 4; i++)
@@ -125,7 +127,7 @@ static void write_bad(const char *folder)
     check(fm_make_dirs(folder));
     test_jpeg_make(&plain, &(struct test_jpeg){TEST_RGB, 90, false, 0}, &file);
     write_file(folder, "cut.jpg", &file, file.length / 2);
-    test_png_make(&plain, &(struct test_png){PNG_COLOR_TYPE_GRAY, 8, false, false, 0}, &file);
+    test_png_make(&plain, &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8}, &file);
     write_file(folder, "cut.png", &file, file.length / 2);
     fm_text_append(&file, "not a picture\n");
     write_file(folder, "text.png", &file, file.length);
@@ -133,7 +135,7 @@ static void write_bad(const char *folder)
     write_file(folder, "empty.png", &file, 0);
     write_bomb(folder);
     memset(rgba, 255, sizeof rgba);
-    write_png(folder, "white.png", &(struct test_png){PNG_COLOR_TYPE_RGB, 8, false, false, 0});
+    write_png(folder, "white.png", &(struct test_png){.colour = PNG_COLOR_TYPE_RGB, .depth = 8});
 }
 
 int main(int argc, char **argv)

@@ -63,10 +63,12 @@ static int palette_index(struct palette *palette, const uint8_t *pixel)
     return palette->count++;
 }
 
-static void put_sample(uint8_t *row, size_t index, int depth, unsigned value)
+static void put_sample(uint8_t *row, size_t index, const struct test_png *kind, unsigned value)
 {
+    int depth = kind->depth;
     if (depth == 16) {
-        row[2 * index] = row[2 * index + 1] = (uint8_t)value;
+        row[2 * index] = (uint8_t)value;
+        row[2 * index + 1] = (uint8_t)(value ^ kind->low);
     } else {
         size_t bit = index * (size_t)depth;
         row[bit / 8] |= (uint8_t)(value << (8 - (size_t)depth - bit % 8));
@@ -82,19 +84,19 @@ static void put_pixel(uint8_t *row, uint32_t x, const struct test_png *kind, con
     size_t channels;
     switch (kind->colour) {
     case PNG_COLOR_TYPE_PALETTE:
-        put_sample(row, x, 8, (unsigned)palette_index(palette, pixel));
+        put_sample(row, x, kind, (unsigned)palette_index(palette, pixel));
         break;
     case PNG_COLOR_TYPE_GRAY:
-        put_sample(row, x, depth, depth < 8 ? grey >> (8 - depth) : grey);
+        put_sample(row, x, kind, depth < 8 ? grey >> (8 - depth) : grey);
         break;
     case PNG_COLOR_TYPE_GRAY_ALPHA:
-        put_sample(row, 2 * (size_t)x, depth, grey);
-        put_sample(row, 2 * (size_t)x + 1, depth, pixel[3]);
+        put_sample(row, 2 * (size_t)x, kind, grey);
+        put_sample(row, 2 * (size_t)x + 1, kind, pixel[3]);
         break;
     default:
         channels = kind->colour == PNG_COLOR_TYPE_RGB ? 3 : 4;
         for (size_t c = 0; c < channels; c++)
-            put_sample(row, channels * x + c, depth, is_key ? KEY : pixel[c]);
+            put_sample(row, channels * x + c, kind, is_key ? KEY : pixel[c]);
     }
 }
 

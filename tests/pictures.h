@@ -19,6 +19,7 @@ struct test_png {
     bool interlaced;
     bool key;        // of grey and RGB: pixels of alpha 0 get a colour that tRNS makes transparent
     int orientation; // EXIF's; 0: none
+    uint8_t low;     // of 16 bits: the lower byte's bits that are turned over
 };
 
 enum test_inks {

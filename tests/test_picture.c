@@ -163,6 +163,23 @@ static void a_transparent_colour_lets_white_through(void **state)
     expect_png((struct test_png){.colour = PNG_COLOR_TYPE_RGB, .depth = 16, .key = true});
 }
 
+// 16 bits become the nearest of 8: 0x00ff is 0.99 of 0x0101, and so 1 and not 0.
+static void sixteen_bits_are_rounded(void **state)
+{
+    (void)state;
+    static const struct test_png kind = {.colour = PNG_COLOR_TYPE_GRAY, .depth = 16, .low = 0xff};
+    struct fm_text file = {0};
+    for (int i = 0; i < WIDTH * HEIGHT; i++)
+        memset(rgba + 4 * i, i * 5 % 256, 3);
+    test_png_make(&pixels, &kind, &file);
+    struct fm_picture picture = decoded(&file);
+    for (int i = 0; i < WIDTH * HEIGHT; i++) {
+        int stored = rgba[4 * i] * 256 + (rgba[4 * i] ^ 0xff);
+        assert_int_equal(picture.rgb[3 * i], (stored + 128) / 257);
+    }
+    fm_picture_free(&picture);
+}
+
 // ---- JPEG
 
 // The colour at a block's middle, as the picture is turned upright.
@@ -288,9 +305,12 @@ static void a_file_cut_off_anywhere_is_refused(void **state)
     (void)state;
     struct fm_text png = {0}, interlaced = {0}, jpeg = {0}, progressive = {0};
     make_colourful(true);
-    test_png_make(&pixels, &(struct test_png){PNG_COLOR_TYPE_RGBA, 8, false, false, 6}, &png);
+    test_png_make(&pixels,
+        &(struct test_png){.colour = PNG_COLOR_TYPE_RGBA, .depth = 8, .orientation = 6}, &png);
     expect_no_part_taken("PNG", &png);
-    test_png_make(&pixels, &(struct test_png){PNG_COLOR_TYPE_RGBA, 8, true, false, 0}, &interlaced);
+    test_png_make(&pixels,
+        &(struct test_png){.colour = PNG_COLOR_TYPE_RGBA, .depth = 8, .interlaced = true},
+        &interlaced);
     expect_no_part_taken("interlaced PNG", &interlaced);
     test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, false, 6}, &jpeg);
     expect_no_part_taken("JPEG", &jpeg);
@@ -322,7 +342,10 @@ static void a_changed_byte_does_no_harm(void **state)
     (void)state;
     struct fm_text png = {0}, jpeg = {0}, inks = {0};
     make_colourful(true);
-    test_png_make(&pixels, &(struct test_png){PNG_COLOR_TYPE_PALETTE, 8, true, false, 5}, &png);
+    test_png_make(&pixels,
+        &(struct test_png){
+            .colour = PNG_COLOR_TYPE_PALETTE, .depth = 8, .interlaced = true, .orientation = 5},
+        &png);
     expect_no_harm(&png);
     test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, true, 5}, &jpeg);
     expect_no_harm(&jpeg);
@@ -341,7 +364,7 @@ static void expect_png_size_refused(uint32_t width, uint32_t height, const char 
 {
     struct fm_text file = {0};
     struct fm_picture picture;
-    test_png_make(&pixels, &(struct test_png){PNG_COLOR_TYPE_RGB, 8, false, false, 0}, &file);
+    test_png_make(&pixels, &(struct test_png){.colour = PNG_COLOR_TYPE_RGB, .depth = 8}, &file);
     put32(file.data + 16, width);
     put32(file.data + 20, height);
     put32(file.data + 29, (uint32_t)crc32(0, (const Bytef *)file.data + 12, 17));
@@ -427,7 +450,7 @@ static void only_regular_files_of_some_size_are_read(void **state)
     assert_fails(fm_picture_read(path, &picture), FM_DATA, "found 268435457 bytes");
 
     struct fm_text file = {0};
-    test_png_make(&pixels, &(struct test_png){PNG_COLOR_TYPE_GRAY, 8, false, false, 0}, &file);
+    test_png_make(&pixels, &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8}, &file);
     assert_int_equal(scratch_write(path, file.data, file.length), 0);
     fm_text_free(&file);
     assert_ok(fm_picture_read(path, &picture));
@@ -474,6 +497,7 @@ int main(void)
         cmocka_unit_test_setup(every_kind_of_png_is_read, fresh),
         cmocka_unit_test_setup(what_is_transparent_lets_white_through, fresh),
         cmocka_unit_test_setup(a_transparent_colour_lets_white_through, fresh),
+        cmocka_unit_test_setup(sixteen_bits_are_rounded, fresh),
         cmocka_unit_test_setup(every_kind_of_jpeg_is_read, fresh),
         cmocka_unit_test_setup(a_grey_jpeg_is_read, fresh),
         cmocka_unit_test_setup(pictures_are_turned_as_exif_says, fresh),

@@ -69,7 +69,7 @@ static enum fm_status batch_add(struct batch *batch, const struct fm_source_item
 }
 
 static enum fm_status read_batch(struct fm_source *source, const struct fm_prediction_hooks *hooks,
-    uint32_t before, struct batch *batch)
+    uint32_t before, uint32_t total, struct batch *batch)
 {
     struct fm_source_item item;
     batch_clear(batch);
@@ -79,8 +79,7 @@ static enum fm_status read_batch(struct fm_source *source, const struct fm_predi
             break;
         FM_TRY(batch_add(batch, &item));
         if (hooks->progress)
-            hooks->progress(
-                hooks->context, before + (uint32_t)batch->count, fm_source_total(source));
+            hooks->progress(hooks->context, before + (uint32_t)batch->count, total);
     }
     return FM_OK;
 }
@@ -108,10 +107,11 @@ enum fm_status fm_predict_source(struct fm_predictor *predictor, struct fm_sourc
     const struct fm_prediction_hooks *hooks, struct fm_prediction_counts *counts)
 {
     struct batch *batch;
+    uint32_t total = fm_source_total(source);
     *counts = (struct fm_prediction_counts){0};
     enum fm_status status = batch_make(predictor->classes, &batch);
     while (status == FM_OK) {
-        status = read_batch(source, hooks, counts->images, batch);
+        status = read_batch(source, hooks, counts->images, total, batch);
         if (status != FM_OK || batch->count == 0)
             break;
         status = predict_batch(predictor, batch, hooks, counts);
