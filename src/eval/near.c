@@ -179,9 +179,9 @@ static enum fm_status search_image(struct search *s, uint32_t image)
         struct query q = {.search = s, .image = image, .transform = &s->transforms[t]};
         struct fm_near_description description;
         fm_near_apply(q.transform, s->records[image], q.record);
-        double lost = fm_near_describe(q.record, s->norms[image], &description);
-        FM_TRY(fm_near_cells_visit(
-            &s->cells, &description, lost, s->options->distance, image, look_at, &q));
+        fm_near_describe(q.record, s->norms[image], &description);
+        FM_TRY(
+            fm_near_cells_visit(&s->cells, &description, s->options->distance, image, look_at, &q));
     }
     for (uint32_t k = 0; k < s->hit_count; k++)
         FM_TRY(keep_groups(s, s->hits[k]));

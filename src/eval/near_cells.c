@@ -105,13 +105,13 @@ static uint32_t first_from(
 }
 
 enum fm_status fm_near_cells_visit(const struct fm_near_cells *c,
-    const struct fm_near_description *query, double lost, double distance, uint32_t before,
+    const struct fm_near_description *query, double distance, uint32_t before,
     enum fm_status (*visit)(void *context, uint32_t image), void *context)
 {
-    double within = distance + FM_NEAR_SLACK, squared = within * within - lost;
+    double within = distance + FM_NEAR_SLACK, squared = within * within;
     for (uint32_t p = 0; p < c->pivot_count; p++) {
         uint32_t end = c->starts[p + 1];
-        double to_pivot = sqrt(fm_near_apart(query, &c->descriptions[c->pivots[p]]) + lost);
+        double to_pivot = sqrt(fm_near_apart(query, &c->descriptions[c->pivots[p]]));
         if (c->starts[p] == end || (double)c->members[end - 1].distance < to_pivot - within)
             continue;
         for (uint32_t k = first_from(c, c->starts[p], end, to_pivot - within);

@@ -62,9 +62,9 @@ double fm_near_distance(double cosine)
     return squared < 1e-12 ? 0 : sqrt(squared);
 }
 
-double fm_near_describe(const uint8_t *record, double norm, struct fm_near_description *out)
+void fm_near_describe(const uint8_t *record, double norm, struct fm_near_description *out)
 {
-    double kept = (double)fm_near_product(record, record) / (norm * norm), rest = kept;
+    double rest = (double)fm_near_product(record, record) / (norm * norm);
     memset(out, 0, sizeof *out);
     for (int block = 0; block < BLOCKS * BLOCKS; block++) {
         const uint8_t *corner = record + (block / BLOCKS) * BLOCK * SIDE + (block % BLOCKS) * BLOCK;
@@ -78,7 +78,6 @@ double fm_near_describe(const uint8_t *record, double norm, struct fm_near_descr
     out->v[BLOCKS * BLOCKS] = (int16_t)lround(sqrt(fmax(rest, 0)) * FM_NEAR_UNIT);
     for (int i = 0; i < FM_NEAR_DIMS; i++)
         out->squared += out->v[i] * out->v[i];
-    return fmax(1 - kept, 0);
 }
 
 double fm_near_apart(const struct fm_near_description *a, const struct fm_near_description *b)

@@ -46,9 +46,8 @@ struct fm_near_description {
     int16_t v[FM_NEAR_DIMS];
     int32_t squared; // the sum of squares of v
 };
-// Of a record that was an image of this norm before a transform. Returns the share of |image|^2
-// that was lost over the edge.
-double fm_near_describe(const uint8_t *record, double norm, struct fm_near_description *out);
+// Of a record that was an image of this norm before a transform.
+void fm_near_describe(const uint8_t *record, double norm, struct fm_near_description *out);
 // The squared distance of two descriptions.
 double fm_near_apart(const struct fm_near_description *a, const struct fm_near_description *b);
 
@@ -71,9 +70,9 @@ enum fm_status fm_near_cells_make(const struct fm_near_description *descriptions
 void fm_near_cells_free(struct fm_near_cells *cells);
 
 // Calls `visit` for each image below `before` whose description is within `distance` of the
-// query's, and may be for others that FM_NEAR_SLACK leaves open. `lost`: fm_near_describe().
+// query's, and may be for others that FM_NEAR_SLACK leaves open.
 enum fm_status fm_near_cells_visit(const struct fm_near_cells *cells,
-    const struct fm_near_description *query, double lost, double distance, uint32_t before,
+    const struct fm_near_description *query, double distance, uint32_t before,
     enum fm_status (*visit)(void *context, uint32_t image), void *context);
 
 #endif
