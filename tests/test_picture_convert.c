@@ -265,11 +265,14 @@ static void an_object_may_reach_into_corners(void **state)
 {
     (void)state;
     uint8_t record[FM_IMAGE_BYTES];
-    struct fm_picture picture = sheet(200, 200, 255, 255, 255);
-    paint(&picture, 0, 0, 100, 100, 0);
-    convert(&picture, record);
-    expect_box(record, 28, 28);
-    fm_picture_free(&picture);
+    struct fm_picture picture;
+    for (uint32_t corner = 0; corner < 4; corner++) {
+        picture = sheet(200, 200, 255, 255, 255);
+        paint(&picture, corner % 2 * 100, corner / 2 * 100, 100, 100, 0);
+        convert(&picture, record);
+        expect_box(record, 28, 28);
+        fm_picture_free(&picture);
+    }
 
     picture = sheet(200, 200, 255, 255, 255);
     paint(&picture, 20, 60, 160, 140, 30); // cut off at the bottom
