@@ -108,5 +108,7 @@ grep -q 'its page: compared/report.html' err || fail "compare does not tell of i
 for file in compare.json compare.png report.html report.json accuracy.svg mistakes-simple-ref.png; do
     [ -s "compared/$file" ] || fail "compared/$file is missing"
 done
-grep -q 'What the original claims' compared/report.html || fail "the page has no claims"
+for text in 'What the original claims' 'Nothing in its code measures' 'ECE: expected'; do
+    grep -q "$text" compared/report.html || fail "the comparison's page lacks '$text'"
+done
 echo ok

@@ -1,6 +1,7 @@
 // The page of a report, from the figures over what was learned to single images.
 #include "app/reporting.h"
 
+#include "app/claims.h"
 #include "app/remarks.h"
 #include "backend/precision.h"
 #include "base/clock.h"
@@ -82,12 +83,19 @@ static void add_environments(const struct fm_reporting *r, struct fm_page *page)
         fm_text_free(&texts[i]);
 }
 
-// A comparison's sentences have the remarks on runs among them.
+// A comparison's sentences say what the columns are and have the remarks on runs among them.
 static void add_notes(const struct fm_reporting *r, struct fm_page *page)
 {
     for (int i = 0; i < r->options->note_count; i++)
         fm_page_paragraph(page, "%s", r->options->notes[i]);
-    for (int i = 0; r->options->note_count == 0 && i < r->options->run_count; i++) {
+    if (r->options->note_count > 0)
+        return;
+    fm_page_paragraph(page,
+        "Train accuracy: of the kept weights, on images of the training split without "
+        "augmentation. Training time and images a second count training steps alone. Latency: "
+        "median of single images as the caller sees it. Peak memory: of the whole process while "
+        "it trained.");
+    for (int i = 0; i < r->options->run_count; i++) {
         struct fm_text remarks = {0};
         fm_remarks_append(r->runs[i].result, &remarks);
         if (remarks.length > 0)
@@ -126,20 +134,19 @@ static enum fm_status add_summary(const struct fm_reporting *r, struct fm_page *
     FM_TRY(fm_report_table(r, true, &table));
     fm_page_table(page, table, "What each run reached and what it cost");
     fm_table_free(table);
-    fm_page_paragraph(page,
-        "Train accuracy: of the kept weights, on images of the training split without "
-        "augmentation. ECE: expected calibration error on the test images, %d bins. Training time "
-        "and images a second count training steps alone. Latency: median of single images as the "
-        "caller sees it. Peak memory: of the whole process while it trained.",
-        FM_ECE_BINS);
-    add_notes(r, page);
-    add_environments(r, page);
-    add_differences(r, page);
     FM_TRY(add_chart(
         r, page, "accuracy", NULL, "Bars: accuracy on training, selection and test images a run"));
+    add_notes(r, page);
+    fm_page_paragraph(page,
+        "ECE: expected calibration error on the test images (Guo et al. 2017), %d bins.",
+        FM_ECE_BINS);
+    add_environments(r, page);
+    add_differences(r, page);
     if (r->options->claims) {
         fm_page_heading(page, 2, "Claims");
         fm_page_table(page, r->options->claims, "What the original claims, and what was measured");
+        for (int i = 0; fm_claims_notes[i]; i++)
+            fm_page_paragraph(page, "%s", fm_claims_notes[i]);
     }
     return FM_OK;
 }
