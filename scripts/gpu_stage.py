@@ -15,7 +15,7 @@ import shlex
 import subprocess
 import time
 
-ORDER = ("tests", "sanitizer", "parity", "train", "bench", "pytorch")
+ORDER = ("tests", "sanitizer", "parity", "train", "bench", "costs", "pytorch")
 
 
 def now():

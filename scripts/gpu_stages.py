@@ -283,6 +283,70 @@ def profile(stage, options, model):
     rows.append(["all", "", "", sum(1e6 * e["seconds"] for e in found["profile"]), "", ""])
 
 
+# ---- costs: what fmnist bench says, as its users ask for it
+
+# Beside fp16, fused, as a GPU chooses by itself; the last is what the original's factor is about.
+VERSUS = "bf16,fp32,unfused,fp32+unfused"
+
+
+def costs(stage, options):
+    about = stage.table("What a model costs: fmnist bench, milliseconds a batch and joules for 1,000 images",
+                        ["model", "side", "one image, host", "device", "largest batch, host", "device",
+                         "images/s", "joules", "training, images/s", "joules", "base over it, predicting",
+                         "training"])
+    starts = stage.table("From the start of a process to its first prediction, seconds",
+                         ["model", "median", "least", "most", "starts"])
+    for model in models_of(options, COMPARED):
+        found = bench_once(stage, options, model)
+        if not found:
+            continue
+        for side in found["sides"]:
+            if side["skipped"]:
+                stage.note(f"{model}, {side['name']}: {side['skipped']}")
+            else:
+                about.append([model, side["name"], *costs_of(side)])
+                tell_side(stage, options, model, side)
+        start = found["start"]
+        starts.append([model, *(start.get(key) for key in ("seconds", "least", "most", "starts"))])
+        stage.check(f"{model}: a start was measured", start["seconds"], start.get("reason"), "seconds")
+        if options.backend == "cuda":
+            stage.goal(f"{model}: energy was told", not found["no_energy"], found["no_energy"] or "yes", "yes")
+
+
+def bench_once(stage, options, model):
+    much = (["--batches", "1,4", "--train-batches", 8, "--seconds", 0.02] if options.quick
+            else ["--batches", "1,16,256,1024", "--seconds", 1])
+    done = stage.run([options.bundle / "bin/fmnist", "bench", "--model", model, "--backend",
+                      options.backend, "--data", options.data, "--versus", VERSUS, "--quiet", "--format",
+                      "json", "--out", options.out / f"costs-{model}", "--force", *much,
+                      *precision_of(options), *(["--resident"] if options.backend == "cuda" else [])], 150)
+    return done.json() if stage.ended_well(f"{model}: fmnist bench", done) else None
+
+
+def costs_of(side):
+    one, most, trained = side["predictions"][0], side["predictions"][-1], side["training"][0]
+
+    def milliseconds(figure, clock):
+        return 1e3 * figure[clock]["p50"] if figure[clock] else None
+
+    def gain(figure):
+        return figure["gain"]["median"] if figure["gain"] else None
+
+    return [milliseconds(one, "host"), milliseconds(one, "device"), milliseconds(most, "host"),
+            milliseconds(most, "device"), most["host"]["images_per_second"],
+            most["joules_per_1000_images"], trained["host"]["images_per_second"],
+            trained["joules_per_1000_images"], gain(most), gain(trained)]
+
+
+def tell_side(stage, options, model, side):
+    """What the device works, the host waits for: nothing can be over before it."""
+    if options.backend != "cuda" or options.quick:
+        return
+    for figure in side["predictions"]:
+        name = f"{model}, {side['name']}, batch {figure['batch']}: median on the device, seconds"
+        stage.at_most(name, figure["device"] and figure["device"]["p50"], 1.05 * figure["host"]["p50"])
+
+
 # ---- pytorch: side by side
 
 RATIO_GOALS = {"simple": (6, 2), "deeper": (3, 1.5), "vgg16": (1.3, 1.05)}
@@ -332,4 +396,4 @@ def pytorch(stage, options):
 
 
 STAGES = {"tests": tests, "sanitizer": sanitizer, "parity": parity, "train": train, "bench": bench,
-          "pytorch": pytorch}
+          "costs": costs, "pytorch": pytorch}

@@ -104,7 +104,7 @@ grep '^gpu-acceptance: .*SKIP: ' "$scratch/log" || true
 (cd "$scratch/out" && python3 - <<'PYTHON') || fail "the JSON of the acceptance"
 import json
 stages = {name: json.load(open(name + ".json"))
-          for name in ("tests", "sanitizer", "parity", "train", "bench", "pytorch")}
+          for name in ("tests", "sanitizer", "parity", "train", "bench", "costs", "pytorch")}
 for name, stage in stages.items():
     assert stage["stage"] == name and stage["backend"] == "cpu" and stage["quick"], stage
     assert stage["device"]["backend"] == "cpu" and stage["bundle"]["version"], stage
@@ -118,6 +118,10 @@ for name, stage in stages.items():
 parity = stages["parity"]["tables"][0]
 assert 0 < parity["rows"][0][2] < 1e-3, parity  # fused beside unfused: close, and not the same run
 assert all(row[3] > 0 for row in stages["bench"]["tables"][2]["rows"])
+costs = stages["costs"]["tables"][0]["rows"]
+assert costs[0][0] == "simple" and costs[0][2] > 0 and costs[0][8] > 0, costs
+assert any("unfused" in row[1] and row[11] > 0 for row in costs[1:]), costs
+assert all(row[1] > 0 for row in stages["costs"]["tables"][1]["rows"]), stages["costs"]["tables"]
 text = open("acceptance.md").read()
 for words in ("| parity | passed |", "### Distance from the CPU", "Profile of a step of simple"):
     assert words in text, words
