@@ -38,6 +38,7 @@ struct nature {
     int classes;   // 0: all
     int brighter;  // of 255
     float unsurer; // taken off the predicted class's probability
+    bool drawn;    // the classes, too, rather than in turn
 };
 
 // Each class is a bar of its own width, of a brightness and at a place that vary; its probability
@@ -47,7 +48,8 @@ static void make(struct made *made, uint32_t count, struct nature nature)
     memset(made->records, 0, sizeof made->records);
     for (uint32_t i = 0; i < count; i++) {
         struct fm_draws d = fm_philox(1, nature.seed, i, 43, 0);
-        int class = (int)(i % (uint32_t)(nature.classes ? nature.classes : CLASSES));
+        uint32_t classes = (uint32_t)(nature.classes ? nature.classes : CLASSES);
+        int class = (int)(nature.drawn ? fm_draw_below(d.v[3], classes) : i % classes);
         int left = 4 + (int)fm_draw_below(d.v[0], 8), width = 4 + 3 * class;
         int value = 150 + (int)fm_draw_below(d.v[1], 50) + nature.brighter;
         for (int y = 6; y < 22; y++)
@@ -98,6 +100,27 @@ static void test_kinds(void **state)
     // Another mix of classes moves everything, and is told from what the mix does not explain.
     assert_kinds((struct nature){.seed = 2, .classes = 2}, true, true, true, false);
     assert_kinds((struct nature){.seed = 2, .classes = 2, .brighter = 40}, true, true, true, true);
+}
+
+// The level is the family's: by the tests' own p a quarter of the sets without drift would fire.
+static void test_level(void **state)
+{
+    (void)state;
+    int fired = 0, least = 0;
+    for (uint32_t seed = 100; seed < 200; seed++) {
+        struct fm_drift d;
+        double p = 1;
+        make(&reference, REFERENCE, (struct nature){.seed = 1000 + seed, .drawn = true});
+        compare((struct nature){.seed = seed, .drawn = true}, &d);
+        for (int k = 0; k < d.test_count; k++)
+            p = fmin(p, d.tests[k].p);
+        fired += d.drifted;
+        least += p <= 0.05;
+        fm_drift_free(&d);
+    }
+    // 5 and three standard errors; and that there was something to correct.
+    if (fired < 1 || fired > 11 || least < 15)
+        fail_msg("%d of 100 fire, of %d the smallest p is below 0.05", fired, least);
 }
 
 static void assert_verdict(struct nature nature, const char *expected)
@@ -191,6 +214,26 @@ static void test_furthest(void **state)
         assert_true(isfinite(d.images[i].distance) && d.images[i].distance >= 0);
         assert_true(i == 0 || d.images[i - 1].distance >= d.images[i].distance);
     }
+    fm_drift_free(&d);
+}
+
+// An image is held against those that are given its class: one that is ordinary in itself, and is
+// taken for another class, is far off, and the others are as far as eleven figures go.
+static void test_distance_is_of_the_class(void **state)
+{
+    (void)state;
+    struct fm_drift d;
+    const struct fm_drift_options options = {
+        .classes = CLASSES, .class_names = names, .level = 0.05};
+    make(&seen, SEEN, (struct nature){.seed = 3});
+    float other = seen.probabilities[40][3]; // of class 0
+    seen.probabilities[40][3] = seen.probabilities[40][0];
+    seen.probabilities[40][0] = other;
+    assert_ok(fm_drift_compare(&reference.set, &seen.set, &options, &d));
+    assert_int_equal(d.images[0].index, 40);
+    assert_int_equal(d.images[0].predicted, 3);
+    assert_true(d.images[0].distance > 10 && d.images[1].distance < 8);
+    assert_true(fabs(d.images[1].deviations) < 5);
     fm_drift_free(&d);
 }
 
@@ -288,16 +331,36 @@ static void test_files(void **state)
     fm_drift_free(&job.drift);
 }
 
+// Without another mix of classes nothing is said of what lies within them.
+static void test_json_without_drift(void **state)
+{
+    (void)state;
+    struct fm_drift_job job;
+    struct fm_pictures pictures;
+    make_job((struct nature){.seed = 2}, &job, &pictures);
+    json_t *json = fm_drift_json(&job);
+    assert_true(json_is_false(json_object_get(json, "drift")));
+    assert_true(json_is_null(json_object_get(json, "within_classes")));
+    const json_t *test = json_array_get(json_object_get(json, "tests"), 0);
+    assert_true(json_is_null(json_object_get(test, "within")));
+    assert_true(json_is_real(json_object_get(test, "corrected")));
+    json_decref(json);
+    fm_drift_free(&job.drift);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_kinds, make_reference, tear_down),
+        cmocka_unit_test_setup_teardown(test_level, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_verdict, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_figures, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_same_answer_again, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_furthest, make_reference, tear_down),
+        cmocka_unit_test_setup_teardown(test_distance_is_of_the_class, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_few, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_files, make_reference, tear_down),
+        cmocka_unit_test_setup_teardown(test_json_without_drift, make_reference, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

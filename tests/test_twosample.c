@@ -300,6 +300,28 @@ static void test_strata(void **state)
         fail_msg("p %g, within strata %g", free_p, within_p);
 }
 
+// Permutations that are as far apart as what was seen count, and with few values they are many: of
+// the 20 divisions of six values into halves two are.
+static void test_equal_counts(void **state)
+{
+    (void)state;
+    const struct fm_permutation_options options = {.level = 0.999, .most = 1999, .seed = 3};
+    float values[6] = {1, 2, 3, 4, 5, 6};
+    struct fm_pooled pooled;
+    const struct fm_family family = {3, 3, &pooled, 1, NULL, 0, NULL};
+    double p;
+    uint32_t made;
+    assert_ok(fm_pooled_make(values, 3, 3, &pooled));
+    assert_ok(fm_permutation_test(&family, &options, &p, &made));
+    fm_pooled_free(&pooled);
+    assert_near("p", p, 0.1, 0.3); // five standard errors are 0.034
+    memset(values, 0, sizeof values);
+    assert_ok(fm_pooled_make(values, 3, 3, &pooled));
+    assert_ok(fm_permutation_test(&family, &options, &p, &made));
+    fm_pooled_free(&pooled);
+    assert_true(p == 1);
+}
+
 static enum fm_status stop(void *context, uint32_t done, uint32_t total)
 {
     (void)context, (void)done, (void)total;
@@ -377,6 +399,7 @@ int main(void)
         cmocka_unit_test(test_power),
         cmocka_unit_test(test_early_end),
         cmocka_unit_test(test_strata),
+        cmocka_unit_test(test_equal_counts),
         cmocka_unit_test(test_progress_ends),
         cmocka_unit_test(test_statistics_of_plain_images),
     };

@@ -5,7 +5,9 @@
 // the corrected p of a test is the share of permutations in which the smallest p of all tests is at
 // most that test's own. Bonferroni's correction, which "Failing Loudly" (Rabanser, Guennemann,
 // Lipton 2019, arXiv:1810.11953) uses, takes the tests for unrelated; a network's outputs sum up to
-// 1, and statistics of an image go together, so that it fires less often than its level.
+// 1, and statistics of an image go together, so that it fires less often than its level: of 800
+// samples of Fashion-MNIST without drift, at level 0.05, it calls 30 drifted, permutations 43
+// (tests/drift_cases.c).
 //
 // Permutations end before the last as soon as it is certain that no test's corrected p can be at
 // most the level (as of Besag and Clifford 1991, "Sequential Monte Carlo p-values"): what is
