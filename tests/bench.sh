@@ -123,9 +123,10 @@ done
 
 # ---- no data set is needed
 export FMNIST_DATA="$work/nowhere"
-call 0 bench --model simple --precision fp32 --batches 1 --train-batches 4 --seconds 0.01 --format csv
+call 0 bench --model simple --precision fp16 --batches 1 --train-batches 4 --seconds 0.01 --format csv
 cp out values.csv
 check_values values.csv
+grep -q '^fp16+emulated,training,4,host,p50,s,' values.csv || fail "fp16 is not said to be emulated"
 err_has 'random images and labels'
 call 1 bench --model simple --data nowhere --batches 1
 err_has 'nowhere'

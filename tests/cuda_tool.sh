@@ -307,6 +307,15 @@ test_bench() {
     LD_LIBRARY_PATH=$work/broken call 0 $few
     grep -q '"no_energy": "NVML: .*libnvidia-ml.so.1' out || fail "a missing NVML is not told"
     grep -q '"device_clock": true' out || fail "without NVML the device has no clock"
+
+    # A batch that is too large leaves the others to be measured.
+    export SIM_MEMORY=32
+    call 0 bench --model simple --data "$data" --batches 1,1024 --train-batches 2 --seconds 0.01
+    unset SIM_MEMORY
+    grep -q '^left out: predictions, batch 1024: .*would fit: .*GPU memory' out ||
+        fail "a batch that does not fit is not told"
+    grep -q '^ *1  fp16 ' out || fail "nothing else was measured"
+    ! grep -q '^ *1024  fp16 ' out || fail "a batch that does not fit was measured"
 }
 
 "test_$case"

@@ -408,8 +408,10 @@ static void test_plans(void **state)
         assert_int_equal(plan.versus[i].precision, wanted[i].precision);
         assert_int_equal(plan.versus[i].unfused, wanted[i].unfused);
     }
-    fm_bench_side_name(FM_PRECISION_FP16, true, name);
+    fm_bench_side_name(FM_PRECISION_FP16, false, true, name);
     assert_string_equal(name, "fp16+unfused");
+    fm_bench_side_name(FM_PRECISION_FP16, true, true, name);
+    assert_string_equal(name, "fp16+emulated+unfused");
 }
 
 static void test_plans_refused(void **state)

@@ -119,7 +119,8 @@ static void add_lines(struct lines *lines, const struct fm_bench_result *r, cons
         int at = lines->count++;
         for (int b = 0; b < r->predicted.count; b++) {
             lines->x[b] = r->predicted.sizes[b];
-            lines->y[at][b] = value(&r->sides[i].predictions[b]);
+            const struct fm_bench_figure *figure = &r->sides[i].predictions[b];
+            lines->y[at][b] = figure->host.count ? value(figure) : (double)NAN;
         }
         snprintf(lines->names[at], sizeof lines->names[at], "%s%s", r->sides[i].name, what);
         lines->series[at] = (struct fm_series){.name = lines->names[at],

@@ -55,7 +55,7 @@ static void add_side(struct fm_bench_work *w, const struct fm_bench_item *item)
     } else {
         choose_precision(w->job->engine, (enum fm_precision)item->precision, side);
     }
-    fm_bench_side_name(side->precision, side->unfused, side->name);
+    fm_bench_side_name(side->precision, side->emulated, side->unfused, side->name);
     for (int i = 0; i < r->side_count && !side->skipped[0]; i++)
         if (is_same_side(&r->sides[i], side))
             snprintf(side->skipped, sizeof side->skipped,
@@ -70,7 +70,7 @@ static void list_sides(struct fm_bench_work *w)
     base->precision = w->job->precision;
     base->emulated = w->job->emulated;
     base->unfused = w->job->unfused;
-    fm_bench_side_name(base->precision, base->unfused, base->name);
+    fm_bench_side_name(base->precision, base->emulated, base->unfused, base->name);
     r->side_count = 1;
     for (int i = 0; i < w->job->plan->versus_count; i++)
         add_side(w, &w->job->plan->versus[i]);
@@ -119,6 +119,20 @@ out:
     return status;
 }
 
+// Memory that is too little for a batch leaves the others to be measured.
+static enum fm_status note_memory(
+    struct fm_bench_work *w, const struct fm_timer_options *timer, enum fm_status status)
+{
+    struct fm_bench_result *r = w->result;
+    if (status != FM_MEMORY || r->note_count == FM_BENCH_NOTES_MAX)
+        return status;
+    snprintf(r->notes[r->note_count++], FM_BENCH_REASON_MAX, "%s, batch %d: %s",
+        timer->mode == FM_MODE_TRAIN ? "training" : "predictions", timer->batch,
+        fm_error_message());
+    fm_error_clear();
+    return FM_OK;
+}
+
 // All sides on one batch; the figure of each into the result.
 static enum fm_status measure_batch(
     struct fm_bench_work *w, const struct fm_timer_options *timer, bool energy, int place)
@@ -128,7 +142,10 @@ static enum fm_status measure_batch(
     struct fm_bench_side sides[FM_BENCH_VERSUS_MAX + 1];
     for (int i = 0; i < w->measured; i++)
         sides[i] = (struct fm_bench_side){w->models[i], w->result->sides[w->places[i]].unfused};
-    FM_TRY(fm_bench_measure(w->job->engine, sides, w->measured, &options, w->figures));
+    enum fm_status status = fm_bench_measure(
+        w->job->engine, sides, w->measured, &options, w->figures);
+    if (status != FM_OK)
+        return note_memory(w, timer, status);
     for (int i = 0; i < w->measured; i++) {
         struct fm_bench_side_result *side = &w->result->sides[w->places[i]];
         *(timer->mode == FM_MODE_TRAIN ? &side->training[place]
@@ -146,9 +163,12 @@ static enum fm_status take_profile(
         return FM_OK;
     tell(w, timer->mode == FM_MODE_TRAIN ? "profile of training" : "profile of predictions",
         timer->batch);
-    profile->batch = timer->batch;
-    return fm_bench_profile(
+    enum fm_status status = fm_bench_profile(
         w->job->engine, &side, &options, profile->entries, FM_BENCH_PROFILE_MAX, &profile->count);
+    if (status != FM_OK)
+        return note_memory(w, timer, status);
+    profile->batch = timer->batch;
+    return FM_OK;
 }
 
 // The batch whose parts are told: the largest asked for, as long as it is no larger than a usual
@@ -162,6 +182,11 @@ static int profiled_batch(const struct fm_bench_plan *plan)
     return found;
 }
 
+static int largest(const struct fm_bench_batches *batches)
+{
+    return batches->sizes[batches->count - 1];
+}
+
 static bool tells_energy(const struct fm_bench_work *w)
 {
     return !w->result->no_energy[0];
@@ -170,9 +195,8 @@ static bool tells_energy(const struct fm_bench_work *w)
 static enum fm_status measure_predictions(struct fm_bench_work *w)
 {
     const struct fm_bench_plan *plan = w->job->plan;
-    struct fm_timer_options timer = fm_bench_predict_options(
-        w, plan->predictions.sizes[plan->predictions.count - 1]);
-    FM_TRY(find_peak(w, &timer, &w->result->predict_peak));
+    struct fm_timer_options timer = fm_bench_predict_options(w, largest(&plan->predictions));
+    FM_TRY(note_memory(w, &timer, find_peak(w, &timer, &w->result->predict_peak)));
     FM_TRY(make_models(w, 1, w->measured, FM_MODE_INFER));
     for (int i = 0; i < plan->predictions.count; i++) {
         // One image, and as many as there are: what a service uses, and what bulk work does.
@@ -188,15 +212,15 @@ static enum fm_status measure_predictions(struct fm_bench_work *w)
 static enum fm_status measure_training(struct fm_bench_work *w)
 {
     struct fm_bench_result *r = w->result;
-    struct fm_timer_options timer = fm_bench_train_options(w, r->trained.sizes[0]);
-    FM_TRY(find_peak(w, &timer, &r->train_peak));
+    struct fm_timer_options timer = fm_bench_train_options(w, largest(&r->trained));
+    FM_TRY(note_memory(w, &timer, find_peak(w, &timer, &r->train_peak)));
     FM_TRY(make_models(w, 1, w->measured, FM_MODE_TRAIN));
     for (int i = 0; i < r->trained.count; i++) {
         tell(w, "training", r->trained.sizes[i]);
         timer = fm_bench_train_options(w, r->trained.sizes[i]);
         FM_TRY(measure_batch(w, &timer, tells_energy(w), i));
     }
-    timer = fm_bench_train_options(w, r->trained.sizes[0]);
+    timer = fm_bench_train_options(w, largest(&r->trained));
     return take_profile(w, &timer, &r->train_profile);
 }
 
@@ -215,9 +239,10 @@ static void ask_for_energy(const struct fm_engine *engine, struct fm_bench_resul
 static void choose_train_batches(struct fm_bench_work *w)
 {
     struct fm_bench_batches *batches = &w->result->trained;
-    batches->sizes[batches->count++] = FM_BENCH_TRAIN_BATCH;
-    if (w->has_recipe && w->recipe.batch != FM_BENCH_TRAIN_BATCH)
-        batches->sizes[batches->count++] = w->recipe.batch;
+    const int usual = FM_BENCH_TRAIN_BATCH, own = w->has_recipe ? w->recipe.batch : usual;
+    batches->sizes[batches->count++] = own < usual ? own : usual;
+    if (own != usual)
+        batches->sizes[batches->count++] = own < usual ? usual : own;
 }
 
 static void describe(struct fm_bench_work *w)
@@ -255,7 +280,8 @@ static enum fm_status measure(struct fm_bench_work *w)
     FM_TRY(status);
     uint64_t available;
     r->device_peak = engine->api->memory_peak(engine->device, &available);
-    r->clock = r->sides[0].predictions[0].device.count > 0;
+    for (int i = 0; i < r->predicted.count; i++)
+        r->clock = r->clock || r->sides[0].predictions[i].device.count > 0;
     if (w->job->start)
         fm_bench_start(w->job->start, w->job->seconds, &r->start);
     else

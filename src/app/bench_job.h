@@ -20,7 +20,8 @@
 enum {
     FM_BENCH_TRAIN_BATCH = 256,
     FM_BENCH_PROFILE_MAX = 1024,
-    FM_BENCH_REASON_MAX = 512
+    FM_BENCH_REASON_MAX = 512,
+    FM_BENCH_NOTES_MAX = 64
 };
 
 struct fm_bench_job {
@@ -58,6 +59,7 @@ struct fm_bench_side_result {
     enum fm_precision precision;
     bool emulated, unfused;
     char skipped[FM_BENCH_REASON_MAX]; // why it was not measured; ""
+    // By batch; host.count 0: left out, notes say why.
     struct fm_bench_figure predictions[FM_BENCH_BATCHES_MAX];
     struct fm_bench_figure training[FM_BENCH_BATCHES_MAX];
 };
@@ -84,6 +86,8 @@ struct fm_bench_result {
     uint64_t predict_peak, train_peak, device_peak;
     bool clock;                          // the device has one of its own
     char no_energy[FM_BENCH_REASON_MAX]; // why no energy was measured; "" where it was
+    int note_count;                      // batches that were left out, and why
+    char notes[FM_BENCH_NOTES_MAX][FM_BENCH_REASON_MAX];
     struct fm_bench_profile predict_profile, train_profile;
     json_t *environment;
 };

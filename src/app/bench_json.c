@@ -52,6 +52,8 @@ static json_t *rounds_json(const struct fm_spread *rounds)
 
 static json_t *figure_json(const struct fm_bench_figure *figure, int batch, bool base)
 {
+    if (figure->host.count == 0) // left out
+        return json_pack("{s:i, s:n}", "batch", batch, "host");
     return json_pack("{s:i, s:o, s:o, s:o, s:o, s:o, s:o}", "batch", batch, "host",
         spread_json(&figure->host, figure->images_per_second), "device",
         spread_json(&figure->device, figure->device_images_per_second), "images_per_second",
@@ -119,19 +121,28 @@ static json_t *profile_json(const struct fm_bench_profile *profile)
     return json_pack("{s:i, s:o}", "batch", profile->batch, "entries", entries);
 }
 
+static json_t *notes_json(const struct fm_bench_result *r)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < r->note_count; i++)
+        json_array_append_new(list, json_string(r->notes[i]));
+    return list;
+}
+
 json_t *fm_bench_json(const struct fm_bench_result *r)
 {
-    return json_pack("{s:i, s:s, s:o, s:I, s:s, s:s, s:b, s:b, s:f, s:b, s:o, s:o, s:o, s:{s:o, "
-                     "s:o, s:o}, s:{s:o, s:o}, s:O}",
+    return json_pack(
+        "{s:i, s:s, s:o, s:I, s:s, s:s, s:b, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:{s:o, "
+        "s:o, s:o}, s:{s:o, s:o}, s:O}",
         "format", BENCH_FORMAT, "model", r->model, "run",
         r->run[0] ? json_string(r->run) : json_null(), "parameters", (json_int_t)r->parameters,
         "images", r->images, "training_step", r->step, "tf32", r->tf32, "resident", r->resident,
         "seconds", r->seconds, "device_clock", r->clock, "no_energy",
-        r->no_energy[0] ? json_string(r->no_energy) : json_null(), "sides", sides_json(r), "start",
-        start_json(&r->start), "memory", "predictions", bytes(r->predict_peak), "training",
-        bytes(r->train_peak), "device", bytes(r->device_peak), "profile", "predictions",
-        profile_json(&r->predict_profile), "training", profile_json(&r->train_profile),
-        "environment", r->environment);
+        r->no_energy[0] ? json_string(r->no_energy) : json_null(), "notes", notes_json(r), "sides",
+        sides_json(r), "start", start_json(&r->start), "memory", "predictions",
+        bytes(r->predict_peak), "training", bytes(r->train_peak), "device", bytes(r->device_peak),
+        "profile", "predictions", profile_json(&r->predict_profile), "training",
+        profile_json(&r->train_profile), "environment", r->environment);
 }
 
 // ---- one table
@@ -175,6 +186,8 @@ static void append_spread(struct place place, const char *seen_by, const struct 
 
 static void append_figure(struct place place, const struct fm_bench_figure *figure, bool base)
 {
+    if (figure->host.count == 0)
+        return;
     append_spread(place, "host", &figure->host, figure->images_per_second);
     append_spread(place, "device", &figure->device, figure->device_images_per_second);
     append(&place, "rounds", "", json_integer(figure->rate.count));

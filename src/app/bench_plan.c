@@ -128,8 +128,9 @@ enum fm_status fm_bench_plan_parse(
     return versus ? parse_versus(versus, plan) : FM_OK;
 }
 
-void fm_bench_side_name(enum fm_precision precision, bool unfused, char out[FM_BENCH_NAME_MAX])
+void fm_bench_side_name(
+    enum fm_precision precision, bool emulated, bool unfused, char out[FM_BENCH_NAME_MAX])
 {
-    snprintf(
-        out, FM_BENCH_NAME_MAX, "%s%s", fm_precision_name(precision), unfused ? "+unfused" : "");
+    snprintf(out, FM_BENCH_NAME_MAX, "%s%s%s", fm_precision_name(precision),
+        emulated ? "+emulated" : "", unfused ? "+unfused" : "");
 }

@@ -37,10 +37,11 @@ struct fm_bench_plan {
 enum fm_status fm_bench_plan_parse(
     const char *batches, const char *train_batches, const char *versus, struct fm_bench_plan *plan);
 
-// "fp32", "fp16+unfused"
+// "fp32", "fp16+unfused", "bf16+emulated"
 enum {
     FM_BENCH_NAME_MAX = 32
 };
-void fm_bench_side_name(enum fm_precision precision, bool unfused, char out[FM_BENCH_NAME_MAX]);
+void fm_bench_side_name(
+    enum fm_precision precision, bool emulated, bool unfused, char out[FM_BENCH_NAME_MAX]);
 
 #endif

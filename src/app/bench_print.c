@@ -148,7 +148,7 @@ static enum fm_status append_training(
     for (int b = 0; b < r->trained.count; b++)
         for (int i = 0; i < r->side_count; i++) {
             const struct fm_bench_figure *figure = &r->sides[i].training[b];
-            if (r->sides[i].skipped[0])
+            if (r->sides[i].skipped[0] || figure->host.count == 0)
                 continue;
             fm_table_cell(table, json_integer(r->trained.sizes[b]), "%d", r->trained.sizes[b]);
             fm_table_cell(table, json_string(r->sides[i].name), "%s", r->sides[i].name);
@@ -168,7 +168,7 @@ static enum fm_status append_training(
 static void put_energy(struct fm_table *table, const struct fm_bench_side_result *side,
     const char *phase, int batch, const struct fm_bench_figure *figure)
 {
-    if (!isfinite(figure->joules))
+    if (figure->host.count == 0 || !isfinite(figure->joules))
         return;
     fm_table_cell(table, json_string(phase), "%s", phase);
     fm_table_cell(table, json_integer(batch), "%d", batch);
@@ -290,6 +290,10 @@ static void append_lines(
     if (r->no_energy[0]) {
         line(out, format, "energy");
         fm_text_append(out, "not measured: %s\n", r->no_energy);
+    }
+    for (int i = 0; i < r->note_count; i++) {
+        line(out, format, "left out");
+        fm_text_append(out, "%s\n", r->notes[i]);
     }
     for (int i = 0; i < r->side_count; i++)
         if (r->sides[i].skipped[0]) {
