@@ -287,6 +287,8 @@ static void append_files(struct fm_text *out)
         "goes on;\n\\fBprevious.safetensors\\fR is the "
         "one before it.");
     append_entry(out, "RUN/model.safetensors", "The weights that were kept.");
+    append_entry(out, "RUN/events.out.tfevents",
+        "With \\fB.0001.fmnist\\fR and so on behind it: what \\fB\\-\\-tensorboard\\fR writes.");
     append_entry(out, "RUN/result.json", "The figures, written last: with it, a run is finished.");
 }
 

@@ -7,7 +7,7 @@
 //   times.jsonl     a line a checkpoint: the time taken so far
 //   last.safetensors, previous.safetensors   the two newest checkpoints (run/checkpoint.h)
 //   model.safetensors   the weights kept (run/weights.h)
-//   events.out.tfevents.*   where TensorBoard is to read along (run/events.h)
+//   events.out.tfevents   and a number each: for TensorBoard, where asked for (run/events.h)
 //   result.json     written last: its presence says that the run is finished
 //
 // docs/formats.md gives the keys. Files appear whole or not at all. Two runs of the same
