@@ -62,29 +62,24 @@ static enum fm_status add_tables(const struct fm_drift_job *job, struct fm_page 
 
 static void add_furthest(const struct fm_drift_job *job, struct fm_page *page)
 {
-    static const size_t line = 64;
     char below[SHOWN][64];
-    struct fm_text tooltips[SHOWN] = {{0}};
     struct fm_page_tile tiles[SHOWN];
     int count = job->drift.count < SHOWN ? (int)job->drift.count : SHOWN;
     for (int i = 0; i < count; i++) {
         const struct fm_drift_image *image = &job->drift.images[i];
         const uint8_t *record = job->pictures->records + (size_t)image->index * FM_IMAGE_BYTES;
-        snprintf(below[i], line, "%.1f: %s %+.1f sd", image->distance, image->furthest,
+        snprintf(below[i], sizeof below[i], "%.1f: %s %+.1f sd", image->distance, image->furthest,
             image->deviations);
-        fm_text_append(&tooltips[i], "%s", job->pictures->names[image->index]);
         tiles[i] = (struct fm_page_tile){.image = fm_page_image(page, image->index, record),
             .above = job->trained.predictor.class_names[image->predicted],
             .below = below[i],
-            .tooltip = fm_text_cstr(&tooltips[i])};
+            .tooltip = job->pictures->names[image->index]};
     }
     fm_page_heading(page, 2, "The images furthest off");
     fm_page_paragraph(page,
         "Each with the class that it looks like to the network, its distance from the calibration "
         "images of that class, and the statistic that is furthest from theirs.");
     fm_page_gallery(page, tiles, count);
-    for (int i = 0; i < count; i++)
-        fm_text_free(&tooltips[i]);
 }
 
 static void add_reference(const struct fm_drift_job *job, struct fm_page *page)
@@ -104,10 +99,11 @@ static void add_reference(const struct fm_drift_job *job, struct fm_page *page)
 static enum fm_status fill_page(const struct fm_drift_job *job, struct fm_page *page)
 {
     struct fm_text verdict = {0};
+    char count[32], reference[32];
     fm_drift_verdict(&job->drift, &verdict);
-    fm_page_paragraph(page, "%u images against %u calibration images of %s, level %g: %s.",
-        job->drift.count, job->drift.reference, job->trained.directory, job->drift.level,
-        fm_text_cstr(&verdict));
+    fm_page_paragraph(page, "%s images against %s calibration images of %s, level %g: %s.",
+        fm_group_digits(job->drift.count, count), fm_group_digits(job->drift.reference, reference),
+        job->trained.directory, job->drift.level, fm_text_cstr(&verdict));
     fm_text_free(&verdict);
     if (job->pictures->failed)
         fm_page_paragraph(page, "Images that could not be read: %u.", job->pictures->failed);

@@ -49,9 +49,10 @@ static enum fm_status append_all(
 {
     const struct fm_drift *drift = &job->drift;
     struct fm_table *table = NULL;
+    char count[32], reference[32];
     fm_text_append(out,
-        "%" PRIu32 " images against %" PRIu32 " calibration images, level %g: ", drift->count,
-        drift->reference, drift->level);
+        "%s images against %s calibration images, level %g: ", fm_group_digits(drift->count, count),
+        fm_group_digits(drift->reference, reference), drift->level);
     fm_drift_verdict(drift, out);
     fm_text_append(out, ".\n");
     enum fm_status status = fm_drift_tests_table(drift, false, &table);
