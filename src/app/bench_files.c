@@ -167,7 +167,7 @@ static enum fm_status draw_charts(const struct fm_bench_result *r, const char *d
     add_lines(&rates, r, "", false, throughput);
     if (r->clock)
         add_lines(&rates, r, ", on the device", true, throughput_device);
-    return draw(r, directory, "throughput", &rates, "Predictions", "images a second");
+    return draw(r, directory, "throughput", &rates, "Throughput of predictions", "images a second");
 }
 
 enum fm_status fm_bench_write(const struct fm_bench_result *r, const char *directory)
