@@ -142,6 +142,7 @@ struct fm_audit_image {
     uint32_t index;
     uint8_t label;
     const uint8_t *record;
+    const char *file; // the picture's path below the data's folder; NULL where there is none
 };
 struct fm_audit_image fm_audit_image(const struct fm_audit *audit, uint32_t image);
 

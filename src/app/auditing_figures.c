@@ -33,6 +33,7 @@ struct fm_audit_image fm_audit_image(const struct fm_audit *audit, uint32_t imag
     bool test = image >= audit->count;
     const struct fm_samples *samples = test ? &audit->dataset->test : &audit->dataset->train;
     uint32_t index = test ? image - audit->count : image;
+    char *const *names = test ? audit->dataset->test_names : audit->dataset->train_names;
     const struct fm_split *split = audit->split;
     enum fm_audit_part part = test ? FM_AUDIT_TEST : FM_AUDIT_TRAIN;
     if (!test && !audit->config.full && is_among(split->select, split->select_count, index))
@@ -42,7 +43,8 @@ struct fm_audit_image fm_audit_image(const struct fm_audit *audit, uint32_t imag
     return (struct fm_audit_image){.part = part,
         .index = index,
         .label = samples->labels[index],
-        .record = samples->records + (size_t)index * FM_IMAGE_BYTES};
+        .record = samples->records + (size_t)index * FM_IMAGE_BYTES,
+        .file = names ? names[index] : NULL};
 }
 
 static void count_pair(

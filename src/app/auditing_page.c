@@ -122,7 +122,10 @@ static void add_issue(
     fm_text_append(&texts[2], "training image %u, labelled %s; suggested %s%s%s", (unsigned)image,
         names[given], names[suggested], audit->planted[image] ? "; planted, in the file " : "",
         audit->planted[image] ? names[audit->dataset->train.labels[image]] : "");
-    int atlas = fm_page_image(page, image, fm_audit_image(audit, image).record);
+    struct fm_audit_image one = fm_audit_image(audit, image);
+    if (one.file)
+        fm_text_append(&texts[2], "; %s", one.file);
+    int atlas = fm_page_image(page, image, one.record);
     add_tile(g, atlas, audit->planted[image]);
 }
 
@@ -161,6 +164,8 @@ static void add_half(const struct fm_audit *audit, const struct fm_near_pair *pa
     fm_text_append(&texts[2], "at distance %.4f%s%s with %s %u", (double)pair->distance,
         pair->identical ? ", identical" : "", pair->mirrored ? ", mirrored" : "",
         fm_audit_part_names[other.part], (unsigned)other.index);
+    if (image.file)
+        fm_text_append(&texts[2], "; %s", image.file);
     add_tile(g, fm_page_image(page, key, image.record), image.label != other.label);
 }
 

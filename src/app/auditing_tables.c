@@ -5,6 +5,7 @@
 #include "app/data_label.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define COLUMNS(columns) (columns), (int)(sizeof(columns) / sizeof(columns)[0])
 
@@ -164,6 +165,14 @@ enum fm_status fm_audit_ranks(const struct fm_audit *audit, struct fm_table **ta
 
 // ---- Labels
 
+// Returns how many there are then.
+static int append_columns(
+    struct fm_column *all, int count, const struct fm_column *more, int more_count)
+{
+    memcpy(all + count, more, (size_t)more_count * sizeof *more);
+    return count + more_count;
+}
+
 static void issue_cells(
     const struct fm_audit *audit, uint32_t image, uint32_t rank, struct fm_table *table)
 {
@@ -178,10 +187,12 @@ static void issue_cells(
     fm_text_cell(table, audit->dataset->class_names[suggested]);
     fm_table_cell(table, json_real(own), "%.4f", own);
     fm_table_cell(table, json_real(margin), "%.4f", margin);
-    if (audit->planted_count == 0)
-        return;
-    yes_cell(table, audit->planted[image]);
-    fm_text_cell(table, audit->dataset->class_names[audit->dataset->train.labels[image]]);
+    if (audit->planted_count > 0) {
+        yes_cell(table, audit->planted[image]);
+        fm_text_cell(table, audit->dataset->class_names[audit->dataset->train.labels[image]]);
+    }
+    if (audit->dataset->train_names)
+        fm_text_cell(table, fm_audit_image(audit, image).file);
 }
 
 enum fm_status fm_audit_issues(const struct fm_audit *audit, uint32_t most, struct fm_table **table)
@@ -193,10 +204,19 @@ enum fm_status fm_audit_issues(const struct fm_audit *audit, uint32_t most, stru
         {"suggested", "suggested", false},
         {"self_confidence", "self-confidence", true},
         {"margin", "margin", true},
-        {"planted", "planted", false}, // these only where labels were planted
+    };
+    static const struct fm_column of_planted[] = {
+        {"planted", "planted", false},
         {"label_in_file", "label in the file", false},
     };
-    FM_TRY(fm_table_create(columns, audit->planted_count > 0 ? 8 : 6, table));
+    static const struct fm_column of_pictures[] = {{"file", "file", false}};
+    struct fm_column all[9];
+    int count = append_columns(all, 0, COLUMNS(columns));
+    if (audit->planted_count > 0)
+        count = append_columns(all, count, COLUMNS(of_planted));
+    if (audit->dataset->train_names)
+        count = append_columns(all, count, COLUMNS(of_pictures));
+    FM_TRY(fm_table_create(all, count, table));
     for (uint32_t k = 0, rank = 0; k < audit->count && rank < most; k++)
         if (audit->found[audit->order[k]])
             issue_cells(audit, audit->order[k], ++rank, *table);
@@ -267,8 +287,11 @@ enum fm_status fm_audit_duplicates(const struct fm_audit *audit, struct fm_table
         {"down", "down", true},
         {"right", "right", true},
         {"conflict", "labels differ", false},
+        {"file", "file", false}, // these two of pictures alone
+        {"other_file", "other file", false},
     };
-    FM_TRY(fm_table_create(COLUMNS(columns), table));
+    bool pictures = audit->dataset->train_names != NULL;
+    FM_TRY(fm_table_create(columns, pictures ? 14 : 12, table));
     for (uint32_t k = 0; k < audit->near.count; k++) {
         const struct fm_near_pair *pair = &audit->near.pairs[k];
         struct fm_audit_image a = fm_audit_image(audit, pair->a);
@@ -281,6 +304,10 @@ enum fm_status fm_audit_duplicates(const struct fm_audit *audit, struct fm_table
         fm_table_cell(*table, json_integer(pair->down), "%d", pair->down);
         fm_table_cell(*table, json_integer(pair->right), "%d", pair->right);
         yes_cell(*table, a.label != b.label);
+        if (pictures) {
+            fm_text_cell(*table, a.file);
+            fm_text_cell(*table, b.file);
+        }
     }
     return FM_OK;
 }
