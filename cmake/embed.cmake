@@ -1,7 +1,7 @@
 # Files as a table of C arrays, with their SHA-256, so that the tool needs none of them beside it:
 #
 #   cmake -D OUT=assets.c -D "FILES=page.css;page.js" -P embed.cmake
-set(text "// Written by cmake/embed.cmake.\n#include \"report/asset.h\"\n\n#include <stddef.h>\n\n")
+set(text "// Written by cmake/embed.cmake.\n#include \"report/pages/asset.h\"\n\n#include <stddef.h>\n\n")
 set(table "")
 set(index 0)
 foreach(file IN LISTS FILES)

@@ -39,7 +39,7 @@ sh "$here/check_imports.sh" "$tree" || {
 must_find src/base/text.c '#include "data/idx.h"'
 must_find src/train/loop.c '#include "report/table.h"'
 must_find src/backend/cpu/model.c '#include "run/run.h"'
-must_find src/report/table.c '#include "app/compare.h"'
+must_find src/report/table.c '#include "app/compare/compare.h"'
 must_find src/cli/cmd_train.c '#include "other/thing.h"'
 must_find src/net/zoo.c '#include "net.h"'
 must_find src/net/shape.c '#include <dnnl.h>'

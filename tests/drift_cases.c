@@ -11,7 +11,7 @@
 // by class and the same for all samples, which leaves them less chance than the level allows for.
 //
 // Numbers of images after DATA: samples of these sizes, too, to be looked at.
-#include "app/drift_job.h"
+#include "app/drift/drift_job.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 // DIR/good: the same picture in many kinds. DIR/bad: files that cannot be read, each in its way.
 #include "base/file.h"
 #include "data/idx.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include "pictures.h"
 

@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "data/dataset.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include <stdio.h>
 

@@ -1,8 +1,8 @@
 # What reads pictures, and what is done with them. Their pictures are made by the libraries that read
 # them, which a build may be without.
 fm_test(test_picture_none LABEL unit TIMEOUT 20
-  SOURCES test_picture_none.c ${CMAKE_SOURCE_DIR}/src/data/picture_jpeg_none.c
-    ${CMAKE_SOURCE_DIR}/src/data/picture_exif_none.c LINKS fm_data)
+  SOURCES test_picture_none.c ${CMAKE_SOURCE_DIR}/src/data/pictures/picture_jpeg_none.c
+    ${CMAKE_SOURCE_DIR}/src/data/pictures/picture_exif_none.c LINKS fm_data)
 fm_test(test_picture_convert LABEL unit TIMEOUT 60 LINKS fm_data m)
 if(FM_HAVE_JPEG AND FM_HAVE_EXIF)
   add_library(fm_test_pictures STATIC pictures.c)

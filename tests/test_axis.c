@@ -1,5 +1,5 @@
 // Axes: ranges and ticks of ordinary and of odd values.
-#include "report/axis.h"
+#include "report/charts/axis.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,8 +1,8 @@
 // Measuring sides in turn over a backend of a few lines and a clock that it drives, so that every
 // time is known: which calls are made in which order, what becomes of the device's clock and of its
 // counter of energy, and what a list of configurations means.
-#include "app/bench_plan.h"
-#include "eval/bench.h"
+#include "app/bench/bench_plan.h"
+#include "eval/timing/bench.h"
 
 #include <math.h>
 #include <setjmp.h>

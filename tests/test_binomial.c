@@ -1,5 +1,5 @@
 // The binomial distribution and its bounds against SciPy's (tests/reference/binomial.py).
-#include "eval/binomial.h"
+#include "eval/label/binomial.h"
 
 #include <jansson.h>
 #include <math.h>

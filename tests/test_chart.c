@@ -1,6 +1,6 @@
 // Pictures, read back: what is dark, where it is, and that a file is whole or absent.
 #include "base/file.h"
-#include "report/chart.h"
+#include "report/charts/chart.h"
 
 #include <cairo.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 // Lines, points, reliability, pictures: read back, values are where the axes say; odd data are
 // drawn; both kinds of files are whole and the same each time.
 #include "base/file.h"
-#include "report/chart.h"
+#include "report/charts/chart.h"
 
 #include <cairo.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 // The claims table and the comparison table from results as result.json holds them: the original's
 // figures beside the right measurements, and "not measured" where there are none.
-#include "app/claims.h"
-#include "app/compare.h"
+#include "app/compare/claims.h"
+#include "app/compare/compare.h"
 #include "app/data_label.h"
 
 #include <setjmp.h>

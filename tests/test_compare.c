@@ -1,6 +1,6 @@
 // Whole jobs on the tiny data set: what a run leaves behind, when a finished one is reused, and
 // that nothing of the test images reaches the weights.
-#include "app/compare.h"
+#include "app/compare/compare.h"
 #include "app/evaluation.h"
 
 #include <ftw.h>

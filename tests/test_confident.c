@@ -1,7 +1,7 @@
 // Confident learning against an example worked by hand, an independent implementation in numpy
 // (tests/golden/confident.py) and data whose noise is known; and the planting of label errors.
-#include "eval/confident.h"
-#include "eval/planted.h"
+#include "eval/audit/confident.h"
+#include "eval/audit/planted.h"
 
 #include "golden/confident.h"
 #include "philox.h"

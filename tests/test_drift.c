@@ -1,8 +1,8 @@
-// What app/drifting.c makes of two sets of images whose difference is known, without a network: the
-// outputs are made up, so that each kind of drift can be had by itself.
-#include "app/drift_job.h"
-#include "app/drifting.h"
-#include "eval/image_statistics.h"
+// What app/drift/drifting.c makes of two sets of images whose difference is known, without a
+// network: the outputs are made up, so that each kind of drift can be had by itself.
+#include "app/drift/drift_job.h"
+#include "app/drift/drifting.h"
+#include "eval/drift/image_statistics.h"
 
 #include <math.h>
 #include <setjmp.h>

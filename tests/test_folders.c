@@ -2,7 +2,7 @@
 // and when it must not be believed, what is held out, and what is refused.
 #include "base/log.h"
 #include "base/text.h"
-#include "data/folders.h"
+#include "data/folders/folders.h"
 #include "data/split.h"
 
 #include <dirent.h>

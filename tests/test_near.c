@@ -1,6 +1,6 @@
 // Near duplicates: planted ones are found and none invented; and the search that looks at few pairs
 // finds what looking at all of them finds, on images drawn at random and on real ones.
-#include "eval/near.h"
+#include "eval/audit/near.h"
 
 #include "data/dataset.h"
 #include "philox.h"

@@ -1,11 +1,11 @@
 // Pages: what is text stays text wherever it stands, and each image is kept once, where the page's
 // style looks for it.
-#include "report/page.h"
+#include "report/pages/page.h"
 
 #include "base/file.h"
-#include "data/picture.h"
-#include "report/atlas.h"
-#include "report/markup.h"
+#include "data/pictures/picture.h"
+#include "report/pages/atlas.h"
+#include "report/pages/markup.h"
 
 #include "scratch.h"
 

@@ -1,7 +1,7 @@
 // PNG and JPEG files of every kind, sound and broken. The pictures are made here; what must come of
 // them is computed from their pixels.
 #include "base/file.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include <fcntl.h>
 #include <math.h>

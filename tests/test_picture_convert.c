@@ -1,6 +1,6 @@
 // The conversion of photographs, against a reference that goes the other way about it (each pixel
 // of the photograph hands its light out), and on photographs as people take them.
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,7 +1,7 @@
 // A build without libjpeg-turbo and libexif: the files that stand in for theirs are linked before
 // the library's.
-#include "data/picture.h"
-#include "data/picture_parts.h"
+#include "data/pictures/picture.h"
+#include "data/pictures/picture_parts.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

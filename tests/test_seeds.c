@@ -1,5 +1,5 @@
 // Groups of runs: their folders.
-#include "app/seeds.h"
+#include "app/train/seeds.h"
 
 #include "run/json.h"
 

@@ -3,9 +3,9 @@
 // A doubt is uniform on [0, 1], and the probability of an error a step function of it, so that the
 // risk up to any doubt is known exactly. A threshold violates the promise if its risk is above the
 // one asked for. That this test would notice is shown by a rule without a bound.
-#include "eval/selective.h"
+#include "eval/label/selective.h"
 
-#include "eval/binomial.h"
+#include "eval/label/binomial.h"
 #include "philox.h"
 
 #include <math.h>

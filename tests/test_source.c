@@ -1,7 +1,7 @@
 // Where images come from: files, folders, standard input, lists, IDX files; in which order, and
 // what becomes of those that are none.
 #include "base/file.h"
-#include "data/source.h"
+#include "data/pictures/source.h"
 
 #include <fcntl.h>
 #include <png.h>

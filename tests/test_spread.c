@@ -1,5 +1,5 @@
 // Percentiles, mean and deviation against what a plain look at the sorted values says.
-#include "eval/spread.h"
+#include "eval/timing/spread.h"
 
 #include "philox.h"
 

@@ -1,5 +1,5 @@
 // The table of trainings: the mean and the deviation of figures that were made up.
-#include "app/train_table.h"
+#include "app/train/train_table.h"
 
 #include "run/json.h"
 #include "scratch.h"

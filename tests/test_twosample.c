@@ -1,8 +1,8 @@
 // Two-sample tests against SciPy's values (tests/reference/twosample.py), and the permutation test
 // against what it promises: its level, with tests that go together and with ties, and power.
-#include "eval/image_statistics.h"
-#include "eval/permutation.h"
-#include "eval/twosample.h"
+#include "eval/drift/image_statistics.h"
+#include "eval/drift/permutation.h"
+#include "eval/drift/twosample.h"
 #include "run/json.h"
 
 #include <math.h>

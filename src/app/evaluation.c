@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "eval/evaluate.h"
 #include "net/zoo.h"
-#include "report/chart.h"
+#include "report/charts/chart.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef FM_APP_PREDICTION_H
 #define FM_APP_PREDICTION_H
 
-#include "data/source.h"
+#include "data/pictures/source.h"
 #include "eval/predictor.h"
 
 #include <stdbool.h>

@@ -1,7 +1,7 @@
 // `fmnist audit RUN`: training labels that are probably wrong, and images that stand there twice.
 #include "cli/common.h"
 
-#include "app/auditing.h"
+#include "app/audit/auditing.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 

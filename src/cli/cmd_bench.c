@@ -2,7 +2,7 @@
 // its own.
 #include "cli/common.h"
 
-#include "app/bench_job.h"
+#include "app/bench/bench_job.h"
 #include "app/trained.h"
 #include "backend/precision.h"
 #include "base/clock.h"

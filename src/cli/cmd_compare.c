@@ -1,8 +1,8 @@
 // `fmnist compare`: the models side by side, and the original's claims beside what is measured.
 #include "cli/common.h"
 
-#include "app/compare.h"
-#include "app/report.h"
+#include "app/compare/compare.h"
+#include "app/report/report.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"

@@ -2,7 +2,7 @@
 // are not, so that a cron job need not read the answer.
 #include "cli/common.h"
 
-#include "app/drift_job.h"
+#include "app/drift/drift_job.h"
 #include "base/log.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 
 #include "backend/precision.h"
 #include "base/version.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "run/json.h"
 #include "run/run.h"
 

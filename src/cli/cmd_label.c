@@ -1,7 +1,7 @@
 // `fmnist label`: labels that are sure, and the rest for people.
 #include "cli/common.h"
 
-#include "app/labelling.h"
+#include "app/label/labelling.h"
 #include "base/log.h"
 
 #include <inttypes.h>

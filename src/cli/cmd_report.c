@@ -1,7 +1,7 @@
 // `fmnist report RUN...`: a page of finished runs, and its pictures.
 #include "cli/common.h"
 
-#include "app/report.h"
+#include "app/report/report.h"
 #include "base/log.h"
 
 #include <string.h>

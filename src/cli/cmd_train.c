@@ -4,9 +4,9 @@
 // the list is gone on with, from wherever it stands.
 #include "cli/common.h"
 
-#include "app/seeds.h"
-#include "app/train_job.h"
-#include "app/train_table.h"
+#include "app/train/seeds.h"
+#include "app/train/train_job.h"
+#include "app/train/train_table.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"

@@ -5,7 +5,7 @@
 
 #include "cli/args.h"
 
-#include "app/train_job.h"
+#include "app/train/train_job.h"
 #include "backend/registry.h"
 #include "data/dataset.h"
 #include "data/split.h"

@@ -2,7 +2,7 @@
 #include "cli/options.h"
 
 #include "app/evaluation.h"
-#include "data/picture.h"
+#include "data/pictures/picture.h"
 #include "net/zoo.h"
 #include "report/table.h"
 

@@ -4,7 +4,7 @@
 #include "data/dataset.h"
 
 #include "base/clock.h"
-#include "data/folders.h"
+#include "data/folders/folders.h"
 #include "data/idx.h"
 
 #include <inttypes.h>

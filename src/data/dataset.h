@@ -1,5 +1,5 @@
 // A data set in the format of MNIST: four IDX files found, inflated at the same time and checked;
-// or one made of pictures (data/folders.h), which looks the same from here on.
+// or one made of pictures (data/folders/folders.h), which looks the same from here on.
 #ifndef FM_DATA_DATASET_H
 #define FM_DATA_DATASET_H
 
@@ -53,8 +53,8 @@ struct fm_dataset {
 // set), else in the user's data directory ($XDG_DATA_HOME/fmnist or ~/.local/share/fmnist), else in
 // /usr/share/datasets/fashion-mnist. File names are those of the original distribution
 // (train-images-idx3-ubyte, with or without .gz). `directory` and $FMNIST_DATA may also be folders
-// of pictures (data/folders.h, also for what can be wrong with them). FM_NOT_FOUND names every
-// place looked in and the command that gets the data.
+// of pictures (data/folders/folders.h, also for what can be wrong with them). FM_NOT_FOUND names
+// every place looked in and the command that gets the data.
 //
 // Checked before anything is returned: every file (data/idx.h), 28x28 images, as many images as
 // labels, labels below the class count in both parts, 2 to 256 classes, a training image of each

@@ -83,7 +83,8 @@ bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_co
 // does a group's folder in any case. Of several that want one folder at the same time one gets it.
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force);
 
-// The file that makes a folder a group of runs (app/seeds.h); no run is made in such a folder.
+// The file that makes a folder a group of runs (app/train/seeds.h); no run is made in such a
+// folder.
 #define FM_GROUP_FILE "seeds.json"
 
 // Removes a run's files, and the folder if that leaves it empty.

@@ -1,6 +1,6 @@
 """Confident learning computed by numpy, for tests/test_confident.c to agree with.
 
-Independent of src/eval/confident.c: written from the paper (Northcutt, Jiang, Chuang 2021,
+Independent of src/eval/audit/confident.c: written from the paper (Northcutt, Jiang, Chuang 2021,
 arXiv:1911.00068, sections 3.1 and 3.2), on whole arrays.
 
     python3 tests/golden/confident.py > tests/golden/confident.h

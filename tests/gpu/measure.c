@@ -10,7 +10,7 @@
 
 #include "backend/precision.h"
 #include "eval/evaluate.h"
-#include "eval/timer.h"
+#include "eval/timing/timer.h"
 #include "net/init.h"
 #include "net/zoo.h"
 

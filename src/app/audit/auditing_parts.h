@@ -1,0 +1,38 @@
+// What the files of an audit share. Nobody else includes it.
+//
+//   auditing.c            the order of the work
+//   auditing_folder.c     the folder: whose it is, what is removed
+//   auditing_folds.c      networks trained on folds, and what they predict
+//   auditing_figures.c    counts and the JSON of audit.json
+//   auditing_tables.c     the same for people
+//   auditing_page.c       audit.html
+#ifndef FM_APP_AUDITING_PARTS_H
+#define FM_APP_AUDITING_PARTS_H
+
+#include "app/audit/auditing.h"
+
+struct fm_auditing {
+    const struct fm_engine *engine;
+    const struct fm_audit_options *options;
+    struct fm_audit *audit;
+};
+
+// Makes or takes the audit's folder and locks it: `*lock` is closed with fm_run_unlock().
+enum fm_status fm_audit_open_folder(const struct fm_auditing *a, int *lock);
+enum fm_status fm_audit_fold_path(const struct fm_audit *audit, int fold, char out[FM_PATH_MAX]);
+// The folder of the training of a fold.
+enum fm_status fm_audit_fold_folder(const struct fm_audit *audit, int fold, char out[FM_PATH_MAX]);
+
+// Fills audit->probabilities: from the folder, or by training.
+enum fm_status fm_audit_predict(struct fm_auditing *a);
+
+// FM_INTERRUPTED where the options say so.
+enum fm_status fm_audit_check_interrupt(const struct fm_audit_options *options, const char *during);
+
+// Counts audit->near.pairs by parts.
+enum fm_status fm_audit_count_overlaps(struct fm_audit *audit);
+
+// Writes audit.html into the folder.
+enum fm_status fm_audit_write_page(const struct fm_audit *audit);
+
+#endif

@@ -1,0 +1,41 @@
+// What the parts of the comparison share: compare.c finds and trains the rows, compare_table.c says
+// what they mean, compare_print.c and compare_files.c bring it to people. No header for others.
+#ifndef FM_APP_COMPARING_H
+#define FM_APP_COMPARING_H
+
+#include "app/compare/compare.h"
+
+enum {
+    FM_COMPARE_MAX = 16 // models
+};
+
+// A finished run and what it says of itself.
+struct fm_compare_row {
+    char directory[FM_PATH_MAX];
+    bool reused;
+    json_t *result;
+};
+
+// A comparison being made.
+struct fm_comparing {
+    const struct fm_engine *engine;
+    const struct fm_dataset *dataset;
+    const struct fm_split *split;
+    const struct fm_compare_options *options;
+    struct fm_compare_row *rows;     // [options->entry_count]
+    json_t *results[FM_COMPARE_MAX]; // borrowed from rows
+    json_t *environment;
+    char label[FM_PATH_MAX];       // of the data
+    char recipe[FM_NAME_MAX + 16]; // "quick", or "quick, changed" where options changed any row's
+};
+
+// The sentences under the table, into comparison->notes.
+enum fm_status fm_compare_notes(const struct fm_comparing *c, struct fm_comparison *comparison);
+
+// comparison->json from its tables and notes, and all files into comparison->directory, which is
+// made.
+enum fm_status fm_compare_json(const struct fm_comparing *c, struct fm_comparison *comparison);
+enum fm_status fm_compare_write(
+    const struct fm_comparing *c, const struct fm_comparison *comparison);
+
+#endif

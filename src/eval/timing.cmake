@@ -1,2 +1,0 @@
-# What times a network.
-target_sources(fm_eval PRIVATE spread.c timer.c bench.c)
