@@ -51,3 +51,8 @@ set_target_properties(make_pictures PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_
 add_test(NAME own_pictures COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/own_pictures.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:make_pictures> ${CMAKE_SOURCE_DIR}/data/tiny)
 set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)
+
+# From a folder of photographs to labels, by the commands that README.md gives.
+add_test(NAME readme COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/readme.sh $<TARGET_FILE:fmnist>
+  ${CMAKE_SOURCE_DIR})
+set_tests_properties(readme PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77)

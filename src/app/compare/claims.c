@@ -39,8 +39,9 @@ const char *const fm_claims_notes[] = {
     "Its vgg16 is an ImageNet base, frozen, fed RGB/255 instead of what its weights were trained "
     "with. Here vgg16 is trained from scratch.",
     "Nothing in its code measures the minutes, the 10 ms or the 4.8x. The speed-up from mixed "
-    "precision needs a GPU and is not measured by this command.",
-    "The labelling cost is simulated in the original and nothing here measures it.", NULL};
+    "precision needs a GPU; 'fmnist bench RUN --versus fp32+unfused' measures it there.",
+    "The labelling cost is simulated in the original; 'fmnist label RUN --evaluate' measures it.",
+    NULL};
 
 struct rows {
     const struct fm_claims_context *context;
