@@ -4,7 +4,7 @@
 # there what it finds in one: its library, its modules (the CUDA backend's is that on the simulated
 # device) and the recipes.
 if(NOT TARGET fmnist-cuda-sim OR NOT TARGET fmnist-cpu)
-  foreach(case train bits moved refusals profile bench)
+  foreach(case train bits moved refusals profile bench results)
     fm_cuda_skip(cuda_tool_${case}
       "the CUDA toolkit, cuDNN, the simulated device or the CPU backend is missing")
   endforeach()
@@ -38,7 +38,7 @@ add_custom_target(simulated ALL DEPENDS ${simulated}/made)
 add_dependencies(simulated fmnist_simulated measure)
 add_dependencies(tests_cuda simulated)
 
-foreach(case train bits moved refusals profile bench)
+foreach(case train bits moved refusals profile bench results)
   add_test(NAME cuda_tool_${case} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/cuda_tool.sh
     $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:measure> ${simulated_lib}/fmnist
     ${CMAKE_SOURCE_DIR}/data/tiny ${case})

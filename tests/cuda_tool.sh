@@ -318,4 +318,30 @@ test_bench() {
     ! grep -q '^ *1024  fp16 ' out || fail "a batch that does not fit was measured"
 }
 
+# What trained networks are put to: the GPU's answers are the processor's but for a close call, and
+# every command comes to its end.
+test_results() {
+    photos=${data%/*}/photos
+    call 0 train --model simple --data "$data" --epochs 1 --epoch-images 96 --batch 32 \
+        --train-eval 64 --tensorboard --out run
+    for backend in cuda cpu; do
+        call 0 predict run "$photos" --backend $backend --format csv
+        sed 1d out | cut -d, -f1,2 >"labels-$backend"
+    done
+    pictures=$(sed 1d "$photos/labels.csv" | wc -l)
+    [ "$(wc -l <labels-cuda)" -eq "$pictures" ] || fail "$(wc -l <labels-cuda) of $pictures labels"
+    differ=$(diff labels-cuda labels-cpu | grep -c '^<' || true)
+    [ "$differ" -le 1 ] || fail "$differ labels differ: $(diff labels-cuda labels-cpu)"
+
+    call 0 report run --backend cuda -o report
+    [ -s report/report.html ] && [ -s report/confusion-simple.svg ] || fail "no report"
+    call 0 label run "$photos" --precision 0.5 --backend cuda -o labelled
+    [ "$(cat labelled/auto.csv labelled/review.csv | wc -l)" -eq $((pictures + 2)) ] ||
+        fail "pictures are missing in auto.csv and review.csv"
+    call 3 drift run "$photos" --backend cuda
+    err_lacks error
+    call 0 audit run --folds 2 --backend cuda -o audit
+    [ -s audit/audit.html ] || fail "no page of the audit"
+}
+
 "test_$case"
