@@ -42,17 +42,6 @@ static void on_near(void *context, uint32_t done, uint32_t total)
 
 // ---- Prose
 
-// A heading, then the table, which is freed here. `status` is that of making the table.
-static enum fm_status append_section(struct fm_text *out, const char *heading,
-    enum fm_format format, enum fm_status status, struct fm_table *table)
-{
-    FM_TRY(status);
-    fm_text_append(out, format == FM_FORMAT_MARKDOWN ? "\n### %s\n\n" : "\n%s\n\n", heading);
-    status = fm_table_print(table, format, out);
-    fm_table_free(table);
-    return status;
-}
-
 // The figures below one another: they are too many for a line.
 static enum fm_status append_summary(
     struct fm_text *out, const struct fm_audit *audit, enum fm_format format)
@@ -74,12 +63,12 @@ static enum fm_status append_planted(
     if (audit->planted_count == 0)
         return FM_OK;
     enum fm_status status = fm_audit_rules(audit, &table);
-    FM_TRY(append_section(out,
+    FM_TRY(fm_append_section(out,
         "Planted errors found (others found may be real errors: precision is a lower bound)",
         format, status, table));
     table = NULL;
     status = fm_audit_ranks(audit, &table);
-    return append_section(
+    return fm_append_section(
         out, "Planted errors among as many most suspicious labels", format, status, table);
 }
 
@@ -89,14 +78,14 @@ static enum fm_status append_all(
     struct fm_table *table = NULL;
     FM_TRY(append_summary(out, audit, format));
     enum fm_status status = fm_audit_pairs(audit, PAIRS_SHOWN, &table);
-    FM_TRY(append_section(out, "Estimated noise by class pair", format, status, table));
+    FM_TRY(fm_append_section(out, "Estimated noise by class pair", format, status, table));
     FM_TRY(append_planted(out, audit, format));
     table = NULL;
     status = fm_audit_issues(audit, ISSUES_SHOWN, &table);
-    FM_TRY(append_section(out, "Most suspicious labels", format, status, table));
+    FM_TRY(fm_append_section(out, "Most suspicious labels", format, status, table));
     table = NULL;
     status = fm_audit_overlaps(audit, false, &table);
-    return append_section(out, "Near duplicates by part", format, status, table);
+    return fm_append_section(out, "Near duplicates by part", format, status, table);
 }
 
 static enum fm_status print_prose(const struct fm_audit *audit, enum fm_format format)

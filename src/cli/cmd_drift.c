@@ -34,16 +34,6 @@ static enum fm_status tell(void *context, const char *what, uint32_t done, uint3
 
 // ---- Printing
 
-static enum fm_status append_section(struct fm_text *out, const char *heading,
-    enum fm_format format, enum fm_status status, struct fm_table *table)
-{
-    FM_TRY(status);
-    fm_text_append(out, format == FM_FORMAT_MARKDOWN ? "\n### %s\n\n" : "\n%s\n\n", heading);
-    status = fm_table_print(table, format, out);
-    fm_table_free(table);
-    return status;
-}
-
 static enum fm_status append_all(
     struct fm_text *out, const struct fm_drift_job *job, enum fm_format format)
 {
@@ -56,13 +46,13 @@ static enum fm_status append_all(
     fm_drift_verdict(drift, out);
     fm_text_append(out, ".\n");
     enum fm_status status = fm_drift_tests_table(drift, false, &table);
-    FM_TRY(append_section(out, "Tests", format, status, table));
+    FM_TRY(fm_append_section(out, "Tests", format, status, table));
     table = NULL;
     status = fm_drift_classes_table(job, &table);
-    FM_TRY(append_section(out, "Images given each class", format, status, table));
+    FM_TRY(fm_append_section(out, "Images given each class", format, status, table));
     table = NULL;
     status = fm_drift_images_table(job, FURTHEST, &table);
-    return append_section(out, "Images furthest off", format, status, table);
+    return fm_append_section(out, "Images furthest off", format, status, table);
 }
 
 static enum fm_status print_prose(const struct fm_drift_job *job, enum fm_format format)

@@ -10,17 +10,6 @@ enum {
     CONFUSED_PAIRS = 5
 };
 
-// A heading, then the table, which is freed here. `status` is that of making the table.
-static enum fm_status append_section(struct fm_text *out, const char *heading,
-    enum fm_format format, enum fm_status status, struct fm_table *table)
-{
-    FM_TRY(status);
-    fm_text_append(out, format == FM_FORMAT_MARKDOWN ? "\n### %s\n\n" : "\n%s\n\n", heading);
-    status = fm_table_print(table, format, out);
-    fm_table_free(table);
-    return status;
-}
-
 static enum fm_status append_all(
     struct fm_text *out, const struct fm_evaluation *evaluation, enum fm_format format)
 {
@@ -33,14 +22,14 @@ static enum fm_status append_all(
 
     table = NULL;
     status = fm_evaluation_classes(evaluation, &table);
-    FM_TRY(append_section(out, "Classes", format, status, table));
+    FM_TRY(fm_append_section(out, "Classes", format, status, table));
     table = NULL;
     status = fm_evaluation_confusion(evaluation, &table);
-    FM_TRY(append_section(out, "Confusion matrix (rows: actual class, columns: predicted class)",
+    FM_TRY(fm_append_section(out, "Confusion matrix (rows: actual class, columns: predicted class)",
         format, status, table));
     table = NULL;
     status = fm_evaluation_confused(evaluation, CONFUSED_PAIRS, &table);
-    return append_section(out, "Most confused pairs", format, status, table);
+    return fm_append_section(out, "Most confused pairs", format, status, table);
 }
 
 static enum fm_status print_prose(const struct fm_evaluation *evaluation, enum fm_format format)

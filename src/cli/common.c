@@ -56,6 +56,16 @@ enum fm_status fm_print_table(const struct fm_table *table, enum fm_format forma
     return status;
 }
 
+enum fm_status fm_append_section(struct fm_text *out, const char *heading, enum fm_format format,
+    enum fm_status status, struct fm_table *table)
+{
+    FM_TRY(status);
+    fm_text_append(out, format == FM_FORMAT_MARKDOWN ? "\n### %s\n\n" : "\n%s\n\n", heading);
+    status = fm_table_print(table, format, out);
+    fm_table_free(table);
+    return status;
+}
+
 enum fm_status fm_print_json(json_t *json)
 {
     struct fm_text text = {0};

@@ -22,6 +22,10 @@ void fm_clean_append(struct fm_text *out, const char *text);
 enum fm_status fm_print_text(struct fm_text *text);
 // The table in this format; frees nothing.
 enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format);
+// A section of a result in prose: a heading, then the table, which is freed here. `status` is that
+// of making the table.
+enum fm_status fm_append_section(struct fm_text *out, const char *heading, enum fm_format format,
+    enum fm_status status, struct fm_table *table);
 // An object or array, indented; steals the reference. NULL fails with FM_MEMORY.
 enum fm_status fm_print_json(json_t *json);
 // Everything printed has reached its destination, or FM_IO. Called once, at the end.
