@@ -279,7 +279,33 @@ static void examples_parse(void **state)
             struct line line;
             if (parse(&line, *example) != FM_OK || line.args.command != command)
                 fail_msg("\"%s\": %s", *example, fm_error_message());
+            fm_args_free(&line.args);
         }
+}
+
+// Operands keep their order, wherever options stand between them, and -o is --out.
+static void reads_several_operands(void **state)
+{
+    (void)state;
+    struct line line;
+    const struct fm_args *args = &line.args;
+    assert_int_equal(
+        parse(&line, "fmnist label run a.png -o out --cost 2 - b.png -- --c.png"), FM_OK);
+    assert_string_equal(args->operand, "run");
+    static const char *const expected[] = {"run", "a.png", "-", "b.png", "--c.png"};
+    assert_int_equal(args->operand_count, 5);
+    for (int i = 0; i < 5; i++)
+        assert_string_equal(args->operands[i], expected[i]);
+    assert_string_equal(args->out, "out");
+    assert_true(fm_args_given(args, "out"));
+    fm_args_free(&line.args);
+
+    assert_int_equal(parse(&line, "fmnist label run -o one --out two"), FM_USAGE);
+    assert_string_equal(fm_error_message(), "--out is given twice");
+    fm_args_free(&line.args);
+    assert_int_equal(parse(&line, "fmnist label -o one"), FM_USAGE);
+    assert_string_equal(fm_error_message(), "'label' needs RUN [SOURCE...]");
+    fm_args_free(&line.args);
 }
 
 static void pages_fit_the_width(void **state)
@@ -371,6 +397,7 @@ int main(void)
         cmocka_unit_test(refuses_with_exact_words),
         cmocka_unit_test(every_option_is_explained_once),
         cmocka_unit_test(examples_parse),
+        cmocka_unit_test(reads_several_operands),
         cmocka_unit_test(pages_fit_the_width),
         cmocka_unit_test(choices_are_those_of_the_modules),
         cmocka_unit_test(outside_names_are_made_harmless),
