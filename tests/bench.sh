@@ -112,6 +112,13 @@ out_has '^\| +2 \| fp32 '
 [ ! -s err ] || fail "--quiet is not quiet"
 grep -q '"name": "fp32+unfused"' out-folder/bench.json || fail "the base is not unfused"
 
+# What cannot be kept is still told.
+: >file
+call 1 bench --model simple --data "$data" --precision fp32 --batches 1 --train-batches 4 \
+    --seconds 0.01 -o file/below
+out_has '^ +1  fp32 '
+err_has 'file: cannot make the directory'
+
 # ---- a run; its recipe's batch beside 256
 call 0 train --model simple-ref --data "$data" --precision fp32 --epochs 1 --epoch-images 64 \
     --batch 32 --train-eval 32 --out run --quiet

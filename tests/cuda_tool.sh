@@ -316,6 +316,20 @@ test_bench() {
         fail "a batch that does not fit is not told"
     grep -q '^ *1  fp16 ' out || fail "nothing else was measured"
     ! grep -q '^ *1024  fp16 ' out || fail "a batch that does not fit was measured"
+    [ "$(grep -c '^left out: ' out)" -eq 1 ] || fail "what was left out is told more than once"
+
+    # Where the state of training does not fit, predictions are measured; where no model does, nothing.
+    few="bench --model simple --data $data --batches 1 --train-batches 2 --seconds 0.01"
+    export SIM_MEMORY=16
+    # shellcheck disable=SC2086
+    call 0 $few
+    grep -q '^left out: training, batch 2: .*optimiser state' out || fail "training is not told to be left out"
+    grep -q '^ *1  fp16 ' out || fail "predictions were not measured"
+    export SIM_MEMORY=8
+    # shellcheck disable=SC2086
+    call 1 $few
+    unset SIM_MEMORY
+    err_has "of GPU memory are needed, but 8 of 8 MiB are free"
 }
 
 # What trained networks are put to: the GPU's answers are the processor's but for a close call, and

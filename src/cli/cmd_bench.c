@@ -224,10 +224,10 @@ static enum fm_status measure(const struct fm_args *args, const struct fm_bench_
     FM_TRY(status);
     if (args->out)
         status = fm_bench_write(result, args->out);
-    if (status == FM_OK)
-        status = print_result(result, (enum fm_format)args->format);
+    // What took minutes to measure is told whether or not it could be kept.
+    enum fm_status printed = print_result(result, (enum fm_format)args->format);
     fm_bench_free(result);
-    return status;
+    return status == FM_OK ? printed : status;
 }
 
 static enum fm_status bench(const struct fm_args *args, const struct fm_bench_plan *plan)

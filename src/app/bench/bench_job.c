@@ -99,38 +99,49 @@ static enum fm_status make_models(struct fm_bench_work *w, int first, int end, e
     return FM_OK;
 }
 
-// The most memory of the process while the base alone is there and works.
-static enum fm_status find_peak(
-    struct fm_bench_work *w, const struct fm_timer_options *options, uint64_t *peak)
-{
-    struct fm_timer timer = {0};
-    double seconds;
-    enum fm_status status;
-    bool own = fm_machine_reset_peak_memory() == 0;
-    FM_TRY_GOTO(status, make_models(w, 0, 1, options->mode), out);
-    FM_TRY_GOTO(status, fm_timer_open(w->job->engine, w->models[0], options, &timer), out);
-    if (options->mode == FM_MODE_TRAIN)
-        status = fm_timer_train(&timer, PEAK_RUNS, &seconds);
-    for (int i = 0; i < PEAK_RUNS && options->mode == FM_MODE_INFER && status == FM_OK; i++)
-        status = fm_timer_predict(&timer, &seconds);
-    *peak = own ? fm_machine_peak_memory() : 0;
-out:
-    fm_timer_close(&timer);
-    return status;
-}
-
 // Memory that is too little for a batch leaves the others to be measured.
 static enum fm_status note_memory(
     struct fm_bench_work *w, const struct fm_timer_options *timer, enum fm_status status)
 {
     struct fm_bench_result *r = w->result;
+    char note[FM_BENCH_REASON_MAX];
     if (status != FM_MEMORY || r->note_count == FM_BENCH_NOTES_MAX)
         return status;
-    snprintf(r->notes[r->note_count++], FM_BENCH_REASON_MAX, "%s, batch %d: %s",
+    snprintf(note, sizeof note, "%s, batch %d: %s",
         timer->mode == FM_MODE_TRAIN ? "training" : "predictions", timer->batch,
         fm_error_message());
     fm_error_clear();
+    for (int i = 0; i < r->note_count; i++) // each batch is tried for its memory and for its time
+        if (strcmp(r->notes[i], note) == 0)
+            return FM_OK;
+    snprintf(r->notes[r->note_count++], FM_BENCH_REASON_MAX, "%s", note);
     return FM_OK;
+}
+
+static enum fm_status work_some(struct fm_bench_work *w, const struct fm_timer_options *options)
+{
+    struct fm_timer timer = {0};
+    double seconds;
+    FM_TRY(fm_timer_open(w->job->engine, w->models[0], options, &timer));
+    enum fm_status status = FM_OK;
+    if (options->mode == FM_MODE_TRAIN)
+        status = fm_timer_train(&timer, PEAK_RUNS, &seconds);
+    for (int i = 0; i < PEAK_RUNS && options->mode == FM_MODE_INFER && status == FM_OK; i++)
+        status = fm_timer_predict(&timer, &seconds);
+    fm_timer_close(&timer);
+    return status;
+}
+
+// The most memory of the process while the base alone is there and works; 0 where a note says why
+// it could not. Leaves the base's model: without one there is nothing to be measured.
+static enum fm_status find_peak(
+    struct fm_bench_work *w, const struct fm_timer_options *options, uint64_t *peak)
+{
+    bool own = fm_machine_reset_peak_memory() == 0;
+    FM_TRY(make_models(w, 0, 1, options->mode));
+    enum fm_status status = work_some(w, options);
+    *peak = own && status == FM_OK ? fm_machine_peak_memory() : 0;
+    return note_memory(w, options, status);
 }
 
 // All sides on one batch; the figure of each into the result.
@@ -196,7 +207,7 @@ static enum fm_status measure_predictions(struct fm_bench_work *w)
 {
     const struct fm_bench_plan *plan = w->job->plan;
     struct fm_timer_options timer = fm_bench_predict_options(w, largest(&plan->predictions));
-    FM_TRY(note_memory(w, &timer, find_peak(w, &timer, &w->result->predict_peak)));
+    FM_TRY(find_peak(w, &timer, &w->result->predict_peak));
     FM_TRY(make_models(w, 1, w->measured, FM_MODE_INFER));
     for (int i = 0; i < plan->predictions.count; i++) {
         // One image, and as many as there are: what a service uses, and what bulk work does.
@@ -213,8 +224,11 @@ static enum fm_status measure_training(struct fm_bench_work *w)
 {
     struct fm_bench_result *r = w->result;
     struct fm_timer_options timer = fm_bench_train_options(w, largest(&r->trained));
-    FM_TRY(note_memory(w, &timer, find_peak(w, &timer, &r->train_peak)));
-    FM_TRY(make_models(w, 1, w->measured, FM_MODE_TRAIN));
+    enum fm_status status = find_peak(w, &timer, &r->train_peak);
+    if (status == FM_OK)
+        status = make_models(w, 1, w->measured, FM_MODE_TRAIN);
+    if (status != FM_OK) // a state of training that does not fit leaves what predictions took
+        return note_memory(w, &timer, status);
     for (int i = 0; i < r->trained.count; i++) {
         tell(w, "training", r->trained.sizes[i]);
         timer = fm_bench_train_options(w, r->trained.sizes[i]);
