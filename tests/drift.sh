@@ -87,6 +87,14 @@ err_has "no drift in $count images, but 1 more"
 out_has 'no drift'
 ends 3 drift run inverted.idx broken.png --format json
 out_has '"unreadable": 1'
+latin=$(printf 'caf\351')
+cp -r run "$latin"
+cp broken.png "$latin.png"
+cp clean.idx "$latin.idx"
+ends 1 drift "$latin" "$latin.idx" "$latin.png" --format json # a name that JSON cannot say as it is
+out_has '"run": "caf�"'
+[ "$(grep -c '"name": "caf�.idx#[0-9]*"' out)" -eq 10 ] || fail "the images furthest off have no names: $(cat out)"
+out_has '"name": "caf�.png"'
 ends 1 drift run broken.png
 err_has 'none of the 1 images could be read'
 

@@ -84,6 +84,19 @@ page=$(cat out)
 case $page in report-2*/report.html) ;; *) fail "the folder is called $page" ;; esac
 [ -s "${page%/*}/confusion-b.png" ] || fail "runs of one model are not told apart"
 
+# Folders' names that are not UTF-8, or longer than a picture's name should be.
+latin=runs/$(printf 'caf\351')
+long=runs/$(printf '\303\274%.0s' $(seq 90))
+cp -r runs/a "$latin"
+cp -r runs/a "$long"
+call report "$latin" "$long" -o named
+for name in "$(printf 'caf\357\277\275')" "$(printf '\303\274%.0s' $(seq 62))"; do
+    [ -s "named/confusion-$name.svg" ] || fail "no named/confusion-$name.svg: $(ls named)"
+    grep -qF "\"run\": \"$name\"" named/report.json || fail "report.json does not name $name"
+done
+[ "$(grep -c '\.png"' named/report.json)" -eq "$(ls named | grep -c '\.png$')" ] ||
+    fail "named/report.json lists other pictures than there are"
+
 # What is refused, before anything is computed.
 cp -r hostile changed
 gzip -d changed/t10k-labels-idx1-ubyte.gz

@@ -7,7 +7,7 @@
 
 void fm_text_cell(struct fm_table *table, const char *text)
 {
-    fm_table_cell(table, text ? json_string(text) : NULL, "%s", text ? text : "-");
+    fm_table_cell(table, text ? fm_json_text(text) : NULL, "%s", text ? text : "-");
 }
 
 void fm_precision_cell(struct fm_table *table, const json_t *result)

@@ -4,6 +4,7 @@
 #include "app/audit/auditing.h"
 #include "base/interrupt.h"
 #include "base/log.h"
+#include "run/json.h"
 
 #include <math.h>
 
@@ -183,7 +184,7 @@ static enum fm_status print_json(const struct fm_audit *audit)
 {
     json_t *json = fm_audit_json(audit);
     if (json)
-        json_object_set_new(json, "directory", json_string(audit->directory));
+        json_object_set_new(json, "directory", fm_json_text(audit->directory));
     return fm_print_json(json);
 }
 

@@ -142,6 +142,18 @@ const char *fm_json_string(const json_t *object, const char *key)
     return value ? value : "";
 }
 
+json_t *fm_json_text(const char *string)
+{
+    struct fm_text line = {0};
+    json_t *json = json_string(string);
+    if (json)
+        return json;
+    fm_text_append_line(&line, string);
+    json = line.failed ? NULL : json_string(fm_text_cstr(&line));
+    fm_text_free(&line);
+    return json;
+}
+
 // True when the string in quotes [begin, end) means `key` and a colon follows.
 static bool is_key(const char *begin, const char *end, const char *key)
 {

@@ -27,6 +27,10 @@ const char *fm_json_type_name(const json_t *json);
 double fm_json_number(const json_t *object, const char *key);
 const char *fm_json_string(const json_t *object, const char *key);
 
+// A string for writing, as it is where that is UTF-8, which is all that JSON can say; of a file's
+// name that is not, each other byte becomes U+FFFD. New reference; NULL when out of memory.
+json_t *fm_json_text(const char *string);
+
 // The line, from 1, on which the key keys[count - 1] stands within the objects keys[0],
 // keys[1], ... of the text; 0 if it is not there. jansson tells no positions of values.
 int fm_json_key_line(const char *text, const char *const *keys, int count);

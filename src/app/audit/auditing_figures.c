@@ -3,6 +3,7 @@
 
 #include "backend/precision.h"
 #include "base/clock.h"
+#include "run/json.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -173,12 +174,13 @@ static json_t *duplicates_json(const struct fm_audit *audit)
 json_t *fm_audit_json(const struct fm_audit *audit)
 {
     return json_pack(
-        "{s:i, s:s, s:s, s:s, s:b, s:I, s:i, s:i, s:f, s:{s:s, s:b, s:I, s:I}, s:o, s:o, s:o}",
-        "format", AUDIT_FORMAT, "run", audit->run, "model", audit->config.model, "precision",
-        fm_precision_name(audit->precision), "emulate", audit->emulated, "seed",
+        "{s:i, s:o, s:s, s:s, s:b, s:I, s:i, s:i, s:f, s:{s:o, s:b, s:I, s:I}, s:o, s:o, s:o}",
+        "format", AUDIT_FORMAT, "run", fm_json_text(audit->run), "model", audit->config.model,
+        "precision", fm_precision_name(audit->precision), "emulate", audit->emulated, "seed",
         (json_int_t)audit->seed, "folds", audit->folds, "folds_reused", audit->folds_reused,
-        "train_seconds", audit->train_seconds, "data", "directory", audit->dataset->directory,
-        "fashion_mnist", audit->dataset->fashion_mnist, "train_images", (json_int_t)audit->count,
-        "test_images", (json_int_t)audit->dataset->test.count, "labels", labels_json(audit),
-        "planted", planted_json(audit), "duplicates", duplicates_json(audit));
+        "train_seconds", audit->train_seconds, "data", "directory",
+        fm_json_text(audit->dataset->directory), "fashion_mnist", audit->dataset->fashion_mnist,
+        "train_images", (json_int_t)audit->count, "test_images",
+        (json_int_t)audit->dataset->test.count, "labels", labels_json(audit), "planted",
+        planted_json(audit), "duplicates", duplicates_json(audit));
 }

@@ -2,6 +2,7 @@
 #include "app/drift/drift_job.h"
 
 #include "base/clock.h"
+#include "run/json.h"
 
 #include <math.h>
 
@@ -132,7 +133,7 @@ enum fm_status fm_drift_images_table(
         const struct fm_drift_image *image = &drift->images[i];
         const char *name = job->pictures->names[image->index];
         const char *class_name = job->trained.predictor.class_names[image->predicted];
-        fm_table_cell(*table, json_string(name), "%s", name);
+        fm_table_cell(*table, fm_json_text(name), "%s", name);
         fm_table_cell(*table, json_real(image->distance), "%.1f", image->distance);
         fm_table_cell(*table, json_string(class_name), "%s", class_name);
         fm_table_cell(*table, json_real((double)image->confidence), "%.1f %%",
@@ -165,8 +166,9 @@ static json_t *failed_json(const struct fm_pictures *pictures)
 {
     json_t *list = json_array();
     for (uint32_t i = 0; i < pictures->failed; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "name", pictures->failed_names[i],
-                                        "error", pictures->errors[i]));
+        json_array_append_new(
+            list, json_pack("{s:o, s:o}", "name", fm_json_text(pictures->failed_names[i]), "error",
+                      fm_json_text(pictures->errors[i])));
     return list;
 }
 
@@ -180,11 +182,12 @@ json_t *fm_drift_json(const struct fm_drift_job *job)
     enum fm_status classes_status = fm_drift_classes_table(job, &classes);
     enum fm_status images_status = fm_drift_images_table(job, FURTHEST, &images);
     fm_drift_verdict(drift, &verdict);
-    json_t *json = json_pack("{s:i, s:s, s:s, s:s, s:b, s:s, s:o, s:o, s:f, s:I, s:I, s:I, s:I, "
+    json_t *json = json_pack("{s:i, s:s, s:o, s:s, s:b, s:s, s:o, s:o, s:f, s:I, s:I, s:I, s:I, "
                              "s:o, s:o, s:o, s:o}",
-        "format", DRIFT_FORMAT, "finished", fm_clock_iso8601(time), "run", job->trained.directory,
-        "model", job->trained.predictor.model, "drift", drift->drifted, "verdict",
-        fm_text_cstr(&verdict), "kinds", kinds_json(drift->kinds, FM_DRIFT_KINDS), "within_classes",
+        "format", DRIFT_FORMAT, "finished", fm_clock_iso8601(time), "run",
+        fm_json_text(job->trained.directory), "model", job->trained.predictor.model, "drift",
+        drift->drifted, "verdict", fm_text_cstr(&verdict), "kinds",
+        kinds_json(drift->kinds, FM_DRIFT_KINDS), "within_classes",
         drift->within_permutations ? kinds_json(drift->within, FM_DRIFT_SHARES) : json_null(),
         "level", drift->level, "images", (json_int_t)drift->count, "reference",
         (json_int_t)drift->reference, "unreadable", (json_int_t)job->pictures->failed,

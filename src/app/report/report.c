@@ -82,9 +82,23 @@ enum fm_status fm_report_check(const struct fm_report_options *options, char dir
 
 // ---- Gathering
 
+// Whole characters of it, with room for "-16": it goes into JSON, charts and the names of files.
+static enum fm_status copy_name(char out[FM_REPORT_NAME_MAX], const char *name)
+{
+    struct fm_text line = {0};
+    size_t most = FM_REPORT_NAME_MAX - 4;
+    fm_text_append_line(&line, name);
+    while (most < line.length && ((unsigned char)line.data[most] & 0xc0) == 0x80)
+        most--;
+    snprintf(out, FM_REPORT_NAME_MAX, "%.*s", (int)most, fm_text_cstr(&line));
+    enum fm_status status = line.failed ? fm_fail_memory(name, most) : FM_OK;
+    fm_text_free(&line);
+    return status;
+}
+
 // A model's name is enough unless two runs have the same; then their folders' are told, numbered
 // where not even they differ, because files are called by them.
-static void name_runs(struct fm_reporting *r)
+static enum fm_status name_runs(struct fm_reporting *r)
 {
     int count = r->options->run_count;
     for (int i = 0; i < count; i++) {
@@ -96,13 +110,14 @@ static void name_runs(struct fm_reporting *r)
         fm_path_absolute(path, r->runs[i].directory);
         const char *name = shared ? strrchr(path, '/') : NULL;
         name = name && name[1] ? name + 1 : r->runs[i].config.model;
-        snprintf(r->runs[i].name, FM_REPORT_NAME_MAX - 4, "%s", name);
+        FM_TRY(copy_name(r->runs[i].name, name));
         for (int k = 0; k < i; k++)
             taken = taken || strcmp(r->runs[i].name, r->runs[k].name) == 0;
         size_t length = strlen(r->runs[i].name);
         if (taken)
             snprintf(r->runs[i].name + length, FM_REPORT_NAME_MAX - length, "-%d", i + 1);
     }
+    return FM_OK;
 }
 
 static enum fm_status check_data(const struct fm_reporting *r)
@@ -138,7 +153,7 @@ static enum fm_status gather(struct fm_reporting *r)
     for (int i = 0; i < r->options->run_count; i++)
         FM_TRY(fm_report_read_run(r->options->runs[i], &r->runs[i]));
     FM_TRY(check_data(r));
-    name_runs(r);
+    FM_TRY(name_runs(r));
     fm_data_label(r->dataset, r->label);
     r->classes = r->runs[0].config.data.classes;
     r->class_names = r->runs[0].config.data.class_names;

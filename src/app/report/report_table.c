@@ -155,7 +155,7 @@ enum fm_status fm_report_json(const struct fm_reporting *r, json_t **json)
     for (int i = 0; rows && i < r->options->run_count; i++) {
         const struct fm_report_run *run = &r->runs[i];
         json_t *row = json_array_get(rows, (size_t)i);
-        json_object_set_new(row, "directory", json_string(run->directory));
+        json_object_set_new(row, "directory", fm_json_text(run->directory));
         json_object_set_new(row, "here_correct", json_integer((json_int_t)run->metrics.correct));
         json_object_set_new(row, "here_count", json_integer((json_int_t)run->metrics.count));
         json_object_set_new(row, "coverage", coverage_json(run));
