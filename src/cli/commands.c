@@ -130,7 +130,7 @@ const struct fm_command fm_commands[] = {
             "Trains the models, reusing finished runs of the same configuration and going on\n"
             "with unfinished ones, and compares them in a table, then what the published\n"
             "original claims with what is measured here. Both are also written to one folder as\n"
-            "Markdown, CSV, JSON and PNG.",
+            "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).",
         .recipe = true,
         .options = {fm_compare_options, fm_training_options, fm_data_options, fm_device_options,
             fm_gpu_options, fm_quiet_options, fm_format_options},

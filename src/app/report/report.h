@@ -37,8 +37,8 @@ struct fm_report_options {
 };
 
 // What can be known before a device is opened: each run is named once, all were trained on the same
-// data and classes (FM_DATA), and `directory` gets a folder that holds no report (FM_EXISTS) and
-// can be written to.
+// data and classes (FM_DATA), and `directory` gets the name of a folder, or of none yet, that holds
+// no report (FM_EXISTS).
 enum fm_status fm_report_check(
     const struct fm_report_options *options, char directory[FM_PATH_MAX]);
 
