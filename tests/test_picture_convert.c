@@ -247,6 +247,21 @@ static void specks_do_not_hide_the_edges(void **state)
 }
 
 // A pair of shoes is one object.
+// Whatever has been found before them, and wherever that is remembered.
+static void specks_at_the_edge_stay_specks(void **state)
+{
+    (void)state;
+    uint8_t record[FM_IMAGE_BYTES];
+    struct fm_picture picture = sheet(200, 200, 255, 255, 255);
+    paint(&picture, 60, 60, 80, 80, 40);
+    for (uint32_t x = 8; x < 60; x += 4)
+        paint(&picture, x, 0, 1, 1, 40);
+    paint(&picture, 0, 1, 1, 1, 40);
+    convert(&picture, record);
+    expect_box(record, 28, 28);
+    fm_picture_free(&picture);
+}
+
 static void all_large_parts_are_the_object(void **state)
 {
     (void)state;
@@ -386,6 +401,7 @@ int main(void)
         cmocka_unit_test(photographs_agree_with_the_reference),
         cmocka_unit_test(noise_does_not_hide_the_edges),
         cmocka_unit_test(specks_do_not_hide_the_edges),
+        cmocka_unit_test(specks_at_the_edge_stay_specks),
         cmocka_unit_test(all_large_parts_are_the_object),
         cmocka_unit_test(an_object_may_reach_into_corners),
         cmocka_unit_test(objects_of_a_pixel_are_seen),

@@ -10,9 +10,9 @@
 #include <zlib.h>
 
 enum {
-    // Raised with every change of data/picture_*.c or data/folders_*.c by which the same pictures
-    // become other records, or the same listing another data set.
-    CONVERSION = 1
+    // Raised with every change in data/pictures or data/folders by which the same pictures become
+    // other records, or the same listing another data set.
+    CONVERSION = 2
 };
 
 const char *const fm_idx_file_names[FM_FOLDER_FILES] = {"train-images-idx3-ubyte",

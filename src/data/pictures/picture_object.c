@@ -106,6 +106,7 @@ struct grid {
     uint32_t scale, columns, rows; // a cell has [scale][scale] pixels
     struct part *cells;            // [rows][columns]
     uint32_t *waiting;             // [rows][columns]: cells whose neighbours are to be looked at
+    struct part *parts;            // room for as many as there are cells
 };
 
 static void add_part(struct part *to, const struct part *more)
@@ -163,8 +164,8 @@ static struct part take_part(struct grid *grid, uint32_t first)
     return part;
 }
 
-// All parts but specks. The parts are kept where the cells were: part i is found in cell i or a
-// later one, which has been emptied by then.
+// All parts but specks. The parts are not kept where the cells were: there, a neighbour that is
+// found later would take one in.
 static struct part join_parts(struct grid *grid)
 {
     struct part object = {0};
@@ -174,11 +175,11 @@ static struct part join_parts(struct grid *grid)
             continue;
         struct part part = take_part(grid, i);
         largest = part.pixels > largest ? part.pixels : largest;
-        grid->cells[count++] = part;
+        grid->parts[count++] = part;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (grid->cells[i].pixels >= largest / SPECK_PART)
-            add_part(&object, &grid->cells[i]);
+        if (grid->parts[i].pixels >= largest / SPECK_PART)
+            add_part(&object, &grid->parts[i]);
     return object;
 }
 
@@ -193,16 +194,19 @@ enum fm_status fm_object_find(
     size_t cells = (size_t)grid.columns * grid.rows;
     grid.cells = calloc(cells, sizeof *grid.cells);
     grid.waiting = malloc(cells * sizeof *grid.waiting);
-    if (!grid.cells || !grid.waiting) {
+    grid.parts = malloc(cells * sizeof *grid.parts);
+    if (!grid.cells || !grid.waiting || !grid.parts) {
         free(grid.cells);
         free(grid.waiting);
-        return fm_fail_memory(name, cells * (sizeof *grid.cells + sizeof *grid.waiting));
+        free(grid.parts);
+        return fm_fail_memory(name, cells * (2 * sizeof *grid.cells + sizeof *grid.waiting));
     }
     find_background(picture, background);
     fill_grid(picture, background, &grid);
     const struct part part = join_parts(&grid);
     free(grid.cells);
     free(grid.waiting);
+    free(grid.parts);
     if (part.pixels == 0)
         return fm_fail(FM_DATA,
             "%s: nothing but background: no pixel differs from the corners by more than 5 %%",
