@@ -671,6 +671,18 @@ static void wrong_folders_are_refused(void **state)
     assert_int_equal(scratch_write(in_root("pictures/train/a.png"), "x", 1), 0);
     assert_int_equal(scratch_write(in_root("pictures/test/a.png"), "x", 1), 0);
     expect_refusal(FM_DATA, "/train: found no folders in it, expected one for each class");
+
+    scratch_remove(in_root("pictures"));
+    struct fm_text png = {0};
+    assert_ok(fm_png_encode_grey(tiny.train.records, FM_IMAGE_SIDE, FM_IMAGE_SIDE, &png));
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "pictures/class-%d", i);
+        make_folder(name);
+        snprintf(name, sizeof name, "pictures/class-%d/a.png", i);
+        assert_int_equal(scratch_write(in_root(name), png.data, png.length), 0);
+    }
+    fm_text_free(&png);
+    expect_refusal(FM_DATA, "no class has more than one picture that can be read");
 }
 
 static void what_is_no_data_set_is_told(void **state)

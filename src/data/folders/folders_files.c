@@ -115,6 +115,11 @@ static enum fm_status check_counts(const struct fm_folders *folders)
             "calibrate on",
             folders->directory, train, test, count_part(folders, FM_PART_NONE),
             FM_FOLDERS_TRAIN_MIN);
+    if (test == 0 && folders->held_out)
+        return fm_fail(FM_DATA,
+            "%s: no class has more than one picture that can be read: none can be held out to test "
+            "on",
+            folders->directory);
     if (test == 0)
         return fm_fail(FM_DATA, "%s/test: none of the pictures can be read", folders->directory);
     return FM_OK;

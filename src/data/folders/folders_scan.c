@@ -69,8 +69,10 @@ static enum fm_status list_folders(const char *directory, struct names *names)
     closedir(dir);
     if (names->count > 1)
         qsort(names->all, (size_t)names->count, sizeof *names->all, compare_names);
-    if (status != FM_OK)
+    if (status != FM_OK) {
         free_names(names);
+        *names = (struct names){0}; // callers free it, too
+    }
     return status;
 }
 
