@@ -111,7 +111,11 @@ echo mine >answer/mine
 grep -q '"drift": true' answer/drift.json || fail "drift.json"
 grep -q 'furthest off' answer/drift.html || fail "drift.html"
 ends 1 drift run clean.idx -o answer
-err_has 'holds an answer of drift already; --force'
+err_has 'answer/drift.json is there already: --force replaces it'
+mkdir own
+echo mine >own/drift.csv
+ends 1 drift run clean.idx -o own
+err_has 'own/drift.csv is there already: --force replaces it'
 ends 0 drift run clean.idx -o answer --force
 grep -q '"drift": false' answer/drift.json || fail "drift.json was not replaced"
 [ "$(cat answer/mine)" = mine ] || fail "another's file was touched"

@@ -17,13 +17,14 @@ static const uint64_t reference_key = (uint64_t)1 << 32; // of the page's images
 
 enum fm_status fm_drift_check_folder(const char *directory, bool force)
 {
+    static const char *const names[] = {"drift.json", "drift.csv", "drift.html", NULL};
     char path[FM_PATH_MAX];
-    FM_TRY(fm_path_join(path, directory, "drift.json"));
-    if (fm_path_exists(path) && !force)
-        return fm_fail(FM_EXISTS,
-            "%s: holds an answer of drift already; --force replaces it, --out DIR takes another "
-            "folder",
-            directory);
+    for (int i = 0; names[i] && !force; i++) {
+        FM_TRY(fm_path_join(path, directory, names[i]));
+        if (fm_path_exists(path))
+            return fm_fail(FM_EXISTS,
+                "%s is there already: --force replaces it, --out DIR takes another folder", path);
+    }
     return FM_OK;
 }
 
