@@ -8,22 +8,7 @@ set -eu
 fmnist=$1
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$2"
-for python in python3 /usr/bin/python3; do
-    if "$python" -c 'import selenium' 2>/dev/null; then
-        break
-    fi
-    python=
-done
-for need in chromium chromedriver; do
-    command -v "$need" >/dev/null || {
-        echo "SKIPPED: no $need (Debian: chromium, chromium-driver)"
-        exit 77
-    }
-done
-[ -n "$python" ] || {
-    echo "SKIPPED: no Python with selenium (Debian: python3-selenium)"
-    exit 77
-}
+. "$here/find_browser.sh"
 rm -rf downloads
 mkdir downloads
 "$python" "$here/label_browser.py" labelled/review.html labelled/review.csv downloads

@@ -313,6 +313,13 @@ enum fm_status fm_file_create(const char *path, const void *data, size_t size)
     return FM_OK;
 }
 
+enum fm_status fm_file_remove(const char *path)
+{
+    if (unlink(path) != 0 && errno != ENOENT)
+        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    return FM_OK;
+}
+
 enum fm_status fm_file_append(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -61,6 +61,9 @@ void fm_writer_abandon(struct fm_writer *writer);
 // very same moment are not told apart.)
 enum fm_status fm_file_create(const char *path, const void *data, size_t size);
 
+// Removes the file; one that is not there is removed already.
+enum fm_status fm_file_remove(const char *path);
+
 // Opens for appending, writes `text`, flushes to the disk, closes: for logs that grow by lines.
 enum fm_status fm_file_append(const char *path, const char *text);
 

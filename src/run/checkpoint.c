@@ -203,8 +203,7 @@ static enum fm_status keep_previous(const char *last, const char *directory)
     FM_TRY(fm_path_join(previous, directory, FM_CHECKPOINT_PREVIOUS));
     if (!fm_path_exists(last))
         return FM_OK;
-    if (unlink(previous) != 0 && errno != ENOENT)
-        return fm_fail(FM_IO, "%s: cannot remove: %s", previous, strerror(errno));
+    FM_TRY(fm_file_remove(previous));
     if (link(last, previous) != 0 && rename(last, previous) != 0)
         return fm_fail(FM_IO, "%s: cannot keep as %s: %s", last, previous, strerror(errno));
     return FM_OK;
@@ -249,8 +248,7 @@ enum fm_status fm_checkpoint_finish(const char *directory)
 {
     char previous[FM_PATH_MAX];
     FM_TRY(fm_path_join(previous, directory, FM_CHECKPOINT_PREVIOUS));
-    if (unlink(previous) != 0 && errno != ENOENT)
-        return fm_fail(FM_IO, "%s: cannot remove: %s", previous, strerror(errno));
+    FM_TRY(fm_file_remove(previous));
     return FM_OK;
 }
 

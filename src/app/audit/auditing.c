@@ -9,10 +9,7 @@
 #include "data/folds.h"
 #include "run/json.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 enum fm_status fm_audit_check_interrupt(const struct fm_audit_options *options, const char *during)
 {
@@ -215,8 +212,7 @@ static enum fm_status write_files(const struct fm_auditing *a)
     char path[FM_PATH_MAX];
     struct fm_table *table = NULL;
     FM_TRY(fm_path_join(path, audit->directory, FM_AUDIT_FILE));
-    if (unlink(path) != 0 && errno != ENOENT) // of the call before
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path)); // of the call before
     enum fm_status status = fm_audit_issues(audit, audit->count, &table);
     FM_TRY(write_csv(audit, "issues.csv", status, table));
     table = NULL;

@@ -51,8 +51,7 @@ static json_t *configuration(const struct fm_audit *audit, const struct fm_engin
 
 static enum fm_status remove_file(const char *path)
 {
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path));
     return FM_OK;
 }
 

@@ -4,11 +4,8 @@
 #include "report/charts/chart.h"
 #include "run/json.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 // bench.json last: its presence says that the folder is complete.
 static const char *const names[] = {"bench.md", "bench.csv", "latency.png", "latency.svg",
@@ -175,8 +172,7 @@ enum fm_status fm_bench_write(const struct fm_bench_result *r, const char *direc
     char path[FM_PATH_MAX];
     FM_TRY(fm_make_dirs(directory));
     FM_TRY(fm_path_join(path, directory, "bench.json"));
-    if (unlink(path) != 0 && errno != ENOENT) // of a measurement that this one replaces
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path)); // of a measurement that this one replaces
     FM_TRY(write_markdown(r, directory));
     FM_TRY(write_csv(r, directory));
     FM_TRY(draw_charts(r, directory));

@@ -9,10 +9,6 @@
 #include "report/charts/chart.h"
 #include "run/json.h"
 
-#include <errno.h>
-#include <string.h>
-#include <unistd.h>
-
 enum {
     COMPARISON_FORMAT = 1
 };
@@ -179,8 +175,7 @@ enum fm_status fm_compare_write(const struct fm_comparing *c, const struct fm_co
     char path[FM_PATH_MAX];
     FM_TRY(fm_make_dirs(out->directory));
     FM_TRY(fm_path_join(path, out->directory, "compare.json"));
-    if (unlink(path) != 0 && errno != ENOENT) // of a comparison that this one replaces
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path)); // of a comparison that this one replaces
     FM_TRY(write_markdown(out));
     FM_TRY(write_csv(out, "compare.csv", out->table));
     FM_TRY(write_csv(out, "claims.csv", out->claims));

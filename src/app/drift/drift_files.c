@@ -4,10 +4,7 @@
 #include "report/pages/page.h"
 #include "run/json.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
 enum {
     SHOWN = 60,          // images furthest off, on the page
@@ -133,8 +130,7 @@ enum fm_status fm_drift_write(const struct fm_drift_job *job, const char *direct
     char path[FM_PATH_MAX];
     FM_TRY(fm_make_dirs(directory));
     FM_TRY(fm_path_join(path, directory, "drift.json"));
-    if (unlink(path) != 0 && errno != ENOENT) // of an answer that this one replaces
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path)); // of an answer that this one replaces
     FM_TRY(write_csv(job, directory));
     FM_TRY(write_page(job, directory));
     json_t *json = fm_drift_json(job);

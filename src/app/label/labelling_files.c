@@ -5,10 +5,7 @@
 #include "base/file.h"
 #include "run/json.h"
 
-#include <errno.h>
 #include <math.h>
-#include <string.h>
-#include <unistd.h>
 
 static const char *const own_files[] = {"label.json", "auto.csv", "review.csv", "review.html",
     "failed.csv", "labels.csv", "risk-coverage.png", "risk-coverage.svg", NULL};
@@ -34,8 +31,7 @@ static enum fm_status clear_folder(const char *directory)
     char path[FM_PATH_MAX];
     for (int i = 0; own_files[i]; i++) {
         FM_TRY(fm_path_join(path, directory, own_files[i]));
-        if (unlink(path) != 0 && errno != ENOENT)
-            return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+        FM_TRY(fm_file_remove(path));
     }
     return FM_OK;
 }

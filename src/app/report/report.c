@@ -6,11 +6,9 @@
 #include "base/clock.h"
 #include "run/json.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define REPORT_JSON "report.json"
 
@@ -169,8 +167,7 @@ static enum fm_status remove_file(const char *directory, const char *name)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, name));
-    if (unlink(path) != 0 && errno != ENOENT)
-        return fm_fail(FM_IO, "%s: cannot remove: %s", path, strerror(errno));
+    FM_TRY(fm_file_remove(path));
     return FM_OK;
 }
 
