@@ -701,8 +701,10 @@ static void what_is_no_data_set_is_told(void **state)
     // Others beside train/ and test/ are not taken in silence.
     assert_int_equal(unlink(in_root("pictures/train-labels-idx1-ubyte")), 0);
     make_folder("pictures/val");
+    make_folder("pictures/v\033[2J\302\233m\351"); // a name that would steer a terminal
     struct fm_dataset data = open_pictures();
     assert_told("/val is left out: train/ and test/ are taken");
+    assert_told("/v?[2J??m? is left out");
     fm_dataset_close(&data);
     // $FMNIST_DATA may name pictures, too.
     assert_int_equal(setenv("FMNIST_DATA", in_root("pictures"), 1), 0);

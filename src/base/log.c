@@ -2,6 +2,8 @@
 // line and messages of several threads never mix within a line.
 #include "base/log.h"
 
+#include "base/text.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -89,6 +91,18 @@ void fm_log_set_sink(const struct fm_log_sink *host)
     sink = host;
 }
 
+// Lines name files and folders, which may be called anything: none may steer a terminal.
+static void clean(char *line)
+{
+    while (*line) {
+        int length = fm_utf8_length(line);
+        if (length == 0 || (fm_utf8_is_control(line) && *line != '\n'))
+            *line++ = '?'; // of a control character of two bytes the second follows
+        else
+            line += length;
+    }
+}
+
 // Formats a line and hands it to one of the sink's functions.
 #define PASS_ON(function, fmt)                                                                     \
     do {                                                                                           \
@@ -97,6 +111,7 @@ void fm_log_set_sink(const struct fm_log_sink *host)
         va_start(args, fmt);                                                                       \
         vsnprintf(line, sizeof line, fmt, args);                                                   \
         va_end(args);                                                                              \
+        clean(line);                                                                               \
         sink->function(line);                                                                      \
     } while (0)
 

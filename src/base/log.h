@@ -6,7 +6,8 @@
 
 #include <stdbool.h>
 
-// A line of information, or a warning ("warning: ..."). --quiet silences the former.
+// A line of information, or a warning ("warning: ..."). --quiet silences the former. Control
+// characters, and what is no UTF-8, become '?'.
 void fm_note(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_warn(const char *fmt, ...) FM_PRINTF(1, 2);
 void fm_log_set_quiet(bool quiet);
