@@ -156,6 +156,16 @@ printf 'name,label\r\n"'"'"'=1+1,""<b>.png",Bag\r\nbad.png,Coat\r\n' >odd/answer
     --reviewed answers.csv >out 2>err || true)
 has formula/labels.csv "^\"'=1\\+1,\"\"<b>.png\",Bag,person.\$"
 has formula/labels.csv '^bad.png,Coat,person.$'
+# One name for two files, as their bytes are no text: an answer is for neither, not for both.
+mkdir bytes
+cp "$name" "bytes/$(printf '\351').png"
+cp "$name" "bytes/$(printf '\352').png"
+printf 'name,label\r\nbytes/\357\277\275.png,Bag\r\n' >same.csv
+refuse 1 'same.csv:2: .* stands for several pictures' label run bytes -o same $asked --reviewed same.csv
+cp "$name" once.png # but one file that is named twice is one
+printf 'name,label\r\nonce.png,Bag\r\n' >same.csv
+call label run once.png once.png -o same $asked --reviewed same.csv
+[ "$(grep -c '^once.png,Bag,person' same/labels.csv)" -eq 2 ] || fail "an answer to one named twice"
 
 # Measured on the test images, in every format; with a threshold for each class, all go to people.
 call label run --evaluate $asked -o measured

@@ -227,6 +227,25 @@ static enum fm_status class_of(
         near ? "'?" : "");
 }
 
+static const char *name_of_file(const struct fm_labelling *l, uint32_t index)
+{
+    return index < l->pictures.count ? l->pictures.names[index]
+                                     : l->pictures.failed_names[index - l->pictures.count];
+}
+
+// Of files whose names differ only in what is no text an answer could be for either.
+static enum fm_status check_one(const struct fm_labelling *l, const struct fm_answer *answer,
+    const struct named *first, const struct named *last)
+{
+    for (const struct named *other = first + 1; other <= last; other++)
+        if (strcmp(name_of_file(l, first->index), name_of_file(l, other->index)) != 0)
+            return fm_fail(FM_DATA,
+                "%s:%d: '%s' stands for several pictures, whose names differ in bytes that are no "
+                "text: rename them, and label again",
+                l->options.reviewed, answer->line, answer->name);
+    return FM_OK;
+}
+
 // One picture may have been named twice; an answer is for all of them.
 static enum fm_status apply(
     struct fm_labelling *l, const struct named *all, uint32_t count, const struct fm_answer *answer)
@@ -243,8 +262,11 @@ static enum fm_status apply(
         return fm_fail(FM_DATA, "%s:%d: '%s' has been answered with '%s' before",
             l->options.reviewed, answer->line, answer->name,
             l->config.data.class_names[l->labels[found->index]]);
-    const char *name = found->name;
-    for (; found < all + count && strcmp(found->name, name) == 0; found++) {
+    const struct named *last = found;
+    while (last + 1 < all + count && strcmp(last[1].name, found->name) == 0)
+        last++;
+    FM_TRY(check_one(l, answer, found, last));
+    for (; found <= last; found++) {
         l->labels[found->index] = class;
         l->by_person[found->index] = true;
     }
