@@ -76,7 +76,7 @@ static const char *verdict(const struct fm_labelling *l, struct fm_interval inte
         return "reached";
     return interval.high >= l->options.least ? "missed by no more than chance"
                                              : "missed: these images are harder than those of the "
-                                               "calibration";
+                                               "calibration, or its draw was unlucky";
 }
 
 static void append_measure(struct fm_text *out, const struct fm_labelling *l)

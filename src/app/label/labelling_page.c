@@ -10,7 +10,7 @@
 #include <math.h>
 
 // By this a browser tells the answers to these pictures from those to others: FNV-1a (Fowler, Noll,
-// Vo) of names and suggestions.
+// Vo) of the classes and of the pictures' names.
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
     for (; *text; text++)
