@@ -61,20 +61,21 @@ grep -q 'begins anew' err || fail "the training does not begin anew"
 files anew 2
 same_bits anew
 
-# Killed as soon as the second epoch is told: its checkpoint may or may not be written. Then
-# an unfinished last record, as a kill within a write leaves it.
+# Killed as soon as the second epoch is told: its checkpoint may or may not be written. On a fast
+# machine the training may have ended by then; without its result it goes on likewise. Then an
+# unfinished last record, as a kill within a write leaves it.
 : >err # an older one has a second epoch, too
 # shellcheck disable=SC2086
 "$fmnist" train $recipe --out killed --tensorboard >out 2>err &
 child=$!
 until grep -q '^epoch 2' err; do
-    kill -0 $child 2>/dev/null || fail "ended before its second epoch"
+    kill -0 $child 2>/dev/null || grep -q '^epoch 2' err || fail "ended before its second epoch"
     sleep 0.02
 done
-kill -KILL $child
+kill -KILL $child 2>/dev/null || true
 wait $child 2>/dev/null || true
 child=
-[ ! -e killed/result.json ] || fail "finished before it was killed"
+rm -f killed/result.json
 printf '\030\000\000\000' >>killed/events.out.tfevents.0001.fmnist
 call train --resume killed # goes on being written without being asked for
 files killed 2
