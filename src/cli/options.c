@@ -80,9 +80,9 @@ const struct fm_option fm_recipe_options[] = {
 
 const struct fm_option fm_data_options[] = {
     {"data", "DIR", FM_OPTION_DIR, AT(data), 0, 0, NULL,
-        "folder of the four data files, or of pictures in folders train/<class> (default: eval, "
-        "--resume: the run's own; else $FMNIST_DATA, "
-        "the user's data folder, Debian's)"},
+        "folder of the four data files, or of pictures in folders train/<class> (default: "
+        "that of the RUN or of --resume; without one $FMNIST_DATA, the user's data folder, "
+        "Debian's)"},
     {0}};
 
 const struct fm_option fm_device_options[] = {
