@@ -557,6 +557,53 @@ static void equal_pictures_stay_together(void **state)
     fm_dataset_close(&data);
 }
 
+static int remove_picture(const char *path)
+{
+    char full[FM_PATH_MAX];
+    assert_ok(fm_path_join(full, in_root("pictures"), path));
+    return unlink(full);
+}
+
+// Links so many copies to a picture of the data set, in its folder.
+static void copy_picture(const char *path, int copies)
+{
+    for (int i = 0; i < copies; i++) {
+        char from[FM_PATH_MAX], to[FM_PATH_MAX];
+        assert_ok(fm_path_join(from, in_root("pictures"), path));
+        snprintf(to, sizeof to, "%.*s-copy-%d.png", (int)strlen(from) - 4, from, i);
+        assert_int_equal(link(from, to), 0);
+    }
+}
+
+static void many_equal_pictures_are_not_the_test(void **state)
+{
+    (void)state;
+    make_pictures(15, 0);
+    struct fm_dataset data = open_pictures();
+    copy_picture(data.test_names[0], 20); // the first of its class that were drawn, 2 of 15
+    const char *alone = data.train_names[data.train.count - 1];
+    int first = data.test.labels[0], last = data.train.labels[data.train.count - 1];
+    for (uint32_t i = 0; i < data.train.count - 1; i++)
+        if (data.train.labels[i] == last)
+            assert_int_equal(remove_picture(data.train_names[i]), 0);
+    for (uint32_t i = 0; i < data.test.count; i++)
+        if (data.test.labels[i] == last)
+            assert_int_equal(remove_picture(data.test_names[i]), 0);
+    copy_picture(alone, 29); // a class of 30 equal ones
+    fm_dataset_close(&data);
+    data = open_pictures();
+    int of_first = 0, of_last = 0;
+    for (uint32_t i = 0; i < data.test.count; i++) {
+        of_first += data.test.labels[i] == first;
+        of_last += data.test.labels[i] == last;
+        assert_null(strstr(data.test.labels[i] == first ? data.test_names[i] : "", "-copy-"));
+    }
+    assert_int_equal(of_first, 4); // a tenth of 35, without the 21 that are equal
+    assert_int_equal(of_last, 3);
+    assert_told("3 of the 23 test pictures have the same content as a training picture");
+    fm_dataset_close(&data);
+}
+
 static void duplicates_across_the_parts_are_told(void **state)
 {
     (void)state;
@@ -732,6 +779,7 @@ int main(void)
         cmocka_unit_test(half_made_folders_go),
         cmocka_unit_test(a_tenth_of_each_class_is_held_out),
         cmocka_unit_test(equal_pictures_stay_together),
+        cmocka_unit_test(many_equal_pictures_are_not_the_test),
         cmocka_unit_test(duplicates_across_the_parts_are_told),
         cmocka_unit_test(unreadable_pictures_are_left_out),
         cmocka_unit_test(wrong_folders_are_refused),

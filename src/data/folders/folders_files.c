@@ -48,22 +48,54 @@ static uint64_t content_key(const uint8_t *records, uint32_t index)
     return fm_draw64(held_out_seed ^ hash, (uint32_t)hash, (uint32_t)(hash >> 32), FM_STREAM_SPLIT);
 }
 
+// Behind the last of the pictures that are equal to the one at `at`.
+static uint32_t end_of_equals(const struct drawn *drawn, uint32_t count, uint32_t at)
+{
+    uint32_t end = at + 1;
+    while (end < count && drawn[end].key == drawn[at].key)
+        end++;
+    return end;
+}
+
+static void take_for_test(struct fm_folders *folders, const struct drawn *drawn, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        folders->pictures[drawn[i].index].part = FM_PART_TEST;
+}
+
+// Equal pictures go together, so that none is trained and tested on. So many of them that they are
+// more than is wanted (one picture stands for many that are missing) are passed over; where there
+// is nothing else the fewest are taken, or a part of those that are all there is.
+static void hold_out_drawn(
+    struct fm_folders *folders, const struct drawn *drawn, uint32_t count, uint32_t wanted)
+{
+    uint32_t taken = 0, fewest = count, fewest_at = 0;
+    for (uint32_t at = 0, end; at < count && taken < wanted; at = end) {
+        end = end_of_equals(drawn, count, at);
+        if (end - at <= wanted) {
+            take_for_test(folders, drawn + at, end - at);
+            taken += end - at;
+        } else if (end - at < fewest) {
+            fewest = end - at;
+            fewest_at = at;
+        }
+    }
+    if (taken == 0)
+        take_for_test(folders, drawn + fewest_at, fewest <= count / 2 ? fewest : wanted);
+}
+
 // A class of two pictures or more gives at least one, and keeps one.
 static void hold_out_class(
     struct fm_folders *folders, const uint8_t *records, int label, struct drawn *drawn)
 {
-    struct fm_folder_picture *pictures = folders->pictures;
-    uint32_t count = 0, taken = 0;
+    const struct fm_folder_picture *pictures = folders->pictures;
+    uint32_t count = 0;
     for (uint32_t i = 0; i < folders->count; i++)
         if (pictures[i].label == label && pictures[i].part == FM_PART_TRAIN)
             drawn[count++] = (struct drawn){content_key(records, i), i};
     qsort(drawn, count, sizeof *drawn, compare_drawn);
     uint32_t wanted = (count + HELD_OUT_OF / 2) / HELD_OUT_OF;
-    wanted = wanted > 0 || count < 2 ? wanted : 1;
-    // Equal pictures go together, so that none is trained and tested on.
-    while (taken + 1 < count &&
-           (taken < wanted || (taken > 0 && drawn[taken].key == drawn[taken - 1].key)))
-        pictures[drawn[taken++].index].part = FM_PART_TEST;
+    hold_out_drawn(folders, drawn, count, wanted > 0 || count < 2 ? wanted : 1);
 }
 
 static enum fm_status hold_out(struct fm_folders *folders, const uint8_t *records)
