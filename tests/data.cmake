@@ -14,13 +14,14 @@ target_compile_definitions(test_dataset_places PRIVATE
 add_executable(test_loader_tsan test_loader.c
   ${CMAKE_SOURCE_DIR}/src/data/loader.c
   ${CMAKE_SOURCE_DIR}/src/base/status.c ${CMAKE_SOURCE_DIR}/src/base/clock.c
-  ${CMAKE_SOURCE_DIR}/src/base/trace.c ${CMAKE_SOURCE_DIR}/src/base/log.c)
+  ${CMAKE_SOURCE_DIR}/src/base/trace.c ${CMAKE_SOURCE_DIR}/src/base/log.c
+  ${CMAKE_SOURCE_DIR}/src/base/text.c)
 target_include_directories(test_loader_tsan PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR}/kernels)
 target_compile_definitions(test_loader_tsan PRIVATE _GNU_SOURCE
   FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
 target_compile_options(test_loader_tsan PRIVATE -fsanitize=thread -g -O1)
 target_link_options(test_loader_tsan PRIVATE -fsanitize=thread)
-target_link_libraries(test_loader_tsan PRIVATE Threads::Threads PkgConfig::CMOCKA)
+target_link_libraries(test_loader_tsan PRIVATE Threads::Threads PkgConfig::CMOCKA m)
 set_target_properties(test_loader_tsan PROPERTIES
   RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_dependencies(tests_unit test_loader_tsan)
