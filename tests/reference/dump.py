@@ -7,7 +7,7 @@ against.
 
 Each model is written out again here in PyTorch, given the initial weights that src/net/init.h
 defines (from a Philox generator of this file's own), and trained for ten steps of Adam on images of
-data/tiny, without augmentation, with the dropout masks of design.md. The golden values are those of
+data/tiny, without augmentation, with the dropout masks of kernels/dropout.h. The golden values are those of
 a run in float64. Runs in float32, three with different kernels and layouts and four whose initial
 weights are one unit in the last place off, show how far single precision may be off, and from that
 the tolerance stored beside each value is made:
@@ -75,7 +75,7 @@ def keep_mask(rate, ordinal, sample, count, seed=SEED, epoch=EPOCH):
 
 
 class Dropout(nn.Module):
-    """Inverted dropout with the masks of design.md."""
+    """Inverted dropout with the masks of kernels/dropout.h."""
 
     def __init__(self, rate, ordinal):
         super().__init__()
