@@ -379,7 +379,7 @@ static void outside_names_are_made_harmless(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fm_text text = {0};
-        fm_clean_append(&text, cases[i].in);
+        fm_text_append_lines(&text, cases[i].in);
         if (strcmp(fm_text_cstr(&text), cases[i].out) != 0)
             fail_msg("case %zu: \"%s\"", i, fm_text_cstr(&text));
         fm_text_free(&text);

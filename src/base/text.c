@@ -278,14 +278,26 @@ void fm_text_append_shell(struct fm_text *text, const char *word)
     fm_text_append(text, "'");
 }
 
-void fm_text_append_line(struct fm_text *text, const char *string)
+static void append_clean(struct fm_text *text, const char *string, bool lines)
 {
     while (*string) {
         int length = fm_utf8_length(string);
-        if (length == 0 || fm_utf8_is_control(string))
+        // A line ends as elsewhere, or as CSV's do.
+        bool line_end = string[0] == '\n' || (string[0] == '\r' && string[1] == '\n');
+        if (length == 0 || (fm_utf8_is_control(string) && !(lines && line_end)))
             fm_text_append(text, "\xef\xbf\xbd");
         else
             fm_text_append_bytes(text, string, (size_t)length);
         string += length ? length : 1;
     }
+}
+
+void fm_text_append_line(struct fm_text *text, const char *string)
+{
+    append_clean(text, string, false);
+}
+
+void fm_text_append_lines(struct fm_text *text, const char *string)
+{
+    append_clean(text, string, true);
 }

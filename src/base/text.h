@@ -24,6 +24,8 @@ void fm_text_append_bytes(struct fm_text *text, const char *bytes, size_t count)
 // As a part of one line of UTF-8: control characters, ends of lines among them, and bytes that are
 // none become U+FFFD.
 void fm_text_append_line(struct fm_text *text, const char *string);
+// The same of several lines, whose ends stay.
+void fm_text_append_lines(struct fm_text *text, const char *string);
 void fm_text_free(struct fm_text *text);
 const char *fm_text_cstr(const struct fm_text *text); // never NULL
 

@@ -31,7 +31,7 @@ static void note_row(void *context, int index, int count, const char *model,
     (void)context;
     struct fm_text folder = {0};
     if (directory)
-        fm_clean_append(&folder, directory);
+        fm_text_append_lines(&folder, directory);
     fm_note("%s (%d of %d): %s%s", model, index + 1, count, what[source], fm_text_cstr(&folder));
     fm_text_free(&folder);
 }
@@ -46,7 +46,7 @@ static enum fm_status print_comparison(
         return status;
     }
     struct fm_text folder = {0};
-    fm_clean_append(&folder, comparison->directory);
+    fm_text_append_lines(&folder, comparison->directory);
     fm_note("written to %s; its page: %s/" FM_REPORT_PAGE, fm_text_cstr(&folder),
         fm_text_cstr(&folder));
     fm_text_free(&folder);

@@ -87,7 +87,7 @@ static void warn_of_unreadable(const struct fm_pictures *pictures)
         struct fm_text line = {0};
         fm_text_append(&line, "%s: %s", pictures->failed_names[i], pictures->errors[i]);
         struct fm_text clean = {0};
-        fm_clean_append(&clean, fm_text_cstr(&line));
+        fm_text_append_lines(&clean, fm_text_cstr(&line));
         fm_warn("%s", fm_text_cstr(&clean));
         fm_text_free(&clean);
         fm_text_free(&line);

@@ -40,7 +40,7 @@ static json_t *backend_json(const char *name, const struct fm_args *args)
         return json;
     }
     struct fm_text reason = {0};
-    fm_clean_append(&reason, fm_error_message());
+    fm_text_append_lines(&reason, fm_error_message());
     fm_error_clear();
     json = json_pack("{s:s, s:b, s:s}", "name", name, "usable", 0, "reason", fm_text_cstr(&reason));
     fm_text_free(&reason);
@@ -62,7 +62,7 @@ static json_t *data_json(const struct fm_args *args)
     char directory[FM_PATH_MAX];
     bool found = fm_dataset_find(args->data, directory) == FM_OK;
     struct fm_text text = {0};
-    fm_clean_append(&text, found ? directory : fm_error_message());
+    fm_text_append_lines(&text, found ? directory : fm_error_message());
     fm_error_clear();
     json_t *json = json_pack(
         "{s:b, s:s}", "found", found, found ? "directory" : "reason", fm_text_cstr(&text));

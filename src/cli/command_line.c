@@ -61,7 +61,7 @@ static int report(enum fm_status status, const struct fm_args *args)
     struct fm_text clean = {0};
     const char *message = fm_error_message();
     fm_progress_clear();
-    fm_clean_append(&clean, message[0] ? message : fm_status_text(status));
+    fm_text_append_lines(&clean, message[0] ? message : fm_status_text(status));
     fprintf(stderr, "fmnist: %s%s\n", is_failure(status) ? "error: " : "", fm_text_cstr(&clean));
     fm_text_free(&clean);
     print_hint(status, args);

@@ -11,20 +11,6 @@
 
 static const uint64_t mebibyte = 1024 * 1024;
 
-void fm_clean_append(struct fm_text *out, const char *text)
-{
-    while (*text) {
-        int length = fm_utf8_length(text);
-        // A line ends as elsewhere, or as CSV's do.
-        bool line_end = text[0] == '\n' || (text[0] == '\r' && text[1] == '\n');
-        if (length == 0 || (fm_utf8_is_control(text) && !line_end))
-            fm_text_append(out, "\xef\xbf\xbd");
-        else
-            fm_text_append_bytes(out, text, (size_t)length);
-        text += length ? length : 1;
-    }
-}
-
 static enum fm_status write_all(const char *data, size_t size)
 {
     if (fwrite(data, 1, size, stdout) != size)
@@ -36,7 +22,7 @@ enum fm_status fm_print_text(struct fm_text *text)
 {
     struct fm_text clean = {0};
     enum fm_status status = FM_OK;
-    fm_clean_append(&clean, fm_text_cstr(text));
+    fm_text_append_lines(&clean, fm_text_cstr(text));
     if (text->failed || clean.failed)
         status = fm_fail(FM_MEMORY, "out of memory while printing the result");
     else
@@ -97,7 +83,7 @@ static void describe_engine(const struct fm_engine *engine, struct fm_text *out)
         fm_text_append(&text, ", %s", engine->info.details);
     if (engine->info.libraries[0])
         fm_text_append(&text, ", %s", engine->info.libraries);
-    fm_clean_append(out, fm_text_cstr(&text));
+    fm_text_append_lines(out, fm_text_cstr(&text));
     fm_text_free(&text);
 }
 
@@ -108,7 +94,7 @@ static void note_session(const struct fm_session *session)
     fm_group_digits(session->dataset.train.count, train);
     fm_group_digits(session->dataset.test.count, test);
     fm_duration(session->dataset.load_seconds, duration);
-    fm_clean_append(&line, session->dataset.directory);
+    fm_text_append_lines(&line, session->dataset.directory);
     bool full = session->split.select_count == 0;
     fm_note("data: %s, %s images to train%s on, %s to test on, %d classes, read in %s",
         fm_text_cstr(&line), train, full ? "" : ", select and calibrate", test,

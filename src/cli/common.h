@@ -14,8 +14,7 @@
 #include <jansson.h>
 
 // Names from outside (data, run folders, files) reach a terminal only as UTF-8 without control
-// characters: any other byte, and any control character but an end of line, becomes U+FFFD.
-void fm_clean_append(struct fm_text *out, const char *text);
+// characters, through fm_text_append_lines(), which what is printed here goes through.
 
 // Writes to standard output and frees the text; FM_IO when it could not be written, FM_MEMORY when
 // the text had failed.

@@ -27,7 +27,7 @@ static void begin(void *context, const char *model, const char *directory, size_
     (void)context;
     char count[SHORT_MAX];
     struct fm_text folder = {0};
-    fm_clean_append(&folder, directory);
+    fm_text_append_lines(&folder, directory);
     fm_note("%s: %s parameters, run folder %s", model, fm_group_digits((int64_t)parameters, count),
         fm_text_cstr(&folder));
     fm_text_free(&folder);
