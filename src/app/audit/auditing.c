@@ -2,6 +2,7 @@
 // the labels; near duplicates; the folder's files.
 #include "app/audit/auditing_parts.h"
 
+#include "app/output.h"
 #include "app/trained.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
@@ -173,20 +174,12 @@ static enum fm_status find_duplicates(struct fm_auditing *a)
 
 // ---- Files
 
+// `made`: of making the table, which is freed here.
 static enum fm_status write_csv(
     const struct fm_audit *audit, const char *name, enum fm_status made, struct fm_table *table)
 {
-    char path[FM_PATH_MAX];
-    struct fm_text text = {0};
     FM_TRY(made);
-    enum fm_status status = fm_path_join(path, audit->directory, name);
-    if (status == FM_OK)
-        status = fm_table_print(table, FM_FORMAT_CSV, &text);
-    if (status == FM_OK && text.failed)
-        status = fm_fail(FM_MEMORY, "%s: out of memory", path);
-    if (status == FM_OK)
-        status = fm_file_write(path, fm_text_cstr(&text), text.length);
-    fm_text_free(&text);
+    enum fm_status status = fm_output_csv(audit->directory, name, table);
     fm_table_free(table);
     return status;
 }

@@ -1,6 +1,7 @@
 // The folder of a measurement: the same figures for people, for programs and as charts.
 #include "app/bench/bench_job.h"
 
+#include "app/output.h"
 #include "report/charts/chart.h"
 #include "run/json.h"
 
@@ -13,28 +14,7 @@ static const char *const names[] = {"bench.md", "bench.csv", "latency.png", "lat
 
 enum fm_status fm_bench_check_folder(const char *directory, bool force)
 {
-    char path[FM_PATH_MAX];
-    if (fm_path_exists(directory) && !fm_path_is_dir(directory))
-        return fm_fail(FM_EXISTS, "%s is a file, expected a folder", directory);
-    for (int i = 0; names[i] && !force; i++) {
-        FM_TRY(fm_path_join(path, directory, names[i]));
-        if (fm_path_exists(path))
-            return fm_fail(FM_EXISTS,
-                "%s is there already: --force replaces it, or name another folder by --out", path);
-    }
-    return FM_OK;
-}
-
-static enum fm_status write_text(const char *directory, const char *name, struct fm_text *text)
-{
-    char path[FM_PATH_MAX];
-    enum fm_status status = fm_path_join(path, directory, name);
-    if (status == FM_OK && text->failed)
-        status = fm_fail(FM_MEMORY, "%s: out of memory", path);
-    if (status == FM_OK)
-        status = fm_file_write(path, fm_text_cstr(text), text->length);
-    fm_text_free(text);
-    return status;
+    return fm_output_check(directory, names, force);
 }
 
 static enum fm_status write_markdown(const struct fm_bench_result *r, const char *directory)
@@ -43,25 +23,20 @@ static enum fm_status write_markdown(const struct fm_bench_result *r, const char
     fm_text_append(&text, "# What %s costs\n\n    %s\n\n", r->model,
         fm_json_string(r->environment, "command"));
     enum fm_status status = fm_bench_print(r, FM_FORMAT_MARKDOWN, &text);
-    if (status != FM_OK) {
-        fm_text_free(&text);
-        return status;
-    }
     fm_text_append(&text, "\n![Latency by batch](latency.png)\n\n"
                           "![Images a second by batch](throughput.png)\n");
-    return write_text(directory, "bench.md", &text);
+    if (status == FM_OK)
+        status = fm_output_text(directory, "bench.md", &text);
+    fm_text_free(&text);
+    return status;
 }
 
 static enum fm_status write_csv(const struct fm_bench_result *r, const char *directory)
 {
-    struct fm_text text = {0};
     struct fm_table *table;
     FM_TRY(fm_bench_values(r, &table));
-    enum fm_status status = fm_table_print(table, FM_FORMAT_CSV, &text);
+    enum fm_status status = fm_output_csv(directory, "bench.csv", table);
     fm_table_free(table);
-    if (status == FM_OK)
-        return write_text(directory, "bench.csv", &text);
-    fm_text_free(&text);
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include "app/compare/comparing.h"
 
 #include "app/compare/claims.h"
+#include "app/output.h"
 #include "app/report/report.h"
 #include "base/clock.h"
 #include "base/interrupt.h"
@@ -73,16 +74,6 @@ static void append_machine(const json_t *environment, struct fm_text *out)
         fm_text_append(out, "- %s: %s\n", key, json_string_value(value));
 }
 
-static enum fm_status write_text(
-    const struct fm_comparison *out, const char *name, const struct fm_text *text)
-{
-    char path[FM_PATH_MAX];
-    FM_TRY(fm_path_join(path, out->directory, name));
-    if (text->failed)
-        return fm_fail(FM_MEMORY, "%s: out of memory", path);
-    return fm_file_write(path, fm_text_cstr(text), text->length);
-}
-
 static enum fm_status write_markdown(const struct fm_comparison *out)
 {
     const json_t *environment = json_object_get(out->json, "environment");
@@ -96,18 +87,7 @@ static enum fm_status write_markdown(const struct fm_comparison *out)
         "images: [" FM_REPORT_PAGE "](" FM_REPORT_PAGE ")\n\n## Machine and versions\n\n");
     append_machine(environment, &text);
     if (status == FM_OK)
-        status = write_text(out, "compare.md", &text);
-    fm_text_free(&text);
-    return status;
-}
-
-static enum fm_status write_csv(
-    const struct fm_comparison *out, const char *name, const struct fm_table *table)
-{
-    struct fm_text text = {0};
-    enum fm_status status = fm_table_print(table, FM_FORMAT_CSV, &text);
-    if (status == FM_OK)
-        status = write_text(out, name, &text);
+        status = fm_output_text(out->directory, "compare.md", &text);
     fm_text_free(&text);
     return status;
 }
@@ -177,8 +157,8 @@ enum fm_status fm_compare_write(const struct fm_comparing *c, const struct fm_co
     FM_TRY(fm_path_join(path, out->directory, "compare.json"));
     FM_TRY(fm_file_remove(path)); // of a comparison that this one replaces
     FM_TRY(write_markdown(out));
-    FM_TRY(write_csv(out, "compare.csv", out->table));
-    FM_TRY(write_csv(out, "claims.csv", out->claims));
+    FM_TRY(fm_output_csv(out->directory, "compare.csv", out->table));
+    FM_TRY(fm_output_csv(out->directory, "claims.csv", out->claims));
     FM_TRY(draw_bars(c, out));
     FM_TRY(write_page(c, out));
     return fm_json_write_file(path, out->json);

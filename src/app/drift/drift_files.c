@@ -1,6 +1,7 @@
 // The folder of an answer: for a person to look at, and for what happens next.
 #include "app/drift/drift_job.h"
 
+#include "app/output.h"
 #include "report/pages/page.h"
 #include "run/json.h"
 
@@ -15,28 +16,15 @@ static const uint64_t reference_key = (uint64_t)1 << 32; // of the page's images
 enum fm_status fm_drift_check_folder(const char *directory, bool force)
 {
     static const char *const names[] = {"drift.json", "drift.csv", "drift.html", NULL};
-    char path[FM_PATH_MAX];
-    for (int i = 0; names[i] && !force; i++) {
-        FM_TRY(fm_path_join(path, directory, names[i]));
-        if (fm_path_exists(path))
-            return fm_fail(FM_EXISTS,
-                "%s is there already: --force replaces it, --out DIR takes another folder", path);
-    }
-    return FM_OK;
+    return fm_output_check(directory, names, force);
 }
 
 static enum fm_status write_csv(const struct fm_drift_job *job, const char *directory)
 {
-    char path[FM_PATH_MAX];
     struct fm_table *table;
-    struct fm_text text = {0};
-    FM_TRY(fm_path_join(path, directory, "drift.csv"));
     FM_TRY(fm_drift_images_table(job, UINT32_MAX, &table));
-    enum fm_status status = fm_table_print(table, FM_FORMAT_CSV, &text);
+    enum fm_status status = fm_output_csv(directory, "drift.csv", table);
     fm_table_free(table);
-    if (status == FM_OK)
-        status = fm_file_write(path, fm_text_cstr(&text), text.length);
-    fm_text_free(&text);
     return status;
 }
 

@@ -2,6 +2,7 @@
 // other thresholds is left among the new ones; label.json comes last and says that all is there.
 #include "app/label/labelling_parts.h"
 
+#include "app/output.h"
 #include "base/file.h"
 #include "run/json.h"
 
@@ -36,19 +37,6 @@ static enum fm_status clear_folder(const char *directory)
     return FM_OK;
 }
 
-static enum fm_status write_csv(
-    const struct fm_labelling *l, const char *name, const struct fm_table *table)
-{
-    char path[FM_PATH_MAX];
-    struct fm_text text = {0};
-    FM_TRY(fm_path_join(path, l->options.out, name));
-    enum fm_status status = fm_table_print(table, FM_FORMAT_CSV, &text);
-    if (status == FM_OK)
-        status = fm_file_write(path, fm_text_cstr(&text), text.length);
-    fm_text_free(&text);
-    return status;
-}
-
 static void text_cell(struct fm_table *table, const char *text)
 {
     fm_table_cell(table, json_string(text), "%s", text);
@@ -75,7 +63,7 @@ static enum fm_status write_auto(const struct fm_labelling *l)
         text_cell(table, l->trained.predictor.class_names[guess->best]);
         number_cell(table, (double)guess->probability);
     }
-    enum fm_status status = write_csv(l, "auto.csv", table);
+    enum fm_status status = fm_output_csv(l->options.out, "auto.csv", table);
     fm_table_free(table);
     return status;
 }
@@ -98,7 +86,7 @@ static enum fm_status write_review(const struct fm_labelling *l)
         number_cell(table, (double)guess->second_probability);
         number_cell(table, fm_label_worth(guess));
     }
-    enum fm_status status = write_csv(l, "review.csv", table);
+    enum fm_status status = fm_output_csv(l->options.out, "review.csv", table);
     fm_table_free(table);
     return status;
 }
@@ -115,7 +103,7 @@ static enum fm_status write_failed(const struct fm_labelling *l)
         text_cell(table, fm_text_cstr(&error));
         fm_text_free(&error);
     }
-    enum fm_status status = write_csv(l, "failed.csv", table);
+    enum fm_status status = fm_output_csv(l->options.out, "failed.csv", table);
     fm_table_free(table);
     return status;
 }
@@ -133,7 +121,7 @@ static enum fm_status write_labels(const struct fm_labelling *l)
         text_cell(table, l->trained.predictor.class_names[l->labels[i]]);
         text_cell(table, l->by_person[i] ? "person" : "auto");
     }
-    enum fm_status status = write_csv(l, "labels.csv", table);
+    enum fm_status status = fm_output_csv(l->options.out, "labels.csv", table);
     fm_table_free(table);
     return status;
 }

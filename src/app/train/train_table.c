@@ -229,8 +229,6 @@ enum fm_status fm_train_write_summary(const struct fm_seeds *seeds, const struct
     struct fm_text text = {0};
     FM_TRY(fm_path_join(path, seeds->directory, FM_SEEDS_SUMMARY));
     enum fm_status status = fm_table_print(table, FM_FORMAT_MARKDOWN, &text);
-    if (status == FM_OK && text.failed)
-        status = fm_fail(FM_MEMORY, "%s: out of memory", path);
     if (status == FM_OK)
         status = write_if_new(path, &text);
     fm_text_free(&text);
