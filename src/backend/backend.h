@@ -29,7 +29,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 5
+    FM_BACKEND_ABI = 6
 };
 
 struct fm_device;
@@ -114,7 +114,7 @@ struct fm_augment {
 struct fm_compile_options {
     int batch;
     enum fm_mode mode;
-    struct fm_augment augment; // training only
+    struct fm_augment augment; // also of inference that asks for it: the draws of the slot's epoch
     float label_smoothing;     // training only: target = (1 - s) onehot + s / classes
     bool average;              // inference only: with the EMA's parameters and running statistics
     bool mirror;               // inference only: every image mirrored left to right
@@ -220,7 +220,8 @@ struct fm_backend {
     // the executor's batch: a training batch is never padded.
     enum fm_status (*submit)(struct fm_executor *executor, struct fm_staging *staging, int slot);
     // Inference on the slot's step->count (at most the batch) samples: logits [count][classes],
-    // before the softmax. Returns when they are there.
+    // before the softmax; of a network that ends in features, these, [count][outputs]. Returns when
+    // they are there.
     enum fm_status (*predict)(
         struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
     // Inference like predict(), but its results stay on the device, where the executor's scores

@@ -352,6 +352,7 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         .least = 0.99,
         .confidence = 0.95,
         .cost = 0.05,
+        .base_rate = 0.1,
         .folds = 4,
         .level = 0.05,
         .seconds = 2,

@@ -100,6 +100,18 @@ struct fm_args {
     bool start;            // one prediction, and the times of what comes before it
 
     const char *train_batches; // like `batches`
+
+    // Of weights that others have trained, and of files for others:
+    const char *weights;       // file of the base's weights; NULL: all are drawn
+    int mode;                  // enum fm_transfer_mode
+    int unfreeze;              // enum fm_unfreeze
+    double base_rate;          // struct fm_transfer
+    int feature_views;         // the same
+    const char *feature_cache; // folder; NULL: the user's cache folder
+    bool no_feature_cache;
+    int input_size;     // pixels; 0: the model's own
+    int export_format;  // enum fm_export_format
+    const char *triton; // folder of a model repository; NULL: none
 };
 
 enum fm_option_type {
@@ -133,7 +145,7 @@ char fm_option_letter(const char *name);
 
 // Options that several commands share are a table of their own.
 enum {
-    FM_OPTION_TABLES_MAX = 8
+    FM_OPTION_TABLES_MAX = 10
 };
 
 struct fm_command {
@@ -187,6 +199,8 @@ enum fm_status fm_cmd_predict(const struct fm_args *args);
 enum fm_status fm_cmd_label(const struct fm_args *args);
 enum fm_status fm_cmd_audit(const struct fm_args *args);
 enum fm_status fm_cmd_drift(const struct fm_args *args);
+enum fm_status fm_cmd_export(const struct fm_args *args);
+enum fm_status fm_cmd_inspect(const struct fm_args *args);
 enum fm_status fm_cmd_recipe(const struct fm_args *args);
 enum fm_status fm_cmd_models(const struct fm_args *args);
 enum fm_status fm_cmd_info(const struct fm_args *args);

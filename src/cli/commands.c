@@ -61,6 +61,17 @@ static const char *const drift_examples[] = {
     "fmnist drift runs/deeper pictures --quiet --format json > drift.json || echo look",
     NULL,
 };
+static const char *const export_examples[] = {
+    "fmnist export runs/deeper --format onnx",
+    "fmnist export runs/deeper --format safetensors -o torch",
+    "fmnist export runs/deeper --triton models",
+    NULL,
+};
+static const char *const inspect_examples[] = {
+    "fmnist inspect vgg16.safetensors",
+    "fmnist inspect runs/deeper/model.safetensors --format json",
+    NULL,
+};
 static const char *const recipe_examples[] = {
     "fmnist recipe",
     "fmnist recipe best",
@@ -106,8 +117,9 @@ const struct fm_command fm_commands[] = {
         .recipe = true,
         .required = "model",
         .instead = "resume",
-        .options = {fm_model_options, fm_training_options, fm_train_options, fm_data_options,
-            fm_device_options, fm_gpu_options, fm_quiet_options, fm_format_options},
+        .options = {fm_model_options, fm_training_options, fm_train_options, fm_mode_options,
+            fm_transfer_options, fm_data_options, fm_device_options, fm_gpu_options,
+            fm_quiet_options, fm_format_options},
         .examples = train_examples,
         .run = fm_cmd_train},
     {.name = "eval",
@@ -132,8 +144,8 @@ const struct fm_command fm_commands[] = {
             "original claims with what is measured here. Both are also written to one folder as\n"
             "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).",
         .recipe = true,
-        .options = {fm_compare_options, fm_training_options, fm_data_options, fm_device_options,
-            fm_gpu_options, fm_quiet_options, fm_format_options},
+        .options = {fm_compare_options, fm_training_options, fm_transfer_options, fm_data_options,
+            fm_device_options, fm_gpu_options, fm_quiet_options, fm_format_options},
         .examples = compare_examples,
         .run = fm_cmd_compare},
     {.name = "report",
@@ -245,6 +257,32 @@ const struct fm_command fm_commands[] = {
             fm_device_options, fm_gpu_options, fm_quiet_options, fm_format_options},
         .examples = drift_examples,
         .run = fm_cmd_drift},
+    {.name = "export",
+        .summary = "write a run's network for other programs: ONNX, PyTorch, Keras, Triton",
+        .description =
+            "Writes the network of a finished run, or of one of its weights files, so that other\n"
+            "programs can run it on raw pictures: model.onnx for ONNX Runtime and others, with\n"
+            "the normalisation, the classes and the accuracy in it; model.safetensors beside\n"
+            "model.py, a PyTorch module that takes it; or model.h5, a Keras model. The files go\n"
+            "to RUN/export unless --out names a folder.",
+        .operand = "RUN",
+        .operand_type = FM_OPTION_DIR,
+        .operand_required = true,
+        .options = {fm_export_options, fm_out_options, fm_quiet_options},
+        .examples = export_examples,
+        .run = fm_cmd_export},
+    {.name = "inspect",
+        .summary = "say what a weights file is, and which model it fits",
+        .description =
+            "Says of a safetensors, HDF5 or ONNX file, whoever wrote it, what is in it: tensors,\n"
+            "shapes, types, metadata, and which model of fmnist it fits. Reads the headers, not\n"
+            "the tensors.",
+        .operand = "FILE",
+        .operand_type = FM_OPTION_FILE,
+        .operand_required = true,
+        .options = {fm_format_options},
+        .examples = inspect_examples,
+        .run = fm_cmd_inspect},
     {.name = "recipe",
         .summary = "list the recipes, or print one",
         .description =

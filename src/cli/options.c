@@ -2,9 +2,11 @@
 #include "cli/options.h"
 
 #include "app/evaluation.h"
+#include "app/export/export.h"
 #include "data/pictures/picture.h"
 #include "net/zoo.h"
 #include "report/table.h"
+#include "run/run.h"
 
 #include <stddef.h>
 #include <string.h>
@@ -195,6 +197,40 @@ const struct fm_option fm_bench_options[] = {
     {"start", NULL, FM_OPTION_FLAG, AT(start), 0, 0, NULL,
         "predict a single image, and tell how long it took to get there: what is measured as "
         "start-up time, in this process"},
+    {0}};
+
+const struct fm_option fm_transfer_options[] = {
+    {"weights", "FILE", FM_OPTION_FILE, AT(weights), 0, 0, NULL,
+        "vgg16: begin with the convolutions of this file: Keras's VGG16 (.h5), torchvision's or "
+        "timm's (.safetensors), or one of fmnist's own"},
+    {"input-size", "N", FM_OPTION_INT, AT(input_size), 32, 64, NULL,
+        "vgg16: pixels each way that images are resized to: 32, 48 or 64 (default: 32)"},
+    {"base-rate", "X", FM_OPTION_REAL, AT(base_rate), 0, 1, NULL,
+        "with --mode finetune: the learning rate of the file's layers, as a part of the others' "
+        "(default: 0.1)"},
+    {"unfreeze", "NAME", FM_OPTION_CHOICE, AT(unfreeze), 0, 0, fm_unfreeze_names,
+        "with --mode finetune: train the last block of the file's layers, or all (default: last)"},
+    {"feature-views", "K", FM_OPTION_INT, AT(feature_views), 1, 1000, NULL,
+        "with --mode frozen: compute the features of K augmented views of each image, which the "
+        "epochs take in turn (default: of the images as they are)"},
+    {"feature-cache", "DIR", FM_OPTION_DIR, AT(feature_cache), 0, 0, NULL,
+        "folder that computed features are kept in (default: $XDG_CACHE_HOME/fmnist or "
+        "~/.cache/fmnist)"},
+    {"no-feature-cache", NULL, FM_OPTION_FLAG, AT(no_feature_cache), 0, 0, NULL,
+        "keep none: features are computed anew at every start"},
+    {0}};
+
+const struct fm_option fm_mode_options[] = {
+    {"mode", "NAME", FM_OPTION_CHOICE, AT(mode), 0, 0, fm_transfer_mode_names,
+        "what becomes of --weights: frozen trains the head alone, finetune the base, too; scratch "
+        "is training without weights (default: frozen with --weights, else scratch)"},
+    {0}};
+
+const struct fm_option fm_export_options[] = {
+    {"format", "NAME", FM_OPTION_CHOICE, AT(export_format), 0, 0, fm_export_format_names,
+        "what is written: onnx, safetensors (with a PyTorch module) or h5 (Keras) (default: onnx)"},
+    {"triton", "DIR", FM_OPTION_DIR, AT(triton), 0, 0, NULL,
+        "lay the ONNX file out in this folder as a model of Triton Inference Server"},
     {0}};
 
 char fm_option_letter(const char *name)

@@ -23,5 +23,8 @@ extern const struct fm_option fm_label_options[];
 extern const struct fm_option fm_audit_options[];
 extern const struct fm_option fm_drift_options[];
 extern const struct fm_option fm_bench_options[];
+extern const struct fm_option fm_transfer_options[];
+extern const struct fm_option fm_mode_options[];
+extern const struct fm_option fm_export_options[];
 
 #endif

@@ -346,3 +346,42 @@ uint64_t fm_net_macs(const struct fm_net *net)
         macs += net->layers[l].macs;
     return macs;
 }
+
+enum fm_status fm_net_end_features(struct fm_net *net)
+{
+    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
+}
+
+enum fm_status fm_net_base(const struct fm_net *net, int count, struct fm_net *base)
+{
+    (void)count;
+    (void)base;
+    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
+}
+
+enum fm_status fm_net_head(const struct fm_net *net, int count, struct fm_net *head)
+{
+    (void)count;
+    (void)head;
+    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
+}
+
+enum fm_status fm_net_set_input_size(struct fm_net *net, int side)
+{
+    return fm_fail(FM_UNSUPPORTED, "network %s: not yet at %d", net->name, side);
+}
+
+size_t fm_input_record_size(const struct fm_input *input)
+{
+    return input->features > 0 ? (size_t)input->features * sizeof(float)
+                               : (size_t)input->rows * (size_t)input->cols;
+}
+
+void fm_net_set_input_channels(
+    struct fm_net *net, const float mean[FM_CHANNELS_MAX], const float deviation[FM_CHANNELS_MAX])
+{
+    for (int c = 0; net->input.standardise && c < FM_CHANNELS_MAX; c++) {
+        net->input.mean[c] = mean[c];
+        net->input.deviation[c] = deviation[c];
+    }
+}

@@ -35,8 +35,12 @@ struct fm_shape {
 
 // How a record becomes the first layer's input: augment, (u8/255 - mean)/deviation, repeated to
 // `channels`, resized bilinearly (half-pixel centres, no antialias) to `shape`.
+//
+// Or, with `features`, a record is so many fp32 values, which the first layer sees as they are:
+// what a base put out whose head is a network of its own. Nothing else of this counts then.
 struct fm_input {
     int rows, cols;              // of a record, u8
+    int features;                // 0: a record is an image
     struct fm_shape shape;       // what the first layer sees
     bool standardise;            // false: u8/255 only (mean 0, deviation 1)
     float mean[FM_CHANNELS_MAX]; // of u8/255
@@ -86,7 +90,8 @@ struct fm_layer {
 struct fm_net {
     char name[FM_NAME_MAX]; // "deeper"
     struct fm_input input;
-    int classes;
+    int classes; // 0 of a network that ends in features
+    int outputs; // values that the last layer puts out for a sample: `classes`, or features
     int layer_count, param_count, running_count;
     struct fm_layer layers[FM_LAYERS_MAX];
     struct fm_param params[FM_PARAMS_MAX];
@@ -110,10 +115,31 @@ enum fm_status fm_net_dense(struct fm_net *net, const char *name, int features, 
 // The last layer must be a dense one of at least 2 features, which become the classes.
 enum fm_status fm_net_end(struct fm_net *net);
 
+// Ends a network whose outputs are features and not classes: it can predict them, but neither be
+// trained nor scored. The last layer's output becomes [c * h * w] in the order C, H, W.
+enum fm_status fm_net_end_features(struct fm_net *net);
+
+// The layers [0, count) of an ended network as one that ends in features, and those behind them as
+// one that takes these features as its records: names, parameters (with their shapes and
+// `trainable`) and dropout streams stay; offsets are their own. FM_USAGE where there is nothing on
+// one of the sides.
+enum fm_status fm_net_base(const struct fm_net *net, int count, struct fm_net *base);
+enum fm_status fm_net_head(const struct fm_net *net, int count, struct fm_net *head);
+
+// The first layer sees side x side pixels. FM_USAGE where that would change the shape of a
+// parameter, or leave a layer nothing.
+enum fm_status fm_net_set_input_size(struct fm_net *net, int side);
+
+// Bytes of a record.
+size_t fm_input_record_size(const struct fm_input *input);
+
 // Gives every dropout layer this rate in [0, 1).
 void fm_net_set_dropout(struct fm_net *net, float rate);
 // Sets the input's statistics of every channel; ignored by a net that does not standardise.
 void fm_net_set_input_statistics(struct fm_net *net, float mean, float deviation);
+// The same of each channel its own.
+void fm_net_set_input_channels(
+    struct fm_net *net, const float mean[FM_CHANNELS_MAX], const float deviation[FM_CHANNELS_MAX]);
 
 const char *fm_layer_kind_name(enum fm_layer_kind kind);           // "conv"
 size_t fm_layer_params(const struct fm_net *net, int layer);       // elements

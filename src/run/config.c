@@ -24,6 +24,9 @@ static const char *const input_keys[] = {"mean", "deviation", NULL};
 static const char *const crc_keys[] = {
     "train_images", "train_labels", "test_images", "test_labels", NULL};
 
+const char *const fm_transfer_mode_names[] = {"scratch", "frozen", "finetune", NULL};
+const char *const fm_unfreeze_names[] = {"last", "all", NULL};
+
 static void free_data(struct fm_run_data *data)
 {
     for (int i = 0; i < FM_CLASSES_MAX; i++) {

@@ -35,6 +35,32 @@ struct fm_run_data {
     uint32_t crc32[4]; // of the four files, as in struct fm_dataset
 };
 
+// What a run does with weights that it begins with.
+enum fm_transfer_mode {
+    FM_TRANSFER_SCRATCH,  // there are none: all are drawn
+    FM_TRANSFER_FROZEN,   // the base stays as it is; the head alone is trained, on its features
+    FM_TRANSFER_FINETUNE, // the base, or its last block, is trained on
+};
+extern const char
+    *const fm_transfer_mode_names[]; // "scratch", "frozen", "finetune"; ends with NULL
+
+// Which layers of the base FM_TRANSFER_FINETUNE trains.
+enum fm_unfreeze {
+    FM_UNFREEZE_LAST, // the last block
+    FM_UNFREEZE_ALL,
+};
+extern const char *const fm_unfreeze_names[]; // "last", "all"; ends with NULL
+
+struct fm_transfer {
+    int mode;                  // enum fm_transfer_mode; SCRATCH: nothing below counts
+    char weights[FM_PATH_MAX]; // the file, absolute
+    char sha256[65];           // of the file
+    char source[16];           // one of fm_pretrained_source_names
+    int unfreeze;              // FINETUNE: enum fm_unfreeze
+    double base_rate;          // FINETUNE: times the learning rate, for the layers of the base
+    int feature_views;         // FROZEN: augmented views of each image; 0: none, the image as it is
+};
+
 // What a run is: which of it decides whether a finished run can be reused, fm_run_config_same()
 // says; the rest is told.
 struct fm_run_config {
@@ -49,8 +75,11 @@ struct fm_run_config {
     bool tf32, nondeterministic;
     uint64_t workspace;
     uint64_t seed;
-    bool full;                        // trained on all training images: nothing is selected on
-    double max_minutes;               // 0: no limit
+    bool full;          // trained on all training images: nothing is selected on
+    double max_minutes; // 0: no limit
+    int input_size; // of a model that takes several, the side of what its first layer sees; 0: its
+                    // own
+    struct fm_transfer transfer;
     json_t *recipe;                   // owned; src/train gives it meaning
     json_t *changes;                  // owned; values of the recipe that differ from its file's
     char data_directory[FM_PATH_MAX]; // as asked for; "" where it was looked for

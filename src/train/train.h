@@ -10,6 +10,7 @@
 #include "backend/registry.h"
 #include "data/split.h"
 #include "net/net.h"
+#include "net/safetensors.h"
 #include "train/recipe.h"
 
 // What the loop tells while it runs, after steps (at most ten times a second) and after epochs.
@@ -33,7 +34,15 @@ struct fm_train_options {
     const struct fm_recipe *recipe;
     uint64_t seed;
     enum fm_precision precision;
-    bool emulate;              // struct fm_model_options
+    bool emulate; // struct fm_model_options
+    // Values to begin with, by the parameters' names; those of others are drawn. NULL: all are.
+    const struct fm_tensor *initial;
+    int initial_count;
+    // The samples are 1 + views parts of samples->count / (1 + views) each: the same ones as they
+    // are, then their augmented views. Ids of `split` are of the first part, which selection and
+    // train accuracy are measured on; epoch e, from 0, is trained on part 1 + e % views. 0: there
+    // is the first part alone, and it is trained on, too.
+    uint32_t views;
     bool resident;             // the device keeps the samples, where it can (fm_feed_open())
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     const char *directory;     // the run folder; NULL: nothing is kept

@@ -27,8 +27,12 @@ struct fm_job {
     json_t *changes;         // borrowed: what differs, where the run's config.json tells; else NULL
     uint64_t seed;
     enum fm_precision precision;
-    bool emulate;              // struct fm_model_options
-    bool resident;             // struct fm_train_options
+    bool emulate;   // struct fm_model_options
+    bool resident;  // struct fm_train_options
+    int input_size; // struct fm_run_config
+    struct fm_transfer
+        transfer;              // the same; `weights` alone is the caller's to give, with the modes
+    const char *feature_cache; // folder that features are kept in; NULL: they are not
     bool full;                 // `split` holds all images to train on: told in every output
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     double checkpoint_seconds; // struct fm_train_options

@@ -1,0 +1,40 @@
+// Weights that others have trained, for VGG16's thirteen convolutions: found out from the file
+// itself whose they are, checked name by name and shape by shape, and brought to this project's
+// names and layout. Each source goes with its own preprocessing, which the weights are worth
+// nothing without.
+#ifndef FM_NET_FILES_PRETRAINED_H
+#define FM_NET_FILES_PRETRAINED_H
+
+#include "base/file.h"
+#include "base/status.h"
+#include "net/net.h"
+#include "net/safetensors.h"
+
+enum fm_pretrained_source {
+    FM_PRETRAINED_KERAS,       // HDF5, HWIO, "block1_conv1/block1_conv1_W_1:0"; BGR minus means
+    FM_PRETRAINED_TORCHVISION, // safetensors, OIHW, "features.0.weight"; RGB normalised. timm's too
+    FM_PRETRAINED_FMNIST,      // safetensors with this project's metadata: run/weights.h
+    FM_PRETRAINED_SOURCE_COUNT,
+};
+extern const char *const fm_pretrained_source_names[]; // "keras", "torchvision", "fmnist"; NULL
+
+struct fm_pretrained {
+    char path[FM_PATH_MAX];
+    enum fm_pretrained_source source;
+    char sha256[65]; // of the file, hexadecimal
+    char known[96];  // what a file of this checksum is known as; "" of one that is not known
+    // What the weights were trained on, of u8/255, by input channel of the first layer in the
+    // file's own order: Keras's first channel is blue. Grey images look the same in each.
+    float mean[FM_CHANNELS_MAX], deviation[FM_CHANNELS_MAX];
+    struct fm_tensor *tensors; // [count], named as the net's params, canonical layout, owned
+    int count;                 // 26: weight and bias of 13 convolutions
+};
+
+// Reads a file of one of the sources for the convolutions of `net`, the zoo's vgg16; a classifier
+// in it is passed over. FM_DATA: no source's names fit (which is nearest, and what is missing of
+// it), or a shape is another than expected. On failure there is nothing to free.
+enum fm_status fm_pretrained_read(
+    const char *path, const struct fm_net *net, struct fm_pretrained *pretrained);
+void fm_pretrained_free(struct fm_pretrained *pretrained); // one that is all zero, too
+
+#endif

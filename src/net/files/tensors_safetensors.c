@@ -1,0 +1,2 @@
+// safetensors files, their headers first.
+#include "net/files/tensors.h"
