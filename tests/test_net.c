@@ -333,6 +333,11 @@ static void setters(void **state)
     fm_net_set_input_statistics(&net, 0.3f, 0.4f);
     assert_float_equal(net.input.mean[0], 0.3f, 0);
     assert_float_equal(net.input.deviation[0], 0.4f, 0);
+    assert_float_equal(net.input.mean[2], 0.3f, 0);
+    fm_net_set_input_channels(
+        &net, (const float[]){0.1f, 0.2f, 0.3f}, (const float[]){0.4f, 0.5f, 0.6f});
+    assert_float_equal(net.input.mean[1], 0.2f, 0);
+    assert_float_equal(net.input.deviation[2], 0.6f, 0);
     assert_ok(fm_zoo_build("simple-ref", 10, &net));
     fm_net_set_input_statistics(&net, 0.3f, 0.4f);
     assert_float_equal(net.input.mean[2], 0.0f, 0);
@@ -429,6 +434,222 @@ static void too_much(void **state)
         fm_net_conv(&net, "conv2", 65536, 1, 0, false), FM_DATA, "a parameter of 4294967296");
 }
 
+// ---- parts and sizes
+
+static struct fm_net part;
+
+static int layer_named(const struct fm_net *of, const char *name)
+{
+    for (int l = 0; l < of->layer_count; l++) {
+        if (strcmp(of->layers[l].name, name) == 0)
+            return l;
+    }
+    fail_msg("network %s has no layer %s", of->name, name);
+    return -1;
+}
+
+// Everything of a layer and its parameters but the indices and offsets, which are each network's.
+static void assert_same_layer(const struct fm_net *a, int at, const struct fm_net *b, int bt)
+{
+    const struct fm_layer *x = &a->layers[at], *y = &b->layers[bt];
+    assert_string_equal(x->name, y->name);
+    assert_int_equal(x->kind, y->kind);
+    assert_memory_equal(&x->out, &y->out, sizeof x->out);
+    assert_int_equal(x->macs, y->macs);
+    assert_int_equal(x->stream, y->stream);
+    assert_float_equal(x->rate, y->rate, 0);
+    const int pairs[2][2] = {{x->weight, y->weight}, {x->bias, y->bias}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pairs[i][0] >= 0, pairs[i][1] >= 0);
+        if (pairs[i][0] < 0)
+            continue;
+        const struct fm_param *p = &a->params[pairs[i][0]], *q = &b->params[pairs[i][1]];
+        assert_string_equal(p->name, q->name);
+        assert_memory_equal(p->dims, q->dims, sizeof p->dims);
+        assert_int_equal(p->count, q->count);
+        assert_int_equal(p->fan_in, q->fan_in);
+        assert_int_equal(p->fan_out, q->fan_out);
+        assert_int_equal(p->trainable, q->trainable);
+        assert_int_equal(p->decay, q->decay);
+        assert_float_equal(p->lr_multiplier, q->lr_multiplier, 0);
+    }
+}
+
+static void assert_contiguous(const struct fm_net *of)
+{
+    size_t offset = 0;
+    for (int p = 0; p < of->param_count; p++) {
+        assert_int_equal(of->params[p].offset, offset);
+        offset += of->params[p].count;
+    }
+    assert_int_equal(of->param_elements, offset);
+    offset = 0;
+    for (int r = 0; r < of->running_count; r++) {
+        assert_int_equal(of->running[r].offset, offset);
+        offset += of->running[r].count;
+    }
+    assert_int_equal(of->running_elements, offset);
+}
+
+static void check_parts(const char *model, const char *behind, int features)
+{
+    assert_ok(fm_zoo_build(model, 10, &net));
+    net.params[1].trainable = false;
+    net.params[net.param_count - 2].trainable = false;
+    net.params[net.param_count - 1].lr_multiplier = 0.25f;
+    fm_net_set_dropout(&net, 0.375f);
+    int count = layer_named(&net, behind) + 1;
+
+    struct fm_net base, head;
+    assert_ok(fm_net_base(&net, count, &base));
+    assert_int_equal(base.layer_count, count);
+    assert_int_equal(base.classes, 0);
+    assert_int_equal(base.outputs, features);
+    assert_memory_equal(&base.input, &net.input, sizeof base.input);
+    for (int l = 0; l < count; l++)
+        assert_same_layer(&base, l, &net, l);
+    assert_contiguous(&base);
+
+    assert_ok(fm_net_head(&net, count, &head));
+    assert_int_equal(head.layer_count, net.layer_count - count);
+    assert_int_equal(head.classes, 10);
+    assert_int_equal(head.outputs, 10);
+    assert_int_equal(head.input.features, features);
+    assert_int_equal(fm_input_record_size(&head.input), 4 * features);
+    for (int l = 0; l < head.layer_count; l++)
+        assert_same_layer(&head, l, &net, count + l);
+    assert_contiguous(&head);
+
+    assert_int_equal(base.param_elements + head.param_elements, net.param_elements);
+    assert_int_equal(base.running_elements + head.running_elements, net.running_elements);
+    assert_int_equal(fm_net_macs(&base) + fm_net_macs(&head), fm_net_macs(&net));
+}
+
+static void parts(void **state)
+{
+    (void)state;
+    check_parts("vgg16", "mean", 512);
+    check_parts("vgg16", "pool5", 512);
+    check_parts("vgg16", "fc1", 256);
+    check_parts("deeper", "relu7", 1024);
+    check_parts("simple", "fc1", 128);
+    assert_int_equal(layer_named(&net, "drop2"), 8);
+    assert_ok(fm_net_head(&net, 7, &part)); // the dropout stream of the whole network
+    assert_int_equal(part.layers[layer_named(&part, "drop2")].stream, 1);
+}
+
+static void wrong_parts(void **state)
+{
+    (void)state;
+    assert_ok(fm_zoo_build("deeper", 10, &net));
+    memset(&part, 0x5a, sizeof part);
+    static struct fm_net before;
+    before = part;
+    assert_fails(fm_net_base(&net, 0, &part), FM_USAGE, "layer 0 of 27, expected 1 to 26");
+    assert_fails(fm_net_base(&net, 27, &part), FM_USAGE, "layer 27 of 27");
+    assert_fails(fm_net_head(&net, -1, &part), FM_USAGE, "layer -1 of 27");
+    assert_fails(fm_net_head(&net, 27, &part), FM_USAGE, "layer 27 of 27");
+    assert_fails(fm_net_head(&net, layer_named(&net, "pool3") + 1, &part), FM_USAGE,
+        "network deeper, cut behind layer pool3: network deeper: a record of 2304 features, "
+        "expected 1 to 1024");
+    fm_net_begin(&net, "small", &grey8);
+    assert_ok(fm_net_conv(&net, "conv1", 2, 3, 1, true));
+    assert_ok(fm_net_conv(&net, "conv2", 3, 1, 0, true));
+    assert_ok(fm_net_maxpool(&net, "pool"));
+    assert_ok(fm_net_dense(&net, "fc", 4, true));
+    assert_ok(fm_net_end(&net));
+    assert_fails(fm_net_head(&net, 1, &part), FM_USAGE,
+        "conv2.weight would have 384 elements, but it has 6");
+    assert_fails(fm_net_head(&net, 2, &part), FM_USAGE,
+        "cut behind layer conv2: layer pool: a 2x2 max-pool does not fit");
+    assert_memory_equal(&part, &before, sizeof part);
+    fm_net_begin(&net, "empty", &grey8);
+    assert_fails(fm_net_end_features(&net), FM_DATA, "no layers");
+}
+
+static void features(void **state)
+{
+    (void)state;
+    fm_net_begin(&net, "features", &grey8);
+    assert_ok(fm_net_conv(&net, "conv1", 3, 3, 0, true));
+    assert_ok(fm_net_end_features(&net));
+    assert_int_equal(net.outputs, 3 * 6 * 6);
+    assert_int_equal(net.classes, 0);
+    assert_fails(fm_net_relu(&net, "relu"), FM_DATA, "comes after fm_net_end");
+    assert_int_equal(fm_input_record_size(&net.input), 64);
+
+    struct fm_input input = {.features = FM_FEATURES_MAX, .shape = {FM_FEATURES_MAX, 1, 1}};
+    fm_net_begin(&net, "vectors", &input);
+    assert_ok(fm_net_dense(&net, "fc", 2, true));
+    assert_ok(fm_net_end(&net));
+    input = (struct fm_input){
+        .features = FM_FEATURES_MAX + 1, .shape = {FM_FEATURES_MAX + 1, 1, 1}};
+    fm_net_begin(&net, "vectors", &input);
+    assert_fails(fm_net_dense(&net, "fc", 2, true), FM_DATA, "1025 features, expected 1 to 1024");
+    input = (struct fm_input){.features = -1, .shape = {1, 1, 1}};
+    fm_net_begin(&net, "vectors", &input);
+    assert_fails(fm_net_dense(&net, "fc", 2, true), FM_DATA, "a record of -1 features");
+    input = (struct fm_input){.features = 12, .shape = {3, 2, 2}};
+    fm_net_begin(&net, "vectors", &input);
+    assert_fails(fm_net_dense(&net, "fc", 2, true), FM_DATA,
+        "input of shape 3x2x2 of 12 features, expected 12x1x1");
+}
+
+static void input_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        int side, pool5;
+        uint64_t conv1_1;
+    } rows[] = {{32, 1, 1769472}, {48, 1, 3981312}, {64, 2, 7077888}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_ok(fm_zoo_build("vgg16", 10, &net));
+        net.params[0].trainable = false;
+        net.params[0].lr_multiplier = 0.5f;
+        static struct fm_net before;
+        before = net;
+        assert_ok(fm_net_set_input_size(&net, rows[i].side));
+        assert_int_equal(net.input.shape.h, rows[i].side);
+        assert_int_equal(net.input.shape.w, rows[i].side);
+        assert_int_equal(net.param_elements, 14848586);
+        assert_memory_equal(net.params, before.params, sizeof net.params);
+        assert_int_equal(net.layers[layer_named(&net, "pool5")].out.h, rows[i].pool5);
+        assert_int_equal(net.layers[layer_named(&net, "mean")].out.h, 1);
+        assert_int_equal(net.layers[0].macs, rows[i].conv1_1);
+        assert_int_equal(net.outputs, 10);
+        assert_ok(fm_net_set_input_size(&net, 32)); // and back
+        assert_memory_equal(&net, &before, sizeof net);
+    }
+}
+
+static void wrong_input_sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        int side;
+        const char *message;
+    } rows[] = {
+        {"simple", 32, "network simple with an input of 32x32: parameter fc1.weight would have "},
+        {"deeper", 48, "parameter fc1.weight would have 9437184 elements, but it has 2359296"},
+        {"simple-ref", 48, "parameter fc1.weight would have"},
+        {"deeper-ref", 64, "parameter fc1.weight would have"},
+        {"vgg16", 16, "with an input of 16x16: layer pool5: a 2x2 max-pool does not fit"},
+        {"vgg16", 0, "input of shape 3x0x0"},
+        {"vgg16", -32, "input of shape 3x-32x-32"},
+        {"vgg16", 65537, "input of shape 3x65537x65537"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        assert_ok(fm_zoo_build(rows[i].model, 10, &net));
+        part = net;
+        assert_fails(fm_net_set_input_size(&net, rows[i].side), FM_USAGE, rows[i].message);
+        assert_memory_equal(&net, &part, sizeof net);
+    }
+    assert_ok(fm_zoo_build("vgg16", 10, &net));
+    assert_ok(fm_net_head(&net, layer_named(&net, "mean") + 1, &part));
+    assert_fails(fm_net_set_input_size(&part, 32), FM_USAGE, "its records are features");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +666,11 @@ int main(void)
         cmocka_unit_test(wrong_layers),
         cmocka_unit_test(wrong_inputs),
         cmocka_unit_test(too_much),
+        cmocka_unit_test(parts),
+        cmocka_unit_test(wrong_parts),
+        cmocka_unit_test(features),
+        cmocka_unit_test(input_sizes),
+        cmocka_unit_test(wrong_input_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,10 +30,26 @@ static bool extent_fits(int n)
     return n >= 1 && n <= EXTENT_MAX;
 }
 
+static enum fm_status check_features(const struct fm_net *net)
+{
+    const struct fm_input *input = &net->input;
+    struct fm_shape shape = input->shape;
+    if (input->features < 0 || input->features > FM_FEATURES_MAX)
+        return fm_fail(FM_DATA, "network %s: a record of %d features, expected 1 to %d", net->name,
+            input->features, FM_FEATURES_MAX);
+    if (shape.c != input->features || shape.h != 1 || shape.w != 1)
+        return fm_fail(FM_DATA,
+            "network %s: input of shape %dx%dx%d of %d features, expected %dx1x1", net->name,
+            shape.c, shape.h, shape.w, input->features, input->features);
+    return FM_OK;
+}
+
 static enum fm_status check_input(const struct fm_net *net)
 {
     const struct fm_input *input = &net->input;
     struct fm_shape shape = input->shape;
+    if (input->features != 0)
+        return check_features(net);
     if (!extent_fits(input->rows) || !extent_fits(input->cols))
         return fm_fail(FM_DATA, "network %s: a record of %dx%d values, expected 1 to %d each way",
             net->name, input->rows, input->cols, EXTENT_MAX);
@@ -64,7 +80,7 @@ static enum fm_status open_layer(
     struct fm_net *net, enum fm_layer_kind kind, const char *name, struct fm_layer **layer)
 {
     size_t length = strlen(name);
-    if (net->classes != 0)
+    if (net->outputs != 0)
         return fm_fail(FM_DATA, "network %s: layer '%s' comes after fm_net_end", net->name, name);
     if (length == 0 || length > FM_NAME_MAX - SUFFIX_MAX)
         return fm_fail(FM_DATA, "network %s: layer name '%s' has %zu characters, expected 1 to %d",
@@ -269,26 +285,16 @@ enum fm_status fm_net_end(struct fm_net *net)
         return fm_fail(FM_DATA,
             "network %s: ends in layer %s (%s, %d features), expected a dense layer of at least 2",
             net->name, last->name, fm_layer_kind_name(last->kind), last->out.c);
-    net->classes = last->out.c;
+    net->classes = net->outputs = last->out.c;
     return FM_OK;
 }
 
-void fm_net_set_dropout(struct fm_net *net, float rate)
+enum fm_status fm_net_end_features(struct fm_net *net)
 {
-    for (int l = 0; l < net->layer_count; l++) {
-        if (net->layers[l].kind == FM_LAYER_DROPOUT)
-            net->layers[l].rate = rate;
-    }
-}
-
-void fm_net_set_input_statistics(struct fm_net *net, float mean, float deviation)
-{
-    if (!net->input.standardise)
-        return;
-    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
-        net->input.mean[c] = mean;
-        net->input.deviation[c] = deviation;
-    }
+    if (net->layer_count == 0)
+        return fm_fail(FM_DATA, "network %s: has no layers", net->name);
+    net->outputs = (int)fm_shape_size(net->layers[net->layer_count - 1].out);
+    return FM_OK;
 }
 
 const char *fm_layer_kind_name(enum fm_layer_kind kind)
@@ -347,41 +353,8 @@ uint64_t fm_net_macs(const struct fm_net *net)
     return macs;
 }
 
-enum fm_status fm_net_end_features(struct fm_net *net)
-{
-    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
-}
-
-enum fm_status fm_net_base(const struct fm_net *net, int count, struct fm_net *base)
-{
-    (void)count;
-    (void)base;
-    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
-}
-
-enum fm_status fm_net_head(const struct fm_net *net, int count, struct fm_net *head)
-{
-    (void)count;
-    (void)head;
-    return fm_fail(FM_UNSUPPORTED, "network %s: not yet", net->name);
-}
-
-enum fm_status fm_net_set_input_size(struct fm_net *net, int side)
-{
-    return fm_fail(FM_UNSUPPORTED, "network %s: not yet at %d", net->name, side);
-}
-
 size_t fm_input_record_size(const struct fm_input *input)
 {
     return input->features > 0 ? (size_t)input->features * sizeof(float)
                                : (size_t)input->rows * (size_t)input->cols;
-}
-
-void fm_net_set_input_channels(
-    struct fm_net *net, const float mean[FM_CHANNELS_MAX], const float deviation[FM_CHANNELS_MAX])
-{
-    for (int c = 0; net->input.standardise && c < FM_CHANNELS_MAX; c++) {
-        net->input.mean[c] = mean[c];
-        net->input.deviation[c] = deviation[c];
-    }
 }

@@ -13,7 +13,8 @@ enum {
     FM_NAME_MAX = 64,
     FM_LAYERS_MAX = 64,
     FM_PARAMS_MAX = 96,
-    FM_CHANNELS_MAX = 3
+    FM_CHANNELS_MAX = 3,
+    FM_FEATURES_MAX = 1024, // of a record: 4096 bytes
 };
 
 enum fm_layer_kind {
@@ -40,7 +41,7 @@ struct fm_shape {
 // what a base put out whose head is a network of its own. Nothing else of this counts then.
 struct fm_input {
     int rows, cols;              // of a record, u8
-    int features;                // 0: a record is an image
+    int features;                // 0: a record is an image; else `shape` is {features, 1, 1}
     struct fm_shape shape;       // what the first layer sees
     bool standardise;            // false: u8/255 only (mean 0, deviation 1)
     float mean[FM_CHANNELS_MAX]; // of u8/255
@@ -120,14 +121,16 @@ enum fm_status fm_net_end(struct fm_net *net);
 enum fm_status fm_net_end_features(struct fm_net *net);
 
 // The layers [0, count) of an ended network as one that ends in features, and those behind them as
-// one that takes these features as its records: names, parameters (with their shapes and
-// `trainable`) and dropout streams stay; offsets are their own. FM_USAGE where there is nothing on
-// one of the sides.
+// one that takes these features as its records: names (the network's, too), parameters (with their
+// shapes, `trainable` and rates) and dropout streams stay; offsets are their own. FM_USAGE where
+// there is nothing on one of the sides, where the features are more than FM_FEATURES_MAX, and where
+// the head would need them as an image: it sees a vector. Neither changes its target then.
 enum fm_status fm_net_base(const struct fm_net *net, int count, struct fm_net *base);
 enum fm_status fm_net_head(const struct fm_net *net, int count, struct fm_net *head);
 
 // The first layer sees side x side pixels. FM_USAGE where that would change the shape of a
-// parameter, or leave a layer nothing.
+// parameter, or leave a layer nothing, and of a network whose records are features; the network
+// stays as it was.
 enum fm_status fm_net_set_input_size(struct fm_net *net, int side);
 
 // Bytes of a record.
