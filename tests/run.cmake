@@ -1,4 +1,5 @@
 fm_test(test_run LABEL unit TIMEOUT 60 LINKS fm_run)
+fm_test(test_run_transfer LABEL unit TIMEOUT 30 LINKS fm_run)
 fm_test(test_reopen LABEL unit TIMEOUT 30 LINKS fm_run)
 
 # The test makes each of these calls fail, and end the process.

@@ -43,8 +43,8 @@ static void make_config(struct fm_run_config *config)
         .has_data = true,
         .data = {.directory = "/found",
             .classes = 3,
-            .input_mean = 0.28604063,
-            .input_deviation = 0.3530242,
+            .input_mean = {0.28604063, 0.28604063, 0.28604063},
+            .input_deviation = {0.3530242, 0.3530242, 0.3530242},
             .crc32 = {0xdeadbeef, 0, 7, 0xffffffff}}};
     static const char *const names[] = {"T-shirt/top", "Robe d'\xc3\xa9t\xc3\xa9", "\"quoted\""};
     for (int i = 0; i < 3; i++)
@@ -63,6 +63,14 @@ static void create(const char *directory, const struct fm_run_config *config, bo
     if (finished)
         assert_int_equal(fm_run_write_result(directory, result), FM_OK);
     json_decref(result);
+}
+
+static void assert_same_input(const struct fm_run_data *found, const struct fm_run_data *expected)
+{
+    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
+        assert_true((float)found->input_mean[c] == (float)expected->input_mean[c]);
+        assert_true((float)found->input_deviation[c] == (float)expected->input_deviation[c]);
+    }
 }
 
 static void test_config_round_trip(void **state)
@@ -86,8 +94,7 @@ static void test_config_round_trip(void **state)
     assert_true(json_equal(back.changes, config.changes));
     assert_true(back.has_data);
     assert_string_equal(back.data.directory, "/found");
-    assert_true((float)back.data.input_mean == (float)config.data.input_mean);
-    assert_true((float)back.data.input_deviation == (float)config.data.input_deviation);
+    assert_same_input(&back.data, &config.data);
     for (int i = 0; i < 3; i++)
         assert_string_equal(back.data.class_names[i], config.data.class_names[i]);
     fm_run_config_free(&back);
@@ -594,8 +601,11 @@ static void test_weights_round_trip(void **state)
     assert_int_equal(weights.classes, 3);
     for (int k = 0; k < 3; k++)
         assert_string_equal(weights.class_names[k], class_names[k]);
-    assert_true(weights.input_mean == 0.28604063f);
-    assert_true(weights.input_deviation == 1.0f / 3);
+    assert_int_equal(weights.input_size, 4);
+    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
+        assert_true(weights.input_mean[c] == 0.28604063f);
+        assert_true(weights.input_deviation[c] == 1.0f / 3);
+    }
     fm_weights_free(&weights);
     free_model(&from);
     free_model(&to);
@@ -685,11 +695,12 @@ static void test_wrong_weights(void **state)
         assert_load_fails(&net, wrong_metadata[i].message);
     }
     write_with(&file, "input_mean", "0.25");
-    assert_load_fails(&net, "input with mean 0.25 and deviation 0.333333343, expected 0.28604");
+    assert_load_fails(
+        &net, "input with mean 0.25 and deviation 0.333333343 in channel 1, expected 0.28604");
     const char *const no_metadata[] = {NULL};
     assert_int_equal(
         fm_safetensors_write(in_root("model.safetensors"), more, file.count, no_metadata), FM_OK);
-    assert_load_fails(&net, "metadata \"fmnist_format\": found nothing, expected \"2\"");
+    assert_load_fails(&net, "its metadata do not say what network it is of");
     fm_safetensors_free(&file);
     free_model(&model);
 }

@@ -9,8 +9,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "eval/evaluate.h"
-#include "net/zoo.h"
 #include "report/charts/chart.h"
+#include "run/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -45,9 +45,7 @@ static enum fm_status load_model(
 {
     struct fm_net net;
     struct fm_model_options options = {.optimiser = {.kind = FM_OPTIMISER_SGD}}; // never steps
-    FM_TRY(fm_zoo_build(e->config.model, e->config.data.classes, &net));
-    fm_net_set_input_statistics(
-        &net, (float)e->config.data.input_mean, (float)e->config.data.input_deviation);
+    FM_TRY(fm_run_config_net(&e->config, &net));
     FM_TRY(fm_trained_precision(engine, &e->config, &options.precision, &options.emulate));
     FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
     e->precision = options.precision;

@@ -2,21 +2,9 @@
 // smallest executor that holds it, so that a single image does not cost as much as a batch.
 #include "eval/predictor.h"
 
-#include "net/zoo.h"
-
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-static enum fm_status build_net(const struct fm_weights *weights, struct fm_predictor *p)
-{
-    if (!fm_zoo_find(weights->model))
-        return fm_fail(FM_DATA, "%s: is of model \"%.64s\", which this version does not know",
-            weights->path, weights->model);
-    FM_TRY(fm_zoo_build(weights->model, weights->classes, &p->net));
-    fm_net_set_input_statistics(&p->net, weights->input_mean, weights->input_deviation);
-    return FM_OK;
-}
 
 static enum fm_status build_model(const struct fm_weights *weights,
     const struct fm_predictor_options *asked, struct fm_predictor *p)
@@ -50,7 +38,7 @@ enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *pat
     p->engine = engine;
     p->batch = options->batch ? options->batch : FM_PREDICTOR_BATCH;
     FM_TRY(fm_weights_read(path, &weights));
-    FM_TRY_GOTO(status, build_net(&weights, p), out);
+    FM_TRY_GOTO(status, fm_weights_net(&weights, &p->net), out);
     FM_TRY_GOTO(status, build_model(&weights, options, p), out);
     take_names(&weights, p);
 out:

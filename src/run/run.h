@@ -29,9 +29,10 @@ struct fm_run_data {
     char directory[FM_PATH_MAX];
     int classes;
     char *class_names[FM_CLASSES_MAX]; // owned
-    // Of the training split, u8/255. Files keep 9 significant digits: the same fp32, which is what
-    // a net takes.
-    double input_mean, input_deviation;
+    // How the network's input is normalised, of u8/255, by channel: of the training split, the same
+    // in each; or what weights that the run begins with were trained on. Files keep 9 significant
+    // digits: the same fp32, which is what a net takes.
+    double input_mean[FM_CHANNELS_MAX], input_deviation[FM_CHANNELS_MAX];
     uint32_t crc32[4]; // of the four files, as in struct fm_dataset
 };
 
@@ -89,6 +90,13 @@ struct fm_run_config {
 
 void fm_run_config_free(struct fm_run_config *config);
 
+enum {
+    FM_INPUT_SIZE_MAX = 1024 // of what files say: more pixels than any model takes
+};
+
+// Sets the same statistics for every channel.
+void fm_run_data_set_input(struct fm_run_data *data, double mean, double deviation);
+
 // The two files as JSON: all but `data`, and `data`. NULL for text that is not UTF-8.
 json_t *fm_run_config_to_json(const struct fm_run_config *config);
 json_t *fm_run_data_to_json(const struct fm_run_data *data);
@@ -99,9 +107,20 @@ enum fm_status fm_run_config_from_json(
 enum fm_status fm_run_data_from_json(
     const json_t *json, const char *path, struct fm_run_config *config);
 
-// True when two runs, both with their data, would train the same thing: model, classes, backend,
-// precision, emulate, tf32, nondeterministic, seed, full, recipe, data checksums. Threads, device,
-// workspace, places and max_minutes do not count.
+// A transfer as config.json and result.json hold it: an object with the members of struct
+// fm_transfer, null where the mode has no use for one; null for FM_TRANSFER_SCRATCH. A new
+// reference; NULL for a path that is not UTF-8. And back: NULL, which is what files of earlier
+// versions have, is FM_TRANSFER_SCRATCH. FM_DATA names file and key.
+json_t *fm_transfer_to_json(const struct fm_transfer *transfer);
+enum fm_status fm_transfer_from_json(
+    const json_t *json, const char *path, struct fm_transfer *transfer);
+// True when two runs begin with the same weights and do the same with them; where the files are
+// does not count.
+bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b);
+
+// True when two runs, both with their data, would train the same thing: model, classes, input size,
+// transfer, backend, precision, emulate, tf32, nondeterministic, seed, full, recipe, data
+// checksums. Threads, device, workspace, places and max_minutes do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 // The same but for what computes: backend, emulate, tf32, nondeterministic. A checkpoint of the one
 // is one of the other.

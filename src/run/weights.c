@@ -2,7 +2,8 @@
 // takes to predict with them.
 #include "run/weights.h"
 
-#include "run/run.h"
+#include "net/zoo.h"
+#include "run/network.h"
 #include "run/states.h"
 
 #include <float.h>
@@ -18,27 +19,39 @@
 // Values of the file's metadata. jansson writes numbers and text, so that neither a comma for a
 // point in the locale nor a quote in a name changes what is read back.
 struct values {
-    char classes[16];
-    char mean[32], deviation[32];
-    char *names; // a JSON array, owned
+    char classes[16], input_size[16];
+    char *mean, *deviation; // JSON, owned
+    char *names;            // a JSON array, owned
 };
 
-// As many digits as every fp32 fits in.
-static void number_text(char out[32], float value)
+// A number, or where the channels that the net has differ an array of one for each: as many digits
+// as every fp32 fits in. NULL when out of memory.
+static char *channels_text(const struct fm_net *net, const float values[FM_CHANNELS_MAX])
 {
-    json_t *json = json_real((double)value);
-    size_t length = json_dumpb(
-        json, out, 31, JSON_ENCODE_ANY | JSON_REAL_PRECISION(FLT_DECIMAL_DIG));
-    out[length < 31 ? length : 0] = '\0';
+    bool same = true;
+    for (int c = 1; c < net->input.shape.c; c++)
+        same = same && values[c] == values[0];
+    json_t *json = same ? json_real((double)values[0]) : json_array();
+    for (int c = 0; !same && c < net->input.shape.c; c++)
+        json_array_append_new(json, json_real((double)values[c]));
+    char *text = json_dumps(
+        json, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(FLT_DECIMAL_DIG));
     json_decref(json);
+    return text;
+}
+
+static void free_values(struct values *values)
+{
+    free(values->mean);
+    free(values->deviation);
+    free(values->names);
 }
 
 static enum fm_status make_values(
     const char *path, const struct fm_net *net, char *const *class_names, struct values *values)
 {
     snprintf(values->classes, sizeof values->classes, "%d", net->classes);
-    number_text(values->mean, net->input.mean[0]);
-    number_text(values->deviation, net->input.deviation[0]);
+    snprintf(values->input_size, sizeof values->input_size, "%d", net->input.shape.h);
     json_t *names = json_array();
     int failed = 0;
     for (int k = 0; k < net->classes && !failed; k++)
@@ -47,19 +60,24 @@ static enum fm_status make_values(
     json_decref(names);
     if (!values->names)
         return fm_fail(FM_DATA, "%s: not written: a class name is not UTF-8", path);
+    values->mean = channels_text(net, net->input.mean);
+    values->deviation = channels_text(net, net->input.deviation);
+    if (!values->mean || !values->deviation)
+        return fm_fail(FM_MEMORY, "%s: not written: out of memory", path);
     return FM_OK;
 }
 
 static enum fm_status write_tensors(
     const char *path, const struct fm_net *net, struct fm_tensor *tensors, char *const *class_names)
 {
-    struct values values = {.names = NULL};
-    FM_TRY(make_values(path, net, class_names, &values));
+    struct values values = {0};
+    enum fm_status status = make_values(path, net, class_names, &values);
     const char *const metadata[] = {"fmnist_format", WEIGHTS_FORMAT, "model", net->name, "classes",
-        values.classes, "class_names", values.names, "input_mean", values.mean, "input_deviation",
-        values.deviation, NULL};
-    enum fm_status status = fm_safetensors_write(path, tensors, fm_state_count(net), metadata);
-    free(values.names);
+        values.classes, "class_names", values.names, "input_size", values.input_size, "input_mean",
+        values.mean, "input_deviation", values.deviation, NULL};
+    if (status == FM_OK)
+        status = fm_safetensors_write(path, tensors, fm_state_count(net), metadata);
+    free_values(&values);
     return status;
 }
 
@@ -113,6 +131,18 @@ static json_t *metadata_json(const struct fm_weights *weights, const char *key)
     return text ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL;
 }
 
+// What a file needs that some other program writes; so much is said where none of it is there.
+static enum fm_status fail_foreign(const struct fm_weights *weights)
+{
+    return fm_fail(FM_DATA,
+        "%s: its metadata do not say what network it is of. A file for fmnist has the texts "
+        "\"fmnist_format\" (\"" WEIGHTS_FORMAT "\"), \"model\" (one of 'fmnist models'), "
+        "\"classes\" (\"10\"), \"class_names\" (a JSON array), \"input_mean\" and "
+        "\"input_deviation\" (of pixels from 0 to 1: a JSON number, or an array of one for each "
+        "channel)",
+        weights->path);
+}
+
 static enum fm_status get_format(const struct fm_weights *weights)
 {
     const char *found = fm_safetensors_metadata(&weights->tensors, "fmnist_format");
@@ -122,8 +152,14 @@ static enum fm_status get_format(const struct fm_weights *weights)
         return wrong(weights, "fmnist_format", found,
             "\"" WEIGHTS_FORMAT
             "\": an older fmnist wrote it, without the class names; train again");
-    return wrong(weights, "fmnist_format", found,
-        "\"" WEIGHTS_FORMAT "\": a weights file of fmnist, of this version");
+    if (!found && fm_safetensors_metadata(&weights->tensors, "fmnist_checkpoint"))
+        return fm_fail(FM_DATA,
+            "%s: is a checkpoint of a training, expected a weights file: the run's " FM_WEIGHTS_FILE
+            " is one",
+            weights->path);
+    return found ? wrong(weights, "fmnist_format", found,
+                       "\"" WEIGHTS_FORMAT "\": a weights file of fmnist, of this version")
+                 : fail_foreign(weights);
 }
 
 static enum fm_status get_model(struct fm_weights *weights)
@@ -163,17 +199,42 @@ static enum fm_status get_class_names(struct fm_weights *weights)
                        "a JSON array of strings, a class each");
 }
 
-static enum fm_status get_number(
-    const struct fm_weights *weights, const char *key, float min, float *out)
+static bool take_number(const json_t *json, float min, float *out)
+{
+    double value = json_number_value(json);
+    if (!json_is_number(json) || !(value >= (double)min && value <= (double)FLT_MAX))
+        return false;
+    *out = (float)value;
+    return true;
+}
+
+// A number, of every channel, or an array of one for each; of grey images that is one.
+static enum fm_status get_channels(
+    const struct fm_weights *weights, const char *key, float min, float out[FM_CHANNELS_MAX])
 {
     json_t *json = metadata_json(weights, key);
-    bool right = json_is_number(json);
-    double value = json_number_value(json);
+    size_t count = json_is_array(json) ? json_array_size(json) : 1;
+    bool right = count == 1 || count == FM_CHANNELS_MAX;
+    for (size_t c = 0; right && c < FM_CHANNELS_MAX; c++)
+        right = take_number(
+            json_is_array(json) ? json_array_get(json, c % count) : json, min, &out[c]);
     json_decref(json);
-    if (!right || !(value >= (double)min && value <= (double)FLT_MAX))
-        return wrong(weights, key, fm_safetensors_metadata(&weights->tensors, key),
-            min > 0 ? "a positive number" : "a number not below 0");
-    *out = (float)value;
+    return right ? FM_OK
+                 : wrong(weights, key, fm_safetensors_metadata(&weights->tensors, key),
+                       min > 0 ? "a positive number, or an array of 3"
+                               : "a number not below 0, or an array of 3");
+}
+
+// Files of earlier versions have none: the model's own.
+static enum fm_status get_input_size(struct fm_weights *weights)
+{
+    const char *found = fm_safetensors_metadata(&weights->tensors, "input_size");
+    json_t *json = metadata_json(weights, "input_size");
+    json_int_t side = json_integer_value(json);
+    json_decref(json);
+    if (found && (side < 1 || side > FM_INPUT_SIZE_MAX))
+        return wrong(weights, "input_size", found, "a number of pixels");
+    weights->input_size = (int)side;
     return FM_OK;
 }
 
@@ -183,8 +244,9 @@ static enum fm_status get_metadata(struct fm_weights *weights)
     FM_TRY(get_model(weights));
     FM_TRY(get_classes(weights));
     FM_TRY(get_class_names(weights));
-    FM_TRY(get_number(weights, "input_mean", 0, &weights->input_mean));
-    return get_number(weights, "input_deviation", FLT_MIN, &weights->input_deviation);
+    FM_TRY(get_input_size(weights));
+    FM_TRY(get_channels(weights, "input_mean", 0, weights->input_mean));
+    return get_channels(weights, "input_deviation", FLT_MIN, weights->input_deviation);
 }
 
 enum fm_status fm_weights_read(const char *path, struct fm_weights *weights)
@@ -209,11 +271,30 @@ void fm_weights_free(struct fm_weights *weights)
 
 // ---- Into a model
 
+enum fm_status fm_weights_net(const struct fm_weights *weights, struct fm_net *net)
+{
+    if (!fm_zoo_find(weights->model))
+        return fm_fail(FM_DATA, "%s: is of model \"%.64s\", which this version does not know",
+            weights->path, weights->model);
+    enum fm_status status = fm_run_build_net(weights->model, weights->classes, weights->input_size,
+        weights->input_mean, weights->input_deviation, net);
+    return status == FM_OK ? FM_OK : fm_context(status, "%s", weights->path);
+}
+
+// A count that batch norm of PyTorch keeps beside its statistics, and that inference does not use.
+static bool is_count(const char *name)
+{
+    static const char ending[] = ".num_batches_tracked";
+    size_t length = strlen(name), tail = sizeof ending - 1;
+    return length > tail && strcmp(name + length - tail, ending) == 0;
+}
+
 static enum fm_status check_surplus(const struct fm_weights *weights, const struct fm_net *net)
 {
     for (int i = 0; i < weights->tensors.count; i++) {
         const char *name = weights->tensors.tensors[i].name;
-        if (fm_net_find_param(net, name) < 0 && fm_net_find_running(net, name) < 0)
+        if (fm_net_find_param(net, name) < 0 && fm_net_find_running(net, name) < 0 &&
+            !is_count(name))
             return fm_fail(
                 FM_DATA, "%s: tensor \"%s\" is none of model %s", weights->path, name, net->name);
     }
@@ -222,14 +303,21 @@ static enum fm_status check_surplus(const struct fm_weights *weights, const stru
 
 static enum fm_status check_input(const struct fm_weights *weights, const struct fm_net *net)
 {
-    if (weights->input_mean == net->input.mean[0] &&
-        weights->input_deviation == net->input.deviation[0])
-        return FM_OK;
-    return fm_fail(FM_DATA,
-        "%s: of an input with mean %.9g and deviation %.9g, expected %.9g and %.9g: the weights "
-        "are of another run",
-        weights->path, (double)weights->input_mean, (double)weights->input_deviation,
-        (double)net->input.mean[0], (double)net->input.deviation[0]);
+    const struct fm_input *input = &net->input;
+    if (weights->input_size > 0 && weights->input_size != input->shape.h)
+        return fm_fail(FM_DATA,
+            "%s: of an input of %dx%d pixels, expected %dx%d: the weights are of another run",
+            weights->path, weights->input_size, weights->input_size, input->shape.h,
+            input->shape.w);
+    for (int c = 0; c < input->shape.c; c++)
+        if (weights->input_mean[c] != input->mean[c] ||
+            weights->input_deviation[c] != input->deviation[c])
+            return fm_fail(FM_DATA,
+                "%s: of an input with mean %.9g and deviation %.9g in channel %d, expected %.9g "
+                "and %.9g: the weights are of another run",
+                weights->path, (double)weights->input_mean[c], (double)weights->input_deviation[c],
+                c + 1, (double)input->mean[c], (double)input->deviation[c]);
+    return FM_OK;
 }
 
 static enum fm_status check_net(const struct fm_weights *weights, const struct fm_net *net)

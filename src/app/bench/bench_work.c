@@ -5,6 +5,7 @@
 #include "app/data_label.h"
 #include "net/init.h"
 #include "net/zoo.h"
+#include "run/network.h"
 
 #include "philox.h"
 
@@ -31,11 +32,9 @@ static enum fm_status build_run_net(struct fm_bench_work *w)
 {
     FM_TRY(fm_run_read_whole_config(w->job->run, &w->config));
     FM_TRY(read_recipe(w));
-    FM_TRY(fm_zoo_build(w->config.model, w->config.data.classes, &w->net));
+    FM_TRY(fm_run_config_net(&w->config, &w->net));
     if (w->recipe.dropout >= 0)
         fm_net_set_dropout(&w->net, (float)w->recipe.dropout);
-    fm_net_set_input_statistics(
-        &w->net, (float)w->config.data.input_mean, (float)w->config.data.input_deviation);
     return FM_OK;
 }
 

@@ -77,8 +77,7 @@ static enum fm_status describe_data(
     FM_TRY(check_statistics(dataset, split));
     fm_path_absolute(data->directory, dataset->directory);
     data->classes = dataset->classes;
-    data->input_mean = split->mean;
-    data->input_deviation = split->deviation;
+    fm_run_data_set_input(data, split->mean, split->deviation);
     for (int i = 0; i < 4; i++)
         data->crc32[i] = dataset->files[i].crc32;
     for (int k = 0; k < dataset->classes; k++) {

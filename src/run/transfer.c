@@ -1,0 +1,85 @@
+// What a run does with weights that it begins with, as JSON and back: config.json, which a run goes
+// on from, and result.json, which tells of it, hold it in the same words.
+#include "run/run.h"
+
+#include "run/object.h"
+
+#include <string.h>
+
+const char *const fm_transfer_mode_names[] = {"scratch", "frozen", "finetune", NULL};
+const char *const fm_unfreeze_names[] = {"last", "all", NULL};
+
+static const char *const transfer_keys[] = {
+    "mode", "weights", "sha256", "source", "unfreeze", "base_rate", "feature_views", NULL};
+
+enum {
+    SHA256_DIGITS = 64,
+    FEATURE_VIEWS_MAX = 1 << 20
+};
+
+json_t *fm_transfer_to_json(const struct fm_transfer *transfer)
+{
+    if (transfer->mode == FM_TRANSFER_SCRATCH)
+        return json_null();
+    bool finetune = transfer->mode == FM_TRANSFER_FINETUNE;
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode",
+        fm_transfer_mode_names[transfer->mode], "weights", transfer->weights, "sha256",
+        transfer->sha256, "source", transfer->source, "unfreeze",
+        finetune ? json_string(fm_unfreeze_names[transfer->unfreeze]) : json_null(), "base_rate",
+        finetune ? json_real(transfer->base_rate) : json_null(), "feature_views",
+        finetune ? json_null() : json_integer(transfer->feature_views));
+}
+
+static enum fm_status get_sha256(const struct fm_object *object, char out[65])
+{
+    const char *digits = json_string_value(json_object_get(object->json, "sha256"));
+    if (!digits || strlen(digits) != SHA256_DIGITS ||
+        strspn(digits, "0123456789abcdef") != SHA256_DIGITS)
+        return fm_object_wrong(object, "sha256", "64 hexadecimal digits");
+    memcpy(out, digits, SHA256_DIGITS + 1);
+    return FM_OK;
+}
+
+static enum fm_status get_transfer(const struct fm_object *object, struct fm_transfer *transfer)
+{
+    // A run from scratch has no object at all.
+    static const char *const modes[] = {"frozen", "finetune", NULL};
+    int mode;
+    FM_TRY(fm_object_check_keys(object, transfer_keys));
+    FM_TRY(fm_object_get_name(object, "mode", modes, &mode));
+    transfer->mode = mode + FM_TRANSFER_FROZEN;
+    FM_TRY(fm_object_get_string(object, "weights", transfer->weights, sizeof transfer->weights));
+    FM_TRY(get_sha256(object, transfer->sha256));
+    FM_TRY(fm_object_get_string(object, "source", transfer->source, sizeof transfer->source));
+    if (transfer->mode == FM_TRANSFER_FROZEN)
+        return fm_object_get_int(
+            object, "feature_views", 0, FEATURE_VIEWS_MAX, &transfer->feature_views);
+    FM_TRY(fm_object_get_name(object, "unfreeze", fm_unfreeze_names, &transfer->unfreeze));
+    return fm_object_get_number(object, "base_rate", 0, &transfer->base_rate);
+}
+
+enum fm_status fm_transfer_from_json(
+    const json_t *json, const char *path, struct fm_transfer *transfer)
+{
+    const struct fm_object object = {json, path, "transfer."};
+    memset(transfer, 0, sizeof *transfer);
+    if (!json || json_is_null(json))
+        return FM_OK;
+    if (!json_is_object(json))
+        return fm_fail(FM_DATA, "%s: key \"transfer\": found %s, expected an object or null", path,
+            fm_json_type_name(json));
+    return get_transfer(&object, transfer);
+}
+
+bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b)
+{
+    if (a->mode != b->mode)
+        return false;
+    if (a->mode == FM_TRANSFER_SCRATCH)
+        return true;
+    if (strcmp(a->sha256, b->sha256) != 0)
+        return false;
+    if (a->mode == FM_TRANSFER_FROZEN)
+        return a->feature_views == b->feature_views;
+    return a->unfreeze == b->unfreeze && a->base_rate == b->base_rate;
+}
