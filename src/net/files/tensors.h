@@ -43,7 +43,11 @@ struct fm_tensors {
     struct fm_tensor_info *list; // [count], in the file's order
     int count;
     char **metadata; // key, value, key, value, ..., NULL: text that stands beside the tensors
-    const struct fm_tensors_class *of; // the format's functions, and what they need
+    // What the format's reader works with (tensors_class.h); the descriptor is open while `of` is
+    // not NULL.
+    const struct fm_tensors_class *of;
+    int descriptor;
+    uint64_t size; // bytes of the file
     void *file;
 };
 
