@@ -93,13 +93,26 @@ struct fm_cuda_input {
     void *out;                  // [images][height][width][channels]
     int images, height, width, channels;
     int gather;  // 1: image n's record is records[ids[n]] (the whole data set is there)
-    int augment; // training: what `ranges` allows is drawn
+    int augment; // what `ranges` allows is drawn
     int mirror;  // without augment: every image is mirrored left to right
     struct fm_augment_ranges ranges; // with the records' rows and cols
     // fm_normalise's, for each channel: 1 / (255 deviation), -mean / deviation.
     float scale[FM_CUDA_INPUT_CHANNELS_MAX], offset[FM_CUDA_INPUT_CHANNELS_MAX];
 };
 cudaError_t fm_launch_input(const struct fm_cuda_input *work, cudaStream_t stream);
+
+// ---- features.cu: fp32 records of features to the network's input
+
+struct fm_cuda_features {
+    enum fm_cuda_type type;
+    const float *records;       // [.][count]
+    const uint32_t *ids;        // [samples]; read with `gather`
+    const struct fm_step *step; // samples from step->count on become zeros
+    void *out;                  // [samples][count]
+    int samples, count;
+    int gather; // 1: sample n's record is records[ids[n]] (the whole data set is there)
+};
+cudaError_t fm_launch_features(const struct fm_cuda_features *work, cudaStream_t stream);
 
 // ---- maxpool.cu: 2x2, stride 2; an odd last row or column is dropped
 

@@ -34,6 +34,8 @@ static const struct input_case input_cases[] = {
     {28, 28, 28, 28, 1, 4, 4, true, false, true},
     {28, 28, 32, 32, 3, 3, 3, true, false, false},
     {28, 28, 32, 32, 3, 2, 1, false, false, true},
+    {28, 28, 48, 48, 3, 2, 2, true, false, true},
+    {28, 28, 64, 64, 3, 2, 2, true, false, false},
     {7, 5, 9, 8, 2, 3, 3, true, false, false},
     {7, 5, 7, 5, 3, 2, 2, false, true, false},
     {1, 1, 1, 1, 1, 2, 2, true, false, false},
@@ -171,6 +173,103 @@ static void test_input_refuses(void **state)
     bad = work;
     bad.type = (enum fm_cuda_type)7;
     rig_refused("an unknown type", fm_launch_input(&bad, rig_stream()));
+}
+
+// ---- features
+
+struct features_case {
+    int count, samples, present;
+    bool gather;
+};
+
+// The last is of more than a block's threads take at once.
+static const struct features_case features_cases[] = {{512, 5, 5, false}, {512, 3, 2, true},
+    {8, 1, 1, false}, {8, 4, 3, true}, {13, 3, 2, false}, {13, 4, 4, true}, {1, 2, 1, true},
+    {4104, 2, 2, true}};
+
+static void run_features(void *context)
+{
+    rig_launched("features", fm_launch_features(context, rig_stream()));
+}
+
+static void expect_features(const struct fm_cuda_features *w, const float *records,
+    const uint32_t *ids, uint32_t present, float *out)
+{
+    for (uint32_t n = 0; n < (uint32_t)w->samples; n++)
+        for (int i = 0; i < w->count; i++)
+            *out++ = n < present
+                         ? records[(w->gather ? ids[n] : n) * (uint32_t)w->count + (uint32_t)i]
+                         : 0.0f;
+}
+
+static void check_features(
+    const struct features_case *it, enum fm_cuda_type type, enum rig_fill fill)
+{
+    rig_case("features %s %d, %s values, %d of %d samples, gather %d", rig_type_name(type),
+        it->count, fill_names[fill], it->present, it->samples, it->gather);
+    struct rig_tensor records = rig_tensor(FM_CUDA_F32, (size_t)(it->count * RECORDS), fill);
+    // Where a sample is not there nobody may look for its record.
+    uint32_t ids[8];
+    for (int i = 0; i < it->samples; i++)
+        ids[i] = i < it->present ? rig_random() % RECORDS : UINT32_MAX;
+    struct fm_step step = {.count = (uint32_t)it->present};
+    struct rig_tensor out = rig_tensor(type, (size_t)(it->samples * it->count), RIG_UNSET);
+    struct fm_cuda_features work = {.type = type,
+        .records = records.device,
+        .ids = rig_device(ids, (size_t)it->samples * sizeof *ids),
+        .step = rig_device(&step, sizeof step),
+        .out = out.device,
+        .samples = it->samples,
+        .count = it->count,
+        .gather = it->gather};
+    float *expected = rig_host(out.count * sizeof *expected);
+    expect_features(&work, records.values, ids, step.count, expected);
+    struct rig_tensor *found[] = {&out};
+    rig_orders(run_features, &work, found, 1);
+    rig_same("out", &out, expected);
+}
+
+static void test_features(void **state)
+{
+    (void)state;
+    for (int type = 0; type < TYPES; type++)
+        for (size_t i = 0; i < sizeof features_cases / sizeof features_cases[0]; i++)
+            for (size_t fill = 0; fill < sizeof fills / sizeof fills[0]; fill++)
+                check_features(&features_cases[i], (enum fm_cuda_type)type, fills[fill]);
+}
+
+static void test_features_refuses(void **state)
+{
+    (void)state;
+    rig_case("features");
+    uint8_t *memory = rig_device(NULL, 4096);
+    const struct fm_cuda_features work = {.records = (float *)(void *)memory,
+        .ids = (uint32_t *)(void *)memory,
+        .step = (struct fm_step *)(void *)memory,
+        .out = memory + 2048,
+        .samples = 1,
+        .count = 8};
+    struct fm_cuda_features bad = work;
+    bad.records = (float *)(void *)(memory + 4);
+    rig_refused("misaligned records", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.out = memory + 2048 + 2;
+    rig_refused("a misaligned output", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.ids = NULL;
+    rig_refused("no ids", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.step = NULL;
+    rig_refused("no step", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.count = 0;
+    rig_refused("no features", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.samples = 0;
+    rig_refused("no samples", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.type = (enum fm_cuda_type)7;
+    rig_refused("an unknown type", fm_launch_features(&bad, rig_stream()));
 }
 
 // ---- max-pool
@@ -658,6 +757,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_input),
         TEST(test_input_refuses),
+        TEST(test_features),
+        TEST(test_features_refuses),
         TEST(test_maxpool),
         TEST(test_meanpool),
         TEST(test_dropout),
