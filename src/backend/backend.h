@@ -111,14 +111,22 @@ struct fm_augment {
     int erase_size;
 };
 
+// Whether it asks for anything.
+static inline bool fm_augment_any(const struct fm_augment *augment)
+{
+    return augment->shift > 0 || augment->flip || augment->erase > 0.0f;
+}
+
 struct fm_compile_options {
     int batch;
     enum fm_mode mode;
-    struct fm_augment augment; // also of inference that asks for it: the draws of the slot's epoch
-    float label_smoothing;     // training only: target = (1 - s) onehot + s / classes
-    bool average;              // inference only: with the EMA's parameters and running statistics
-    bool mirror;               // inference only: every image mirrored left to right
-    bool unfused;              // one operation a primitive
+    // Drawn by the step's seed and epoch and the samples' ids, in inference (which most often asks
+    // for none) just as in training; not together with `mirror`, nor of records of features.
+    struct fm_augment augment;
+    float label_smoothing; // training only: target = (1 - s) onehot + s / classes
+    bool average;          // inference only: with the EMA's parameters and running statistics
+    bool mirror;           // inference only: every image mirrored left to right
+    bool unfused;          // one operation a primitive
     bool probe;   // every layer's activation (and its gradient) can be read; implies unfused
     bool profile; // times every operation
 };
@@ -202,7 +210,8 @@ struct fm_backend {
     enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
     enum fm_status (*sums_set)(struct fm_model *model, const struct fm_sums *sums);
 
-    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors. Where the
+    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors; records of
+    // fm_input_record_size() bytes, the first of them aligned to 64. Where the
     // device keeps `resident` (which may be NULL), the slots' ids are places in it and their
     // records and labels are NULL; a backend may also ignore it.
     enum fm_status (*staging_create)(struct fm_model *model, uint32_t capacity,
@@ -212,7 +221,7 @@ struct fm_backend {
     // Returns when the slot's contents have been taken, so that it may be refilled.
     enum fm_status (*slot_wait)(struct fm_staging *staging, int slot);
 
-    // Executor.
+    // Executor. FM_USAGE for training of a network that ends in features, as of score() below.
     enum fm_status (*compile)(struct fm_model *model, const struct fm_compile_options *options,
         struct fm_executor **executor);
     void (*executor_destroy)(struct fm_executor *executor);
@@ -220,8 +229,8 @@ struct fm_backend {
     // the executor's batch: a training batch is never padded.
     enum fm_status (*submit)(struct fm_executor *executor, struct fm_staging *staging, int slot);
     // Inference on the slot's step->count (at most the batch) samples: logits [count][classes],
-    // before the softmax; of a network that ends in features, these, [count][outputs]. Returns when
-    // they are there.
+    // before the softmax; of a network that ends in features, these, [count][outputs] in the order
+    // C, H, W, as the precision has them. Returns when they are there.
     enum fm_status (*predict)(
         struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits);
     // Inference like predict(), but its results stay on the device, where the executor's scores

@@ -10,27 +10,6 @@
 
 // ---- compiling
 
-// Primitives run one after another, so one scratchpad of the largest size serves them all.
-static enum fm_status share_scratchpad(struct fm_executor *e)
-{
-    size_t largest = 0;
-    for (int i = 0; i < e->primitive_count; i++) {
-        size_t bytes = fm_md_bytes(&e->primitives[i]->scratch_md);
-        largest = bytes > largest ? bytes : largest;
-    }
-    if (largest == 0)
-        return FM_OK;
-    void *data = NULL;
-    FM_TRY(fm_buffers_add(&e->buffers, largest, "scratchpad", &data));
-    for (int i = 0; i < e->primitive_count; i++) {
-        struct fm_primitive *p = e->primitives[i];
-        if (fm_md_bytes(&p->scratch_md) > 0)
-            FM_TRY(
-                fm_memory_create(&p->scratchpad, &p->scratch_md, e->model->device->engine, data));
-    }
-    return FM_OK;
-}
-
 static bool param_trains(const struct fm_net *net, int index)
 {
     return index >= 0 && net->params[index].trainable;
@@ -52,103 +31,6 @@ static void mark_backward(struct fm_executor *e)
     }
 }
 
-static enum fm_status allocate(struct fm_executor *e, size_t bytes, void **data)
-{
-    return fm_buffers_add(&e->buffers, bytes, "activations", data);
-}
-
-// Training keeps every activation for the backward; inference needs two at a time.
-static enum fm_status allocate_activations(struct fm_executor *e)
-{
-    bool keep = fm_executor_trains(e) || e->options.probe;
-    void *pair[2] = {NULL, NULL};
-    if (!keep) {
-        size_t largest = 0;
-        for (int i = 0; i < e->op_count; i++) {
-            size_t bytes = fm_md_bytes(&e->values[i].md);
-            largest = bytes > largest ? bytes : largest;
-        }
-        FM_TRY(allocate(e, largest, &pair[0]));
-        FM_TRY(allocate(e, largest, &pair[1]));
-    }
-    int side = 0;
-    for (int i = 0; i < e->op_count; i++) {
-        struct fm_value *value = &e->values[i];
-        void *data = NULL;
-        if (e->ops[i]->in_place)
-            data = e->ops[i]->in->activation.data;
-        else if (keep)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), &data));
-        else
-            data = pair[side ^= 1];
-        FM_TRY(fm_tensor_mem_create(&value->activation, e->model->device, &value->md, data));
-    }
-    return FM_OK;
-}
-
-// A gradient has its activation's layout, but the logits' is not in fp32 where the others are not.
-static enum fm_status gradient_md(
-    const struct fm_executor *e, const struct fm_value *value, struct fm_md *md)
-{
-    if (value->element == e->model->element)
-        return fm_md_copy(md, &value->md);
-    int dims[2] = {e->options.batch, value->shape.c};
-    return fm_md_create(md, 2, dims, fm_element_type(e->model->element), dnnl_ab);
-}
-
-static enum fm_status create_gradient(struct fm_executor *e, struct fm_value *value, void *data)
-{
-    struct fm_md md = {0};
-    enum fm_status status = gradient_md(e, value, &md);
-    if (status == FM_OK)
-        status = fm_tensor_mem_create(&value->gradient, e->model->device, &md, data);
-    fm_md_free(&md);
-    return status;
-}
-
-static enum fm_status allocate_logit_gradient(struct fm_executor *e)
-{
-    const struct fm_value *logits = &e->values[e->op_count - 1];
-    if (logits->element == e->model->element)
-        return FM_OK;
-    void *data = NULL;
-    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), &data));
-    e->logit_gradient = data;
-    return FM_OK;
-}
-
-// Gradients flow through two buffers, or one where an operation can work in place; a probe keeps
-// each.
-static enum fm_status allocate_gradients(struct fm_executor *e)
-{
-    size_t largest = 0;
-    for (int i = 0; i < e->op_count; i++) {
-        size_t bytes = fm_md_bytes(&e->values[i].md);
-        largest = bytes > largest ? bytes : largest;
-    }
-    void *pair[2] = {NULL, NULL};
-    if (!e->options.probe) {
-        FM_TRY(allocate(e, largest, &pair[0]));
-        FM_TRY(allocate(e, largest, &pair[1]));
-    }
-    int side = 0;
-    for (int i = e->op_count - 1; i >= 0; i--) {
-        struct fm_value *value = &e->values[i];
-        const struct fm_op *reader = i + 1 < e->op_count ? e->ops[i + 1] : NULL;
-        if (reader && !reader->input_gradient)
-            break; // nothing in front of it is trained
-        void *data = NULL;
-        if (reader && (reader->in_place || (reader->class->gradient_in_place && !e->options.probe)))
-            data = reader->out->gradient.data;
-        else if (e->options.probe)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), &data));
-        else
-            data = pair[side ^= 1];
-        FM_TRY(create_gradient(e, value, data));
-    }
-    return FM_OK;
-}
-
 static enum fm_status build(struct fm_executor *e)
 {
     // Each layer becomes at most two operations (its own and its bias), and the input one.
@@ -160,25 +42,35 @@ static enum fm_status build(struct fm_executor *e)
     FM_TRY(fm_lower(e));
     if (fm_executor_trains(e))
         mark_backward(e);
-    FM_TRY(allocate_activations(e));
-    if (fm_executor_trains(e))
-        FM_TRY(allocate_gradients(e));
-    if (fm_executor_trains(e))
-        FM_TRY(allocate_logit_gradient(e));
-    else
+    FM_TRY(fm_cpu_allocate_values(e));
+    if (!fm_executor_trains(e))
         FM_TRY(fm_cpu_scores_allocate(e));
     for (int i = 0; i < e->op_count; i++)
         if (e->ops[i]->class->connect)
             FM_TRY(e->ops[i]->class->connect(e->ops[i]));
-    return share_scratchpad(e);
+    return fm_cpu_allocate_scratchpad(e);
 }
 
-static enum fm_status check_mode(
+static enum fm_status check_options(
     const struct fm_model *model, const struct fm_compile_options *options)
 {
-    bool trains = options->mode == FM_MODE_TRAIN;
+    bool trains = options->mode == FM_MODE_TRAIN, augments = fm_augment_any(&options->augment);
+    if (options->batch < 1)
+        return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
+    if (trains && model->net.classes == 0)
+        return fm_fail(FM_USAGE,
+            "compile: network '%s' ends in features, not in classes: it has no loss to train by",
+            model->net.name);
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
+    if (options->mirror && augments)
+        return fm_fail(FM_USAGE,
+            "compile: `mirror` is for images as they are, but augmentation is asked for, too");
+    if (model->net.input.features > 0 && (options->mirror || augments))
+        return fm_fail(FM_USAGE,
+            "compile: the records of network '%s' are features: only images can be augmented or "
+            "mirrored",
+            model->net.name);
     if (options->average && !model->average.params)
         return fm_fail(FM_USAGE, "compile: this model keeps no average");
     return FM_OK;
@@ -187,9 +79,7 @@ static enum fm_status check_mode(
 enum fm_status fm_cpu_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
-    if (options->batch < 1)
-        return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
-    FM_TRY(check_mode(model, options));
+    FM_TRY(check_options(model, options));
     struct fm_executor *e = calloc(1, sizeof *e);
     if (!e)
         return fm_fail_memory("executor", sizeof *e);
@@ -331,7 +221,7 @@ enum fm_status fm_cpu_submit(struct fm_executor *e, struct fm_staging *staging, 
 }
 
 enum fm_status fm_cpu_infer(
-    struct fm_executor *e, struct fm_staging *staging, int slot, const float **logits)
+    struct fm_executor *e, struct fm_staging *staging, int slot, const struct fm_value **output)
 {
     struct fm_pass pass = {&staging->slots[slot], staging->slots[slot].step, false};
     if (e->options.mode != FM_MODE_INFER)
@@ -340,16 +230,21 @@ enum fm_status fm_cpu_infer(
         return fm_fail(FM_USAGE, "predict: %u samples, but this executor's batch is %d",
             pass.step->count, e->options.batch);
     FM_TRY(forward(e, &pass));
-    *logits = e->values[e->op_count - 1].activation.data;
+    *output = &e->values[e->op_count - 1];
     return FM_OK;
 }
 
 enum fm_status fm_cpu_predict(
     struct fm_executor *e, struct fm_staging *staging, int slot, float *logits)
 {
-    const float *last = NULL;
-    FM_TRY(fm_cpu_infer(e, staging, slot, &last));
-    size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
-    memcpy(logits, last, count * sizeof *logits);
+    const struct fm_value *output = NULL;
+    FM_TRY(fm_cpu_infer(e, staging, slot, &output));
+    uint32_t count = staging->slots[slot].step->count;
+    if (output->logits) // fp32 and plain already
+        memcpy(logits, output->activation.data,
+            count * (size_t)e->model->net.classes * sizeof *logits);
+    else
+        fm_view_to_canonical(&output->view, (int)count, output->shape.c, output->element,
+            output->activation.data, logits);
     return FM_OK;
 }

@@ -12,6 +12,11 @@ struct fm_staging {
 // lower.c: creates the operations in network order, fusing where the options allow.
 enum fm_status fm_lower(struct fm_executor *executor);
 
+// allocate.c: memory of the operations' values, once it is known what trains; and, once the
+// primitives are made, what they share.
+enum fm_status fm_cpu_allocate_values(struct fm_executor *executor);
+enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *executor);
+
 enum fm_status fm_cpu_compile(struct fm_model *model, const struct fm_compile_options *options,
     struct fm_executor **executor);
 void fm_cpu_executor_destroy(struct fm_executor *executor);
@@ -31,10 +36,10 @@ uint64_t fm_cpu_executor_memory(const struct fm_executor *executor);
 void fm_cpu_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);
 
-// What executor.c and score.c ask of each other: a forward pass, whose logits stay the executor's
+// What executor.c and score.c ask of each other: a forward pass, whose output stays the executor's
 // until the next; whether all labels of a slot are classes; memory for scores.
-enum fm_status fm_cpu_infer(
-    struct fm_executor *executor, struct fm_staging *staging, int slot, const float **logits);
+enum fm_status fm_cpu_infer(struct fm_executor *executor, struct fm_staging *staging, int slot,
+    const struct fm_value **output);
 enum fm_status fm_cpu_check_labels(const struct fm_executor *executor, const struct fm_slot *slot);
 enum fm_status fm_cpu_scores_allocate(struct fm_executor *executor);
 

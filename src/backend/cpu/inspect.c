@@ -1,25 +1,7 @@
 // Looking into an executor: probed activations and gradients, the profile, the plans.
 #include "backend/cpu/executor.h"
-#include "rounding.h"
 
 #include <stdio.h>
-
-// From [n][c / block][h][w][block] to [n][c][h][w], dropping padding channels.
-static void to_canonical(const struct fm_view *v, struct fm_shape shape, enum fm_element element,
-    const void *from, float *to)
-{
-    const float *single = from;
-    const uint16_t *half = from;
-    int pixels = shape.h * shape.w;
-    for (int n = 0; n < v->n; n++)
-        for (int c = 0; c < shape.c; c++)
-            for (int i = 0; i < pixels; i++) {
-                size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
-                size_t at = (plane * (size_t)pixels + (size_t)i) * (size_t)v->block;
-                at += (size_t)(c % v->block);
-                *to++ = element == FM_ELEMENT_BF16 ? fm_bf16_widen(half[at]) : single[at];
-            }
-}
 
 enum fm_status fm_cpu_executor_read(
     struct fm_executor *e, int layer, enum fm_probe probe, float *data, size_t count)
@@ -36,8 +18,8 @@ enum fm_status fm_cpu_executor_read(
         return fm_fail(FM_USAGE, "executor_read: %zu elements, expected %zu", count, have);
     if (!tensor->data)
         return fm_fail(FM_NOT_FOUND, "executor_read: no gradient flows to layer %d", layer);
-    to_canonical(&value->view, value->shape, activation ? value->element : e->model->element,
-        tensor->data, data);
+    fm_view_to_canonical(&value->view, e->options.batch, value->shape.c,
+        activation ? value->element : e->model->element, tensor->data, data);
     return FM_OK;
 }
 

@@ -37,7 +37,7 @@ static enum fm_status placed(struct lowering *low, struct fm_op *op, enum fm_sta
         return status;
     FM_TRY(fm_view_of(
         &op->out->md, e->options.batch, op->out->shape, &op->out->view, &op->out->element));
-    op->out->logits = op->layer == low->net->layer_count - 1; // a dense layer, or its bias
+    op->out->logits = fm_op_makes_logits(op);
     low->present = op->out;
     low->relu_fused = false;
     return FM_OK;

@@ -100,11 +100,17 @@ static inline const struct fm_layer *fm_op_layer(const struct fm_op *op)
 {
     return &op->executor->model->net.layers[op->layer];
 }
+// Whether it puts out the logits: a dense layer, or its bias. A network that ends in features has
+// none.
+static inline bool fm_op_makes_logits(const struct fm_op *op)
+{
+    const struct fm_net *net = &op->executor->model->net;
+    return net->classes > 0 && op->layer == net->layer_count - 1;
+}
 // Of the activation that the operation puts out.
 static inline enum fm_element fm_op_element(const struct fm_op *op)
 {
-    const struct fm_model *m = op->executor->model;
-    return op->layer == m->net.layer_count - 1 ? FM_ELEMENT_F32 : m->element;
+    return fm_op_makes_logits(op) ? FM_ELEMENT_F32 : op->executor->model->element;
 }
 static inline bool fm_executor_trains(const struct fm_executor *e)
 {

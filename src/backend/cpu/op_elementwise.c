@@ -7,7 +7,7 @@
 
 struct bias {
     struct fm_op op;
-    double *image_sums; // [n][c]
+    double *image_sums; // [n][c], where it is trained
     float *padded;      // [c]: the bias, and its gradient, with zeros for padding channels
 };
 
@@ -47,7 +47,8 @@ static enum fm_status bias_connect(struct fm_op *op)
     struct bias *b = (struct bias *)op;
     const struct fm_view *v = &op->out->view;
     void *data = NULL;
-    FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *b->image_sums, &data));
+    if (op->trains)
+        FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *b->image_sums, &data));
     b->image_sums = data;
     FM_TRY(fm_op_buffer(op, (size_t)v->c * sizeof *b->padded, &data));
     b->padded = data;

@@ -1,4 +1,5 @@
-// The first operation: from the slot's u8 records to the network's input.
+// The first operation: from the slot's records, images in u8 or features in fp32, to the network's
+// input.
 #include "backend/cpu/op.h"
 
 static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass)
@@ -9,8 +10,8 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .records = pass->slot->records,
         .ids = pass->slot->ids,
         .count = (int)pass->step->count,
-        .augment = pass->training,
-        .mirror = !pass->training && e->options.mirror,
+        .augment = fm_augment_any(&e->options.augment),
+        .mirror = e->options.mirror,
         .shift = e->options.augment.shift,
         .flip = e->options.augment.flip,
         .erase = e->options.augment.erase,
@@ -32,9 +33,11 @@ enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op)
     const struct fm_input *input = &place->executor->model->net.input;
     struct fm_shape shape = input->shape;
     int dims[4] = {place->executor->options.batch, shape.c, shape.h, shape.w};
-    if ((int64_t)input->rows * input->cols > FM_RECORD_MAX)
-        return fm_fail(FM_UNSUPPORTED, "backend 'cpu': records of %dx%d, expected at most %d bytes",
-            input->rows, input->cols, FM_RECORD_MAX);
+    if (fm_input_record_size(input) > FM_RECORD_MAX)
+        return fm_fail(FM_UNSUPPORTED,
+            "backend 'cpu': records of %zu bytes, expected at most %d (64x64 pixels or 1024 "
+            "features)",
+            fm_input_record_size(input), FM_RECORD_MAX);
     FM_TRY(fm_op_new(place, &input_class, sizeof **op, op));
     place->out->shape = shape;
     return fm_md_create(&place->out->md, 4, dims, fm_element_type(fm_op_element(*op)), dnnl_nchw);

@@ -4,7 +4,7 @@
 struct maxpool {
     struct fm_op op;
     bool gated;     // does the backward of the ReLU in front
-    uint8_t *index; // [outputs] which of the window's four it was; NULL in inference
+    uint8_t *index; // [outputs] which of the window's four it was; NULL without a backward
 };
 
 static enum fm_status maxpool_forward(struct fm_op *op, const struct fm_pass *pass)
@@ -28,7 +28,7 @@ static enum fm_status maxpool_data(struct fm_op *op, const struct fm_pass *pass)
 static enum fm_status maxpool_connect(struct fm_op *op)
 {
     struct maxpool *p = (struct maxpool *)op;
-    if (!fm_executor_trains(op->executor))
+    if (!op->input_gradient)
         return FM_OK;
     void *data = NULL;
     FM_TRY(fm_op_buffer(op, fm_view_size(&op->out->view), &data));

@@ -33,12 +33,17 @@ static int predicted(const float *logits, int classes)
 enum fm_status fm_cpu_score(struct fm_executor *e, struct fm_staging *staging, int slot)
 {
     const struct fm_slot *s = &staging->slots[slot];
-    const float *logits = NULL;
+    const struct fm_value *output = NULL;
     double loss = 0;
     uint64_t correct = 0;
     int classes = e->model->net.classes, count = (int)s->step->count;
-    FM_TRY(fm_cpu_infer(e, staging, slot, &logits));
+    if (classes == 0)
+        return fm_fail(FM_USAGE,
+            "score: network '%s' ends in features, not in classes: it can only predict",
+            e->model->net.name);
+    FM_TRY(fm_cpu_infer(e, staging, slot, &output));
     FM_TRY(fm_cpu_check_labels(e, s));
+    const float *logits = output->activation.data;
     e->model->device->kernels->loss(
         logits, s->labels, count, classes, 0.0f, 1.0f, NULL, &loss, &correct);
     for (int i = 0; i < count; i++)

@@ -29,7 +29,7 @@ enum fm_status fm_cpu_staging_create(struct fm_model *model, uint32_t capacity,
     struct fm_staging *s = calloc(1, sizeof *s);
     if (!s)
         return fm_fail_memory("staging", sizeof *s);
-    uint32_t record_size = (uint32_t)(model->net.input.rows * model->net.input.cols);
+    uint32_t record_size = (uint32_t)fm_input_record_size(&model->net.input);
     for (int i = 0; i < FM_SLOTS; i++) {
         enum fm_status status = fill_slot(s, &s->slots[i], capacity, record_size);
         if (status != FM_OK) {

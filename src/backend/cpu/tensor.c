@@ -2,6 +2,8 @@
 // at compile time keeps page faults out of the first step.
 #include "backend/cpu/tensor.h"
 
+#include "rounding.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -78,6 +80,22 @@ enum fm_status fm_view_of(const struct fm_md *md, int batch, struct fm_shape sha
         return fm_fail(FM_BACKEND, "layout of a %dx%dx%dx%d activation: %zu bytes, expected %zu",
             batch, shape.c, shape.h, shape.w, fm_md_bytes(md), expected);
     return FM_OK;
+}
+
+void fm_view_to_canonical(const struct fm_view *v, int count, int channels, enum fm_element element,
+    const void *from, float *to)
+{
+    const float *single = from;
+    const uint16_t *half = from;
+    int pixels = v->h * v->w;
+    for (int n = 0; n < count; n++)
+        for (int c = 0; c < channels; c++)
+            for (int i = 0; i < pixels; i++) {
+                size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
+                size_t at = (plane * (size_t)pixels + (size_t)i) * (size_t)v->block;
+                at += (size_t)(c % v->block);
+                *to++ = element == FM_ELEMENT_BF16 ? fm_bf16_widen(half[at]) : single[at];
+            }
 }
 
 enum fm_status fm_reorder_create(struct fm_reorder *reorder, const struct fm_device *device,

@@ -37,6 +37,11 @@ static inline dnnl_data_type_t fm_element_type(enum fm_element element)
 enum fm_status fm_view_of(const struct fm_md *md, int batch, struct fm_shape shape,
     struct fm_view *view, enum fm_element *element);
 
+// The first `count` samples and `channels` channels of an activation (or a gradient, in the same
+// layout) as fp32 [count][channels][h][w].
+void fm_view_to_canonical(const struct fm_view *view, int count, int channels,
+    enum fm_element element, const void *from, float *to);
+
 // A ready reorder from one tensor to another.
 struct fm_reorder {
     dnnl_primitive_t primitive;

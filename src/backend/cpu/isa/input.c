@@ -1,6 +1,8 @@
-// The first kernel of every step: from u8 records to the network's input in one pass.
+// The first kernel of every step: from the records to the network's input in one pass.
 #include "augment.h"
 #include "backend/cpu/isa/element.h"
+
+#include <string.h>
 
 // One augmented image, [rows][cols].
 static void augment_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
@@ -44,7 +46,18 @@ static void resize_plane(const struct fm_input *input, const float *plane, eleme
     }
 }
 
-void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out)
+static void store_features(const struct fm_input_work *work, element *restrict out)
+{
+    int features = work->input->features;
+    for (int i = 0; i < work->count; i++) {
+        float record[FM_RECORD_MAX / sizeof(float)];
+        size_t size = (size_t)features * sizeof *record;
+        memcpy(record, work->records + (size_t)i * size, size);
+        store_plane(record, features, out + (size_t)i * (size_t)features);
+    }
+}
+
+static void store_images(const struct fm_input_work *work, element *out)
 {
     const struct fm_input *input = work->input;
     int record = input->rows * input->cols;
@@ -65,7 +78,7 @@ void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out)
         float normalised[FM_RECORD_MAX];
         augment_image(work, &ranges, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
-            element *to = (element *)out + (size_t)i * image_size + (size_t)c * plane;
+            element *to = out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;
             float mean = input->standardise ? input->mean[c] : 0.0f;
             float scale = 1.0f / (255.0f * deviation), offset = -mean / deviation;
@@ -76,4 +89,12 @@ void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out)
                 resize_plane(input, normalised, to);
         }
     }
+}
+
+void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out)
+{
+    if (work->input->features > 0)
+        store_features(work, out);
+    else
+        store_images(work, out);
 }

@@ -38,10 +38,11 @@ enum {
 // What the input kernel does to a batch.
 struct fm_input_work {
     const struct fm_input *input;
-    const uint8_t *records; // [count][rows][cols], rows * cols at most FM_RECORD_MAX
-    const uint32_t *ids;    // [count]
+    // [count][rows][cols], rows * cols at most FM_RECORD_MAX; or fp32 [count][features].
+    const uint8_t *records;
+    const uint32_t *ids; // [count]
     int count;
-    bool augment; // training: shift, flip and erasing apply
+    bool augment; // shift, flip and erasing apply; not to features
     bool mirror;  // without augment: every image is mirrored left to right
     int shift;
     bool flip;
@@ -80,7 +81,8 @@ static inline size_t fm_element_size(enum fm_element element)
 
 // Kernels on activations; `void` stands for elements of the table's type.
 struct fm_element_kernels {
-    // Augment, normalise, repeat to channels, resize: out [count][c][h][w], plain.
+    // Augment, normalise, repeat to channels, resize: out [count][c][h][w], plain. Features are
+    // stored as they are: out [count][features].
     void (*input)(const struct fm_input_work *work, void *out);
 
     // y += bias[c] in place; and its gradient: db[c] = sum of dy. `image_sums` is scratch [n][c].
