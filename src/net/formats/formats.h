@@ -18,8 +18,11 @@ struct fm_format_model {
     const char *const *metadata; // key, value, ..., NULL: "test_accuracy", "precision", "seed", ...
 };
 
-// ONNX (https://onnx.ai): inputs "images" u8 [N, rows, cols]; outputs "probabilities" and "logits",
-// fp32 [N, classes]. N is free. FM_UNSUPPORTED without protobuf-c and onnx.proto in this build.
+// ONNX (https://onnx.ai): input "images" u8 [N, rows, cols]; outputs "probabilities" and "logits",
+// fp32 [N, classes]. N is free. Nodes have the layers' names, initialisers the tensors'. The file's
+// metadata are "model", "classes" (a JSON array of the names), "preprocessing" (JSON) and those of
+// the model. Equal models give equal bytes. FM_UNSUPPORTED without protobuf-c and onnx.proto in
+// this build; FM_DATA: a name or value is not UTF-8, or what fm_format_check() finds.
 enum fm_status fm_onnx_write(const char *path, const struct fm_format_model *model);
 
 // A Keras model in HDF5, which keras.models.load_model() reads: u8 pictures [N, rows, cols, 1] to
@@ -31,8 +34,12 @@ enum fm_status fm_keras_write(const char *path, const struct fm_format_model *mo
 enum fm_status fm_pytorch_write(const char *path, const struct fm_format_model *model);
 
 // Triton Inference Server's model configuration (config.pbtxt) for the ONNX file of this model,
-// under `name`, with batches up to `batch_max`.
+// under `name`, with batches up to `batch_max`. Which devices it runs on, and how often, is left to
+// the server. FM_USAGE: `name` is none for a model of Triton. And the file that names the classes,
+// a line each, which the configuration refers to.
+#define FM_TRITON_LABELS "labels.txt"
 enum fm_status fm_triton_write(
     const char *path, const struct fm_format_model *model, const char *name, int batch_max);
+enum fm_status fm_triton_write_labels(const char *path, const struct fm_format_model *model);
 
 #endif
