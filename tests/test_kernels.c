@@ -297,11 +297,21 @@ static void run_input(const struct fm_kernels *k, struct work *w)
     on(k, w)->input(&work, typed(w, 2));
 }
 
+static void run_features(const struct fm_kernels *k, struct work *w)
+{
+    int features = w->size < 37 ? (int)w->size : 37;
+    struct fm_input input = {.features = features, .shape = {features, 1, 1}};
+    struct fm_input_work work = {.input = &input, .records = (const uint8_t *)w->x};
+    work.count = (int)(w->size / (size_t)features < 16 ? w->size / (size_t)features : 16);
+    on(k, w)->input(&work, typed(w, 0));
+}
+
 static const struct {
     const char *name;
     void (*run)(const struct fm_kernels *kernels, struct work *work);
 } kernels[] = {
     {"input", run_input},
+    {"input of features", run_features},
     {"bias_forward", run_bias_forward},
     {"bias_backward", run_bias_backward},
     {"relu_forward", run_relu_forward},

@@ -123,6 +123,16 @@ static const struct op_case cases[] = {
     {"7x7>1x7x7 c16k3p1b r x c16k3p1b r l0.1 f3b", 1, false},
     {"7x7>1x7x7 c4k3p1b r p x f8b r d0.5 f3b", 1, false},
     {"6x6>1x6x6 f8b r f8b x r f3b", 1, false},
+    {"9x9>1x9x9 c4k3p1b r p c24k3p1b r d0.4 c8k3p1 n r x c16k3p1b r p f8b r f3b", 2, false},
+    {"12x12>s3x12x12 c16k3p1b r c16k3p1b r p x c32k3p1b r p l0.1 m f16b r d0.5 f4b", 1, false},
+    {"8x8>s1x8x8 c8k3p1b l0.1 r p c8k3p1b l0.01 r p l0.5 f8b r f4b", 1, false},
+    // Records of features: the head of a network on its own.
+    {"v1 f2b", 1, false},
+    {"v7 d0.3 f5b r f3b", 1, false},
+    {"v33 n r f16b r f3b", 5, false},
+    {"v128 r f10b", 1, false},
+    {"v512 f64b r d0.5 f10b", 1, false},
+    {"v1024 f17 r f2b", 1, false},
     // 2 to 256 classes.
     {"6x6>1x6x6 c8k3p1b r f2b", 1, false},
     {"6x6>1x6x6 c8k3p1b r f256b", 1, false},
@@ -343,7 +353,7 @@ static void infer(struct trial *t, const char *phase)
     t->rig.api->executor_destroy(executor);
 }
 
-// `richly`: with augmentation and label smoothing.
+// `richly`: with augmentation (of images) and label smoothing.
 static int run_trial(
     const struct op_case *it, const struct manner *manner, uint32_t batch, bool richly)
 {
@@ -352,15 +362,16 @@ static int run_trial(
     t->it = it;
     t->manner = manner;
     t->batch = batch;
-    const struct fm_compile_options options = {
+    struct fm_compile_options options = {
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
-        .augment = {.shift = richly ? 2 : 0, .flip = richly},
         .label_smoothing = richly ? 0.1f : 0.0f,
         .unfused = manner->unfused,
         .probe = manner->probe,
     };
     set_up(t);
+    if (richly && t->net.input.features == 0)
+        options.augment = (struct fm_augment){.shift = 2, .flip = true};
     infer(t, "inference before training");
     struct fm_executor *executor = fm_rig_compile(&t->rig, &options);
     for (int i = 0; i < STEPS; i++)

@@ -357,6 +357,8 @@ static const char *const net_texts[] = {
     "8x8>s1x8x8 c64k3p1 n r p c24k3p1 n r m f16b r f3b",
     "8x8>1x8x8 c32k3p1b r p d0.25 f32b r d0.5 f3b",
     "14x14>s3x16x16 c16k3p1b r x c16k3p1b r p f4b",
+    "v48 f16b f5b",
+    "v512 f32b r d0.25 f4b",
     net_text,
 };
 

@@ -12,7 +12,8 @@ enum {
     STREAM_PARAMS = 1000,
     STREAM_RUNNING = 1001,
     STREAM_PIXELS = 1002,
-    STREAM_LABELS = 1003
+    STREAM_LABELS = 1003,
+    STREAM_FEATURES = 1004
 };
 
 static void *allocate(size_t count, size_t size)
@@ -65,18 +66,28 @@ static bool add_layer(struct fm_net *net, const char *token)
     return strcmp(token, "m") == 0 && fm_net_meanpool(net, name) == FM_OK;
 }
 
+static bool read_input(const char *token, struct fm_input *input)
+{
+    char standardise[2];
+    if (sscanf(token, "v%d", &input->features) == 1) {
+        input->shape = (struct fm_shape){input->features, 1, 1};
+        return true;
+    }
+    input->standardise = sscanf(token, "%dx%d>%1[s]", &input->rows, &input->cols, standardise) == 3;
+    const char *shape = strchr(token, '>');
+    return shape != NULL && sscanf(shape + 1 + input->standardise, "%dx%dx%d", &input->shape.c,
+                                &input->shape.h, &input->shape.w) == 3;
+}
+
 void fm_case_net(const char *text, struct fm_net *net)
 {
     struct fm_input input = {.mean = {0.3f, 0.4f, 0.5f}, .deviation = {0.35f, 0.25f, 0.3f}};
-    char copy[256], standardise[2], *rest;
+    char copy[256], *rest;
     if (strlen(text) >= sizeof copy)
         bad_text(text, text);
     strcpy(copy, text);
     char *token = strtok_r(copy, " ", &rest);
-    if (sscanf(token, "%dx%d>%1[s]", &input.rows, &input.cols, standardise) == 3)
-        input.standardise = true;
-    if (sscanf(strchr(token, '>') + 1 + input.standardise, "%dx%dx%d", &input.shape.c,
-            &input.shape.h, &input.shape.w) != 3)
+    if (!read_input(token, &input))
         bad_text(text, token);
     fm_net_begin(net, text, &input);
     while ((token = strtok_r(NULL, " ", &rest)) != NULL) {
@@ -125,18 +136,36 @@ float *fm_case_running(const struct fm_net *net, uint64_t seed)
     return running;
 }
 
+static void draw_pixels(const struct fm_input *input, uint32_t sample, uint64_t seed,
+    bool black_and_white, uint8_t *record)
+{
+    for (size_t i = 0; i < fm_input_record_size(input); i++) {
+        uint8_t pixel = (uint8_t)(fm_draw(seed, 0, sample, STREAM_PIXELS, (uint32_t)i) >> 24);
+        record[i] = black_and_white ? (pixel >= 128 ? 255 : 0) : pixel;
+    }
+}
+
+static void draw_features(
+    const struct fm_input *input, uint32_t sample, uint64_t seed, uint8_t *record)
+{
+    for (int i = 0; i < input->features; i++) {
+        uint32_t draw = fm_draw(seed, 0, sample, STREAM_FEATURES, (uint32_t)i);
+        float value = between(-2.0f, 2.0f, draw);
+        memcpy(record + (size_t)i * sizeof value, &value, sizeof value);
+    }
+}
+
 struct fm_case_batch fm_case_batch(
     const struct fm_net *net, uint32_t count, uint64_t seed, bool black_and_white)
 {
-    size_t pixels = (size_t)net->input.rows * (size_t)net->input.cols;
+    size_t size = fm_input_record_size(&net->input);
     struct fm_case_batch batch = {
-        allocate(count * pixels, 1), allocate(count, 1), allocate(count, sizeof(uint32_t))};
+        allocate(count * size, 1), allocate(count, 1), allocate(count, sizeof(uint32_t))};
     for (uint32_t n = 0; n < count; n++) {
-        for (size_t i = 0; i < pixels; i++) {
-            uint32_t draw = fm_draw(seed, 0, n, STREAM_PIXELS, (uint32_t)i);
-            uint8_t pixel = (uint8_t)(draw >> 24);
-            batch.records[n * pixels + i] = black_and_white ? (pixel >= 128 ? 255 : 0) : pixel;
-        }
+        if (net->input.features > 0)
+            draw_features(&net->input, n, seed, batch.records + n * size);
+        else
+            draw_pixels(&net->input, n, seed, black_and_white, batch.records + n * size);
         uint32_t draw = fm_draw(seed, 0, n, STREAM_LABELS, 0);
         batch.labels[n] = (uint8_t)fm_draw_below(draw, (uint32_t)net->classes);
         batch.ids[n] = 7 * n + (uint32_t)seed; // not the place in the batch

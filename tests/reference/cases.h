@@ -14,7 +14,7 @@
 //   8x8>1x8x8 c16k3p1b n r p d0.5 m f10b
 //
 // The records' rows and columns, then the shape that the first layer sees (preceded by an s where
-// the input is standardised), then layers: c CHANNELS k KERNEL p PADDING (b: with bias)
+// the input is standardised), or v FEATURES for records of so many, then layers: c CHANNELS k KERNEL p PADDING (b: with bias)
 // convolution, n batch norm, r ReLU, p max-pool, m mean pool, d RATE dropout, f FEATURES (b) dense.
 // Between layers: x makes all parameters so far untrained, l FACTOR sets their learning-rate
 // multiplier.
@@ -26,7 +26,7 @@ float *fm_case_params(const struct fm_net *net, uint64_t seed);
 float *fm_case_running(const struct fm_net *net, uint64_t seed);
 
 // A batch; the caller frees the fields by fm_case_batch_free. `black_and_white`: pixels are 0 or
-// 255, so that windows and channels are full of ties.
+// 255, so that windows and channels are full of ties. Features are between -2 and 2.
 struct fm_case_batch {
     uint8_t *records, *labels;
     uint32_t *ids;

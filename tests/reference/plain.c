@@ -195,12 +195,25 @@ static void resize(const struct fm_input *input, const double *in, double *out)
     }
 }
 
+static void prepare_features(struct fm_plain *plain, const uint8_t *records)
+{
+    for (size_t i = 0; i < plain->count * (size_t)plain->net.input.features; i++) {
+        float value;
+        memcpy(&value, records + i * sizeof value, sizeof value);
+        plain->input[i] = (double)value;
+    }
+}
+
 // `step` NULL: no augmentation.
 static void prepare_input(struct fm_plain *plain, const uint8_t *records, const uint32_t *ids,
     const struct fm_augment *augment, const struct fm_step *step)
 {
     const struct fm_input *input = &plain->net.input;
     static const struct fm_augment none = {0};
+    if (input->features > 0) {
+        prepare_features(plain, records);
+        return;
+    }
     size_t pixels = (size_t)input->rows * (size_t)input->cols;
     size_t plane = (size_t)input->shape.h * (size_t)input->shape.w;
     double *moved = zeroed(pixels), *normal = zeroed(pixels);

@@ -34,7 +34,7 @@ struct fm_plain {
 
 // A batch, as a slot holds it.
 struct fm_plain_batch {
-    const uint8_t *records; // [count][rows * cols]
+    const uint8_t *records; // [count][rows * cols], or fp32 [count][features]
     const uint8_t *labels;  // [count]
     const uint32_t *ids;    // [count]
     const struct fm_step *step;
@@ -63,8 +63,8 @@ void fm_plain_update(struct fm_plain *plain, const struct fm_step *step);
 // The three in turn. Returns the mean loss before the update.
 double fm_plain_train_step(struct fm_plain *plain, const struct fm_plain_batch *batch);
 
-// Forward in inference mode (running statistics). Returns the logits [count][classes], which stay
-// valid until the next call.
+// Forward in inference mode (running statistics). Returns the logits [count][classes], or the
+// features [count][outputs], which stay valid until the next call.
 const double *fm_plain_infer(struct fm_plain *plain, const uint8_t *records, uint32_t count);
 
 #endif
