@@ -34,8 +34,8 @@ err_has() { grep -qF -- "$1" err || fail "standard error lacks '$1'"; }
 # lines FILE NUMBER
 lines() { [ "$(wc -l <"$1")" -eq "$2" ] || fail "$1 has not $2 lines"; }
 
-"$fmnist" train --model simple --data "$data" --epochs 3 --batch 64 --out run --quiet >out 2>err ||
-    fail "training"
+"$fmnist" train --model simple --data "$data" --epochs 3 --batch 64 --precision fp32 --out run --quiet \
+    >out 2>err || fail "training"
 "$make_photographs" "$data/t10k-images-idx3-ubyte.gz" 0 . || fail "making photographs"
 
 # Every kind of the same picture gets the same label, the data set's for it.
@@ -116,6 +116,25 @@ right=$(tr -d '\r' <out | tail -n +2 | cut -d , -f 2 | paste -d , labels - |
     awk -F , 'FNR == NR { name[NR - 1] = $1; next } name[$1 + 0] == $2 { n++ } END { print n + 0 }' \
         "$data/classes.txt" -)
 grep -q "^correct,,,$right" eval || fail "$right right labels, but: $(grep ^correct eval)"
+
+# A weights file alone does as well as the run that it is of, wherever it lies.
+cp run/model.safetensors alone.safetensors
+cp out of-run
+predict 0 alone.safetensors "$data/t10k-images-idx3-ubyte.gz" --format csv
+err_has "alone.safetensors is taken for a weights file: computed in fp32"
+cmp -s out of-run || fail "other labels from the weights alone"
+"$fmnist" eval alone.safetensors --data "$data" --format csv >out 2>err || fail "eval of weights"
+grep -v '^full,' eval >expected
+cmp -s out expected || fail "another evaluation of the weights alone"
+err_has "what it was trained on is not known"
+predict 1 "$data/classes.txt" good
+err_has "not a safetensors file"
+for command in "label alone.safetensors good -o labels" "audit alone.safetensors" \
+    "drift alone.safetensors good" "bench alone.safetensors" "report alone.safetensors"; do
+    # shellcheck disable=SC2086 # a list of words
+    "$fmnist" $command >out 2>err && fail "'$command' takes a weights file"
+    err_has "alone.safetensors is a file, expected a run folder"
+done
 
 # What cannot work is told before a device is opened.
 for arguments in "run none.png" "none good" "run list/none"; do

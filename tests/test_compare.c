@@ -440,6 +440,74 @@ static void test_evaluating_the_run_gives_its_result(void **state)
     json_decref(result);
 }
 
+// Out of the folder, whose configuration would say more.
+static void copy_weights(const char *name, char path[FM_PATH_MAX])
+{
+    char clean[FM_PATH_MAX];
+    unsigned char *data;
+    size_t size;
+    assert_int_equal(fm_path_join(clean, root, "clean"), FM_OK);
+    assert_int_equal(fm_path_join(path, root, name), FM_OK);
+    read_weights(clean, &data, &size);
+    assert_int_equal(fm_file_write(path, data, size), FM_OK);
+    free(data);
+}
+
+static void test_evaluating_the_weights_alone_gives_the_same(void **state)
+{
+    (void)state;
+    char path[FM_PATH_MAX], directory[FM_PATH_MAX];
+    struct fm_evaluation of_run, e;
+    copy_weights("alone.safetensors", path);
+    assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
+    struct fm_evaluation_options options = {.directory = directory, .part = FM_PART_TEST};
+    assert_int_equal(fm_evaluation_run(&engine, &dataset, &split, &options, &of_run), FM_OK);
+    options.directory = path;
+    if (fm_evaluation_run(&engine, &dataset, &split, &options, &e) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    assert_true(e.is_file && !e.same_data && !of_run.is_file);
+    assert_int_equal(e.metrics.correct, of_run.metrics.correct);
+    assert_true(e.metrics.nll == of_run.metrics.nll);
+    assert_int_equal(e.parameters, of_run.parameters);
+    assert_string_equal(e.config.model, "simple");
+    assert_string_equal(e.config.data.class_names[9], dataset.class_names[9]);
+    assert_string_equal(e.picture, ""); // nothing is written where the file happens to lie
+    json_t *json = fm_evaluation_json(&e);
+    assert_true(json_is_null(json_object_get(json, "full")));
+    assert_true(json_is_null(json_object_get(json, "same_data")));
+    json_decref(json);
+    fm_evaluation_free(&e);
+    fm_evaluation_free(&of_run);
+
+    struct fm_dataset other = dataset;
+    other.classes = 9;
+    assert_int_equal(fm_evaluation_run(&engine, &other, &split, &options, &e), FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "9 classes, the weights in"));
+    fm_error_clear();
+}
+
+// In a run's folder the weights must be the run's.
+static void test_weights_of_another_run_are_refused(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX];
+    struct fm_run_config config;
+    struct fm_evaluation e;
+    assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
+    assert_int_equal(fm_run_read_whole_config(directory, &config), FM_OK);
+    assert_int_equal(fm_path_join(path, root, "mixed"), FM_OK);
+    fm_run_data_set_input(&config.data, 0.5, 0.25);
+    assert_int_equal(fm_run_create(path, &config, false), FM_OK);
+    assert_int_equal(fm_run_write_data(path, &config.data), FM_OK);
+    char weights[FM_PATH_MAX];
+    copy_weights("mixed/model.safetensors", weights);
+    struct fm_evaluation_options options = {.directory = path, .part = FM_PART_TEST};
+    assert_int_equal(fm_evaluation_run(&engine, &dataset, &split, &options, &e), FM_DATA);
+    assert_non_null(strstr(fm_error_message(), "the weights are of another run"));
+    fm_error_clear();
+    fm_run_config_free(&config);
+}
+
 static void test_evaluation_refuses(void **state)
 {
     (void)state;
@@ -501,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_a_log_that_cannot_be_written_ends_the_training),
         cmocka_unit_test(test_weights_know_nothing_of_the_test_images),
         cmocka_unit_test(test_evaluating_the_run_gives_its_result),
+        cmocka_unit_test(test_evaluating_the_weights_alone_gives_the_same),
+        cmocka_unit_test(test_weights_of_another_run_are_refused),
         cmocka_unit_test(test_evaluation_refuses),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

@@ -1,5 +1,5 @@
-// An evaluation needs nothing but the run folder and the data set: the network is config.json's,
-// its input statistics and class names are data.json's, so that a run means the same wherever it is
+// An evaluation needs nothing but the run folder, or a weights file, and the data set: network,
+// input statistics and class names are the run's, so that it means the same wherever it is
 // evaluated.
 #include "app/evaluation.h"
 
@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "eval/evaluate.h"
 #include "report/charts/chart.h"
-#include "run/network.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -26,6 +25,11 @@ const char *const fm_part_names[] = {"select", "calibrate", "test", NULL};
 
 static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_evaluation *e)
 {
+    if (dataset->classes != e->config.data.classes && e->is_file)
+        return fm_fail(FM_DATA,
+            "%s: the data set has %d classes, the weights in %s are of %d: name their data with "
+            "--data DIR",
+            dataset->directory, dataset->classes, e->directory, e->config.data.classes);
     if (dataset->classes != e->config.data.classes)
         return fm_fail(FM_DATA,
             "%s: the data set has %d classes, the run %s was trained on %d: name its data with "
@@ -36,22 +40,19 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
         return fm_fail(FM_USAGE,
             "%s: was trained on all training images (--full): there is no %s split", e->directory,
             fm_part_names[e->part]);
-    e->same_data = fm_trained_same_data(&e->config, dataset);
+    e->same_data = !e->is_file && fm_trained_same_data(&e->config, dataset);
     return FM_OK;
 }
 
-static enum fm_status load_model(
-    const struct fm_engine *engine, struct fm_evaluation *e, struct fm_model **model)
+// What is told of it, for as long as the evaluation is there.
+static void take_trained(struct fm_trained *trained, struct fm_evaluation *e)
 {
-    struct fm_net net;
-    struct fm_model_options options = {.optimiser = {.kind = FM_OPTIMISER_SGD}}; // never steps
-    FM_TRY(fm_run_config_net(&e->config, &net));
-    FM_TRY(fm_trained_precision(engine, &e->config, &options.precision, &options.emulate));
-    FM_TRY(engine->api->model_create(engine->device, &net, &options, model));
-    e->precision = options.precision;
-    e->emulated = options.emulate;
-    e->parameters = net.param_elements;
-    return fm_run_load_weights(e->directory, &net, engine->api, *model);
+    e->is_file = trained->is_file;
+    e->config = trained->config;
+    trained->config = (struct fm_run_config){0};
+    e->precision = trained->precision;
+    e->emulated = trained->emulated;
+    e->parameters = trained->predictor.net.param_elements;
 }
 
 static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluation *e)
@@ -86,14 +87,14 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *e)
 {
-    struct fm_model *model = NULL;
+    struct fm_trained trained;
     enum fm_status status;
     memset(e, 0, sizeof *e);
     e->part = options->part;
     FM_TRY(fm_path_copy(e->directory, options->directory));
-    FM_TRY(fm_run_read_whole_config(options->directory, &e->config));
+    FM_TRY(fm_trained_open(engine, options->directory, 1, &trained)); // its model alone is used
+    take_trained(&trained, e);
     FM_TRY_GOTO(status, check_data(dataset, e), out);
-    FM_TRY_GOTO(status, load_model(engine, e, &model), out);
 
     struct fm_evaluate_options images = part_of(dataset, split, options->part);
     images.classes = e->config.data.classes;
@@ -101,12 +102,12 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     images.progress = options->progress;
     images.context = options->context;
     double start = fm_clock_seconds();
-    FM_TRY_GOTO(status, fm_evaluate(engine, model, &images, &e->metrics), out);
+    FM_TRY_GOTO(status, fm_evaluate(engine, trained.predictor.state, &images, &e->metrics), out);
     e->seconds = fm_clock_seconds() - start;
     if (e->same_data) // the run's picture is of the run's data
         FM_TRY_GOTO(status, draw(dataset, e), out);
 out:
-    engine->api->model_destroy(model);
+    fm_trained_close(&trained);
     if (status != FM_OK)
         fm_evaluation_free(e);
     return status;
@@ -173,13 +174,19 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
         classes_json(m, names), "confusion", confusion_json(m));
 }
 
+// null of a weights file, which does not say what it was trained on.
+static json_t *known(const struct fm_evaluation *e, bool value)
+{
+    return e->is_file ? json_null() : json_boolean(value);
+}
+
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:b, s:s, s:b, s:I, s:b, s:f, s:o}", "run",
+    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
         e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
-        e->config.full, "precision", fm_precision_name(e->precision), "emulate", e->emulated,
-        "parameters", (json_int_t)e->parameters, "same_data", e->same_data, "seconds", e->seconds,
-        "picture", e->picture[0] ? json_string(e->picture) : json_null());
+        known(e, e->config.full), "precision", fm_precision_name(e->precision), "emulate",
+        e->emulated, "parameters", (json_int_t)e->parameters, "same_data", known(e, e->same_data),
+        "seconds", e->seconds, "picture", e->picture[0] ? json_string(e->picture) : json_null());
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);
@@ -211,8 +218,10 @@ enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_ta
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     fm_table_cell(*table, json_string(e->directory), "%s", e->directory);
     fm_table_cell(*table, json_string(fm_part_names[e->part]), "%s", fm_part_names[e->part]);
-    fm_table_cell(*table, json_boolean(e->config.full), "%s",
-        e->config.full ? "all training images" : "training split");
+    fm_table_cell(*table, known(e, e->config.full), "%s",
+        e->is_file       ? "not known"
+        : e->config.full ? "all training images"
+                         : "training split");
     fm_table_cell(*table, json_integer((json_int_t)m->count), "%s",
         fm_group_digits((int64_t)m->count, digits));
     fm_table_cell(*table, json_real(m->accuracy), "%.2f %%", 100 * m->accuracy);

@@ -1,4 +1,5 @@
-// Evaluating a finished run: what `fmnist eval RUN` does, and the JSON and tables of its answer.
+// Evaluating a finished run, or a weights file: what `fmnist eval RUN` does, and the JSON and
+// tables of its answer.
 #ifndef FM_APP_EVALUATION_H
 #define FM_APP_EVALUATION_H
 
@@ -23,20 +24,21 @@ enum fm_part {
 extern const char *const fm_part_names[]; // by enum fm_part; ends with NULL
 
 struct fm_evaluation {
-    char directory[FM_PATH_MAX]; // of the run
+    char directory[FM_PATH_MAX]; // of the run; or the file
+    bool is_file;                // a weights file, and `config` as struct fm_trained has it
     enum fm_part part;
     struct fm_run_config config; // of the run
     enum fm_precision precision; // evaluated in
     bool emulated;
     size_t parameters;
-    bool same_data; // the data set's checksums are those the run was trained on
+    bool same_data; // the data set's checksums are those the run was trained on; of a file false
     struct fm_metrics metrics;
     char picture[FM_PATH_MAX]; // <run>/confusion-<part>.png; "" of data not the run's
     double seconds;            // of the evaluation
 };
 
 struct fm_evaluation_options {
-    const char *directory; // of the run
+    const char *directory; // of the run; or a weights file
     enum fm_part part;
     int batch; // 0: 256
     // After each batch; may be NULL.
@@ -45,7 +47,8 @@ struct fm_evaluation_options {
 };
 
 // Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
-// of the data set and draws the confusion matrix into the run folder. FM_NOT_FOUND: no run there;
+// of the data set and draws the confusion matrix into the run folder; a weights file is evaluated
+// alone, in fp32, and nothing is drawn. FM_NOT_FOUND: no run there;
 // FM_DATA: the data set has another number of classes. On failure nothing needs to be freed.
 enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_evaluation_options *options,

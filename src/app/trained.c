@@ -4,7 +4,10 @@
 
 #include "backend/precision.h"
 #include "base/log.h"
+#include "run/network.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum fm_status fm_trained_precision(const struct fm_engine *engine,
@@ -29,20 +32,67 @@ bool fm_trained_same_data(const struct fm_run_config *config, const struct fm_da
     return true;
 }
 
-enum fm_status fm_trained_open(
-    const struct fm_engine *engine, const char *directory, int batch, struct fm_trained *t)
+bool fm_trained_is_file(const char *path)
 {
-    char weights[FM_PATH_MAX];
+    return fm_path_exists(path) && !fm_path_is_dir(path);
+}
+
+// What a run's config.json and data.json would say, as far as the file knows it.
+static enum fm_status describe_file(
+    const struct fm_weights *weights, const struct fm_net *net, struct fm_run_config *config)
+{
+    snprintf(config->model, sizeof config->model, "%s", weights->model);
+    snprintf(
+        config->precision, sizeof config->precision, "%s", fm_precision_name(FM_PRECISION_FP32));
+    config->input_size = net->input.shape.h;
+    config->data.classes = weights->classes;
+    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
+        config->data.input_mean[c] = (double)weights->input_mean[c];
+        config->data.input_deviation[c] = (double)weights->input_deviation[c];
+    }
+    for (int k = 0; k < weights->classes; k++) {
+        config->data.class_names[k] = strdup(weights->class_names[k]);
+        if (!config->data.class_names[k])
+            return fm_fail_memory("class names", strlen(weights->class_names[k]) + 1);
+    }
+    return FM_OK;
+}
+
+// The run's configuration and weights, and the network that both must be of.
+static enum fm_status read_run(struct fm_trained *t, struct fm_weights *weights, struct fm_net *net)
+{
+    char path[FM_PATH_MAX];
+    FM_TRY(fm_path_join(path, t->directory, FM_WEIGHTS_FILE));
+    FM_TRY(fm_run_read_whole_config(t->directory, &t->config));
+    FM_TRY(fm_run_config_net(&t->config, net));
+    return fm_weights_read(path, weights);
+}
+
+static enum fm_status read_file(
+    struct fm_trained *t, struct fm_weights *weights, struct fm_net *net)
+{
+    FM_TRY(fm_weights_read(t->directory, weights));
+    FM_TRY(fm_weights_net(weights, net));
+    return describe_file(weights, net, &t->config);
+}
+
+enum fm_status fm_trained_open(
+    const struct fm_engine *engine, const char *path, int batch, struct fm_trained *t)
+{
+    struct fm_weights weights = {0};
+    struct fm_net net;
     enum fm_status status;
     memset(t, 0, sizeof *t);
-    FM_TRY(fm_path_copy(t->directory, directory));
-    FM_TRY(fm_path_join(weights, directory, FM_WEIGHTS_FILE));
-    FM_TRY(fm_run_read_whole_config(directory, &t->config));
+    FM_TRY(fm_path_copy(t->directory, path));
+    t->is_file = fm_trained_is_file(path);
+    FM_TRY_GOTO(
+        status, t->is_file ? read_file(t, &weights, &net) : read_run(t, &weights, &net), out);
     FM_TRY_GOTO(status, fm_trained_precision(engine, &t->config, &t->precision, &t->emulated), out);
     const struct fm_predictor_options options = {
         .precision = t->precision, .emulate = t->emulated, .batch = batch};
-    FM_TRY_GOTO(status, fm_predictor_open(engine, weights, &options, &t->predictor), out);
+    status = fm_predictor_open_net(engine, &weights, &net, &options, &t->predictor);
 out:
+    fm_weights_free(&weights);
     if (status != FM_OK)
         fm_trained_close(t);
     return status;

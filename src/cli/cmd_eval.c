@@ -1,4 +1,5 @@
-// `fmnist eval RUN`: what a finished run's weights are worth on a part of the data.
+// `fmnist eval RUN`: what a finished run's weights, or a weights file, are worth on a part of the
+// data.
 #include "cli/common.h"
 
 #include "app/evaluation.h"
@@ -98,7 +99,8 @@ static enum fm_status print_csv(const struct fm_evaluation *evaluation)
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], &table));
     append_count(table, "count", "", "", metrics->count);
     append_count(table, "correct", "", "", metrics->correct);
-    append_count(table, "full", "", "", evaluation->config.full);
+    if (!evaluation->is_file) // which does not know it
+        append_count(table, "full", "", "", evaluation->config.full);
     append_real(table, "accuracy", "", metrics->accuracy);
     append_real(table, "nll", "", metrics->nll);
     append_real(table, "ece", "", metrics->ece);
@@ -125,10 +127,11 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
     struct fm_evaluation evaluation;
     enum fm_part part = (enum fm_part)args->split;
     char data[FM_PATH_MAX];
-    FM_TRY(fm_check_run(args->operand));
+    FM_TRY(fm_check_run_or_file(args->operand));
     struct fm_args as_run = *args;
     FM_TRY(fm_take_from_run(&as_run, data));
     FM_TRY(fm_session_open(&as_run, &session));
+    fm_note_file(args->operand);
 
     char what[64];
     snprintf(what, sizeof what, "the %s images", fm_part_names[part]);
@@ -139,7 +142,7 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
     enum fm_status status = fm_evaluation_run(
         &session.engine, &session.dataset, &session.split, &options, &evaluation);
     if (status == FM_OK) {
-        if (!evaluation.same_data)
+        if (!evaluation.same_data && !evaluation.is_file)
             fm_warn("the data in %s are not those that the run was trained on (%s); no picture is "
                     "drawn",
                 session.dataset.directory, evaluation.config.data.directory);

@@ -245,12 +245,13 @@ enum fm_status fm_cmd_predict(const struct fm_args *args)
         .count = args->operand_count - 1,
         .list = args->list,
         .convert = (enum fm_convert)args->convert};
-    FM_TRY(fm_check_run(args->operand));
+    FM_TRY(fm_check_run_or_file(args->operand));
     FM_TRY(fm_source_open(&options, &source));
     enum fm_status status;
     FM_TRY_GOTO(status, args->show ? fm_make_dirs(args->show) : FM_OK, out);
     FM_TRY_GOTO(status, fm_take_from_run(&as_run, data), out);
     FM_TRY_GOTO(status, fm_session_open_device(&as_run, NULL, &session), out);
+    fm_note_file(args->operand);
     status = predict(args, &session, source);
     fm_session_close(&session);
 out:

@@ -19,6 +19,7 @@ static const char *const train_examples[] = {
 static const char *const eval_examples[] = {
     "fmnist eval runs/deeper-20261124-153012",
     "fmnist eval runs/short --split select --format json",
+    "fmnist eval trained-elsewhere.safetensors",
     NULL,
 };
 static const char *const compare_examples[] = {
@@ -128,9 +129,10 @@ const struct fm_command fm_commands[] = {
             "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
             "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
             "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
-            "log-likelihood (NLL).",
+            "log-likelihood (NLL). RUN may be a weights file alone, trained elsewhere, too, if it\n"
+            "has the names and metadata of a run's model.safetensors; it is computed in fp32.",
         .operand = "RUN",
-        .operand_type = FM_OPTION_DIR,
+        .operand_type = FM_OPTION_FILE,
         .operand_required = true,
         .options = {fm_eval_options, fm_data_options, fm_device_options, fm_gpu_options,
             fm_quiet_options, fm_format_options},
@@ -190,9 +192,9 @@ const struct fm_command fm_commands[] = {
             "28 pixels, dark background, grey) and names the most likely classes with their\n"
             "probabilities. IMAGE is a file, a folder, a file of images in the data set's own\n"
             "format, or '-' for an image from standard input. One that cannot be read is told\n"
-            "of, the rest goes on, and the exit status is 1.",
+            "of, the rest goes on, and the exit status is 1. RUN may be a weights file alone.",
         .operand = "RUN [IMAGE...]",
-        .operand_type = FM_OPTION_DIR,
+        .operand_type = FM_OPTION_FILE,
         .operand_required = true,
         .operands_least = 1,
         .operands_most = INT_MAX,

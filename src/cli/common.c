@@ -1,6 +1,7 @@
 // What every command does before and after its own work: see common.h.
 #include "cli/common.h"
 
+#include "app/trained.h"
 #include "backend/precision.h"
 #include "base/log.h"
 
@@ -274,8 +275,11 @@ enum fm_status fm_check_run(const char *directory)
     if (fm_path_exists(group))
         return fm_fail(FM_NOT_FOUND,
             "%s holds the runs of several seeds: name one of the folders in it", directory);
-    if (fm_path_exists(directory) && !fm_path_is_dir(directory))
-        return fm_fail(FM_NOT_FOUND, "%s is a file, expected a run folder", directory);
+    if (fm_trained_is_file(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "%s is a file, expected a run folder: this command needs what the folder says of the "
+            "training (eval, predict and export take a weights file alone)",
+            directory);
     if (!fm_run_is_run(directory))
         return fm_fail(FM_NOT_FOUND,
             "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
@@ -289,9 +293,25 @@ enum fm_status fm_check_run(const char *directory)
     return FM_OK;
 }
 
+enum fm_status fm_check_run_or_file(const char *path)
+{
+    return fm_trained_is_file(path) ? FM_OK : fm_check_run(path);
+}
+
+void fm_note_file(const char *path)
+{
+    if (fm_trained_is_file(path))
+        fm_note(
+            "%s is taken for a weights file: computed in fp32; what it was trained on is not known",
+            path);
+}
+
 enum fm_status fm_take_from_run(struct fm_args *args, char directory[FM_PATH_MAX])
 {
     struct fm_run_config config;
+    directory[0] = '\0';
+    if (fm_trained_is_file(args->operand))
+        return FM_OK;
     FM_TRY(fm_run_read_whole_config(args->operand, &config));
     snprintf(directory, FM_PATH_MAX, "%s", config.data.directory);
     args->tf32 = args->tf32 || config.tf32;

@@ -53,8 +53,13 @@ void fm_session_close(struct fm_session *session);
 // Of a command that puts a finished run to use: FM_NOT_FOUND, and what to do, where there is none.
 // A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
 enum fm_status fm_check_run(const char *directory);
+// The same of one that takes a weights file as well; and, once the device has been told of, what is
+// to be known of such a file.
+enum fm_status fm_check_run_or_file(const char *path);
+void fm_note_file(const char *path);
 // Into `args`, where nothing else was asked for: the data of the run args->operand, as long as they
-// are where they were, and TF32 where it was trained so. `directory` keeps the path.
+// are where they were, and TF32 where it was trained so. `directory` keeps the path. A weights file
+// has nothing to give.
 enum fm_status fm_take_from_run(struct fm_args *args, char directory[FM_PATH_MAX]);
 
 // The recipe of --recipe for `model`: `named` as its file has it, `recipe` with the flags' values.

@@ -21,29 +21,44 @@ static enum fm_status build_model(const struct fm_weights *weights,
     return p->logits ? FM_OK : fm_fail_memory("the logits", bytes);
 }
 
-static void take_names(struct fm_weights *weights, struct fm_predictor *p)
+static enum fm_status copy_names(const struct fm_weights *weights, struct fm_predictor *p)
 {
     memcpy(p->model, weights->model, sizeof p->model);
-    memcpy(p->class_names, weights->class_names, sizeof p->class_names);
-    memset(weights->class_names, 0, sizeof weights->class_names);
     p->classes = weights->classes;
+    for (int k = 0; k < weights->classes; k++) {
+        p->class_names[k] = strdup(weights->class_names[k]);
+        if (!p->class_names[k])
+            return fm_fail_memory("class names", strlen(weights->class_names[k]) + 1);
+    }
+    return FM_OK;
+}
+
+enum fm_status fm_predictor_open_net(const struct fm_engine *engine,
+    const struct fm_weights *weights, const struct fm_net *net,
+    const struct fm_predictor_options *options, struct fm_predictor *p)
+{
+    memset(p, 0, sizeof *p);
+    p->engine = engine;
+    p->net = *net;
+    p->batch = options->batch ? options->batch : FM_PREDICTOR_BATCH;
+    enum fm_status status = build_model(weights, options, p);
+    if (status == FM_OK)
+        status = copy_names(weights, p);
+    if (status != FM_OK)
+        fm_predictor_close(p);
+    return status;
 }
 
 enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *path,
     const struct fm_predictor_options *options, struct fm_predictor *p)
 {
     struct fm_weights weights;
-    enum fm_status status;
+    struct fm_net net;
     memset(p, 0, sizeof *p);
-    p->engine = engine;
-    p->batch = options->batch ? options->batch : FM_PREDICTOR_BATCH;
     FM_TRY(fm_weights_read(path, &weights));
-    FM_TRY_GOTO(status, fm_weights_net(&weights, &p->net), out);
-    FM_TRY_GOTO(status, build_model(&weights, options, p), out);
-    take_names(&weights, p);
-out:
-    if (status != FM_OK)
-        fm_predictor_close(p);
+    enum fm_status status = fm_weights_net(&weights, &net);
+    if (status == FM_OK)
+        status = fm_predictor_open_net(engine, &weights, &net, options, p);
     fm_weights_free(&weights);
     return status;
 }

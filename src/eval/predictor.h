@@ -34,6 +34,11 @@ struct fm_predictor {
 // be closed.
 enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *weights,
     const struct fm_predictor_options *options, struct fm_predictor *predictor);
+// The same of weights that have been read, in the network that they must be of
+// (fm_weights_apply()).
+enum fm_status fm_predictor_open_net(const struct fm_engine *engine,
+    const struct fm_weights *weights, const struct fm_net *net,
+    const struct fm_predictor_options *options, struct fm_predictor *predictor);
 void fm_predictor_close(struct fm_predictor *predictor); // one that is all zero, too
 
 // images [count][28][28] -> probabilities [count][classes]. FM_NUMERIC names the image whose logits

@@ -8,7 +8,7 @@
 #include "data/folds.h"
 #include "eval/predictor.h"
 #include "net/safetensors.h"
-#include "net/zoo.h"
+#include "run/network.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -58,12 +58,17 @@ static enum fm_status on_train(void *context, const struct fm_train_progress *pr
 static enum fm_status build_net(struct fold *f)
 {
     const struct fm_audit *audit = f->all->audit;
-    FM_TRY(fm_zoo_build(audit->config.model, audit->classes, &f->net));
-    if (audit->recipe.dropout >= 0)
-        fm_net_set_dropout(&f->net, (float)audit->recipe.dropout);
+    float mean[FM_CHANNELS_MAX], deviation[FM_CHANNELS_MAX];
     if (!(f->split.deviation > 0))
         return fm_fail(FM_DATA, "fold %d: the images trained on are all of one grey", f->index + 1);
-    fm_net_set_input_statistics(&f->net, (float)f->split.mean, (float)f->split.deviation);
+    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
+        mean[c] = (float)f->split.mean;
+        deviation[c] = (float)f->split.deviation;
+    }
+    FM_TRY(fm_run_build_net(
+        audit->config.model, audit->classes, audit->config.input_size, mean, deviation, &f->net));
+    if (audit->recipe.dropout >= 0)
+        fm_net_set_dropout(&f->net, (float)audit->recipe.dropout);
     return FM_OK;
 }
 
