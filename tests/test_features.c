@@ -403,17 +403,14 @@ static void input_sizes(void **state)
     (void)state;
     static const int sides[] = {32, 48, 64};
     struct whole w;
-    struct fm_case_batch drawn;
     fm_case_net("28x28>s3x32x32 c8k3p1b r p c16k3p1b r p c24k3p1b r p m f16b r f10b", &w.net);
     open_whole(&w);
-    drawn = fm_case_batch(&w.net, BATCH, 4, false);
     for (int s = 0; s < 3; s++) {
         assert_ok(fm_net_set_input_size(&w.net, sides[s]));
         for (int m = 0; m < MANNERS; m++)
             for (int unfused = 0; is_there(&manners[m]) && unfused < 2; unfused++)
                 check_features(&w, &w.net, &manners[m], unfused == 1);
     }
-    fm_case_batch_free(&drawn);
     close_whole(&w);
 }
 
