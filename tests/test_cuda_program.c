@@ -173,10 +173,26 @@ static void test_tensors_are_written_before_they_are_read(void **state)
 
 // ---- gradients
 
+// How many tensors of commands are gradients of parameters at all.
+static int gradients_written(const struct made *m)
+{
+    int count = 0;
+    for (int i = 0; i < m->program.count; i++)
+        for (int role = 0; role < FM_TENSOR_ROLES; role++) {
+            const struct fm_cuda_ref *ref = &m->program.commands[i].at[role];
+            bool gradient = ref->space == FM_SPACE_GRADIENT_LOW ||
+                            ref->space == FM_SPACE_GRADIENT_F32;
+            count += gradient && m->program.commands[i].kind != FM_COMMAND_FINITE;
+        }
+    return count;
+}
+
 // How many commands write the gradient of a parameter.
 static int writers(const struct made *m, int param)
 {
     const struct fm_cuda_place *place = &m->params.places[param];
+    if (!place->has_gradient) // so its offset says nothing
+        return 0;
     enum fm_cuda_space space = place->gradient_f32 ? FM_SPACE_GRADIENT_F32 : FM_SPACE_GRADIENT_LOW;
     size_t size = place->gradient_f32 ? 4 : fm_cuda_size(m->params.type);
     int count = 0;
@@ -205,19 +221,131 @@ static void test_each_parameter_has_one_gradient(void **state)
     call_for_all(check_gradients);
 }
 
+// Which commands there are, and what they write: of VGG16, whose first `frozen` parameters are not
+// trained, which are those of the layers in front of `first`.
+static void check_prefix(int frozen, const char *first)
+{
+    static struct made m;
+    const struct fm_compile_options compile = {.batch = 2, .mode = FM_MODE_TRAIN};
+    make(&m, "vgg16", FM_CUDA_F16, &h100, &compile, frozen);
+    int layer = 0;
+    while (strcmp(m.net.layers[layer].name, first) != 0)
+        layer++;
+    uint64_t trained = 0;
+    for (int i = 0; i < m.net.param_count; i++) {
+        assert_int_equal(writers(&m, i), i < frozen ? 0 : 1);
+        trained += i < frozen ? 0 : (m.params.places[i].count + 7) / 8 * 8;
+    }
+    assert_int_equal(gradients_written(&m), m.net.param_count - frozen);
+    assert_int_equal(m.params.low_elements, trained); // the model keeps no others
+    for (int i = 0; i < m.program.count; i++) {
+        const struct fm_cuda_command *c = &m.program.commands[i];
+        if (c->layer >= layer || c->layer < 0)
+            continue;
+        assert_int_equal(c->pass, FM_CUDA_FORWARD);
+        assert_int_equal(c->at[FM_TENSOR_DX].space, FM_SPACE_NONE);
+        assert_int_equal(c->at[FM_TENSOR_MASK].space, FM_SPACE_NONE); // for a backward
+    }
+    for (int i = 0; i < layer; i++) // the input and the layers whose output is not looked at
+        assert_int_equal(m.program.probed[i].gradient, -1);
+    fm_cuda_program_free(&m.program);
+}
+
 static void test_a_frozen_prefix_has_no_backward(void **state)
 {
     (void)state;
+    check_prefix(26, "fc1"); // the base
+    check_prefix(20, "conv5_1");
+    check_prefix(14, "conv4_1");
+}
+
+// What a frozen prefix needs is less, in the arena and of gradients.
+static void test_a_frozen_prefix_takes_less_memory(void **state)
+{
+    (void)state;
     static struct made m;
-    const struct fm_compile_options compile = {.batch = 2, .mode = FM_MODE_TRAIN};
-    make(&m, "vgg16", FM_CUDA_F16, &h100, &compile, 26); // the base
-    for (int i = 0; i < m.net.param_count; i++)
-        assert_int_equal(writers(&m, i), i < 26 ? 0 : 1);
-    for (int i = 0; i < m.program.count; i++) {
-        const struct fm_cuda_command *c = &m.program.commands[i];
-        if (c->kind == FM_COMMAND_GRAPH)
-            assert_int_equal(c->pass, FM_CUDA_FORWARD);
+    const struct fm_compile_options compile = {.batch = 256, .mode = FM_MODE_TRAIN};
+    uint64_t arena[3];
+    static const int frozen[3] = {0, 20, 26};
+    for (int i = 0; i < 3; i++) {
+        make(&m, "vgg16", FM_CUDA_F16, &h100, &compile, frozen[i]);
+        arena[i] = m.program.arena;
+        fm_cuda_program_free(&m.program);
     }
+    // Of the prefix no more lives at once than the widest convolution's input and output.
+    const uint64_t widest = 256 * 32 * 32 * 64 * 2;
+    assert_int_equal(arena[1], 2 * widest);
+    assert_int_equal(arena[2], 2 * widest);
+    assert_true(arena[0] > 3 * widest);
+}
+
+// ---- features, in and out
+
+static const struct fm_cuda_command *find_kind(
+    const struct fm_cuda_program *p, enum fm_cuda_command_kind kind)
+{
+    for (int i = 0; i < p->count; i++)
+        if (p->commands[i].kind == kind)
+            return &p->commands[i];
+    return NULL;
+}
+
+// VGG16 up to `last`, which leaves c x h x h features.
+static void check_base(const char *last, int c, int h, enum fm_cuda_type type)
+{
+    static struct made m;
+    struct fm_net whole;
+    const struct fm_compile_options compile = {.batch = 6, .mode = FM_MODE_INFER};
+    assert_ok(fm_zoo_build("vgg16", 10, &whole));
+    int count = 0;
+    while (strcmp(whole.layers[count++].name, last) != 0)
+        continue;
+    assert_ok(fm_net_base(&whole, count, &m.net));
+    lower(&m, type, &h100, &compile);
+    assert_null(find_kind(&m.program, FM_COMMAND_METRICS));
+    const struct fm_cuda_command *end = &m.program.commands[m.program.count - 1];
+    assert_int_equal(end->kind, h == 1 ? FM_COMMAND_CAST : FM_COMMAND_LAYOUT);
+    assert_int_equal(end->at[FM_TENSOR_Y].index, m.program.compact);
+    assert_int_equal(m.program.buffers[m.program.compact].bytes, 6 * c * h * h * 4);
+    if (h > 1) {
+        assert_int_equal(end->of.layout.rows, h * h);
+        assert_int_equal(end->of.layout.columns, c);
+    }
+    check_overlaps(&m, last);
+    check_order(&m, last);
+    fm_cuda_program_free(&m.program);
+}
+
+static void test_a_base_ends_in_features(void **state)
+{
+    (void)state;
+    for (int type = FM_CUDA_F32; type <= FM_CUDA_BF16; type++) {
+        check_base("mean", 512, 1, (enum fm_cuda_type)type);
+        check_base("pool4", 512, 2, (enum fm_cuda_type)type);
+        check_base("conv1_1", 64, 32, (enum fm_cuda_type)type);
+    }
+}
+
+static void test_a_head_begins_with_features(void **state)
+{
+    (void)state;
+    static struct made m;
+    struct fm_net whole;
+    const struct fm_compile_options compile = {.batch = 6, .mode = FM_MODE_TRAIN};
+    assert_ok(fm_zoo_build("vgg16", 10, &whole));
+    assert_ok(fm_net_head(&whole, whole.layer_count - 4, &m.net));
+    lower(&m, FM_CUDA_F16, &h100, &compile);
+    assert_null(find_kind(&m.program, FM_COMMAND_INPUT));
+    assert_null(find_kind(&m.program, FM_COMMAND_GRAPH)); // nothing of it is cuDNN's
+    const struct fm_cuda_command *begin = find_kind(&m.program, FM_COMMAND_FEATURES);
+    assert_ptr_equal(begin, m.program.commands);
+    assert_int_equal(begin->of.features.count, 512);
+    assert_int_equal(begin->of.features.samples, 6);
+    assert_string_equal(fm_cuda_command_layer(begin, &m.net), "input");
+    for (int i = 0; i < m.net.param_count; i++)
+        assert_int_equal(writers(&m, i), 1);
+    check_overlaps(&m, "head");
+    check_order(&m, "head");
     fm_cuda_program_free(&m.program);
 }
 
@@ -387,6 +515,9 @@ int main(void)
         cmocka_unit_test(test_tensors_are_written_before_they_are_read),
         cmocka_unit_test(test_each_parameter_has_one_gradient),
         cmocka_unit_test(test_a_frozen_prefix_has_no_backward),
+        cmocka_unit_test(test_a_frozen_prefix_takes_less_memory),
+        cmocka_unit_test(test_a_base_ends_in_features),
+        cmocka_unit_test(test_a_head_begins_with_features),
         cmocka_unit_test(test_batch_norm_is_cudnns_where_it_has_engines),
         cmocka_unit_test(test_inference_folds_batch_norm),
         cmocka_unit_test(test_dense_gradients_go_into_the_products),

@@ -272,6 +272,44 @@ static void test_resident(void **state)
     close_staging();
 }
 
+// Records of features, which kernels read as whole vectors of floats: aligned on both sides,
+// whatever the capacity, and gathered by ids from a resident set.
+static void test_features(void **state)
+{
+    enum {
+        COUNT = 5,
+        FEATURES = 8
+    };
+    static float records[COUNT][FEATURES];
+    const uint8_t labels[COUNT] = {1, 2, 3, 4, 5};
+    (void)state;
+    for (int i = 0; i < COUNT * FEATURES; i++)
+        records[i / FEATURES][i % FEATURES] = (float)i / 4.0f;
+    struct fm_net net;
+    const struct fm_input input = {.features = FEATURES, .shape = {FEATURES, 1, 1}};
+    fm_net_begin(&net, "head", &input);
+    assert_ok(fm_net_dense(&net, "fc", CLASSES, true));
+    assert_ok(fm_net_end(&net));
+    it.device = opened_device();
+    it.model = opened_model(it.device, &net, FM_PRECISION_FP16);
+    for (uint32_t capacity = 1; capacity < 70; capacity += 17) {
+        assert_ok(fm_cuda_staging_create(it.model, capacity, NULL, &it.staging));
+        for (int at = 0; at < FM_SLOTS; at++) {
+            const struct fm_slot *slot = fm_cuda_staging_slot(it.staging, at);
+            assert_int_equal(slot->record_size, sizeof records[0]);
+            assert_int_equal((uintptr_t)slot->records % 64, 0);
+            assert_int_equal((uintptr_t)it.staging->views[at].records % 64, 0);
+        }
+        fm_cuda_staging_destroy(it.staging);
+    }
+    const struct fm_resident resident = {
+        (const uint8_t *)records, labels, COUNT, sizeof records[0]};
+    assert_ok(fm_cuda_staging_create(it.model, 3, &resident, &it.staging));
+    assert_int_equal((uintptr_t)it.staging->views[0].records % 64, 0);
+    expect_on_device(it.staging->views[0].records, records, sizeof records);
+    close_staging();
+}
+
 // A copy of its own, of as many samples as are asked for, at most all: what lies behind them in the
 // device's slot stays as it was.
 static void test_copy(void **state)
@@ -316,6 +354,7 @@ int main(void)
         OPENED_CASE(test_refused_batches),
         OPENED_CASE(test_refused_staging),
         OPENED_CASE(test_resident),
+        OPENED_CASE(test_features),
         OPENED_CASE(test_copy),
         OPENED_CASE(test_serials),
     };

@@ -64,6 +64,8 @@ static enum fm_status choose(struct fm_executor *e)
 static uint64_t scores_bytes(const struct fm_executor *e)
 {
     uint64_t classes = (uint64_t)e->model->net.classes;
+    if (classes == 0) // features, which have no scores
+        return 0;
     uint64_t bytes = sizeof(struct fm_cuda_sums) + classes * classes * sizeof(uint32_t);
     return e->options.mode == FM_MODE_INFER ? fm_cuda_round_up(bytes, FM_CUDA_ALIGNMENT) : 0;
 }
@@ -115,11 +117,13 @@ static enum fm_status allocate(struct fm_executor *e)
     e->arena = data;
     if (e->options.mode == FM_MODE_TRAIN)
         return FM_OK;
-    e->scores = (struct fm_cuda_sums *)(e->arena +
-                                        fm_cuda_round_up(e->program.arena, FM_CUDA_ALIGNMENT));
-    e->confusion = (uint32_t *)(e->scores + 1);
-    FM_CUDA(cudaMemsetAsync(e->scores, 0, scores_bytes(e), e->model->device->compute));
-    uint64_t results = (uint64_t)e->options.batch * (uint64_t)e->model->net.classes * sizeof(float);
+    if (scores_bytes(e) > 0) {
+        e->scores = (struct fm_cuda_sums *)(e->arena +
+                                            fm_cuda_round_up(e->program.arena, FM_CUDA_ALIGNMENT));
+        e->confusion = (uint32_t *)(e->scores + 1);
+        FM_CUDA(cudaMemsetAsync(e->scores, 0, scores_bytes(e), e->model->device->compute));
+    }
+    uint64_t results = e->program.buffers[e->program.compact].bytes;
     if (results < scores_bytes(e))
         results = scores_bytes(e);
     FM_CUDA(cudaHostAlloc(&data, results, cudaHostAllocDefault));
@@ -138,22 +142,42 @@ static enum fm_status build(struct fm_executor *e)
     return e->options.profile ? fm_cuda_profile_create(e->program.count, &e->profile) : FM_OK;
 }
 
+// What cannot be done to the records.
+static enum fm_status check_records(
+    const struct fm_net *net, const struct fm_compile_options *options)
+{
+    const struct fm_input *input = &net->input;
+    bool augments = fm_augment_any(&options->augment);
+    if (options->mirror && augments)
+        return fm_fail(FM_USAGE,
+            "compile: `mirror` is for images as they are, but augmentation is asked for, too");
+    if (input->features > 0 && (options->mirror || augments))
+        return fm_fail(FM_USAGE,
+            "compile: the records of network '%s' are features: only images can be augmented or "
+            "mirrored",
+            net->name);
+    if (input->features == 0 && (int64_t)input->rows * input->cols > FM_CUDA_RECORD_MAX)
+        return fm_fail(FM_UNSUPPORTED,
+            "backend 'cuda': records of %dx%d, expected at most %d bytes", input->rows, input->cols,
+            FM_CUDA_RECORD_MAX);
+    return FM_OK;
+}
+
 static enum fm_status check_options(
     const struct fm_model *model, const struct fm_compile_options *options)
 {
     bool trains = options->mode == FM_MODE_TRAIN;
     if (options->batch < 1)
         return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
+    if (trains && model->net.classes == 0)
+        return fm_fail(FM_USAGE,
+            "compile: network '%s' ends in features, not in classes: it has no loss to train by",
+            model->net.name);
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
     if (options->average && !model->average.params)
         return fm_fail(FM_USAGE, "compile: this model keeps no average");
-    const struct fm_input *input = &model->net.input;
-    if ((int64_t)input->rows * input->cols > FM_CUDA_RECORD_MAX)
-        return fm_fail(FM_UNSUPPORTED,
-            "backend 'cuda': records of %dx%d, expected at most %d bytes", input->rows, input->cols,
-            FM_CUDA_RECORD_MAX);
-    return FM_OK;
+    return check_records(&model->net, options);
 }
 
 enum fm_status fm_cuda_compile(

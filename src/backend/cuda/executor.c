@@ -179,13 +179,24 @@ enum fm_status fm_cuda_predict(
     FM_TRY(begin_inference(e, "predict", staging, slot));
     FM_TRY(run(e, FM_PURPOSE_PREDICT, staging, slot));
     FM_CUDA(cudaStreamSynchronize(e->model->device->compute));
-    size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.classes;
+    size_t count = (size_t)staging->slots[slot].step->count * (size_t)e->model->net.outputs;
     memcpy(logits, e->results, count * sizeof *logits);
     return FM_OK;
 }
 
+// Scores are of classes.
+static enum fm_status check_classes(const struct fm_executor *e, const char *name)
+{
+    const struct fm_net *net = &e->model->net;
+    if (net->classes > 0)
+        return FM_OK;
+    return fm_fail(FM_USAGE,
+        "%s: network '%s' ends in features, not in classes: it can only predict", name, net->name);
+}
+
 enum fm_status fm_cuda_score(struct fm_executor *e, struct fm_staging *staging, int slot)
 {
+    FM_TRY(check_classes(e, "score"));
     FM_TRY(begin_inference(e, "score", staging, slot));
     return upload_and_run(e, FM_PURPOSE_SCORE, staging, slot);
 }
@@ -195,6 +206,7 @@ enum fm_status fm_cuda_scores_take(
 {
     if (e->options.mode != FM_MODE_INFER)
         return fm_fail(FM_USAGE, "scores_take: this executor was compiled for training");
+    FM_TRY(check_classes(e, "scores_take"));
     int classes = e->model->net.classes;
     size_t bytes = sizeof(struct fm_cuda_sums) +
                    (size_t)classes * (size_t)classes * sizeof(uint32_t);

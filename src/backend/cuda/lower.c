@@ -30,7 +30,7 @@ static struct fm_cuda_block *add_block(
     block->norm_layer = block->mask = block->mean = block->inverse = -1;
     *out = (struct fm_cuda_value){.activation = -1, .gradient = -1};
     out->shape = last < 0 ? low->net->input.shape : low->net->layers[last].out;
-    bool head = last == low->net->layer_count - 1;
+    bool head = low->net->classes > 0 && last == low->net->layer_count - 1;
     out->pitch = head ? low->source->params->pitch : out->shape.c;
     out->type = head ? FM_CUDA_F32 : low->type;
     out->gradient_type = low->type;
@@ -180,6 +180,32 @@ static void lower_metrics(struct fm_cuda_lowering *low)
     c->bytes = 2.0 * (double)fm_cuda_value_elements(low, logits) * 4.0;
 }
 
+// What a network that ends in features predicts: fp32, in the order C, H, W.
+static void lower_features(struct fm_cuda_lowering *low)
+{
+    const struct fm_cuda_value *out = &low->values[low->block_count - 1];
+    int pixels = out->shape.h * out->shape.w, last = low->net->layer_count - 1;
+    size_t elements = fm_cuda_value_elements(low, out);
+    low->program->compact = fm_cuda_buffer(low, elements * sizeof(float));
+    struct fm_cuda_command *c;
+    if (pixels == 1) {
+        c = fm_cuda_emit(low, FM_COMMAND_CAST, FM_CUDA_FORWARD, last);
+        c->of.cast = (struct fm_cuda_cast){
+            .from_type = out->type, .to_type = FM_CUDA_F32, .count = elements};
+    } else {
+        c = fm_cuda_emit(low, FM_COMMAND_LAYOUT, FM_CUDA_FORWARD, last);
+        c->of.layout = (struct fm_cuda_layout){.from_type = out->type,
+            .to_type = FM_CUDA_F32,
+            .outer = low->batch,
+            .outer_to = low->batch,
+            .rows = pixels,
+            .columns = out->pitch};
+    }
+    fm_cuda_use(c, FM_TENSOR_X, out->activation);
+    fm_cuda_use(c, FM_TENSOR_Y, low->program->compact);
+    c->bytes = (double)elements * (4.0 + (double)fm_cuda_size(out->type));
+}
+
 // ---- the whole
 
 static void note_probed(struct fm_cuda_lowering *low)
@@ -202,7 +228,9 @@ static void emit_all(struct fm_cuda_lowering *low)
     low->program->renew = low->program->count;
     for (int i = 0; i < low->block_count; i++)
         fm_cuda_lower_forward(low, &low->blocks[i]);
-    if (!low->training) {
+    if (low->net->classes == 0) {
+        lower_features(low);
+    } else if (!low->training) {
         lower_metrics(low);
     } else {
         lower_loss(low);

@@ -29,6 +29,15 @@ static struct fm_cuda_command *emit_forward(
 
 // ---- input
 
+static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
+{
+    int features = low->net->input.features;
+    struct fm_cuda_command *c = emit_forward(low, block, FM_COMMAND_FEATURES);
+    c->of.features = (struct fm_cuda_features){
+        .type = low->type, .samples = low->batch, .count = features};
+    c->bytes += (double)low->batch * features * 4.0;
+}
+
 static void input_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     const struct fm_input *input = &low->net->input;
@@ -40,7 +49,7 @@ static void input_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *bl
         .height = input->shape.h,
         .width = input->shape.w,
         .channels = input->shape.c,
-        .augment = low->training,
+        .augment = fm_augment_any(&compile->augment),
         .mirror = compile->mirror};
     const struct fm_augment *augment = &compile->augment;
     work->ranges = (struct fm_augment_ranges){.shift = augment->shift,
@@ -253,7 +262,7 @@ static void maxpool_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *
 {
     struct fm_cuda_command *c = emit_forward(low, block, FM_COMMAND_MAXPOOL_FORWARD);
     c->of.maxpool = fm_cuda_maxpool_work(low, block);
-    if (!low->training)
+    if (!block->input_gradient) // inference, or nothing in front is trained
         return;
     size_t outputs = fm_cuda_value_elements(low, block->out);
     c->bytes += (double)outputs;
@@ -313,7 +322,10 @@ void fm_cuda_lower_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *b
 {
     switch (block->kind) {
     case FM_BLOCK_INPUT:
-        input_forward(low, block);
+        if (low->net->input.features > 0)
+            features_forward(low, block);
+        else
+            input_forward(low, block);
         break;
     case FM_BLOCK_CONV:
         conv_forward(low, block);

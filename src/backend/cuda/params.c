@@ -30,13 +30,17 @@ static void place_param(const struct fm_net *net, const struct fm_layer *layer, 
         place->outer = (int)param->count;
         place->rows = place->columns = 1;
     }
-    bool head = layer == &net->layers[net->layer_count - 1];
+    bool head = net->classes > 0 && layer == &net->layers[net->layer_count - 1];
     place->outer_to = head ? (int)round_up((uint64_t)place->outer) : place->outer;
     place->count = (uint32_t)place->outer_to * (uint32_t)place->rows * (uint32_t)place->columns;
     place->offset = params->elements;
     params->elements += round_up(place->count);
     place->gradient_f32 = params->type == FM_CUDA_F32 || param->kind == FM_PARAM_SCALE ||
                           param->kind == FM_PARAM_SHIFT;
+    place->has_gradient = param->trainable || param->kind == FM_PARAM_SCALE ||
+                          param->kind == FM_PARAM_SHIFT;
+    if (!place->has_gradient)
+        return;
     uint64_t *range = place->gradient_f32 ? &params->f32_elements : &params->low_elements;
     place->gradient_offset = *range;
     *range += round_up(place->count);

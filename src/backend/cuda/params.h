@@ -11,8 +11,11 @@
 #include "net/net.h"
 
 struct fm_cuda_place {
-    uint64_t offset;          // elements
-    uint32_t count;           // elements, padding included
+    uint64_t offset; // elements
+    uint32_t count;  // elements, padding included
+    // A parameter that is not trained has none, but for batch norm's: the sums that its input's
+    // gradient needs are those.
+    bool has_gradient;
     bool gradient_f32;        // batch norm's are fp32 in every precision
     uint64_t gradient_offset; // elements, in the range of the gradient's type
     // Canonical [outer][rows][columns] lies as [outer_to][columns][rows] (struct fm_cuda_layout).

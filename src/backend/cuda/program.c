@@ -68,6 +68,7 @@ static const char *const command_names[] = {
     [FM_COMMAND_FOLD] = "fold",
     [FM_COMMAND_CAST] = "cast",
     [FM_COMMAND_INPUT] = "input",
+    [FM_COMMAND_FEATURES] = "features",
     [FM_COMMAND_BIAS_FORWARD] = "bias",
     [FM_COMMAND_BIAS_BACKWARD] = "bias gradient",
     [FM_COMMAND_RELU_FORWARD] = "relu",
@@ -83,6 +84,7 @@ static const char *const command_names[] = {
     [FM_COMMAND_DROPOUT_BACKWARD] = "dropout gradient",
     [FM_COMMAND_CROSS_ENTROPY] = "cross-entropy",
     [FM_COMMAND_METRICS] = "metrics",
+    [FM_COMMAND_LAYOUT] = "layout",
     [FM_COMMAND_FINITE] = "finite",
     [FM_COMMAND_STEP] = "step",
     [FM_COMMAND_UPDATE] = "update",
@@ -111,5 +113,6 @@ const char *fm_cuda_command_layer(const struct fm_cuda_command *command, const s
 {
     if (command->layer >= 0)
         return net->layers[command->layer].name;
-    return command->kind == FM_COMMAND_INPUT ? "input" : "-";
+    bool input = command->kind == FM_COMMAND_INPUT || command->kind == FM_COMMAND_FEATURES;
+    return input ? "input" : "-";
 }

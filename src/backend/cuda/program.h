@@ -16,7 +16,8 @@
 enum fm_cuda_command_kind {
     FM_COMMAND_FOLD, // inference: what is computed with, renewed when the weights have changed
     FM_COMMAND_CAST,
-    FM_COMMAND_INPUT,
+    FM_COMMAND_INPUT,    // from images
+    FM_COMMAND_FEATURES, // from records of features
     FM_COMMAND_GRAPH,
     FM_COMMAND_DENSE,
     FM_COMMAND_BIAS_FORWARD, // the kernels of cuda_kernels.h
@@ -34,6 +35,7 @@ enum fm_cuda_command_kind {
     FM_COMMAND_DROPOUT_BACKWARD,
     FM_COMMAND_CROSS_ENTROPY,
     FM_COMMAND_METRICS,
+    FM_COMMAND_LAYOUT, // features to the order C, H, W
     FM_COMMAND_FINITE, // once a range of gradients
     FM_COMMAND_STEP,
     FM_COMMAND_UPDATE,
@@ -61,6 +63,7 @@ struct fm_cuda_command {
         struct fm_cuda_fold fold;
         struct fm_cuda_cast cast;
         struct fm_cuda_input input;
+        struct fm_cuda_features features;
         struct fm_cuda_bias bias;
         struct fm_cuda_relu relu;
         struct fm_cuda_norm norm;
@@ -69,6 +72,7 @@ struct fm_cuda_command {
         struct fm_cuda_dropout dropout;
         struct fm_cuda_cross_entropy cross_entropy;
         struct fm_cuda_metrics metrics;
+        struct fm_cuda_layout layout;
         struct fm_cuda_finite finite;
     } of;
     double flops, bytes; // of one run: multiply-adds count two; each tensor once
@@ -95,7 +99,9 @@ struct fm_cuda_program {
     struct fm_cuda_buffer *buffers;
     int buffer_count, buffer_capacity;
     struct fm_cuda_probed probed[FM_LAYERS_MAX + 1];
-    int compact;    // inference: of the logits without padding, fp32 [batch][classes]
+    // Inference: the buffer of what is predicted, fp32 [batch][outputs]: logits without padding, or
+    // features in the order C, H, W.
+    int compact;
     uint64_t arena; // bytes; arena.c
 };
 

@@ -87,6 +87,18 @@ static cudaError_t run_input(const struct fm_cuda_command *c, const struct tenso
     return fm_launch_input(&work, stream);
 }
 
+static cudaError_t run_features(const struct fm_cuda_command *c, const struct tensors *t,
+    const struct fm_cuda_binding *b, cudaStream_t stream)
+{
+    struct fm_cuda_features work = c->of.features;
+    work.records = (const float *)(const void *)b->slot->records; // staging aligns them
+    work.ids = b->slot->ids;
+    work.step = b->slot->step;
+    work.gather = b->slot->gather;
+    work.out = t->at[FM_TENSOR_Y];
+    return fm_launch_features(&work, stream);
+}
+
 static cudaError_t run_bias(const struct fm_cuda_command *c, const struct tensors *t,
     const struct fm_cuda_binding *b, cudaStream_t stream)
 {
@@ -221,6 +233,16 @@ static cudaError_t run_metrics(const struct fm_cuda_command *c, const struct ten
     return fm_launch_metrics(&work, stream);
 }
 
+static cudaError_t run_layout(const struct fm_cuda_command *c, const struct tensors *t,
+    const struct fm_cuda_binding *b, cudaStream_t stream)
+{
+    (void)b;
+    struct fm_cuda_layout work = c->of.layout;
+    work.from = t->at[FM_TENSOR_X];
+    work.to = t->at[FM_TENSOR_Y];
+    return fm_launch_layout(&work, stream);
+}
+
 static cudaError_t run_finite(const struct fm_cuda_command *c, const struct tensors *t,
     const struct fm_cuda_binding *b, cudaStream_t stream)
 {
@@ -297,6 +319,7 @@ static run_kernel *const kernels[] = {
     [FM_COMMAND_FOLD] = run_fold,
     [FM_COMMAND_CAST] = run_cast,
     [FM_COMMAND_INPUT] = run_input,
+    [FM_COMMAND_FEATURES] = run_features,
     [FM_COMMAND_BIAS_FORWARD] = run_bias,
     [FM_COMMAND_BIAS_BACKWARD] = run_bias,
     [FM_COMMAND_RELU_FORWARD] = run_relu,
@@ -312,6 +335,7 @@ static run_kernel *const kernels[] = {
     [FM_COMMAND_DROPOUT_BACKWARD] = run_dropout,
     [FM_COMMAND_CROSS_ENTROPY] = run_cross_entropy,
     [FM_COMMAND_METRICS] = run_metrics,
+    [FM_COMMAND_LAYOUT] = run_layout,
     [FM_COMMAND_FINITE] = run_finite,
     [FM_COMMAND_STEP] = run_step,
     [FM_COMMAND_UPDATE] = run_update,

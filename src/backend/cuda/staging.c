@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    PART = 16 // bytes, of what lies in a slot: as kernels access it
+    PART = 64 // bytes, of what lies in a slot: as backend.h promises; kernels access 16 at once
 };
 
 // Where the parts of a slot begin. Ids and labels have room for all samples, records come last: so
@@ -29,7 +29,7 @@ static struct outline outline(uint32_t capacity, size_t record_size, bool reside
 static enum fm_status check_label(
     const struct fm_staging *s, uint32_t sample, uint8_t label, int classes)
 {
-    if (label < classes)
+    if (label < classes || classes == 0) // a network that ends in features looks at none
         return FM_OK;
     return fm_fail(FM_DATA, "sample %u has label %u; model '%s' has %d classes", sample, label,
         s->model->net.name, classes);
@@ -119,7 +119,7 @@ static enum fm_status create_events(struct fm_staging *s)
 static enum fm_status create_parts(
     struct fm_staging *s, uint32_t capacity, const struct fm_resident *resident)
 {
-    uint32_t record_size = (uint32_t)(s->model->net.input.rows * s->model->net.input.cols);
+    uint32_t record_size = (uint32_t)fm_input_record_size(&s->model->net.input);
     if (resident) {
         FM_TRY(check_resident(s, resident, record_size));
         FM_TRY(create_resident(s, resident));

@@ -11,7 +11,7 @@
 
 // A named tensor's place on the device, as struct fm_cuda_place says it lies.
 struct region {
-    unsigned char *at;
+    unsigned char *at; // NULL: a gradient that is not kept, as its parameter is not trained
     enum fm_cuda_type type;
     size_t outer, outer_to, rows, columns;
     const struct fm_cuda_place *place; // NULL: of a running statistic
@@ -55,8 +55,10 @@ static bool find_param(
     }
     if (!range)
         return false;
-    *r = (struct region){(unsigned char *)range + offset * fm_cuda_size(type), type,
-        (size_t)p->outer, (size_t)p->outer_to, (size_t)p->rows, (size_t)p->columns, p};
+    unsigned char *at = (unsigned char *)range + offset * fm_cuda_size(type);
+    bool kept = kind != FM_STATE_GRAD || p->has_gradient;
+    *r = (struct region){kept ? at : NULL, type, (size_t)p->outer, (size_t)p->outer_to,
+        (size_t)p->rows, (size_t)p->columns, p};
     return true;
 }
 
@@ -164,6 +166,10 @@ enum fm_status fm_cuda_model_get(
     struct region r;
     float scale;
     FM_TRY(locate(model, kind, name, count, &r));
+    if (!r.at) {
+        memset(data, 0, count * sizeof *data);
+        return FM_OK;
+    }
     FM_TRY(scale_of(model, kind, &scale));
     size_t bytes = region_bytes(&r);
     void *raw = malloc(bytes);
@@ -196,6 +202,8 @@ enum fm_status fm_cuda_model_set(struct fm_model *model, enum fm_state_kind kind
     struct region r;
     float scale;
     FM_TRY(locate(model, kind, name, count, &r));
+    if (!r.at)
+        return fm_fail(FM_NOT_FOUND, "%s: it is not trained, so no gradient is kept of it", name);
     FM_TRY(scale_of(model, kind, &scale));
     size_t bytes = region_bytes(&r);
     void *raw = calloc(1, bytes);
