@@ -1,6 +1,12 @@
 fm_test(test_net LABEL unit TIMEOUT 30 LINKS fm_net)
 fm_test(test_init LABEL unit TIMEOUT 30 LINKS fm_net)
 fm_test(test_safetensors LABEL unit TIMEOUT 30 LINKS fm_net)
+fm_test(test_pytorch LABEL unit TIMEOUT 30 LINKS fm_net)
+fm_test(test_keras_none LABEL unit TIMEOUT 30
+  SOURCES test_keras_none.c ${CMAKE_SOURCE_DIR}/src/net/formats/keras_none.c LINKS fm_net)
+if(FM_HAVE_HDF5)
+  fm_test(test_keras LABEL unit TIMEOUT 30 LINKS fm_net)
+endif()
 
 # A Python that has the safetensors package (tests/reference/requirements.txt): the format is then also
 # held against its own implementation.

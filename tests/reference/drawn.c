@@ -93,8 +93,10 @@ static void fill_metadata(struct fm_drawn *drawn)
             k == CLASSES - 1 ? "Ankle \\\"boot\\\" \xc3\xa9t\xc3\xa9" : class_names[k]);
     snprintf(drawn->names + length, sizeof drawn->names - length, "]");
     char *const items[] = {(char *)"fmnist_format", (char *)"2", (char *)"model", drawn->net.name,
-        (char *)"classes", (char *)"10", (char *)"class_names", drawn->names, (char *)"input_mean",
-        drawn->mean, (char *)"input_deviation", drawn->deviation, NULL};
+        (char *)"classes", (char *)"10", (char *)"input_size", drawn->input_size,
+        (char *)"class_names", drawn->names, (char *)"input_mean", drawn->mean,
+        (char *)"input_deviation", drawn->deviation, NULL};
+    snprintf(drawn->input_size, sizeof drawn->input_size, "%d", net->input.shape.h);
     memcpy(drawn->file_metadata, items, sizeof items);
 }
 

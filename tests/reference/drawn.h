@@ -12,8 +12,8 @@ struct fm_drawn {
     float *params, *running;       // at the net's offsets, owned
     char *class_names[10];
     // Of the weights file, as run/weights.h has it.
-    char *file_metadata[13];
-    char names[512], mean[96], deviation[96];
+    char *file_metadata[15];
+    char names[512], mean[96], deviation[96], input_size[16];
 };
 
 // A model of the zoo, 10 classes. Kernels are drawn as a training's would be; biases, scales and

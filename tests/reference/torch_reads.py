@@ -68,6 +68,17 @@ def check_training(module, images):
     assert not rates or not torch.equal(net(images), net(images)), rates
 
 
+def check_refused(module, folder):
+    """Weights of another input size would be computed wrongly."""
+    module.INPUT_SIZE = "1"
+    try:
+        module.load(folder / "model.safetensors")
+    except ValueError as error:
+        assert "expected" in str(error), error
+    else:
+        raise SystemExit("weights of another input size were taken")
+
+
 def main():
     for folder in map(pathlib.Path, sys.argv[1:]):
         module = import_module(folder / "model.py")
@@ -82,6 +93,7 @@ def main():
             f"{folder.name} exported to PyTorch, logits", VERSIONS, difference, 1e-4)
         check_saved(module, net, folder)
         check_training(module, images[:16])
+        check_refused(module, folder)
         assert module.CLASS_NAMES[9] == 'Ankle "boot" été'
     shared.finish()
 

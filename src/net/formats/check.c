@@ -1,6 +1,10 @@
 // What can be written as a file of another program at all, asked once for all writers.
 #include "net/formats/check.h"
 
+#include <float.h>
+#include <stdio.h>
+#include <stdlib.h>
+
 static enum fm_status check_order(const char *path, const struct fm_net *net)
 {
     bool flat = false;
@@ -77,4 +81,17 @@ float fm_format_deviation(const struct fm_net *net, int channel)
 bool fm_format_resizes(const struct fm_net *net)
 {
     return net->input.shape.h != net->input.rows || net->input.shape.w != net->input.cols;
+}
+
+double fm_format_decimal(float value)
+{
+    char digits[32];
+    double decimal = 0.0;
+    for (int count = 6; count <= FLT_DECIMAL_DIG; count++) {
+        snprintf(digits, sizeof digits, "%.*g", count, (double)value);
+        decimal = strtod(digits, NULL);
+        if ((float)decimal == value)
+            break;
+    }
+    return decimal;
 }

@@ -20,4 +20,7 @@ float fm_format_deviation(const struct fm_net *net, int channel);
 // Whether records are resized.
 bool fm_format_resizes(const struct fm_net *net);
 
+// The decimal number of fewest digits that is this fp32: 0.3 and not 0.300000011920929.
+double fm_format_decimal(float value);
+
 #endif

@@ -4,7 +4,6 @@
 #include "net/formats/keras.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 // The layers so far; `list` is those of the JSON text.
@@ -34,14 +33,6 @@ static json_t *conv_config(int filters, int kernel, bool same, bool bias)
     return json_pack("{s:i, s:[i,i], s:[i,i], s:s, s:s, s:b, s:s}", "filters", filters,
         "kernel_size", kernel, kernel, "strides", 1, 1, "padding", same ? "same" : "valid",
         "data_format", "channels_last", "use_bias", bias, "activation", "linear");
-}
-
-// The decimal number that was meant by an fp32: 0.1 and not 0.100000001490116.
-static double decimal(float value)
-{
-    char digits[32];
-    snprintf(digits, sizeof digits, "%.7g", (double)value);
-    return strtod(digits, NULL);
 }
 
 static void add_input(struct builder *builder, const struct fm_net *net)
@@ -84,8 +75,8 @@ static void add_layer(struct builder *builder, const struct fm_net *net, int ind
         add(builder, "BatchNormalization", layer->name, index,
             // Keras's momentum is what is kept of the old value.
             json_pack("{s:i, s:f, s:f, s:b, s:b}", "axis", -1, "momentum",
-                decimal(1.0f - FM_BATCHNORM_MOMENTUM), "epsilon", decimal(FM_BATCHNORM_EPSILON),
-                "center", 1, "scale", 1));
+                fm_format_decimal(1.0f - FM_BATCHNORM_MOMENTUM), "epsilon",
+                fm_format_decimal(FM_BATCHNORM_EPSILON), "center", 1, "scale", 1));
         break;
     case FM_LAYER_RELU:
         add(builder, "ReLU", layer->name, FM_KERAS_NO_WEIGHTS, json_object());
@@ -102,7 +93,7 @@ static void add_layer(struct builder *builder, const struct fm_net *net, int ind
         break;
     case FM_LAYER_DROPOUT:
         add(builder, "Dropout", layer->name, FM_KERAS_NO_WEIGHTS,
-            json_pack("{s:f}", "rate", decimal(layer->rate)));
+            json_pack("{s:f}", "rate", fm_format_decimal(layer->rate)));
         break;
     case FM_LAYER_DENSE:
         add_dense(builder, layer->name, index, layer);

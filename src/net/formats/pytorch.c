@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "base/text.h"
 
-#include <float.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 // A value as a Python literal, which JSON's numbers, texts and lists of both are. Takes it over.
 static void put_value(struct fm_text *text, json_t *value)
 {
-    char *literal = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(FLT_DECIMAL_DIG));
+    char *literal = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     if (literal)
         fm_text_append(text, "%s", literal);
     else
@@ -38,7 +37,7 @@ static void put_channels(struct fm_text *text, const struct fm_net *net, const c
 {
     json_t *list = json_array();
     for (int c = 0; c < net->input.shape.c; c++)
-        json_array_append_new(list, json_real((double)value(net, c)));
+        json_array_append_new(list, json_real(fm_format_decimal(value(net, c))));
     fm_text_append(text, "%s = ", name);
     put_value(text, list);
     fm_text_append(text, "\n");
@@ -70,6 +69,7 @@ static void put_head(struct fm_text *text, const struct fm_format_model *model)
         "from torch.nn import functional as F\n"
         "\n",
         net->name, net->input.rows, net->input.cols);
+    fm_text_append(text, "MODEL = \"%s\"\nINPUT_SIZE = \"%d\"\n", net->name, net->input.shape.h);
     put_names(text, model);
     fm_text_append(text, "\n# Of pixels / 255, a value for each channel.\n");
     put_channels(text, net, "MEAN", fm_format_mean);
@@ -93,7 +93,7 @@ static void put_member(struct fm_text *text, const struct fm_net *net, int index
         return;
     case FM_LAYER_DROPOUT:
         fm_text_append(text, "        self.%s = nn.Dropout(", layer->name);
-        put_value(text, json_real((double)layer->rate));
+        put_value(text, json_real(fm_format_decimal(layer->rate)));
         fm_text_append(text, ")\n");
         return;
     case FM_LAYER_DENSE:
@@ -121,7 +121,8 @@ static void put_members(struct fm_text *text, const struct fm_net *net)
         "        self.class_names = list(class_names)\n"
         "        classes = len(self.class_names)\n"
         "        for name, values in ((\"mean\", mean), (\"deviation\", deviation)):\n"
-        "            channels = torch.tensor(values).expand(%d).reshape(1, -1, 1, 1)\n"
+        "            channels = torch.tensor(values, dtype=torch.float32)\n"
+        "            channels = channels.expand(%d).reshape(1, -1, 1, 1)\n"
         "            self.register_buffer(name, channels.clone(), persistent=False)\n",
         net->input.shape.c);
     for (int i = 0; i < net->layer_count; i++)
@@ -179,7 +180,7 @@ static void put_forward(struct fm_text *text, const struct fm_net *net)
     fm_text_append(text, "        return x\n");
 }
 
-static void put_load(struct fm_text *text, const struct fm_net *net)
+static void put_load(struct fm_text *text)
 {
     fm_text_append(text,
         "\n"
@@ -188,21 +189,19 @@ static void put_load(struct fm_text *text, const struct fm_net *net)
         "    \"\"\"The network with the weights of a file, in evaluation mode.\"\"\"\n"
         "    with safe_open(path, \"pt\") as file:\n"
         "        metadata = file.metadata() or {}\n"
-        "    if metadata.get(\"model\") != \"%s\":\n"
-        "        raise ValueError(f\"{path}: of model {metadata.get('model')}, expected %s\")\n"
+        "    found = metadata.get(\"model\"), metadata.get(\"input_size\", INPUT_SIZE)\n"
+        "    if found != (MODEL, INPUT_SIZE):\n"
+        "        raise ValueError(f\"{path}: of {found}, expected {(MODEL, INPUT_SIZE)}\")\n"
         "    net = Net(*(json.loads(metadata[key])\n"
         "                for key in (\"class_names\", \"input_mean\", \"input_deviation\")))\n"
         "    net.load_state_dict(load_file(path))\n"
-        "    return net.eval()\n",
-        net->name, net->name);
+        "    return net.eval()\n");
 }
 
 // The metadata of this project's weights files, as far as a network knows them; the version of
 // their form is that of the file that the weights are from.
-static void put_save(struct fm_text *text, const struct fm_format_model *model)
+static void put_save(struct fm_text *text, const char *format)
 {
-    const char *format = fm_safetensors_metadata(model->tensors, "fmnist_format");
-    const char *size = fm_safetensors_metadata(model->tensors, "input_size");
     fm_text_append(text,
         "\n"
         "\n"
@@ -221,14 +220,11 @@ static void put_save(struct fm_text *text, const struct fm_format_model *model)
         "    }\n"
         "    save_file(tensors, path, metadata={\n"
         "        \"fmnist_format\": ");
-    put_value(text, json_string(format ? format : ""));
-    fm_text_append(text, ",\n        \"model\": \"%s\",\n", model->net->name);
-    if (size) {
-        fm_text_append(text, "        \"input_size\": ");
-        put_value(text, json_string(size));
-        fm_text_append(text, ",\n");
-    }
-    fm_text_append(text, "        \"classes\": str(len(names)),\n"
+    put_value(text, json_string(format));
+    fm_text_append(text, ",\n"
+                         "        \"model\": MODEL,\n"
+                         "        \"input_size\": INPUT_SIZE,\n"
+                         "        \"classes\": str(len(names)),\n"
                          "        \"class_names\": json.dumps(names, ensure_ascii=False),\n"
                          "        \"input_mean\": _channels(net.mean),\n"
                          "        \"input_deviation\": _channels(net.deviation),\n"
@@ -238,12 +234,16 @@ static void put_save(struct fm_text *text, const struct fm_format_model *model)
 enum fm_status fm_pytorch_write(const char *path, const struct fm_format_model *model)
 {
     FM_TRY(fm_format_check(path, model));
+    const char *format = fm_safetensors_metadata(model->tensors, "fmnist_format");
+    if (!format)
+        return fm_fail(
+            FM_DATA, "%s: not written: the weights have no metadata \"fmnist_format\"", path);
     struct fm_text text = {0};
     put_head(&text, model);
     put_members(&text, model->net);
     put_forward(&text, model->net);
-    put_load(&text, model->net);
-    put_save(&text, model);
+    put_load(&text);
+    put_save(&text, format);
     enum fm_status status;
     if (text.failed)
         status = fm_fail(
