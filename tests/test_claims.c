@@ -35,12 +35,18 @@ static json_t *make_result(
     return result;
 }
 
-static struct fm_table *claims_of(json_t *const *results, int count, const char *label)
+static struct fm_table *claims_with(
+    json_t *const *results, int count, const char *label, const char *weights)
 {
     struct fm_table *table;
-    struct fm_claims_context context = {results, count, label, "fmnist compare"};
+    struct fm_claims_context context = {results, count, label, "fmnist compare", weights};
     assert_int_equal(fm_claims_table(&context, &table), FM_OK);
     return table;
+}
+
+static struct fm_table *claims_of(json_t *const *results, int count, const char *label)
+{
+    return claims_with(results, count, label, NULL);
 }
 
 // The row of a figure and a model; `model` NULL for figures of none.
@@ -112,7 +118,7 @@ static void test_people_read_no_commands(void **state)
 {
     (void)state;
     json_t *result = make_result("simple", 1199882, 0.931, 0.915, 0.9123);
-    struct fm_claims_context context = {&result, 1, NULL, "fmnist compare"};
+    struct fm_claims_context context = {&result, 1, NULL, "fmnist compare", NULL};
     struct fm_table *table;
     assert_int_equal(fm_claims_shown(&context, &table), FM_OK);
     json_t *rows = fm_table_json(table), *row = row_of(rows, "test accuracy", "simple");
@@ -166,6 +172,84 @@ static void test_what_is_no_like_for_like_is_labelled(void **state)
     fm_table_free(table);
     json_decref(results[0]);
     json_decref(results[1]);
+}
+
+static json_t *make_transfer(const char *mode, double test)
+{
+    json_t *result = make_result("vgg16", 14848586, 0.9, 0.88, test);
+    bool frozen = strcmp(mode, "frozen") == 0;
+    json_object_set_new(result, "transfer",
+        json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode", mode, "weights", "/w/vgg16.h5",
+            "sha256", "0123", "source", "keras", "unfreeze",
+            frozen ? json_null() : json_string("last"), "base_rate",
+            frozen ? json_null() : json_real(0.1), "feature_views",
+            frozen ? json_integer(0) : json_null()));
+    json_object_set_new(result, "input_size", json_null());
+    return result;
+}
+
+static void expect_vgg16(
+    json_t *const *results, int count, const char *weights, const char *measured)
+{
+    struct fm_table *table = claims_with(results, count, NULL, weights);
+    json_t *rows = fm_table_json(table);
+    expect(rows, "test accuracy", "vgg16", "above 90 %", "87.0 %", measured);
+    assert_int_equal(json_array_size(rows), 8 * 3 + 2); // the fine-tuned one has no claim
+    json_decref(rows);
+    fm_table_free(table);
+}
+
+// The original's vgg16 has a frozen base: in whatever order they come, that row stands beside its
+// claims, and is told where it is another thing.
+static void test_a_frozen_base_is_held_against_the_original(void **state)
+{
+    (void)state;
+    json_t *tuned = make_transfer("finetune", 0.93), *frozen = make_transfer("frozen", 0.86);
+    json_t *scratch = make_result("vgg16", 14848586, 0.9, 0.88, 0.91);
+    json_t *results[3] = {tuned, scratch, frozen};
+    expect_vgg16(results, 3, "Keras's VGG16", "86.00 %");
+    expect_vgg16(results, 3, "", "86.00 % (frozen base of no known ImageNet weights)");
+    expect_vgg16(results, 2, NULL, "91.00 % (from scratch)");
+    expect_vgg16(results, 1, "Keras's VGG16", "not measured");
+    json_object_set_new(json_object_get(frozen, "transfer"), "feature_views", json_integer(8));
+    json_object_set_new(frozen, "input_size", json_integer(64));
+    expect_vgg16(results, 3, "Keras's VGG16", "86.00 % (on 8 augmented views; at 64x64 pixels)");
+    for (int i = 0; i < 3; i++)
+        json_decref(results[i]);
+}
+
+static void expect_row(const json_t *rows, size_t index, const char *mode, const char *note)
+{
+    const json_t *row = json_array_get(rows, index);
+    assert_string_equal(json_string_value(json_object_get(row, "model")), "vgg16");
+    assert_string_equal(json_string_value(json_object_get(row, "mode")), mode);
+    assert_string_equal(json_string_value(json_object_get(row, "note")), note);
+}
+
+// Rows of one model are told apart by programs and people.
+static void test_rows_of_one_model(void **state)
+{
+    (void)state;
+    json_t *results[3] = {make_transfer("frozen", 0.86), make_transfer("finetune", 0.93),
+        make_result("vgg16", 14848586, 0.9, 0.88, 0.91)};
+    json_object_set_new(json_object_get(results[0], "transfer"), "feature_views", json_integer(8));
+    json_object_set_new(results[1], "input_size", json_integer(48));
+    struct fm_table *table;
+    assert_int_equal(fm_compare_table(results, 3, &table), FM_OK);
+    json_t *rows = fm_table_json(table);
+    expect_row(
+        rows, 0, "frozen", "base of vgg16.h5 (keras), frozen, its features of 8 augmented views");
+    expect_row(rows, 1, "finetune",
+        "fine-tuned from vgg16.h5 (keras): the last block and the head, the base at 0.1 times the "
+        "rate; images of 48x48 pixels");
+    expect_row(rows, 2, "scratch", "from scratch, no ImageNet weights");
+    assert_string_equal(fm_table_text(table, 0, 0), "vgg16-frozen");
+    assert_string_equal(fm_table_text(table, 1, 0), "vgg16-finetuned");
+    assert_string_equal(fm_table_text(table, 2, 0), "vgg16");
+    json_decref(rows);
+    fm_table_free(table);
+    for (int i = 0; i < 3; i++)
+        json_decref(results[i]);
 }
 
 // A result that lacks everything must not become a figure.
@@ -266,6 +350,8 @@ int main(void)
         cmocka_unit_test(test_people_read_no_commands),
         cmocka_unit_test(test_other_data_is_labelled),
         cmocka_unit_test(test_what_is_no_like_for_like_is_labelled),
+        cmocka_unit_test(test_a_frozen_base_is_held_against_the_original),
+        cmocka_unit_test(test_rows_of_one_model),
         cmocka_unit_test(test_empty_result_measures_nothing),
         cmocka_unit_test(test_comparison_row),
         cmocka_unit_test(test_data_label),

@@ -2,6 +2,7 @@
 #include "app/remarks.h"
 
 #include "run/json.h"
+#include "run/run.h"
 
 #include <string.h>
 
@@ -30,10 +31,38 @@ static void append_changes(const json_t *result, struct fm_text *out)
     }
 }
 
+// What a model that others have trained the base of begins with.
+static void append_beginning(const json_t *result, struct fm_text *out)
+{
+    const json_t *transfer = json_object_get(result, "transfer");
+    const char *path = fm_json_string(transfer, "weights"), *slash = strrchr(path, '/');
+    const char *source = fm_json_string(transfer, "source"), *file = slash ? slash + 1 : path;
+    double views = fm_json_number(transfer, "feature_views");
+    bool all = strcmp(fm_json_string(transfer, "unfreeze"), fm_unfreeze_names[FM_UNFREEZE_ALL]) ==
+               0;
+    switch (fm_transfer_result_mode(result)) {
+    case FM_TRANSFER_SCRATCH:
+        fm_text_append(out, "%sfrom scratch, no ImageNet weights", separator(out));
+        break;
+    case FM_TRANSFER_FROZEN:
+        fm_text_append(out, "%sbase of %s (%s), frozen", separator(out), file, source);
+        if (views > 0)
+            fm_text_append(out, ", its features of %.0f augmented views", views);
+        break;
+    default:
+        fm_text_append(out, "%sfine-tuned from %s (%s): %s, the base at %g times the rate",
+            separator(out), file, source, all ? "all layers" : "the last block and the head",
+            fm_json_number(transfer, "base_rate"));
+    }
+}
+
 void fm_remarks_append(const json_t *result, struct fm_text *out)
 {
-    if (strcmp(fm_json_string(result, "model"), "vgg16") == 0)
-        fm_text_append(out, "%sfrom scratch, no ImageNet weights", separator(out));
+    if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
+        append_beginning(result, out);
+    if (fm_json_number(result, "input_size") > 0)
+        fm_text_append(out, "%simages of %.0fx%.0f pixels", separator(out),
+            fm_json_number(result, "input_size"), fm_json_number(result, "input_size"));
     if (json_is_true(json_object_get(result, "ended_early")))
         fm_text_append(out, "%sended at epoch %.0f of %.0f by --max-minutes %g", separator(out),
             fm_json_number(result, "epochs"), fm_json_number(result, "epochs_planned"),

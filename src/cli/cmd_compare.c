@@ -7,20 +7,41 @@
 #include "base/log.h"
 #include "base/trace.h"
 
-// Resolves the recipe of each model that was asked for.
+#include <string.h>
+
+enum {
+    ENTRIES_MAX = FM_ARGS_MODELS_MAX + 1 // a model may have two rows
+};
+
+static enum fm_status add_entry(
+    const struct fm_args *args, const char *model, int mode, struct fm_compare_entry *entry)
+{
+    *entry = (struct fm_compare_entry){.model = model};
+    fm_take_transfer(args, mode, &entry->transfer);
+    if (strcmp(model, FM_TRANSFER_MODEL) == 0)
+        entry->input_size = args->input_size;
+    return fm_resolve_recipe(args, model, &entry->named, &entry->recipe);
+}
+
+// Resolves the recipe of each model that was asked for. Of the one that --weights is for there is
+// the original's row, and beside it the one that trains these weights on.
 static enum fm_status make_entries(
-    const struct fm_args *args, struct fm_compare_entry entries[FM_ARGS_MODELS_MAX], int *count)
+    const struct fm_args *args, struct fm_compare_entry entries[ENTRIES_MAX], int *count)
 {
     const char *const *models = args->models[0] ? args->models : fm_compare_models;
-    for (*count = 0; models[*count] && *count < FM_ARGS_MODELS_MAX; ++*count) {
-        struct fm_compare_entry *entry = &entries[*count];
-        entry->model = models[*count];
-        FM_TRY(fm_resolve_recipe(args, entry->model, &entry->named, &entry->recipe));
+    *count = 0;
+    FM_TRY(fm_check_transfer(args, models));
+    for (int i = 0; models[i] && i < FM_ARGS_MODELS_MAX; i++) {
+        bool begins = args->weights && strcmp(models[i], FM_TRANSFER_MODEL) == 0;
+        int mode = begins ? FM_TRANSFER_FROZEN : FM_TRANSFER_SCRATCH;
+        FM_TRY(add_entry(args, models[i], mode, &entries[(*count)++]));
+        if (begins)
+            FM_TRY(add_entry(args, models[i], FM_TRANSFER_FINETUNE, &entries[(*count)++]));
     }
     return FM_OK;
 }
 
-static void note_row(void *context, int index, int count, const char *model,
+static void note_row(void *context, int index, int count, const char *name,
     enum fm_row_source source, const char *directory)
 {
     static const char *const what[] = {
@@ -32,7 +53,7 @@ static void note_row(void *context, int index, int count, const char *model,
     struct fm_text folder = {0};
     if (directory)
         fm_text_append_lines(&folder, directory);
-    fm_note("%s (%d of %d): %s%s", model, index + 1, count, what[source], fm_text_cstr(&folder));
+    fm_note("%s (%d of %d): %s%s", name, index + 1, count, what[source], fm_text_cstr(&folder));
     fm_text_free(&folder);
 }
 
@@ -57,9 +78,11 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
 {
     struct fm_session session;
     struct fm_comparison comparison;
-    struct fm_compare_entry entries[FM_ARGS_MODELS_MAX];
+    static struct fm_compare_entry entries[ENTRIES_MAX]; // paths are long
+    char features[FM_PATH_MAX];
     int count;
     FM_TRY(make_entries(args, entries, &count));
+    FM_TRY(fm_cache_folder("feature-cache", args->feature_cache, args->no_feature_cache, features));
     FM_TRY(fm_session_open(args, &session));
 
     const struct fm_compare_options options = {
@@ -72,6 +95,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .checkpoint_seconds = args->checkpoint_seconds,
         .interrupted = fm_interrupt_signal,
         .tensorboard = args->tensorboard,
+        .feature_cache = features[0] ? features : NULL,
         .data = args->data,
         .max_minutes = args->max_minutes,
         .root = args->runs,

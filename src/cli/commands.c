@@ -26,6 +26,7 @@ static const char *const compare_examples[] = {
     "fmnist compare",
     "fmnist compare --recipe reference --models simple,deeper",
     "fmnist compare --max-minutes 2 --format markdown",
+    "fmnist compare --weights vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
     NULL,
 };
 static const char *const report_examples[] = {
@@ -144,7 +145,10 @@ const struct fm_command fm_commands[] = {
             "Trains the models, reusing finished runs of the same configuration and going on\n"
             "with unfinished ones, and compares them in a table, then what the published\n"
             "original claims with what is measured here. Both are also written to one folder as\n"
-            "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).",
+            "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).\n\n"
+            "Without --weights vgg16 is trained from scratch. With it there are two rows of\n"
+            "vgg16: the original's, whose base is frozen, and one that is fine-tuned as\n"
+            "--unfreeze and --base-rate say.",
         .recipe = true,
         .options = {fm_compare_options, fm_training_options, fm_transfer_options, fm_data_options,
             fm_device_options, fm_gpu_options, fm_quiet_options, fm_format_options},

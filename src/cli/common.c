@@ -103,19 +103,19 @@ static void note_session(const struct fm_session *session)
     fm_text_free(&line);
 }
 
-// "" when neither variable says where; XDG: a relative path is to be ignored.
-static enum fm_status find_plan_cache(const struct fm_args *args, char out[FM_PATH_MAX])
+enum fm_status fm_cache_folder(
+    const char *option, const char *named, bool none, char out[FM_PATH_MAX])
 {
     const char *xdg = getenv("XDG_CACHE_HOME");
     const char *home = getenv("HOME");
     out[0] = '\0';
-    if (args->no_plan_cache && args->plan_cache)
-        return fm_fail(FM_USAGE, "--plan-cache and --no-plan-cache exclude each other");
-    if (args->no_plan_cache)
+    if (none && named)
+        return fm_fail(FM_USAGE, "--%s and --no-%s exclude each other", option, option);
+    if (none)
         return FM_OK;
-    if (args->plan_cache)
-        return fm_path_copy(out, args->plan_cache);
-    if (xdg && xdg[0] == '/')
+    if (named)
+        return fm_path_copy(out, named);
+    if (xdg && xdg[0] == '/') // a relative path is to be ignored
         return fm_path_join(out, xdg, "fmnist");
     return home && home[0] == '/' ? fm_path_join(out, home, ".cache/fmnist") : FM_OK;
 }
@@ -196,7 +196,8 @@ enum fm_status fm_session_open_device(
     const struct fm_args *args, const struct fm_run_config *run, struct fm_session *session)
 {
     *session = (struct fm_session){0};
-    FM_TRY(find_plan_cache(args, session->plan_cache));
+    FM_TRY(
+        fm_cache_folder("plan-cache", args->plan_cache, args->no_plan_cache, session->plan_cache));
     const struct fm_device_options options = device_options(args, run, session->plan_cache);
     enum fm_status status = fm_engine_open(backend_of(args, run), &options, &session->engine);
     if (status != FM_OK)

@@ -30,6 +30,17 @@ enum fm_status fm_print_json(json_t *json);
 // Everything printed has reached its destination, or FM_IO. Called once, at the end.
 enum fm_status fm_print_end(void);
 
+// The folder of a cache: that of --<option> DIR if it is `named`; none, "", with --no-<option> or
+// where neither variable of the environment says where a user's caches are.
+enum fm_status fm_cache_folder(
+    const char *option, const char *named, bool none, char out[FM_PATH_MAX]);
+
+// The options of weights that others have trained (fm_transfer_options, --mode) agree with each
+// other: FM_USAGE names the one that does not. `models` ends with NULL.
+enum fm_status fm_check_transfer(const struct fm_args *args, const char *const *models);
+// struct fm_transfer as they ask for it, of this mode; the file's path alone, not what is in it.
+void fm_take_transfer(const struct fm_args *args, int mode, struct fm_transfer *transfer);
+
 // What a computing command works with. The first line on standard error names the backend, the
 // device and the libraries; the second the data.
 struct fm_session {

@@ -36,6 +36,9 @@ struct fm_run_data {
     uint32_t crc32[4]; // of the four files, as in struct fm_dataset
 };
 
+// The model that there are weights of others for.
+#define FM_TRANSFER_MODEL "vgg16"
+
 // What a run does with weights that it begins with.
 enum fm_transfer_mode {
     FM_TRANSFER_SCRATCH,  // there are none: all are drawn
@@ -114,6 +117,13 @@ enum fm_status fm_run_data_from_json(
 json_t *fm_transfer_to_json(const struct fm_transfer *transfer);
 enum fm_status fm_transfer_from_json(
     const json_t *json, const char *path, struct fm_transfer *transfer);
+// The mode of a run by its result.json; earlier versions knew of none.
+int fm_transfer_result_mode(const json_t *result);
+// What a run is called beside others of its model: "vgg16", "vgg16-frozen", "vgg16-finetuned".
+enum {
+    FM_RUN_NAME_MAX = FM_NAME_MAX + 16
+};
+void fm_transfer_run_name(const char *model, int mode, char out[FM_RUN_NAME_MAX]);
 // True when two runs begin with the same weights and do the same with them; where the files are
 // does not count.
 bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b);

@@ -4,6 +4,7 @@
 
 #include "run/object.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const fm_transfer_mode_names[] = {"scratch", "frozen", "finetune", NULL};
@@ -69,6 +70,25 @@ enum fm_status fm_transfer_from_json(
         return fm_fail(FM_DATA, "%s: key \"transfer\": found %s, expected an object or null", path,
             fm_json_type_name(json));
     return get_transfer(&object, transfer);
+}
+
+int fm_transfer_result_mode(const json_t *result)
+{
+    const char *name = fm_json_string(json_object_get(result, "transfer"), "mode");
+    for (int mode = 0; fm_transfer_mode_names[mode]; mode++)
+        if (strcmp(fm_transfer_mode_names[mode], name) == 0)
+            return mode;
+    return FM_TRANSFER_SCRATCH;
+}
+
+void fm_transfer_run_name(const char *model, int mode, char out[FM_RUN_NAME_MAX])
+{
+    static const char *const endings[] = {
+        [FM_TRANSFER_SCRATCH] = "",
+        [FM_TRANSFER_FROZEN] = "-frozen",
+        [FM_TRANSFER_FINETUNE] = "-finetuned",
+    };
+    snprintf(out, FM_RUN_NAME_MAX, "%.*s%s", FM_NAME_MAX - 1, model, endings[mode]);
 }
 
 bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b)

@@ -4,6 +4,7 @@
 
 #include "app/cells.h"
 #include "run/json.h"
+#include "run/run.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -37,7 +38,8 @@ const char *const fm_claims_notes[] = {
     "the training.",
     "It gives 87.0 % on test three times because its loop evaluates the last model each time.",
     "Its vgg16 is an ImageNet base, frozen, fed RGB/255 instead of what its weights were trained "
-    "with. Here vgg16 is trained from scratch.",
+    "with. Here vgg16 is such a base with --weights FILE, fed what these were trained with, and is "
+    "trained from scratch without.",
     "Nothing in its code measures the minutes, the 10 ms or the 4.8x. The speed-up from mixed "
     "precision needs a GPU; 'fmnist bench RUN --versus fp32+unfused' measures it there.",
     "The labelling cost is simulated in the original; 'fmnist label RUN --evaluate' measures it.",
@@ -49,14 +51,41 @@ struct rows {
     struct fm_table *table;
 };
 
-static json_t *result_of(const struct fm_claims_context *context, const char *model)
+static json_t *result_in_mode(
+    const struct fm_claims_context *context, const char *model, enum fm_transfer_mode mode)
 {
     for (int i = 0; i < context->result_count; i++) {
-        const char *name = json_string_value(json_object_get(context->results[i], "model"));
-        if (name && strcmp(name, model) == 0)
-            return context->results[i];
+        json_t *result = context->results[i];
+        if (strcmp(fm_json_string(result, "model"), model) == 0 &&
+            fm_transfer_result_mode(result) == (int)mode)
+            return result;
     }
     return NULL;
+}
+
+static json_t *result_of(const struct fm_claims_context *context, const char *model)
+{
+    json_t *frozen = result_in_mode(context, model, FM_TRANSFER_FROZEN);
+    return frozen ? frozen : result_in_mode(context, model, FM_TRANSFER_SCRATCH);
+}
+
+// The original's vgg16 is an ImageNet base, frozen, that sees each image once as it is, at 32x32.
+static void append_base_label(
+    const struct fm_claims_context *context, const json_t *result, struct fm_text *out)
+{
+    enum {
+        ORIGINAL_SIZE = 32
+    };
+    double views = fm_json_number(json_object_get(result, "transfer"), "feature_views");
+    double size = fm_json_number(result, "input_size");
+    if (fm_transfer_result_mode(result) == FM_TRANSFER_SCRATCH)
+        fm_text_append(out, "; from scratch");
+    else if (!context->weights || !context->weights[0])
+        fm_text_append(out, "; frozen base of no known ImageNet weights");
+    if (views > 0)
+        fm_text_append(out, "; on %.0f augmented views", views);
+    if (size > 0 && size != ORIGINAL_SIZE)
+        fm_text_append(out, "; at %.0fx%.0f pixels", size, size);
 }
 
 // What makes the figure another thing than the claim beside it: " (from scratch; tiny)", or
@@ -65,8 +94,8 @@ static void append_label(
     const struct fm_claims_context *context, const json_t *result, struct fm_text *out)
 {
     struct fm_text label = {0};
-    if (strcmp(fm_json_string(result, "model"), "vgg16") == 0)
-        fm_text_append(&label, "; from scratch");
+    if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
+        append_base_label(context, result, &label);
     if (json_is_true(json_object_get(result, "ended_early")))
         fm_text_append(&label, "; ended at epoch %.0f of %.0f", fm_json_number(result, "epochs"),
             fm_json_number(result, "epochs_planned"));

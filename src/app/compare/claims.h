@@ -14,11 +14,15 @@ struct fm_claims_context {
     int result_count;
     const char *data_label; // NULL for Fashion-MNIST whole; else put with every figure: "data/tiny"
     const char *command;    // what measured them: "fmnist compare --seed 2"
+    // What the file of the weights that vgg16's base was taken from is known as; NULL or "": none
+    // is, and the figures say so.
+    const char *weights;
 };
 
 // Columns: subject, model, aim, claim, measured, command. A row for each figure and each model that
 // the original has (and simple-ref and deeper-ref where they are measured). A figure that nothing
-// here measures reads "not measured". The caller frees the table.
+// here measures reads "not measured". The original's vgg16 has a frozen base: such a result is held
+// against it, or else one from scratch, but never a fine-tuned one. The caller frees the table.
 enum fm_status fm_claims_table(const struct fm_claims_context *context, struct fm_table **table);
 // The same without the column `command`, for people: it repeats one long text in every row.
 enum fm_status fm_claims_shown(const struct fm_claims_context *context, struct fm_table **table);

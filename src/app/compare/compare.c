@@ -6,6 +6,8 @@
 #include "app/data_label.h"
 #include "app/train/tensorboard.h"
 #include "base/clock.h"
+#include "net/files/pretrained.h"
+#include "net/zoo.h"
 #include "run/json.h"
 
 #include <errno.h>
@@ -31,6 +33,9 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
         .checkpoint_seconds = options->checkpoint_seconds,
         .interrupted = options->interrupted,
         .tensorboard = options->tensorboard,
+        .input_size = options->entries[index].input_size,
+        .transfer = options->entries[index].transfer,
+        .feature_cache = options->feature_cache,
         .data = options->data,
         .max_minutes = options->max_minutes,
         .root = options->root,
@@ -76,7 +81,7 @@ static enum fm_status fill_row(struct fm_comparing *c, int index)
     if (!options->fresh)
         FM_TRY(find_run(c, &job, row, &source));
     if (options->row)
-        options->row(options->row_context, index, options->entry_count, job.model, source,
+        options->row(options->row_context, index, options->entry_count, row->name, source,
             source == FM_ROW_TRAINED ? NULL : row->directory);
     if (source == FM_ROW_TRAINED)
         FM_TRY(fm_job_begin(c->engine, &job, row->directory));
@@ -100,7 +105,8 @@ static enum fm_status check_options(const struct fm_compare_options *options)
     for (int i = 0; i < options->entry_count; i++) {
         const struct fm_compare_entry *entry = &options->entries[i];
         for (int k = 0; k < i; k++)
-            if (strcmp(entry->model, options->entries[k].model) == 0)
+            if (strcmp(entry->model, options->entries[k].model) == 0 &&
+                entry->transfer.mode == options->entries[k].transfer.mode)
                 return fm_fail(FM_USAGE, "model '%s' is named twice", entry->model);
         enum fm_status status = fm_recipe_check(&entry->recipe);
         if (status != FM_OK)
@@ -148,6 +154,25 @@ static enum fm_status choose_directory(
     return FM_OK;
 }
 
+// Before anything is trained: a file that cannot be used costs no training either.
+static enum fm_status know_weights(struct fm_comparing *c)
+{
+    const char *path = NULL;
+    struct fm_net net;
+    struct fm_pretrained pretrained;
+    for (int i = 0; i < c->options->entry_count; i++)
+        if (c->options->entries[i].transfer.mode != FM_TRANSFER_SCRATCH)
+            path = c->options->entries[i].transfer.weights;
+    if (!path)
+        return FM_OK;
+    FM_TRY(fm_zoo_build(FM_TRANSFER_MODEL, c->dataset->classes, &net));
+    FM_TRY(fm_pretrained_read(path, &net, &pretrained));
+    snprintf(c->known_text, sizeof c->known_text, "%s", pretrained.known);
+    c->known = c->known_text;
+    fm_pretrained_free(&pretrained);
+    return FM_OK;
+}
+
 static void name_recipe(struct fm_comparing *c)
 {
     bool changed = false;
@@ -168,6 +193,7 @@ static enum fm_status build(struct fm_comparing *c, struct fm_comparison *out)
         .data_label = c->dataset->fashion_mnist ? NULL : c->label,
         .command = fm_json_string(
             c->environment, "command"), // this very one: options change figures
+        .weights = c->known,
     };
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));
@@ -192,6 +218,10 @@ enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_datase
     c.rows = calloc((size_t)options->entry_count, sizeof *c.rows);
     if (!c.rows)
         return fm_fail_memory("the rows", (size_t)options->entry_count * sizeof *c.rows);
+    for (int i = 0; i < options->entry_count; i++)
+        fm_transfer_run_name(
+            options->entries[i].model, options->entries[i].transfer.mode, c.rows[i].name);
+    FM_TRY_GOTO(status, know_weights(&c), out);
     for (int i = 0; i < options->entry_count; i++)
         FM_TRY_GOTO(status, fill_row(&c, i), out);
     FM_TRY_GOTO(status, build(&c, out), out);

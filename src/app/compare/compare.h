@@ -12,10 +12,12 @@
 // The models compared by default: simple, deeper, vgg16; ends with NULL.
 extern const char *const fm_compare_models[];
 
-// A row: the model and its recipe, resolved by the caller (a recipe file may hold values for single
-// models).
+// A row: the model, what it begins with and its recipe, resolved by the caller (a recipe file may
+// hold values for single models). Of one model there may be a row of each mode.
 struct fm_compare_entry {
     const char *model;
+    struct fm_transfer transfer; // struct fm_job
+    int input_size;              // the same
     struct fm_recipe recipe;
     struct fm_recipe named; // as its file has it: what differs is told; zero: there is no file
 };
@@ -36,17 +38,19 @@ struct fm_compare_options {
     bool resident; // struct fm_train_options, like the next two
     double checkpoint_seconds;
     int (*interrupted)(void);
-    bool tensorboard;      // struct fm_job; a finished run that has no event files gets them
-    const char *data;      // as asked for; NULL: it was looked for
-    double max_minutes;    // of each training; 0: no limit
-    const char *root;      // where runs are looked for and made; NULL: "runs"
-    const char *directory; // the comparison's own; NULL: <root>/compare-<time>
-    bool fresh;            // trains all rows anew
-    bool force;            // a comparison that is in `directory` is replaced
+    bool tensorboard;          // struct fm_job; a finished run that has no event files gets them
+    const char *feature_cache; // struct fm_job
+    const char *data;          // as asked for; NULL: it was looked for
+    double max_minutes;        // of each training; 0: no limit
+    const char *root;          // where runs are looked for and made; NULL: "runs"
+    const char *directory;     // the comparison's own; NULL: <root>/compare-<time>
+    bool fresh;                // trains all rows anew
+    bool force;                // a comparison that is in `directory` is replaced
     int argc;
     char *const *argv;
-    // Before each row; `directory`: of the run, NULL for one that has none yet. May be NULL.
-    void (*row)(void *context, int index, int count, const char *model, enum fm_row_source source,
+    // Before each row, `name` as fm_transfer_run_name() has it; `directory`: of the run, NULL for
+    // one that has none yet. May be NULL.
+    void (*row)(void *context, int index, int count, const char *name, enum fm_row_source source,
         const char *directory);
     void *row_context;
     struct fm_job_hooks hooks; // of each training

@@ -25,8 +25,8 @@ static json_t *rows_json(const struct fm_comparing *c, const struct fm_table *ta
         json_t *test = json_object_get(result, "test");
         json_t *pair = json_array_get(json_object_get(test, "most_confused"), 0);
         json_object_set_new(row, "most_confused", pair ? json_incref(pair) : json_null());
-        static const char *const copied[] = {"recipe", "seed", "emulate", "tf32",
-            "nondeterministic", "epochs_planned", "ended_early", "finished", NULL};
+        static const char *const copied[] = {"recipe", "seed", "input_size", "transfer", "emulate",
+            "tf32", "nondeterministic", "epochs_planned", "ended_early", "finished", NULL};
         for (int k = 0; copied[k]; k++)
             json_object_set(row, copied[k], json_object_get(result, copied[k]));
     }
@@ -101,7 +101,7 @@ static enum fm_status draw_bars(const struct fm_comparing *c, const struct fm_co
     FM_TRY(fm_path_join(path, out->directory, "compare.png"));
     for (int i = 0; i < c->options->entry_count; i++) {
         const json_t *result = c->results[i];
-        groups[i] = (struct fm_bar_group){fm_json_string(result, "model"),
+        groups[i] = (struct fm_bar_group){c->rows[i].name,
             {fm_json_number(result, "train_accuracy"), fm_json_number(result, "select_accuracy"),
                 fm_json_number(json_object_get(result, "test"), "accuracy")}};
     }

@@ -60,12 +60,27 @@ static void confused_cell(struct fm_table *table, const json_t *test)
         predicted, 100 * fm_json_number(pair, "share"));
 }
 
-// `flip`: the table has the column of the test images and their mirror images.
-static void add_row(struct fm_table *table, const json_t *result, bool flip)
+// What columns there are beside those that every table has.
+struct extent {
+    bool mode; // of what the model begins with
+    bool flip; // of the test images and their mirror images
+};
+
+static void model_cells(struct fm_table *table, const json_t *result, bool mode)
+{
+    char name[FM_RUN_NAME_MAX];
+    const char *model = fm_json_string(result, "model");
+    int begun = fm_transfer_result_mode(result);
+    fm_transfer_run_name(model, begun, name);
+    fm_table_cell(table, json_string(model), "%s", name);
+    if (mode)
+        fm_text_cell(table, fm_transfer_mode_names[begun]);
+}
+
+static void add_row(struct fm_table *table, const json_t *result, struct extent extent)
 {
     const json_t *test = json_object_get(result, "test");
     const json_t *data = json_object_get(result, "data");
-    const char *model = fm_json_string(result, "model");
     double seconds = fm_json_number(result, "seconds"), gap = fm_json_number(result, "gap");
     double latency = fm_json_number(json_object_get(result, "latency"), "p50");
     double memory = fm_json_number(result, "peak_memory");
@@ -74,14 +89,14 @@ static void add_row(struct fm_table *table, const json_t *result, bool flip)
     char duration[32];
     struct fm_text remarks = {0};
 
-    fm_table_cell(table, json_string(model), "%s", model);
+    model_cells(table, result, extent.mode);
     count_cell(table, fm_json_number(result, "parameters"));
     fm_precision_cell(table, result);
     share_cell(table, fm_json_number(result, "train_accuracy"));
     count_cell(table, fm_json_number(result, "train_eval_count"));
     share_cell(table, fm_json_number(result, "select_accuracy"));
     share_cell(table, fm_json_number(test, "accuracy"));
-    if (flip)
+    if (extent.flip)
         share_cell(table, fm_json_number(json_object_get(result, "test_flip"), "accuracy"));
     number_cell(table, gap, false, "%.2f points", 100 * gap);
     number_cell(
@@ -104,18 +119,28 @@ static void add_row(struct fm_table *table, const json_t *result, bool flip)
     fm_text_free(&remarks);
 }
 
-static bool has_flip(json_t *const *results, int count)
+static struct extent extent_of(json_t *const *results, int count)
 {
-    for (int i = 0; i < count; i++)
-        if (json_object_get(results[i], "test_flip"))
-            return true;
-    return false;
+    struct extent extent = {0};
+    for (int i = 0; i < count; i++) {
+        extent.mode = extent.mode || fm_transfer_result_mode(results[i]) != FM_TRANSFER_SCRATCH;
+        extent.flip = extent.flip || json_object_get(results[i], "test_flip");
+    }
+    return extent;
+}
+
+static bool is_shown(const struct fm_column *column, struct extent extent)
+{
+    if (strcmp(column->key, "mode") == 0)
+        return extent.mode;
+    return extent.flip || strcmp(column->key, "test_flip_accuracy") != 0;
 }
 
 enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_table **table)
 {
     static const struct fm_column columns[] = {
         {"model", "model", false},
+        {"mode", "mode", false}, // where a model begins with weights
         {"parameters", "parameters", true},
         {"precision", "precision", true},
         {"train_accuracy", "train", true},
@@ -138,14 +163,14 @@ enum fm_status fm_compare_table(json_t *const *results, int count, struct fm_tab
         COLUMNS = sizeof columns / sizeof columns[0]
     };
     struct fm_column shown[COLUMNS];
-    bool flip = has_flip(results, count);
+    struct extent extent = extent_of(results, count);
     int used = 0;
     for (int i = 0; i < COLUMNS; i++)
-        if (flip || strcmp(columns[i].key, "test_flip_accuracy") != 0)
+        if (is_shown(&columns[i], extent))
             shown[used++] = columns[i];
     FM_TRY(fm_table_create(shown, used, table));
     for (int i = 0; i < count; i++)
-        add_row(*table, results[i], flip);
+        add_row(*table, results[i], extent);
     return FM_OK;
 }
 
@@ -166,21 +191,40 @@ static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *ou
     const char *here = fm_json_string(json_object_get(c->environment, "machine"), "processor");
     for (int i = 0; i < c->options->entry_count; i++) {
         const struct fm_compare_row *row = &c->rows[i];
-        const char *model = fm_json_string(row->result, "model");
         struct fm_text remarks = {0};
         fm_remarks_append(row->result, &remarks);
         if (remarks.length > 0)
-            add_note(out, "%s: %s.", model, remarks.data);
+            add_note(out, "%s: %s.", row->name, remarks.data);
         fm_text_free(&remarks);
         if (!row->reused)
             continue;
         json_t *environment = json_object_get(row->result, "environment");
         const char *there = fm_json_string(json_object_get(environment, "machine"), "processor");
         bool elsewhere = strcmp(here, there) != 0;
-        add_note(out, "%s: a run finished before, reused: %s, %s%s%s.", model, row->directory,
+        add_note(out, "%s: a run finished before, reused: %s, %s%s%s.", row->name, row->directory,
             fm_json_string(row->result, "finished"),
             elsewhere ? ", measured on another machine: " : "", elsewhere ? there : "");
     }
+}
+
+// What the rows that begin with weights are, beside the original's.
+static void add_weights_note(const struct fm_comparing *c, struct fm_comparison *out)
+{
+    const json_t *transfer = NULL;
+    for (int i = 0; i < c->options->entry_count && !transfer; i++)
+        if (fm_transfer_result_mode(c->results[i]) != FM_TRANSFER_SCRATCH)
+            transfer = json_object_get(c->results[i], "transfer");
+    if (!transfer)
+        return;
+    bool known = c->known && c->known[0];
+    add_note(out,
+        FM_TRANSFER_MODEL
+        "-frozen is what the original trains, a head on a frozen base; " FM_TRANSFER_MODEL
+        "-finetuned, which it has not, begins with the same weights: %s, %s (SHA-256 %.16s...). "
+        "Parameters are those of base and head.",
+        fm_json_string(transfer, "weights"),
+        known ? c->known : "no file of ImageNet weights that is known here",
+        fm_json_string(transfer, "sha256"));
 }
 
 enum fm_status fm_compare_notes(const struct fm_comparing *c, struct fm_comparison *out)
@@ -194,6 +238,7 @@ enum fm_status fm_compare_notes(const struct fm_comparing *c, struct fm_comparis
             "be held against the original's.",
             c->dataset->directory, c->dataset->train.count, c->dataset->test.count);
     add_row_notes(c, out);
+    add_weights_note(c, out);
     add_note(out, "Recipe %s, seed %llu. config.json of each run holds every value of it.",
         c->recipe, (unsigned long long)c->options->seed);
     add_note(out,

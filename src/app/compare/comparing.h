@@ -11,6 +11,7 @@ enum {
 
 // A finished run and what it says of itself.
 struct fm_compare_row {
+    char name[FM_RUN_NAME_MAX];
     char directory[FM_PATH_MAX];
     bool reused;
     json_t *result;
@@ -25,6 +26,10 @@ struct fm_comparing {
     struct fm_compare_row *rows;     // [options->entry_count]
     json_t *results[FM_COMPARE_MAX]; // borrowed from rows
     json_t *environment;
+    // Of the weights that rows begin with: what their file is known as, "" of one that is not
+    // known; NULL: there are none.
+    const char *known;
+    char known_text[96];
     char label[FM_PATH_MAX];       // of the data
     char recipe[FM_NAME_MAX + 16]; // "quick", or "quick, changed" where options changed any row's
 };

@@ -94,20 +94,26 @@ static enum fm_status copy_name(char out[FM_REPORT_NAME_MAX], const char *name)
     return status;
 }
 
-// A model's name is enough unless two runs have the same; then their folders' are told, numbered
-// where not even they differ, because files are called by them.
+static bool same_kind(const struct fm_report_run *a, const struct fm_report_run *b)
+{
+    return strcmp(a->config.model, b->config.model) == 0 &&
+           a->config.transfer.mode == b->config.transfer.mode;
+}
+
+// A model's name, and what it began with, are enough unless two runs have the same; then their
+// folders' are told, numbered where not even they differ, because files are called by them.
 static enum fm_status name_runs(struct fm_reporting *r)
 {
     int count = r->options->run_count;
     for (int i = 0; i < count; i++) {
-        char path[FM_PATH_MAX];
+        char path[FM_PATH_MAX], kind[FM_RUN_NAME_MAX];
         bool shared = false, taken = false;
         for (int k = 0; k < count; k++)
-            shared = shared ||
-                     (k != i && strcmp(r->runs[i].config.model, r->runs[k].config.model) == 0);
+            shared = shared || (k != i && same_kind(&r->runs[i], &r->runs[k]));
         fm_path_absolute(path, r->runs[i].directory);
+        fm_transfer_run_name(r->runs[i].config.model, r->runs[i].config.transfer.mode, kind);
         const char *name = shared ? strrchr(path, '/') : NULL;
-        name = name && name[1] ? name + 1 : r->runs[i].config.model;
+        name = name && name[1] ? name + 1 : kind;
         FM_TRY(copy_name(r->runs[i].name, name));
         for (int k = 0; k < i; k++)
             taken = taken || strcmp(r->runs[i].name, r->runs[k].name) == 0;

@@ -93,9 +93,13 @@ static void add_row(struct fm_table *table, const struct fm_report_run *run, boo
 
 static bool named_by_models(const struct fm_reporting *r)
 {
-    for (int i = 0; i < r->options->run_count; i++)
-        if (strcmp(r->runs[i].name, r->runs[i].config.model) != 0)
+    for (int i = 0; i < r->options->run_count; i++) {
+        char kind[FM_RUN_NAME_MAX];
+        const struct fm_run_config *config = &r->runs[i].config;
+        fm_transfer_run_name(config->model, config->transfer.mode, kind);
+        if (strcmp(r->runs[i].name, kind) != 0)
             return false;
+    }
     return true;
 }
 
