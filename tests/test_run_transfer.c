@@ -423,6 +423,40 @@ static void test_network_of_a_file(void **state)
         "x.safetensors: is of model \"lenet\", which this version does not know");
 }
 
+// Which convolutions of vgg16 are trained, by how many of the first are not, and at which rate.
+static void expect_trained(const struct fm_transfer *transfer, int untrained, double rate)
+{
+    static struct fm_net net;
+    assert_ok(fm_run_build_net("vgg16", 3, 0, mean, deviation, &net));
+    assert_ok(fm_run_set_trained(transfer, &net));
+    for (int p = 0; p < net.param_count; p++) {
+        const struct fm_param *param = &net.params[p];
+        bool base = strncmp(param->name, "conv", 4) == 0, trained = p >= 2 * untrained;
+        float expected = base && trained ? (float)rate : 1;
+        if (param->trainable != trained || param->lr_multiplier != expected)
+            fail_msg("%s: %s at %g times the rate, expected %s at %g", param->name,
+                param->trainable ? "trained" : "not trained", (double)param->lr_multiplier,
+                trained ? "trained" : "not trained", (double)expected);
+    }
+}
+
+static void test_what_is_trained(void **state)
+{
+    (void)state;
+    static struct fm_net simple;
+    struct fm_transfer last = finetune;
+    const struct fm_transfer scratch = {0};
+    last.unfreeze = FM_UNFREEZE_LAST;
+    expect_trained(&frozen, 13, 1);
+    expect_trained(&last, 10, 0.1);
+    expect_trained(&finetune, 0, 0.1);
+    expect_trained(&scratch, 0, 1);
+    assert_ok(fm_run_build_net("simple", 3, 0, mean, deviation, &simple));
+    assert_int_equal(fm_run_base_layers(&simple), 0);
+    assert_ok(fm_run_set_trained(&scratch, &simple));
+    assert_fails(fm_run_set_trained(&frozen, &simple), FM_USAGE, "model simple has no base");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +467,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_weights_of_channels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_weights_of_others, set_up, tear_down),
         cmocka_unit_test(test_network_of_a_file),
+        cmocka_unit_test(test_what_is_trained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,16 @@
 enum fm_status fm_run_build_net(const char *model, int classes, int input_size,
     const float mean[FM_CHANNELS_MAX], const float deviation[FM_CHANNELS_MAX], struct fm_net *net);
 
-// The same of a run that has its data.
+// The layers of the model that there are weights of others for (FM_TRANSFER_MODEL) which these are
+// for, its base: those before the head, the first `count` of the net. 0 of any other.
+int fm_run_base_layers(const struct fm_net *net);
+
+// What of the net is trained, and at which rate: FROZEN leaves the base alone, FINETUNE trains its
+// last block or all of it at the transfer's base rate. SCRATCH changes nothing. FM_USAGE: the net
+// has no base.
+enum fm_status fm_run_set_trained(const struct fm_transfer *transfer, struct fm_net *net);
+
+// fm_run_build_net() of a run that has its data.
 enum fm_status fm_run_config_net(const struct fm_run_config *config, struct fm_net *net);
 
 #endif

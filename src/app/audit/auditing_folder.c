@@ -41,12 +41,21 @@ static json_t *configuration(const struct fm_audit *audit, const struct fm_engin
     const struct fm_data_file *data = audit->dataset->files;
     snprintf(images, sizeof images, "%08x", (unsigned)data[0].crc32);
     snprintf(labels, sizeof labels, "%08x", (unsigned)data[1].crc32);
-    return json_pack("{s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:I, s:f, s:o, s:{s:s, s:s}}",
-        "format", FOLDS_FORMAT, "model", audit->config.model, "backend", engine->api->name,
-        "precision", fm_precision_name(audit->precision), "emulate", audit->emulated, "tf32",
+    json_t *json = json_pack(
+        "{s:i, s:s, s:s, s:s, s:b, s:b, s:b, s:i, s:I, s:f, s:o, s:{s:s, s:s}}", "format",
+        FOLDS_FORMAT, "model", audit->config.model, "backend", engine->api->name, "precision",
+        fm_precision_name(audit->precision), "emulate", audit->emulated, "tf32",
         engine->options.tf32, "nondeterministic", engine->options.nondeterministic, "folds",
         audit->folds, "seed", (json_int_t)audit->seed, "plant", audit->plant, "recipe",
         fm_recipe_to_json(&audit->recipe), "crc32", "train_images", images, "train_labels", labels);
+    if (audit->config.input_size > 0)
+        json_object_set_new(json, "input_size", json_integer(audit->config.input_size));
+    if (audit->config.transfer.mode != FM_TRANSFER_SCRATCH) {
+        json_t *transfer = fm_transfer_to_json(&audit->config.transfer);
+        json_object_del(transfer, "weights"); // the same, wherever they are
+        json_object_set_new(json, "transfer", transfer);
+    }
+    return json;
 }
 
 static enum fm_status remove_file(const char *path)

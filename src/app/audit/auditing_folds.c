@@ -55,21 +55,31 @@ static enum fm_status on_train(void *context, const struct fm_train_progress *pr
     return status;
 }
 
+// As the weights were trained that the run began with, or as the fold's images are.
+static void choose_statistics(
+    const struct fold *f, float mean[FM_CHANNELS_MAX], float deviation[FM_CHANNELS_MAX])
+{
+    const struct fm_run_config *config = &f->all->audit->config;
+    bool begins = config->transfer.mode != FM_TRANSFER_SCRATCH;
+    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
+        mean[c] = (float)(begins ? config->data.input_mean[c] : f->split.mean);
+        deviation[c] = (float)(begins ? config->data.input_deviation[c] : f->split.deviation);
+    }
+}
+
 static enum fm_status build_net(struct fold *f)
 {
     const struct fm_audit *audit = f->all->audit;
+    const struct fm_run_config *config = &audit->config;
     float mean[FM_CHANNELS_MAX], deviation[FM_CHANNELS_MAX];
     if (!(f->split.deviation > 0))
         return fm_fail(FM_DATA, "fold %d: the images trained on are all of one grey", f->index + 1);
-    for (int c = 0; c < FM_CHANNELS_MAX; c++) {
-        mean[c] = (float)f->split.mean;
-        deviation[c] = (float)f->split.deviation;
-    }
+    choose_statistics(f, mean, deviation);
     FM_TRY(fm_run_build_net(
-        audit->config.model, audit->classes, audit->config.input_size, mean, deviation, &f->net));
+        config->model, audit->classes, config->input_size, mean, deviation, &f->net));
     if (audit->recipe.dropout >= 0)
         fm_net_set_dropout(&f->net, (float)audit->recipe.dropout);
-    return FM_OK;
+    return fm_run_set_trained(&config->transfer, &f->net);
 }
 
 // Leaves the weights in the fold's folder, where the predictor reads them.
@@ -84,6 +94,8 @@ static enum fm_status train(struct fold *f)
         .seed = audit->seed,
         .precision = audit->precision,
         .emulate = audit->emulated,
+        .initial = f->all->weights.tensors,
+        .initial_count = f->all->weights.count,
         .directory = f->folder,
         .checkpoint_seconds = checkpoint_seconds,
         .interrupted = f->all->options->interrupted,

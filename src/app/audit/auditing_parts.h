@@ -10,11 +10,13 @@
 #define FM_APP_AUDITING_PARTS_H
 
 #include "app/audit/auditing.h"
+#include "net/files/pretrained.h"
 
 struct fm_auditing {
     const struct fm_engine *engine;
     const struct fm_audit_options *options;
     struct fm_audit *audit;
+    struct fm_pretrained weights; // that each fold begins with, as the run did; zero: none
 };
 
 // Makes or takes the audit's folder and locks it: `*lock` is closed with fm_run_unlock().

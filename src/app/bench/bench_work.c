@@ -35,7 +35,7 @@ static enum fm_status build_run_net(struct fm_bench_work *w)
     FM_TRY(fm_run_config_net(&w->config, &w->net));
     if (w->recipe.dropout >= 0)
         fm_net_set_dropout(&w->net, (float)w->recipe.dropout);
-    return FM_OK;
+    return fm_run_set_trained(&w->config.transfer, &w->net);
 }
 
 enum fm_status fm_bench_build_net(struct fm_bench_work *w)
