@@ -11,9 +11,23 @@ target_include_directories(fm_drawn PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_compile_definitions(fm_drawn PRIVATE
   FM_TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
 
-fm_test(test_exports LABEL references TIMEOUT 300 LINKS fm_drawn)
+fm_test(test_exported LABEL references TIMEOUT 300 LINKS fm_drawn)
 fm_test(test_vgg16_weights LABEL references TIMEOUT 600 LINKS fm_drawn)
-set(reference_tests test_exports test_vgg16_weights)
+set(reference_tests test_exported test_vgg16_weights)
+
+# What goes through the tool.
+function(fm_reference_script name packages)
+  add_test(NAME ${name} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/reference/run.sh "${packages}" ${ARGN})
+  set_tests_properties(${name} PROPERTIES LABELS references TIMEOUT 300 PROCESSORS 2
+    SKIP_RETURN_CODE 77)
+  list(APPEND reference_tests ${name})
+  set(reference_tests ${reference_tests} PARENT_SCOPE)
+endfunction()
+set(tool $<TARGET_FILE:fmnist> ${CMAKE_SOURCE_DIR}/data/tiny)
+fm_reference_script(torch_simple "numpy torch safetensors" torch_train.py ${tool} simple)
+fm_reference_script(torch_deeper "numpy torch safetensors" torch_train.py ${tool} deeper)
+fm_reference_script(keras_through "numpy torch safetensors keras h5py onnxruntime"
+  keras_through.py ${tool})
 
 set_tests_properties(${reference_tests} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(FMNIST_REFERENCE_PYTHON)

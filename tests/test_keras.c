@@ -1,6 +1,6 @@
 // Keras files as HDF5 sees them: names, orders, shapes, values in Keras's layout; equal bytes for
 // equal models; nothing left behind by a failure. Whether Keras itself reads them is
-// test_exports.c's.
+// test_exported.c's.
 #include "base/file.h"
 
 #include <hdf5.h>

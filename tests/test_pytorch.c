@@ -1,5 +1,5 @@
 // The PyTorch module of a network, letter by letter (tests/golden/pytorch_small.py); and what is
-// refused. Whether PyTorch computes the same with it is test_exports.c's.
+// refused. Whether PyTorch computes the same with it is test_exported.c's.
 #include "base/file.h"
 
 #include <setjmp.h>

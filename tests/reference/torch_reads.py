@@ -4,7 +4,6 @@ model.safetensors and expected.safetensors (tests/reference/drawn.h). Logits of 
 gives back a file with the same tensors and metadata; the module trains.
 """
 
-import importlib.util
 import json
 import pathlib
 import sys
@@ -15,16 +14,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import shared
+from tool import import_module
 
 torch.set_num_threads(2)
 VERSIONS = f"PyTorch {torch.__version__.split('+')[0]}"
-
-
-def import_module(path):
-    spec = importlib.util.spec_from_file_location("model", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def metadata_of(path):
