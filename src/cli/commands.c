@@ -130,8 +130,9 @@ const struct fm_command fm_commands[] = {
             "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
             "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
             "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
-            "log-likelihood (NLL). RUN may be a weights file alone, trained elsewhere, too, if it\n"
-            "has the names and metadata of a run's model.safetensors; it is computed in fp32.",
+            "log-likelihood (NLL).\n\n"
+            "RUN may be a weights file alone, trained elsewhere, too, if it has the names and\n"
+            "metadata of a run's model.safetensors; it is computed in fp32.",
         .operand = "RUN",
         .operand_type = FM_OPTION_FILE,
         .operand_required = true,
@@ -147,8 +148,8 @@ const struct fm_command fm_commands[] = {
             "original claims with what is measured here. Both are also written to one folder as\n"
             "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).\n\n"
             "Without --weights vgg16 is trained from scratch. With it there are two rows of\n"
-            "vgg16: the original's, whose base is frozen, and one that is fine-tuned as\n"
-            "--unfreeze and --base-rate say.",
+            "vgg16: the original's, whose base is frozen, and one that is fine-tuned, which\n"
+            "alone --unfreeze and --base-rate are for, as --feature-views is for the first.",
         .recipe = true,
         .options = {fm_compare_options, fm_training_options, fm_transfer_options, fm_data_options,
             fm_device_options, fm_gpu_options, fm_quiet_options, fm_format_options},

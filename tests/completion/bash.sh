@@ -91,11 +91,12 @@ expect "" fmnist nonsense --
 
 directories=$'a folder\nruns'
 expect_lines "$directories" fmnist train --out ''
-expect_lines "$directories" fmnist eval ''
-expect "runs/one" fmnist eval runs/
-expect "runs/one" fmnist eval --split test runs/
-expect "runs/one" fmnist eval --split = test runs/
-expect "runs/one" fmnist eval -- runs/
+expect_lines "$directories" fmnist audit ''
+expect "runs/one" fmnist audit runs/
+expect "runs/one" fmnist audit --folds 5 runs/
+expect "runs/one" fmnist audit --folds = 5 runs/
+expect "runs/one" fmnist audit -- runs/
+expect "runs/one runs/theirs.json" fmnist eval runs/ # or a file of weights
 expect "" fmnist eval -- --                                     # no options after --
 expect "--split" fmnist eval runs/one --sp
 expect "notes.txt" fmnist train --trace n

@@ -35,8 +35,8 @@ expect "fmnist train --seed " ""
 expect "fmnist help train --" --help
 expect "fmnist train --out " "a folder/" runs/
 expect "fmnist train --out=ru" --out=runs/
-expect "fmnist eval " "a folder/" runs/
-expect "fmnist eval --split test runs/" runs/one/
+expect "fmnist audit " "a folder/" runs/
+expect "fmnist audit --folds 5 runs/" runs/one/
 expect "fmnist train --trace n" notes.txt
 expect "fmnist train --recipe m" mine.json
 expect "fmnist train --recipe b" best
