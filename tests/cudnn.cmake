@@ -1,7 +1,8 @@
 # The simulated cuDNN alone, and held against the real one's verdicts on the same graphs.
 set(cudnn_tests test_simcuda_cudnn cudnn_shadow
   cudnn_verdicts_h100 cudnn_verdicts_a100 cudnn_verdicts_t4
-  cudnn_graphs_h100 cudnn_graphs_t4 cudnn_graphs_undriven)
+  cudnn_graphs_h100 cudnn_graphs_t4 cudnn_graphs_undriven
+  cudnn_graphs_transfer_short_h100 cudnn_graphs_transfer_short_t4)
 set(cudnn_missing "${SIM_CUDNN_MISSING}")
 if(NOT TARGET simcuda)
   set(cudnn_missing "there is no simulated device")
@@ -93,6 +94,12 @@ endfunction()
 fm_cudnn_graphs(h100 short h100 cuda)
 fm_cudnn_graphs(t4 short t4 cuda)
 fm_cudnn_graphs(undriven undriven t4 cuda)
+# VGG16 at the larger sizes of its input. Some 1,800 graphs a GPU take a minute, a few take seconds.
+fm_cudnn_graphs(transfer_short_h100 transfer-short h100 cuda)
+fm_cudnn_graphs(transfer_short_t4 transfer-short t4 cuda)
+foreach(device h100 a100 t4)
+  fm_cudnn_graphs(transfer_${device} transfer ${device} long)
+endforeach()
 # Engines for batch norm are compiled for each graph, and the A100's are like the H100's.
 fm_cudnn_graphs(h100_rest rest h100 long)
 fm_cudnn_graphs(a100 all a100 long)

@@ -39,7 +39,7 @@ fm_device_test(test_cuda_graph.c SOURCES cuda/rig.c LINKS fm_cuda_host fm_cuda_k
 # Without CONFIGURE_DEPENDS, which makes `ninja -n`, and so scripts/setup, see work on every call.
 file(GLOB parity_sources ${CMAKE_CURRENT_SOURCE_DIR}/parity/parity_*.c)
 foreach(test IN LISTS parity_sources)
-  fm_device_test(${test} SOURCES parity/parity.c parity/compare.c LINKS fm_registry)
+  fm_device_test(${test} SOURCES parity/parity.c parity/compare.c parity/steps.c LINKS fm_registry)
 endforeach()
 
 # The tables of docs/gpu-performance.md, which must be what this program prints.

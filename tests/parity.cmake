@@ -1,6 +1,6 @@
 # The CUDA backend held to the CPU's through the waist: the same model, state and data on both. The
 # module under test and the test's knobs are on one simulated device. Comes after cuda_backend.cmake.
-set(parity_tests parity_step parity_run parity_bits parity_skip)
+set(parity_tests parity_step parity_run parity_bits parity_skip parity_transfer)
 
 if(NOT TARGET simcuda OR NOT TARGET fmnist-cuda-sim OR NOT FMNIST_BACKEND_CPU)
   foreach(test IN LISTS parity_tests ITEMS parity_shadow)
@@ -9,7 +9,7 @@ if(NOT TARGET simcuda OR NOT TARGET fmnist-cuda-sim OR NOT FMNIST_BACKEND_CPU)
   return()
 endif()
 
-add_library(fm_parity OBJECT parity/parity.c parity/compare.c)
+add_library(fm_parity OBJECT parity/parity.c parity/compare.c parity/steps.c)
 target_include_directories(fm_parity PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
 target_link_libraries(fm_parity PUBLIC fm_registry simcuda PkgConfig::CMOCKA m)
 target_compile_definitions(fm_parity PRIVATE

@@ -2,12 +2,13 @@
 // GPU that is only described: it has an engine that the backend admits, and that engine's notes are
 // what the backend promises.
 //
-//     model_graphs quick|short|rest|all DEVICE.json
+//     model_graphs quick|short|rest|all|transfer-short|transfer DEVICE.json
 //     model_graphs table DEVICE.json...
 //
 // short: what fits into every run of the tests; rest: the others, batch norms that cuDNN compiles
-// for each graph, which takes a second each; quick: a few, to see whether the library can be asked;
-// table: prints docs/results/engines.md.
+// for each graph, which takes a second each; transfer: what VGG16 with weights of others needs at
+// each size of its input, and transfer-short a few of it; quick: a few, to see whether the library
+// can be asked; table: prints docs/results/engines.md.
 //
 // cuDNN may crash on a graph that it does not like, so a child process judges, and a crash is the
 // verdict on the graph that it was at.
@@ -57,19 +58,48 @@ struct verdict {
 // the recipe "quick" 900 = 7 * 128 + 4 = 14 * 64 + 4. Of 54,000 images 240 are left over, of 3,000
 // to select by 184, of 10,000 to test with 16.
 static const struct wanted_program usual[] = {
-    {FM_MODE_TRAIN, 256, false},
-    {FM_MODE_INFER, 1, false},
-    {FM_MODE_INFER, 256, false},
+    {.mode = FM_MODE_TRAIN, .batch = 256},
+    {.mode = FM_MODE_INFER, .batch = 1},
+    {.mode = FM_MODE_INFER, .batch = 256},
 };
 static const struct wanted_program others[] = {
-    {FM_MODE_TRAIN, 240, false},
-    {FM_MODE_TRAIN, 132, false},
-    {FM_MODE_TRAIN, 4, false},
-    {FM_MODE_INFER, 16, false},
-    {FM_MODE_INFER, 184, false},
-    {FM_MODE_TRAIN, 256, true},
+    {.mode = FM_MODE_TRAIN, .batch = 240},
+    {.mode = FM_MODE_TRAIN, .batch = 132},
+    {.mode = FM_MODE_TRAIN, .batch = 4},
+    {.mode = FM_MODE_INFER, .batch = 16},
+    {.mode = FM_MODE_INFER, .batch = 184},
+    {.mode = FM_MODE_TRAIN, .batch = 256, .unfused = true},
 };
-static const struct wanted_program quick[] = {{FM_MODE_TRAIN, 4, false}};
+static const struct wanted_program quick[] = {{.mode = FM_MODE_TRAIN, .batch = 4}};
+
+// VGG16 with weights of others, at every size of its input: trained from scratch and finetuned as a
+// whole (which need the same of cuDNN, as what is trained slower is trained), its last block
+// finetuned, its base asked for features, its head trained on them. The base's last batch is 240 of
+// 54,000 images to train on, 112 of 6,000 to validate with, 96 of 60,000 and 16 of 10,000 to test
+// with; of data/tiny's 900 132, of its 100 all.
+static const struct wanted_program transfer[] = {
+    {.mode = FM_MODE_TRAIN, .batch = 256},
+    {.mode = FM_MODE_TRAIN, .batch = 256, .part = WANTED_LAST},
+    {.mode = FM_MODE_TRAIN, .batch = 256, .part = WANTED_HEAD},
+    {.mode = FM_MODE_INFER, .batch = 1, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 256, .part = WANTED_BASE}, // the table ends here
+    {.mode = FM_MODE_TRAIN, .batch = 240},
+    {.mode = FM_MODE_TRAIN, .batch = 132},
+    {.mode = FM_MODE_TRAIN, .batch = 4},
+    {.mode = FM_MODE_INFER, .batch = 240, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 184, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 132, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 112, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 100, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 96, .part = WANTED_BASE},
+    {.mode = FM_MODE_INFER, .batch = 16, .part = WANTED_BASE},
+};
+
+// Of those what fits into every run of the tests.
+static const struct wanted_program transfer_short[] = {
+    {.mode = FM_MODE_TRAIN, .batch = 256, .part = WANTED_LAST},
+    {.mode = FM_MODE_INFER, .batch = 256, .part = WANTED_BASE},
+};
 
 static bool any(const struct fm_cuda_graph_spec *spec)
 {
@@ -101,13 +131,16 @@ struct set {
     int first_count, second_count;
     wanted_filter *takes; // of the second
     bool table;
+    int sizes[4]; // of VGG16's input, in the second, up to a 0; none: every model's own
 };
 static const struct set sets[] = {
-    {"quick", NULL, quick, 0, COUNT(quick), is_convolution, false},
-    {"short", usual, others, COUNT(usual), COUNT(others), is_convolution, false},
-    {"rest", NULL, others, 0, COUNT(others), is_norm, false},
-    {"all", usual, others, COUNT(usual), COUNT(others), any, false},
-    {"table", usual, NULL, 2, 0, any, true},
+    {"quick", NULL, quick, 0, COUNT(quick), is_convolution, false, {0}},
+    {"short", usual, others, COUNT(usual), COUNT(others), is_convolution, false, {0}},
+    {"rest", NULL, others, 0, COUNT(others), is_norm, false, {0}},
+    {"all", usual, others, COUNT(usual), COUNT(others), any, false, {0}},
+    {"transfer-short", NULL, transfer_short, 0, COUNT(transfer_short), any, false, {64}},
+    {"transfer", NULL, transfer, 0, COUNT(transfer), any, false, {32, 48, 64}},
+    {"table", usual, transfer, 2, 5, any, true, {48, 64}}, // 32 is VGG16's own
 };
 
 static bool has_precision(const struct device *device, enum wanted_precision precision)
@@ -127,8 +160,10 @@ static enum fm_status collect(
                 continue;
             first = second = is_refused; // that it is refused is the test
         }
-        FM_TRY(wanted_collect(list, caps, precision, set->first, set->first_count, first));
-        FM_TRY(wanted_collect(list, caps, precision, set->second, set->second_count, second));
+        FM_TRY(wanted_collect(list, caps, precision, set->first, set->first_count, 0, first));
+        for (int k = 0; k == 0 || set->sizes[k] > 0; k++)
+            FM_TRY(wanted_collect(
+                list, caps, precision, set->second, set->second_count, set->sizes[k], second));
     }
     return FM_OK;
 }
@@ -429,7 +464,8 @@ static void print_head(void)
     printf(
         "What the backend chooses where nothing is measured, for a GPU that is only described: "
         "no GPU has run any of it,\nand nothing is said about speed. Training at batch 256 and "
-        "inference at batch 1, all models; n, h, w, c are the\ninput's images, height, width and "
+        "inference at batch 1, all models, and VGG16 at 48x48\nand 64x64, too, its base at batch "
+        "256; n, h, w, c are the\ninput's images, height, width and "
         "channels, k a convolution's outputs, r its kernel, p its padding. \"named\": engines\n"
         "with their knobs that the heuristics (mode A and the fallbacks) name; \"admitted\": those "
         "whose notes and workspace (256 MiB\nat most) the backend admits. An engine's knobs are "
@@ -493,7 +529,9 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], sets[i].name) == 0)
             set = &sets[i];
     if (!set || argc < 3) {
-        fprintf(stderr, "usage: %s quick|short|rest|all|table DEVICE.json...\n", argv[0]);
+        fprintf(stderr,
+            "usage: %s quick|short|rest|all|transfer-short|transfer|table DEVICE.json...\n",
+            argv[0]);
         return 2;
     }
     if (set->table)

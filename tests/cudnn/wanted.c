@@ -12,6 +12,15 @@ enum {
     GROWTH = 256
 };
 
+static const char *const transferred = "vgg16"; // the model that weights of others are for
+
+static const char *const part_names[] = {
+    [WANTED_WHOLE] = "",
+    [WANTED_LAST] = ", its last block",
+    [WANTED_BASE] = ", its base",
+    [WANTED_HEAD] = ", its head",
+};
+
 static const struct {
     const char *name;
     enum fm_cuda_type type;
@@ -87,10 +96,12 @@ static enum fm_status add(struct wanted_list *list, const struct fm_net *net,
         FM_TRY(make_room(list));
         wanted = &list->items[list->count++];
         *wanted = (struct wanted){.spec = command->of.graph, .precision = precision};
-        snprintf(wanted->first, sizeof wanted->first, "%s, %s, %s at batch %d%s: layer %s, %s",
-            net->name, precisions[precision].name,
-            program->mode == FM_MODE_TRAIN ? "training" : "inference", program->batch,
-            program->unfused ? ", unfused" : "", layer, fm_cuda_pass_name(command->pass));
+        snprintf(wanted->first, sizeof wanted->first,
+            "%s%s at %dx%d, %s, %s at batch %d%s: layer %s, %s", net->name,
+            part_names[program->part], net->input.shape.h, net->input.shape.w,
+            precisions[precision].name, program->mode == FM_MODE_TRAIN ? "training" : "inference",
+            program->batch, program->unfused ? ", unfused" : "", layer,
+            fm_cuda_pass_name(command->pass));
     }
     add_layer(wanted, net->name, layer);
     return FM_OK;
@@ -115,16 +126,40 @@ static enum fm_status collect_program(struct wanted_list *list, const struct fm_
     return status;
 }
 
+// The network of a program, made of a whole model's.
+static enum fm_status cut(struct fm_net *net, enum wanted_part part, int size)
+{
+    struct fm_net whole;
+    int mean = 0;
+    if (size > 0)
+        FM_TRY(fm_net_set_input_size(net, size));
+    if (part == WANTED_WHOLE)
+        return FM_OK;
+    while (strcmp(net->layers[mean].name, "mean") != 0)
+        mean++;
+    whole = *net;
+    if (part == WANTED_BASE)
+        return fm_net_base(&whole, mean + 1, net);
+    if (part == WANTED_HEAD)
+        return fm_net_head(&whole, mean + 1, net);
+    for (int i = 0; i < net->param_count; i++)
+        net->params[i].trainable = i >= fm_net_find_param(net, "conv5_1.weight");
+    return FM_OK;
+}
+
 enum fm_status wanted_collect(struct wanted_list *list, const struct fm_cuda_caps *caps,
-    enum wanted_precision precision, const struct wanted_program *programs, int count,
+    enum wanted_precision precision, const struct wanted_program *programs, int count, int size,
     wanted_filter *takes)
 {
     struct fm_net net;
-    for (int model = 0; fm_zoo_names[model]; model++) {
-        FM_TRY(fm_zoo_build(fm_zoo_names[model], CLASSES, &net));
-        for (int i = 0; i < count; i++)
+    for (int model = 0; fm_zoo_names[model]; model++)
+        for (int i = 0; i < count; i++) {
+            if (size > 0 && strcmp(fm_zoo_names[model], transferred) != 0)
+                continue;
+            FM_TRY(fm_zoo_build(fm_zoo_names[model], CLASSES, &net));
+            FM_TRY(cut(&net, programs[i].part, size));
             FM_TRY(collect_program(list, &net, caps, precision, &programs[i], takes));
-    }
+        }
     return FM_OK;
 }
 

@@ -13,11 +13,20 @@ enum wanted_precision {
     WANTED_PRECISIONS,
 };
 
+// What of a network is trained or predicts.
+enum wanted_part {
+    WANTED_WHOLE,
+    WANTED_LAST, // of VGG16 its fifth block and the head are trained
+    WANTED_BASE, // VGG16 up to its features, which it predicts
+    WANTED_HEAD, // what VGG16 has behind them
+};
+
 // What a model is compiled for.
 struct wanted_program {
     enum fm_mode mode;
     int batch;
     bool unfused;
+    enum wanted_part part;
 };
 
 struct wanted {
@@ -35,10 +44,11 @@ struct wanted_list {
 
 const char *wanted_precision_name(enum wanted_precision precision); // "fp32 with TF32"
 
-// Adds the graphs of every model for these programs that `takes` accepts.
+// Adds the graphs of every model for these programs that `takes` accepts; with `size`, of VGG16
+// alone whose input has that size.
 typedef bool wanted_filter(const struct fm_cuda_graph_spec *spec);
 enum fm_status wanted_collect(struct wanted_list *list, const struct fm_cuda_caps *caps,
-    enum wanted_precision precision, const struct wanted_program *programs, int count,
+    enum wanted_precision precision, const struct wanted_program *programs, int count, int size,
     wanted_filter *takes);
 void wanted_free(struct wanted_list *list);
 

@@ -263,19 +263,29 @@ struct parity_batch parity_batch(uint32_t first, int count, uint32_t step)
             .ema_decay = 0.9f}};
 }
 
+uint32_t parity_samples(void)
+{
+    return data.train.count;
+}
+
+// In no order of the data's: 331 is coprime with their number.
+uint32_t parity_sample(uint32_t place)
+{
+    return place * 331 % data.train.count;
+}
+
 void parity_fill(const struct parity_side *side, int index, const struct parity_batch *batch)
 {
     struct fm_slot *slot = side->api->staging_slot(side->staging, index);
     parity_must(side->api->slot_wait(side->staging, index));
     assert_true(batch->count <= slot->capacity);
     for (uint32_t i = 0; i < batch->count; i++) {
-        // In no order of the data's: 331 is coprime with their number.
-        uint32_t id = (batch->first + i) * 331 % data.train.count;
+        uint32_t id = parity_sample(batch->first + i);
         slot->ids[i] = id;
         if (!slot->records)
             continue; // the device keeps the data
         memcpy(slot->records + (size_t)i * slot->record_size,
-            data.train.records + (size_t)id * slot->record_size, slot->record_size);
+            side->records + (size_t)id * slot->record_size, slot->record_size);
         slot->labels[i] = data.train.labels[id];
     }
     *slot->step = batch->step;
@@ -296,6 +306,14 @@ struct fm_compile_options parity_training(int batch)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true, .erase = 0.5f, .erase_size = 8},
         .label_smoothing = 0.1f};
+}
+
+struct fm_compile_options parity_training_of(const struct parity *p)
+{
+    struct fm_compile_options options = parity_training(p->what.batch);
+    if (p->net.input.features > 0)
+        options.augment = (struct fm_augment){0};
+    return options;
 }
 
 void parity_submit(const struct parity_side *side, struct fm_executor *executor, int slot,
@@ -338,10 +356,11 @@ static void create_model(const struct parity *p, struct parity_side *side)
             .epsilon = 1e-8f,
             .momentum = 0.9f,
             .nesterov = true}};
-    const struct fm_resident all = {
-        data.train.records, data.train.labels, data.train.count, data.train.record_size};
     side->api = side->engine.api;
     side->net = &p->net;
+    side->records = what->records ? what->records : data.train.records;
+    const struct fm_resident all = {side->records, data.train.labels, data.train.count,
+        (uint32_t)fm_input_record_size(&p->net.input)};
     parity_must(side->api->model_create(side->engine.device, &p->net, &options, &side->model));
     parity_must(side->api->staging_create(side->model, (uint32_t)what->batch,
         side->tested && what->resident ? &all : NULL, &side->staging));
@@ -360,7 +379,7 @@ static void open_side(struct parity *p, struct parity_side *side)
 // Gives both sides the moments that suit the gradients of the reference's first step.
 static void settle_moments(struct parity *p)
 {
-    const struct fm_compile_options options = parity_training(p->what.batch);
+    const struct fm_compile_options options = parity_training_of(p);
     const struct parity_batch samples = parity_batch(0, p->what.batch, 0);
     struct fm_executor *executor = parity_compile(&p->reference, &options);
     parity_set(&p->reference, p->begin);
@@ -369,28 +388,72 @@ static void settle_moments(struct parity *p)
     draw_moments(p->begin, after);
     parity_free(after);
     p->reference.api->executor_destroy(executor);
-    parity_set(&p->reference, p->begin);
-    parity_set(&p->tested, p->begin);
+}
+
+// ---- the network
+
+static int find_layer(const struct fm_net *net, const char *name)
+{
+    int layer = 0;
+    while (layer < net->layer_count && strcmp(net->layers[layer].name, name) != 0)
+        layer++;
+    assert_int_not_equal(layer, net->layer_count);
+    return layer;
+}
+
+static void set_training(struct fm_net *net, const struct parity_case *what)
+{
+    int first = what->trained_from ? fm_net_find_param(net, what->trained_from) : 0;
+    assert_int_not_equal(first, -1);
+    for (int i = 0; i < first; i++)
+        net->params[i].trainable = false;
+    int end = what->base_rate > 0.0f ? find_layer(net, what->cut) : -1;
+    for (int l = 0; l <= end; l++) {
+        if (net->layers[l].weight >= 0)
+            net->params[net->layers[l].weight].lr_multiplier = what->base_rate;
+        if (net->layers[l].bias >= 0)
+            net->params[net->layers[l].bias].lr_multiplier = what->base_rate;
+    }
+}
+
+static void build_net(struct parity *p)
+{
+    const struct parity_case *what = &p->what;
+    struct fm_net whole;
+    parity_must(fm_zoo_build(what->model, CLASSES, &whole));
+    fm_net_set_input_statistics(&whole, 0.286f, 0.353f); // Fashion-MNIST's
+    if (what->input_size > 0)
+        parity_must(fm_net_set_input_size(&whole, what->input_size));
+    set_training(&whole, what);
+    p->net = whole;
+    if (what->part == PARITY_BASE)
+        parity_must(fm_net_base(&whole, find_layer(&whole, what->cut) + 1, &p->net));
+    if (what->part == PARITY_HEAD)
+        parity_must(fm_net_head(&whole, find_layer(&whole, what->cut) + 1, &p->net));
 }
 
 static struct parity *open_pair(const struct parity_case *what, bool both)
 {
+    static const char *const parts[] = {
+        [PARITY_WHOLE] = "", [PARITY_BASE] = "'s base", [PARITY_HEAD] = "'s head"};
     sim_reset();
     assert_true(
         sim_pose_as(what->device)); // on a real device: skips, unless it stands for this one
     struct parity *p = parity_allocate(1, sizeof *p);
     p->what = *what;
-    snprintf(p->name, sizeof p->name, "%s %s on %s, batch %d", what->model,
+    snprintf(p->name, sizeof p->name, "%s%s %s on %s, batch %d", what->model, parts[what->part],
         fm_precision_name(what->precision), what->device, what->batch);
-    parity_must(fm_zoo_build(what->model, CLASSES, &p->net));
-    fm_net_set_input_statistics(&p->net, 0.286f, 0.353f); // Fashion-MNIST's
+    build_net(p);
     p->tested.tested = true;
     p->begin = draw_state(p);
     open_side(p, &p->tested);
     parity_set(&p->tested, p->begin);
     if (both) {
         open_side(p, &p->reference);
-        settle_moments(p);
+        if (p->net.classes > 0)
+            settle_moments(p);
+        parity_set(&p->reference, p->begin);
+        parity_set(&p->tested, p->begin);
     }
     return p;
 }

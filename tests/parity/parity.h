@@ -33,6 +33,13 @@ int parity_end(void **state);
                            : cmocka_run_group_tests(tests, parity_begin, parity_end);              \
     }
 
+// What of a model is opened: it, or what is in front of or behind its layer `cut`.
+enum parity_part {
+    PARITY_WHOLE,
+    PARITY_BASE, // up to `cut`, whose output it predicts
+    PARITY_HEAD, // behind `cut`: its records are features
+};
+
 struct parity_case {
     const char *model;
     enum fm_precision precision;
@@ -40,11 +47,20 @@ struct parity_case {
     const char *device;          // that is posed as
     enum fm_optimiser optimiser; // ADAMW or SGD
     bool resident;               // the second backend keeps the data
+    enum parity_part part;
+    const char *cut;
+    const char *trained_from; // a parameter: those in front of it are not trained; NULL: all are
+    float base_rate;          // of learning in front of the layer `cut`'s end; 0: as behind it
+    int input_size;           // 0: the model's own
+    const void *records;      // a head's, [parity_samples()][features]
 };
 #define PARITY_CASE(model_, precision_, batch_, device_, optimiser_)                               \
+    PARITY_CASE_OF(model_, precision_, batch_, device_, optimiser_, .resident = false)
+// With further members.
+#define PARITY_CASE_OF(model_, precision_, batch_, device_, optimiser_, ...)                       \
     {                                                                                              \
         .model = model_, .precision = FM_PRECISION_##precision_, .batch = batch_,                  \
-        .device = device_, .optimiser = FM_OPTIMISER_##optimiser_                                  \
+        .device = device_, .optimiser = FM_OPTIMISER_##optimiser_, __VA_ARGS__                     \
     }
 // A test whose state is a struct `type` with these initialisers, the first of them a case.
 #define PARITY_TEST(name, check, type, ...)                                                        \
@@ -62,6 +78,7 @@ struct parity_side {
     struct fm_engine engine;
     const struct fm_backend *api;
     const struct fm_net *net;
+    const uint8_t *records; // of all samples
     struct fm_model *model;
     struct fm_staging *staging;
 };
@@ -134,11 +151,15 @@ struct parity_batch {
 };
 
 struct parity_batch parity_batch(uint32_t first, int count, uint32_t step);
+uint32_t parity_samples(void);          // of the data
+uint32_t parity_sample(uint32_t place); // the id of the sample there
 void parity_fill(const struct parity_side *side, int slot, const struct parity_batch *batch);
 struct fm_executor *parity_compile(
     const struct parity_side *side, const struct fm_compile_options *options);
 // Training with every augmentation and label smoothing.
 struct fm_compile_options parity_training(int batch);
+// The same of the pair: nothing is augmented where the records are features.
+struct fm_compile_options parity_training_of(const struct parity *p);
 void parity_submit(const struct parity_side *side, struct fm_executor *executor, int slot,
     const struct parity_batch *batch);
 struct fm_sums parity_sums(const struct parity_side *side); // waits
@@ -169,6 +190,10 @@ bool parity_close_number(
 // The states after a step from the state `before`, tensor by tensor, and counters and sums.
 bool parity_states_close(const struct parity *p, const char *when, const struct parity_state *found,
     const struct parity_state *expected, const struct parity_state *before, double slack);
+
+// Trains `count` steps on both, each from the state that the reference's last one left, so that
+// errors do not add up, and compares the states after each: steps.c.
+bool parity_steps(struct parity *p, bool unfused, uint32_t count, double slack);
 
 // Says on standard output how near to its tolerance the worst comparison came since it last did.
 void parity_report(void);

@@ -68,52 +68,14 @@ static bool probe(struct parity *p)
     return same;
 }
 
-// ---- all state
-
-static struct parity_state *step(
-    const struct parity_side *side, struct fm_executor *executor, int batch, uint32_t number)
-{
-    const struct parity_batch samples = parity_batch(number * (uint32_t)batch, batch, number);
-    parity_must(side->api->sums_set(side->model, &(struct fm_sums){0}));
-    parity_submit(side, executor, (int)number % FM_SLOTS, &samples);
-    return parity_get(side);
-}
-
-// Step by step: both begin each from the reference's state, so that errors do not add up.
-static bool steps(struct parity *p, bool unfused, uint32_t count, double slack)
-{
-    struct fm_compile_options options = parity_training(p->what.batch);
-    struct fm_executor *reference = parity_compile(&p->reference, &options);
-    options.unfused = unfused;
-    struct fm_executor *tested = parity_compile(&p->tested, &options);
-    struct parity_state *before = parity_copy(p->begin);
-    bool close = true;
-    for (uint32_t s = 0; s < count; s++) {
-        char when[64];
-        snprintf(when, sizeof when, "%sstep %u", unfused ? "unfused, " : "", s + 1);
-        parity_set(&p->reference, before);
-        parity_set(&p->tested, before);
-        struct parity_state *expected = step(&p->reference, reference, p->what.batch, s);
-        struct parity_state *found = step(&p->tested, tested, p->what.batch, s);
-        close &= parity_states_close(p, when, found, expected, before, slack);
-        parity_free(found);
-        parity_free(before);
-        before = expected;
-    }
-    parity_free(before);
-    p->reference.api->executor_destroy(reference);
-    p->tested.api->executor_destroy(tested);
-    return close;
-}
-
 static void check(void **state)
 {
     const struct trial *t = *state;
     struct parity *p = parity_open(&t->what);
     bool close = !t->probed || probe(p);
-    close &= steps(p, false, t->steps, t->large ? 8.0 : 1.0);
+    close &= parity_steps(p, false, t->steps, t->large ? 8.0 : 1.0);
     if (t->unfused)
-        close &= steps(p, true, 1, t->large ? 8.0 : 1.0);
+        close &= parity_steps(p, true, 1, t->large ? 8.0 : 1.0);
     parity_close(p);
     assert_true(close);
 }
@@ -137,8 +99,12 @@ static const struct CMUnitTest tests[] = {
         .steps = 2, .probed = true, .unfused = true),
     PARITY_TEST("deeper fp16 on t4", check, trial, PARITY_CASE("deeper", FP16, 4, "t4", ADAMW),
         .steps = 1, .probed = true),
-    PARITY_TEST("vgg16 fp16", check, trial, PARITY_CASE("vgg16", FP16, 2, "h100", ADAMW),
+    PARITY_TEST("vgg16 fp16, base slower", check, trial,
+        PARITY_CASE_OF("vgg16", FP16, 2, "h100", ADAMW, .base_rate = 0.1f, .cut = "mean"),
         .steps = 1, .probed = true),
+    PARITY_TEST("vgg16 fp16, last block", check, trial,
+        PARITY_CASE_OF("vgg16", FP16, 2, "h100", ADAMW, .trained_from = "conv5_1.weight"),
+        .steps = 1),
     PARITY_TEST("simple-ref fp32", check, trial, PARITY_CASE("simple-ref", FP32, 4, "h100", ADAMW),
         .steps = 1, .probed = true),
     PARITY_TEST("simple-ref fp16", check, trial, PARITY_CASE("simple-ref", FP16, 4, "h100", ADAMW),
@@ -154,6 +120,21 @@ static const struct CMUnitTest long_tests[] = {
     PARITY_TEST("vgg16 bf16", check, trial, PARITY_CASE("vgg16", BF16, 2, "h100", ADAMW),
         .steps = 2, .probed = true, .unfused = true),
     PARITY_TEST("vgg16 fp16 on t4", check, trial, PARITY_CASE("vgg16", FP16, 3, "t4", ADAMW),
+        .steps = 2, .probed = true),
+    PARITY_TEST("vgg16 fp32, last block at 48", check, trial,
+        PARITY_CASE_OF("vgg16", FP32, 2, "h100", ADAMW, .trained_from = "conv5_1.weight",
+            .base_rate = 0.1f, .cut = "mean", .input_size = 48),
+        .steps = 2, .probed = true, .unfused = true),
+    PARITY_TEST("vgg16 bf16, last block at 64", check, trial,
+        PARITY_CASE_OF(
+            "vgg16", BF16, 2, "a100", ADAMW, .trained_from = "conv5_1.weight", .input_size = 64),
+        .steps = 2, .probed = true),
+    PARITY_TEST("vgg16 fp32, base slower", check, trial,
+        PARITY_CASE_OF("vgg16", FP32, 2, "t4", ADAMW, .base_rate = 0.1f, .cut = "mean"), .steps = 2,
+        .probed = true),
+    PARITY_TEST("vgg16 fp16, base slower at 64", check, trial,
+        PARITY_CASE_OF(
+            "vgg16", FP16, 2, "h100", ADAMW, .base_rate = 0.1f, .cut = "mean", .input_size = 64),
         .steps = 2, .probed = true),
     PARITY_TEST("simple-ref bf16", check, trial, PARITY_CASE("simple-ref", BF16, 8, "h100", ADAMW),
         .steps = 3, .probed = true),
