@@ -42,7 +42,7 @@ set_tests_properties(kill_often kill_deeper kill_vgg16 PROPERTIES LABELS long TI
 # tests/reference/requirements.txt names the package.
 add_test(NAME tensorboard COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/tensorboard.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny ${FMNIST_REFERENCE_PYTHON})
-set_tests_properties(tensorboard PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2 SKIP_RETURN_CODE 77)
+set_tests_properties(tensorboard PROPERTIES LABELS "tool;references" TIMEOUT 120 PROCESSORS 2 SKIP_RETURN_CODE 77)
 
 # Folders of pictures in place of IDX files.
 add_executable(make_pictures make_pictures.c)

@@ -13,5 +13,8 @@ endif()
 set(FMNIST_REFERENCE_PYTHON "" CACHE FILEPATH "Python with tests/reference/requirements.txt")
 fm_test(test_safetensors_python LABEL unit TIMEOUT 120
   SOURCES test_safetensors_python.c LINKS fm_net)
-set_tests_properties(test_safetensors_python PROPERTIES
-  ENVIRONMENT "FMNIST_REFERENCE_PYTHON=${FMNIST_REFERENCE_PYTHON}")
+set_tests_properties(test_safetensors_python PROPERTIES LABELS "unit;references")
+if(FMNIST_REFERENCE_PYTHON)
+  set_tests_properties(test_safetensors_python PROPERTIES
+    ENVIRONMENT "FMNIST_REFERENCE_PYTHON=${FMNIST_REFERENCE_PYTHON}")
+endif()

@@ -7,7 +7,7 @@ set -eu
 
 fmnist=$1
 data=$2
-python=${3:-$(command -v python3 || true)}
+python=${3:-${FMNIST_REFERENCE_PYTHON:-$(command -v python3 || true)}}
 tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 child=

@@ -1,6 +1,6 @@
 // Weights files against the format's own implementation, in both directions: the safetensors
 // package reads ours and sees the same values, and we read what it writes. Skipped where no Python
-// with the package was named (cmake -DFMNIST_REFERENCE_PYTHON=...).
+// with the package is named (FMNIST_REFERENCE_PYTHON, as scripts/test --references does).
 #include "base/file.h"
 #include "net/safetensors.h"
 
@@ -95,8 +95,7 @@ int main(void)
 {
     python = getenv("FMNIST_REFERENCE_PYTHON");
     if (python == NULL || python[0] == '\0') {
-        fprintf(stderr, "skipped: no Python with the safetensors package is named; configure with "
-                        "-DFMNIST_REFERENCE_PYTHON=PYTHON (tests/reference/requirements.txt)\n");
+        fprintf(stderr, "skipped: needs the reference packages: scripts/test --references\n");
         return SKIPPED;
     }
     if (run_python("import numpy, safetensors") != 0) {
