@@ -2,7 +2,7 @@
 """Writes tests/reference/golden/*.json: what PyTorch computes for each model, to hold backends
 against.
 
-    python3 -m venv VENV && VENV/bin/pip install -r tests/reference/requirements.txt
+    python3 -m venv VENV && VENV/bin/pip install --no-deps -r tests/reference/requirements.txt
     VENV/bin/python tests/reference/dump.py
 
 Each model is written out again here in PyTorch, given the initial weights that src/net/init.h
