@@ -1,5 +1,5 @@
-// The same elements as another type: working copies of masters that were set, activations that are
-// read. To nearest, and to even when halfway.
+// The same elements as another type: working copies of masters that were set, features that are
+// predicted. To nearest, and to even when halfway.
 //
 // Bytes: each element read and written once.
 #include "cuda_common.cuh"

@@ -1,5 +1,6 @@
 // Between the canonical layouts of the backend's interface and the device's: each of `outer`
-// matrices is transposed. Runs when an activation is probed.
+// matrices is transposed. Runs when an activation is probed and at the end of a network that
+// predicts features of more than a pixel.
 //
 // A block a tile of 32x32, through shared memory, so that both sides are accessed along their rows.
 //
