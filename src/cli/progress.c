@@ -22,13 +22,13 @@ static double epoch_share(const struct fm_train_progress *progress)
     return share < 0 ? 0 : share > 1 ? 1 : share;
 }
 
-static void begin(void *context, const char *model, const char *directory, size_t parameters)
+static void begin(void *context, const char *name, const char *directory, size_t parameters)
 {
     (void)context;
     char count[SHORT_MAX];
     struct fm_text folder = {0};
     fm_text_append_lines(&folder, directory);
-    fm_note("%s: %s parameters, run folder %s", model, fm_group_digits((int64_t)parameters, count),
+    fm_note("%s: %s parameters, run folder %s", name, fm_group_digits((int64_t)parameters, count),
         fm_text_cstr(&folder));
     fm_text_free(&folder);
 }

@@ -278,7 +278,9 @@ enum fm_status fm_weights_net(const struct fm_weights *weights, struct fm_net *n
             weights->path, weights->model);
     enum fm_status status = fm_run_build_net(weights->model, weights->classes, weights->input_size,
         weights->input_mean, weights->input_deviation, net);
-    return status == FM_OK ? FM_OK : fm_context(status, "%s", weights->path);
+    // What would be wrong usage on a command line is here a file's fault.
+    return status == FM_OK ? FM_OK
+                           : fm_context(status == FM_USAGE ? FM_DATA : status, "%s", weights->path);
 }
 
 // A count that batch norm of PyTorch keeps beside its statistics, and that inference does not use.

@@ -6,7 +6,6 @@
 #include "app/data_label.h"
 #include "app/train/tensorboard.h"
 #include "base/clock.h"
-#include "net/files/pretrained.h"
 #include "net/zoo.h"
 #include "run/json.h"
 
@@ -20,9 +19,10 @@ const char *const fm_compare_models[] = {"simple", "deeper", "vgg16", NULL};
 
 // ---- Finding and training the rows
 
-static struct fm_job job_of(const struct fm_compare_options *options, int index)
+static struct fm_job job_of(const struct fm_comparing *c, int index)
 {
-    return (struct fm_job){
+    const struct fm_compare_options *options = c->options;
+    struct fm_job job = {
         .model = options->entries[index].model,
         .recipe = options->entries[index].recipe,
         .named = options->entries[index].named,
@@ -42,6 +42,12 @@ static struct fm_job job_of(const struct fm_compare_options *options, int index)
         .argc = options->argc,
         .argv = options->argv,
     };
+    if (job.transfer.mode != FM_TRANSFER_SCRATCH) { // which spares each row reading the file for it
+        snprintf(job.transfer.sha256, sizeof job.transfer.sha256, "%s", c->weights.sha256);
+        snprintf(job.transfer.source, sizeof job.transfer.source, "%s",
+            fm_pretrained_source_names[c->weights.source]);
+    }
+    return job;
 }
 
 // A run cut short answers only a question that allows no more time. `context`: the job.
@@ -75,7 +81,7 @@ static enum fm_status find_run(const struct fm_comparing *c, const struct fm_job
 static enum fm_status fill_row(struct fm_comparing *c, int index)
 {
     const struct fm_compare_options *options = c->options;
-    struct fm_job job = job_of(options, index);
+    struct fm_job job = job_of(c, index);
     struct fm_compare_row *row = &c->rows[index];
     enum fm_row_source source = FM_ROW_TRAINED;
     if (!options->fresh)
@@ -159,17 +165,17 @@ static enum fm_status know_weights(struct fm_comparing *c)
 {
     const char *path = NULL;
     struct fm_net net;
-    struct fm_pretrained pretrained;
     for (int i = 0; i < c->options->entry_count; i++)
         if (c->options->entries[i].transfer.mode != FM_TRANSFER_SCRATCH)
             path = c->options->entries[i].transfer.weights;
     if (!path)
         return FM_OK;
     FM_TRY(fm_zoo_build(FM_TRANSFER_MODEL, c->dataset->classes, &net));
-    FM_TRY(fm_pretrained_read(path, &net, &pretrained));
-    snprintf(c->known_text, sizeof c->known_text, "%s", pretrained.known);
-    c->known = c->known_text;
-    fm_pretrained_free(&pretrained);
+    FM_TRY(fm_pretrained_read(path, &net, &c->weights));
+    struct fm_pretrained told = c->weights;
+    fm_pretrained_free(&told);
+    c->weights.tensors = NULL;
+    c->weights.count = 0;
     return FM_OK;
 }
 
@@ -193,7 +199,7 @@ static enum fm_status build(struct fm_comparing *c, struct fm_comparison *out)
         .data_label = c->dataset->fashion_mnist ? NULL : c->label,
         .command = fm_json_string(
             c->environment, "command"), // this very one: options change figures
-        .weights = c->known,
+        .weights = c->weights.known,
     };
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));

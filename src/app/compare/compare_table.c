@@ -216,14 +216,13 @@ static void add_weights_note(const struct fm_comparing *c, struct fm_comparison 
             transfer = json_object_get(c->results[i], "transfer");
     if (!transfer)
         return;
-    bool known = c->known && c->known[0];
     add_note(out,
         FM_TRANSFER_MODEL
         "-frozen is what the original trains, a head on a frozen base; " FM_TRANSFER_MODEL
         "-finetuned, which it has not, begins with the same weights: %s, %s (SHA-256 %.16s...). "
         "Parameters are those of base and head.",
         fm_json_string(transfer, "weights"),
-        known ? c->known : "no file of ImageNet weights that is known here",
+        c->weights.known[0] ? c->weights.known : "no file of ImageNet weights that is known here",
         fm_json_string(transfer, "sha256"));
 }
 

@@ -429,8 +429,10 @@ static enum fm_status run(struct work *w, json_t **result)
     FM_TRY(settle_data(w));
     if (w->job->tensorboard || fm_events_exist(w->directory))
         FM_TRY(fm_tensorboard_open(w->directory, &w->config, &w->board));
+    char name[FM_RUN_NAME_MAX];
+    fm_transfer_run_name(w->job->model, w->job->transfer.mode, name);
     if (w->hooks->begin)
-        w->hooks->begin(w->hooks->context, w->job->model, w->directory, w->net.param_elements);
+        w->hooks->begin(w->hooks->context, name, w->directory, w->net.param_elements);
     FM_TRY(train(w));
     FM_TRY(test(w));
     take_memory(w);

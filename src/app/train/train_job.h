@@ -50,8 +50,8 @@ struct fm_job {
 
 // What a job tells while it runs; any member may be NULL. All are called in the caller's thread.
 struct fm_job_hooks {
-    // Once, when the run folder is made and before the first step.
-    void (*begin)(void *context, const char *model, const char *directory, size_t parameters);
+    // Once, when the run folder is made and before the first step; `name`: fm_transfer_run_name().
+    void (*begin)(void *context, const char *name, const char *directory, size_t parameters);
     void (*train)(void *context, const struct fm_train_progress *progress);
     // After each batch of the evaluation on the test images.
     void (*evaluate)(void *context, uint32_t done, uint32_t total);
