@@ -9,10 +9,8 @@
 #include "base/log.h"
 #include "data/folds.h"
 #include "run/json.h"
-#include "run/network.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum fm_status fm_audit_check_interrupt(const struct fm_audit_options *options, const char *during)
 {
@@ -23,22 +21,6 @@ enum fm_status fm_audit_check_interrupt(const struct fm_audit_options *options, 
 }
 
 // ---- Beginning
-
-// The folds begin with what the run began with.
-static enum fm_status read_weights(struct fm_auditing *a)
-{
-    const struct fm_transfer *transfer = &a->audit->config.transfer;
-    struct fm_net net;
-    if (transfer->mode == FM_TRANSFER_SCRATCH)
-        return FM_OK;
-    FM_TRY(fm_run_config_net(&a->audit->config, &net));
-    FM_TRY(fm_pretrained_read(transfer->weights, &net, &a->weights));
-    if (strcmp(a->weights.sha256, transfer->sha256) == 0)
-        return FM_OK;
-    return fm_fail(FM_DATA,
-        "%s: is not the file that the run %s began with: its SHA-256 is %s, expected %s",
-        transfer->weights, a->audit->run, a->weights.sha256, transfer->sha256);
-}
 
 static enum fm_status read_run(struct fm_auditing *a)
 {
@@ -61,7 +43,6 @@ static enum fm_status read_run(struct fm_auditing *a)
     if (audit->recipe.keep == FM_KEEP_BEST) // every image has its fold, none is left to select on
         audit->recipe.keep = FM_KEEP_LAST;
     FM_TRY(fm_recipe_check(&audit->recipe));
-    FM_TRY(read_weights(a));
     return fm_trained_precision(a->engine, &audit->config, &audit->precision, &audit->emulated);
 }
 

@@ -55,6 +55,25 @@ static enum fm_status on_train(void *context, const struct fm_train_progress *pr
     return status;
 }
 
+// The folds begin with what the run began with: read when the first is trained, for those that are
+// done need it no more.
+static enum fm_status read_weights(struct fm_auditing *a)
+{
+    const struct fm_transfer *transfer = &a->audit->config.transfer;
+    struct fm_net net;
+    if (transfer->mode == FM_TRANSFER_SCRATCH || a->weights.count > 0)
+        return FM_OK;
+    FM_TRY(fm_run_config_net(&a->audit->config, &net));
+    enum fm_status status = fm_pretrained_read(transfer->weights, &net, &a->weights);
+    if (status != FM_OK)
+        return fm_context(status, "the weights that the run began with");
+    if (strcmp(a->weights.sha256, transfer->sha256) == 0)
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s: is not the file that the run %s began with: its SHA-256 is %s, expected %s",
+        transfer->weights, a->audit->run, a->weights.sha256, transfer->sha256);
+}
+
 // As the weights were trained that the run began with, or as the fold's images are.
 static void choose_statistics(
     const struct fold *f, float mean[FM_CHANNELS_MAX], float deviation[FM_CHANNELS_MAX])
@@ -89,6 +108,7 @@ static enum fm_status train(struct fold *f)
     const struct fm_engine *engine = f->all->engine;
     struct fm_samples samples = audit->dataset->train;
     samples.labels = audit->labels;
+    FM_TRY(read_weights(f->all));
     const struct fm_train_options options = {
         .recipe = &audit->recipe,
         .seed = audit->seed,
