@@ -179,6 +179,20 @@ static enum fm_status know_weights(struct fm_comparing *c)
     return FM_OK;
 }
 
+// The same of a row that cannot be trained as it is asked for.
+static enum fm_status check_jobs(const struct fm_comparing *c)
+{
+    for (int i = 0; i < c->options->entry_count; i++) {
+        const struct fm_job job = job_of(c, i);
+        struct fm_run_config config;
+        enum fm_status status = fm_job_config(c->engine, NULL, NULL, &job, &config);
+        if (status != FM_OK)
+            return fm_context(status, "%s", c->rows[i].name);
+        fm_run_config_free(&config);
+    }
+    return FM_OK;
+}
+
 static void name_recipe(struct fm_comparing *c)
 {
     bool changed = false;
@@ -228,6 +242,7 @@ enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_datase
         fm_transfer_run_name(
             options->entries[i].model, options->entries[i].transfer.mode, c.rows[i].name);
     FM_TRY_GOTO(status, know_weights(&c), out);
+    FM_TRY_GOTO(status, check_jobs(&c), out);
     for (int i = 0; i < options->entry_count; i++)
         FM_TRY_GOTO(status, fill_row(&c, i), out);
     FM_TRY_GOTO(status, build(&c, out), out);
