@@ -2,8 +2,10 @@
 // back; what is refused; what tells runs apart; and files of the versions before these keys.
 #include "run/run.h"
 
+#include "base/text.h"
 #include "net/safetensors.h"
 #include "run/network.h"
+#include "run/states.h"
 #include "run/weights.h"
 
 #include <setjmp.h>
@@ -119,6 +121,7 @@ static void round_trip(const struct fm_transfer *transfer, int input_size)
     assert_int_equal(back.input_size, input_size);
     assert_true(fm_run_config_same(&config, &back));
     assert_ok(fm_run_config_net(&back, &net));
+    assert_int_equal(net.input.shape.h, input_size ? input_size : 32);
     for (int c = 0; c < 3; c++) {
         assert_true(net.input.mean[c] == (float)keras_mean[c]);
         assert_true(net.input.deviation[c] == (float)torch_deviation[c]);
@@ -131,6 +134,8 @@ static void test_round_trip(void **state)
 {
     (void)state;
     round_trip(&frozen, 32);
+    round_trip(&frozen, 48);
+    round_trip(&finetune, 64);
     round_trip(&finetune, 0);
 }
 
@@ -407,6 +412,56 @@ static void test_weights_of_others(void **state)
     }
 }
 
+// A file as PyTorch's users write one of their model.half(): batch norm's count first, an I64
+// without dimensions, then all else as F16, each value a half, in an order of its own. The texts
+// that a person adds are as short as can be.
+static void write_like_pytorch(const struct fm_net *net)
+{
+    struct fm_text text = {0};
+    size_t at = 8;
+    fm_text_append(&text,
+        "{\"__metadata__\":{\"fmnist_format\":\"2\",\"model\":\"small\",\"classes\":\"3\","
+        "\"class_names\":\"[\\\"a\\\",\\\"b\\\",\\\"c\\\"]\",\"input_mean\":\"[0.5]\","
+        "\"input_deviation\":\"0.25\"},\"bn1.num_batches_tracked\":{\"dtype\":\"I64\","
+        "\"shape\":[],\"data_offsets\":[0,8]}");
+    for (int i = fm_state_count(net) - 1; i >= 0; i--) {
+        struct fm_state_item item = fm_state_at(net, i);
+        char shape[128];
+        fm_shape_text(shape, item.ndims, item.dims);
+        fm_text_append(&text, ",\"%s\":{\"dtype\":\"F16\",\"shape\":%s,\"data_offsets\":[%zu,%zu]}",
+            item.name, shape, at, at + 2 * item.count);
+        at += 2 * item.count;
+    }
+    fm_text_append(&text, "}");
+    unsigned char *file = calloc(1, 8 + text.length + at);
+    assert_non_null(file);
+    for (int i = 0; i < 8; i++)
+        file[i] = (unsigned char)((uint64_t)text.length >> 8 * i);
+    memcpy(file + 8, text.data, text.length);
+    for (size_t i = 8; i < at; i += 2)
+        file[8 + text.length + i + 1] = 0x38; // 0.5 as F16, little-endian
+    assert_ok(fm_file_write(weights_path(), file, 8 + text.length + at));
+    fm_text_free(&text);
+    free(file);
+}
+
+static void test_a_file_as_pytorch_writes_it(void **state)
+{
+    (void)state;
+    static struct fm_net net;
+    static const float half[] = {0.5f, 0.5f, 0.5f}, quarter[] = {0.25f, 0.25f, 0.25f};
+    make_net(&net, 1, 4);
+    fm_net_set_input_channels(&net, half, quarter);
+    write_like_pytorch(&net);
+    struct fm_model model = {.net = &net};
+    assert_ok(fm_run_load_weights(root, &net, &fake, &model));
+    assert_int_equal(model.sets, fm_state_count(&net));
+    for (size_t i = 0; i < net.param_elements; i++)
+        assert_true(model.params[i] == 0.5f);
+    for (size_t i = 0; i < net.running_elements; i++)
+        assert_true(model.running[i] == 0.5f);
+}
+
 static void test_network_of_a_file(void **state)
 {
     (void)state;
@@ -418,6 +473,11 @@ static void test_network_of_a_file(void **state)
     assert_ok(fm_run_build_net("vgg16", 3, 32, mean, deviation, &net));
     assert_int_equal(read.input.shape.h, 32);
     assert_memory_equal(&read.input, &net.input, sizeof net.input);
+    weights.input_size = 48;
+    assert_ok(fm_weights_net(&weights, &read));
+    assert_int_equal(read.input.shape.h, 48);
+    snprintf(weights.model, sizeof weights.model, "simple"); // which flattens what it sees
+    assert_fails(fm_weights_net(&weights, &read), FM_DATA, "x.safetensors: ");
     snprintf(weights.model, sizeof weights.model, "lenet");
     assert_fails(fm_weights_net(&weights, &read), FM_DATA,
         "x.safetensors: is of model \"lenet\", which this version does not know");
@@ -466,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_wrong),
         cmocka_unit_test_setup_teardown(test_weights_of_channels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_weights_of_others, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_file_as_pytorch_writes_it, set_up, tear_down),
         cmocka_unit_test(test_network_of_a_file),
         cmocka_unit_test(test_what_is_trained),
     };
