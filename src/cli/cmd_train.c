@@ -18,8 +18,9 @@
 static enum fm_status check_resume(const struct fm_args *args)
 {
     static const char *const beside[] = {"resume", "data", "backend", "threads", "device",
-        "resident", "plan-cache", "no-plan-cache", "max-minutes", "checkpoint-seconds", "strict",
-        "tensorboard", "trace", "quiet", "format", NULL};
+        "resident", "plan-cache", "no-plan-cache", "weights", "feature-cache", "no-feature-cache",
+        "max-minutes", "checkpoint-seconds", "strict", "tensorboard", "trace", "quiet", "format",
+        NULL};
     for (int i = 0; i < args->given_count; i++) {
         int k = 0;
         while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
@@ -33,6 +34,46 @@ static enum fm_status check_resume(const struct fm_args *args)
 }
 
 // ---- Beginning: the device is open, the folders are made
+
+// Options that mean something in one mode alone.
+static enum fm_status check_mode(const struct fm_args *args, int mode)
+{
+    static const struct {
+        const char *option;
+        int mode;
+    } of_modes[] = {
+        {"unfreeze", FM_TRANSFER_FINETUNE},
+        {"base-rate", FM_TRANSFER_FINETUNE},
+        {"feature-views", FM_TRANSFER_FROZEN},
+        {"feature-cache", FM_TRANSFER_FROZEN},
+        {"no-feature-cache", FM_TRANSFER_FROZEN},
+    };
+    for (size_t i = 0; i < sizeof of_modes / sizeof of_modes[0]; i++)
+        if (fm_args_given(args, of_modes[i].option) && of_modes[i].mode != mode)
+            return fm_fail(FM_USAGE, "--%s is for --mode %s, not for %s", of_modes[i].option,
+                fm_transfer_mode_names[of_modes[i].mode], fm_transfer_mode_names[mode]);
+    return FM_OK;
+}
+
+static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
+{
+    const char *const models[] = {args->model, NULL};
+    int mode = fm_args_given(args, "mode") ? args->mode
+               : args->weights             ? FM_TRANSFER_FROZEN
+                                           : FM_TRANSFER_SCRATCH;
+    FM_TRY(fm_check_transfer(args, models));
+    if (!args->weights && mode != FM_TRANSFER_SCRATCH)
+        return fm_fail(FM_USAGE, "--mode %s begins with the weights of a file: --weights FILE",
+            fm_transfer_mode_names[mode]);
+    if (args->weights && mode == FM_TRANSFER_SCRATCH)
+        return fm_fail(FM_USAGE,
+            "--mode scratch draws all weights: without --weights, or with --mode frozen or "
+            "finetune");
+    FM_TRY(check_mode(args, mode));
+    fm_take_transfer(args, mode, &job->transfer);
+    job->input_size = args->input_size;
+    return FM_OK;
+}
 
 static enum fm_status begin_new(
     const struct fm_args *args, struct fm_session *session, char directory[FM_PATH_MAX])
@@ -48,6 +89,7 @@ static enum fm_status begin_new(
     };
     if (args->strict)
         return fm_fail(FM_USAGE, "--strict is for --resume: a new run has nothing to compare with");
+    FM_TRY(take_mode(args, &job));
     FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
     FM_TRY(fm_session_open_device(args, NULL, session));
     job.precision = session->precision;
@@ -114,7 +156,12 @@ static enum fm_status resume_run(struct work *w, int index)
     const char *directory = w->seeds->directories[index];
     struct fm_run_config config;
     struct fm_job job;
+    char features[FM_PATH_MAX];
+    FM_TRY(fm_cache_folder("feature-cache", args->feature_cache, args->no_feature_cache, features));
     FM_TRY(fm_job_read(directory, &config, &job));
+    if (args->weights)
+        fm_path_absolute(job.transfer.weights, args->weights);
+    job.feature_cache = features[0] ? features : NULL;
     job.precision = w->session->precision;
     job.emulate = w->session->emulated;
     job.resident = args->resident;

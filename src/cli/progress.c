@@ -64,6 +64,25 @@ static void train(void *context, const struct fm_train_progress *progress)
         last ? "" : ", ", last ? "" : fm_duration(progress->remaining, left), last ? "" : " left");
 }
 
+static void features(void *context, const struct fm_features_progress *progress)
+{
+    (void)context;
+    char rate[SHORT_MAX], left[SHORT_MAX], done[SHORT_MAX], total[SHORT_MAX],
+        part[2 * SHORT_MAX] = "";
+    fm_group_digits((int64_t)progress->images_per_second, rate);
+    if (progress->part > 0)
+        snprintf(view, sizeof view, ", view %d of %d", progress->part, progress->parts - 1);
+    if (progress->done < progress->total) {
+        fm_progress("features of %s of %s images%s, %s img/s, %s left",
+            fm_group_digits(progress->done, done), fm_group_digits(progress->total, total), view,
+            rate, fm_duration(progress->remaining, left));
+        return;
+    }
+    fm_progress_clear();
+    fm_note("features of %s images%s: %s images/s", fm_group_digits(progress->total, total), view,
+        rate);
+}
+
 enum fm_status fm_progress_evaluate(void *context, uint32_t done, uint32_t total)
 {
     const char *what = context;
@@ -83,5 +102,6 @@ static void evaluate(void *context, uint32_t done, uint32_t total)
 
 struct fm_job_hooks fm_progress_hooks(void)
 {
-    return (struct fm_job_hooks){.begin = begin, .train = train, .evaluate = evaluate};
+    return (struct fm_job_hooks){
+        .begin = begin, .train = train, .features = features, .evaluate = evaluate};
 }

@@ -26,10 +26,37 @@ static const double progress_interval = 0.1; // seconds
 
 // ---- Before training: model, executors, feed
 
+// The value that the caller begins with, in place of a drawn one: NULL where it has none.
+static const struct fm_tensor *given(const struct trainer *t, const char *name)
+{
+    for (int i = 0; i < t->options->initial_count; i++)
+        if (strcmp(t->options->initial[i].name, name) == 0)
+            return &t->options->initial[i];
+    return NULL;
+}
+
+// A name that the network does not have, or another number of elements, is a mistake upstream.
+static enum fm_status check_given(const struct trainer *t)
+{
+    for (int i = 0; i < t->options->initial_count; i++) {
+        const struct fm_tensor *tensor = &t->options->initial[i];
+        int index = fm_net_find_param(t->net, tensor->name);
+        if (index < 0 || t->net->params[index].count != tensor->count)
+            return fm_fail(FM_DATA,
+                "initial values of '%s' (%zu): network %s has no such parameter", tensor->name,
+                tensor->count, t->net->name);
+    }
+    return FM_OK;
+}
+
 static enum fm_status set_initial(
     struct trainer *t, const struct fm_param *param, int index, float *values)
 {
-    fm_init_param(t->net, index, t->recipe->init, t->options->seed, values);
+    const struct fm_tensor *tensor = given(t, param->name);
+    if (tensor)
+        memcpy(values, tensor->data, param->count * sizeof *values);
+    else
+        fm_init_param(t->net, index, t->recipe->init, t->options->seed, values);
     FM_TRY(t->api->model_set(t->model, FM_STATE_PARAM, param->name, values, param->count));
     if (!t->averages)
         return FM_OK;
@@ -167,6 +194,22 @@ static enum fm_status compile_tail(struct trainer *t)
         status, "the last batch of an epoch (a smaller --batch leaves it more memory)");
 }
 
+static enum fm_status check_views(const struct trainer *t)
+{
+    if (t->samples->count % (1 + t->options->views) == 0)
+        return FM_OK;
+    return fm_fail(FM_DATA, "%u samples in 1 + %u views: expected as many in each",
+        t->samples->count, t->options->views);
+}
+
+// What the ids of this epoch's view begin at.
+static uint32_t view_offset(const struct trainer *t)
+{
+    uint32_t views = t->options->views;
+    uint32_t part = views > 0 ? 1 + (uint32_t)t->result.epochs % views : 0;
+    return part * (t->samples->count / (1 + views));
+}
+
 static enum fm_status prepare(struct trainer *t)
 {
     uint32_t count = t->split->train_count, wanted = (uint32_t)t->recipe->epoch_images;
@@ -182,6 +225,8 @@ static enum fm_status prepare(struct trainer *t)
     t->steps = (uint64_t)t->recipe->epochs * steps_of_epoch(t);
     t->averages = t->recipe->ema_decay > 0;
 
+    FM_TRY(check_given(t));
+    FM_TRY(check_views(t));
     FM_TRY(create_model(t));
     FM_TRY(compile(t, t->batch, &t->full));
     FM_TRY(compile_tail(t));
@@ -354,6 +399,8 @@ static enum fm_status begin_epoch(struct trainer *t)
         t->progress.learning_rate = (float)fm_schedule_rate(t->recipe, t->step - 1, t->steps);
     FM_TRY(fm_epoch_order(t->split->train, t->split->train_count, t->options->seed,
         (uint32_t)t->result.epochs, t->order));
+    for (uint32_t i = 0, offset = view_offset(t); offset > 0 && i < t->split->train_count; i++)
+        t->order[i] += offset;
     t->epoch_waited = fm_loader_waited(t->feed.loader) - waited;
     t->epoch_start = fm_clock_seconds() - seconds;
     return FM_OK;

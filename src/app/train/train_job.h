@@ -8,6 +8,7 @@
 #ifndef FM_APP_TRAIN_JOB_H
 #define FM_APP_TRAIN_JOB_H
 
+#include "app/train/features.h"
 #include "backend/registry.h"
 #include "base/file.h"
 #include "data/dataset.h"
@@ -53,6 +54,8 @@ struct fm_job_hooks {
     // Once, when the run folder is made and before the first step; `name`: fm_transfer_run_name().
     void (*begin)(void *context, const char *name, const char *directory, size_t parameters);
     void (*train)(void *context, const struct fm_train_progress *progress);
+    // While the features of a frozen base are computed; not called where all are kept already.
+    void (*features)(void *context, const struct fm_features_progress *progress);
     // After each batch of the evaluation on the test images.
     void (*evaluate)(void *context, uint32_t done, uint32_t total);
     void *context;

@@ -3,6 +3,7 @@
 
 #include "app/cells.h"
 #include "run/json.h"
+#include "run/run.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -88,9 +89,39 @@ static void data_cell(struct fm_table *table, const json_t *result)
     fm_text_free(&text);
 }
 
+// "frozen base (torchvision)": what the run began with, and what became of it.
+static void transfer_cell(struct fm_table *table, const json_t *result)
+{
+    const json_t *transfer = json_object_get(result, "transfer");
+    struct fm_text text = {0};
+    if (json_is_object(transfer)) {
+        bool frozen = fm_transfer_result_mode(result) == FM_TRANSFER_FROZEN;
+        fm_text_append(&text, "%s (%s)", frozen ? "frozen base" : "fine-tuned base",
+            fm_json_string(transfer, "source"));
+    }
+    fm_text_cell(table, fm_text_cstr(&text));
+    fm_text_free(&text);
+}
+
+// Seconds that the features of a frozen base took: not in the training time.
+static void features_cell(struct fm_table *table, const json_t *result)
+{
+    char time[SHORT_MAX];
+    const json_t *transfer = json_object_get(result, "transfer");
+    double seconds = fm_json_number(transfer, "feature_seconds");
+    if (isnan(seconds))
+        fm_table_cell(table, json_null(), "-");
+    else if (fm_json_number(transfer, "features_computed") > 0)
+        fm_table_cell(table, json_real(seconds), "%s", fm_duration(seconds, time));
+    else
+        fm_table_cell(table, json_real(seconds), "kept");
+}
+
 // Which columns the table has.
 struct shape {
     bool seeds;          // several runs: the seed of each
+    bool begun;          // one began with weights of others: which, and what became of them
+    bool features;       // one has a frozen base: the time that its features took
     bool planned;        // --max-minutes ended one: the epochs that there were to be
     bool shown[FIGURES]; // those that any result has, and the test accuracy
 };
@@ -99,6 +130,9 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
 {
     struct shape shape = {.seeds = seeds->group, .shown = {true}};
     for (int i = 0; i < seeds->count; i++) {
+        const json_t *transfer = json_object_get(results[i], "transfer");
+        shape.begun = shape.begun || json_is_object(transfer);
+        shape.features = shape.features || json_object_get(transfer, "feature_seconds");
         shape.planned = shape.planned || json_is_true(json_object_get(results[i], "ended_early"));
         for (int f = 0; f < (int)FIGURES; f++)
             shape.shown[f] = shape.shown[f] || !isnan(figure_of(results[i], &figures[f]));
@@ -107,13 +141,15 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
 }
 
 enum {
-    COLUMNS_MAX = FIGURES + 7
+    COLUMNS_MAX = FIGURES + 9
 };
 
 static int columns_of(const struct shape *shape, struct fm_column columns[COLUMNS_MAX])
 {
     int used = 0;
     columns[used++] = (struct fm_column){"model", "model", false};
+    if (shape->begun)
+        columns[used++] = (struct fm_column){"transfer", "begun with", false};
     columns[used++] = (struct fm_column){"data", "data", false};
     columns[used++] = (struct fm_column){"precision", "precision", false};
     if (shape->seeds)
@@ -121,6 +157,8 @@ static int columns_of(const struct shape *shape, struct fm_column columns[COLUMN
     for (int f = 0; f < (int)FIGURES; f++)
         if (shape->shown[f])
             columns[used++] = (struct fm_column){figures[f].key, figures[f].title, true};
+    if (shape->features)
+        columns[used++] = (struct fm_column){"feature_seconds", "features", true};
     columns[used++] = (struct fm_column){"epochs", "epochs", true};
     if (shape->planned)
         columns[used++] = (struct fm_column){"epochs_planned", "planned", true};
@@ -132,6 +170,8 @@ static void append_run(
     struct fm_table *table, const json_t *result, const char *directory, const struct shape *shape)
 {
     fm_text_cell(table, fm_json_string(result, "model"));
+    if (shape->begun)
+        transfer_cell(table, result);
     data_cell(table, result);
     fm_precision_cell(table, result);
     json_t *seed = json_object_get(result, "seed");
@@ -140,6 +180,8 @@ static void append_run(
     for (int f = 0; f < (int)FIGURES; f++)
         if (shape->shown[f])
             figure_cell(table, &figures[f], figure_of(result, &figures[f]), false);
+    if (shape->features)
+        features_cell(table, result);
     integer_cell(table, json_object_get(result, "epochs"));
     if (shape->planned)
         integer_cell(table, json_object_get(result, "epochs_planned"));
@@ -150,6 +192,8 @@ static void append_statistics(struct fm_table *table, json_t *const *results, in
     bool deviation, const struct shape *shape)
 {
     fm_text_cell(table, fm_json_string(results[0], "model"));
+    if (shape->begun)
+        transfer_cell(table, results[0]);
     data_cell(table, results[0]);
     fm_precision_cell(table, results[0]);
     fm_text_cell(table, deviation ? "deviation" : "mean");
@@ -158,6 +202,8 @@ static void append_statistics(struct fm_table *table, json_t *const *results, in
         if (shape->shown[f])
             figure_cell(table, &figures[f], deviation ? s.deviation : s.mean, deviation);
     }
+    if (shape->features)
+        fm_text_cell(table, "");
     fm_text_cell(table, "");
     if (shape->planned)
         fm_text_cell(table, "");
