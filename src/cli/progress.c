@@ -68,7 +68,7 @@ static void features(void *context, const struct fm_features_progress *progress)
 {
     (void)context;
     char rate[SHORT_MAX], left[SHORT_MAX], done[SHORT_MAX], total[SHORT_MAX],
-        part[2 * SHORT_MAX] = "";
+        view[2 * SHORT_MAX] = "";
     fm_group_digits((int64_t)progress->images_per_second, rate);
     if (progress->part > 0)
         snprintf(view, sizeof view, ", view %d of %d", progress->part, progress->parts - 1);
