@@ -318,7 +318,7 @@ static void broken_entries(void **state)
     refuse(header, 4, "exactly");
     refuse("{\"a\":[1]}", 0, "exactly");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "exactly");
-    refuse("{\"\":" T("[1]", "0", "4") "}", 4, "0 bytes, expected 1 to 127");
+    refuse("{\"\":" T("[1]", "0", "4") "}", 4, "0 bytes, expected 1 to 255");
     snprintf(header, sizeof header, "{\"%0128d\":" T("[1]", "0", "4") "}", 0);
     refuse(header, 4, "128 bytes, expected 1 to 127");
     snprintf(header, sizeof header, "{\"%0127d\":" T("[1]", "0", "4") "}", 0);

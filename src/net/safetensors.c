@@ -1,8 +1,9 @@
-// Reads and writes safetensors files. The reader takes nothing on trust: a weights file may come
-// from anywhere, and a wrong offset in it must end in a message, never in a wild read.
+// Writes safetensors files, and reads the whole of those that hold nothing but weights. What a file
+// says of itself is checked in files/tensors_safetensors.c.
 #include "net/safetensors.h"
 
 #include "base/file.h"
+#include "net/files/tensors_class.h"
 
 #include <jansson.h>
 #include <limits.h>
@@ -17,55 +18,12 @@
 
 enum {
     LENGTH_BYTES = 8,
-    ALIGNMENT = 8,          // of the first tensor byte: the header is padded with spaces
-    HEADER_MAX = 100000000, // as the reference implementation has it
+    ALIGNMENT = 8, // of the first tensor byte: the header is padded with spaces
     DIMS_MAX = 8,
     NAME_MAX_BYTES = sizeof((struct fm_tensor *)0)->name,
 };
 
 static const char metadata_key[] = "__metadata__";
-
-struct dtype {
-    const char *name;
-    size_t bytes;
-    float (*widen)(const unsigned char *bytes);
-};
-
-static float widen_f32(const unsigned char *bytes)
-{
-    float value;
-    memcpy(&value, bytes, sizeof value);
-    return value;
-}
-
-static float widen_bf16(const unsigned char *bytes)
-{
-    uint32_t bits = (uint32_t)bytes[0] << 16 | (uint32_t)bytes[1] << 24;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float widen_f16(const unsigned char *bytes)
-{
-    uint32_t half = (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8;
-    uint32_t sign = (half & 0x8000u) << 16, exponent = half >> 10 & 31u, mantissa = half & 0x3ffu;
-    float value;
-    if (exponent == 0) {
-        value = (float)mantissa * 0x1p-24f; // zero or subnormal: exact
-        return sign != 0 ? -value : value;
-    }
-    // Infinities and NaNs keep their mantissa; the bias goes from 15 to 127.
-    uint32_t bits = sign | (exponent == 31 ? 255u : exponent + 112u) << 23 | mantissa << 13;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static const struct dtype dtypes[] = {
-    {"F32", 4, widen_f32},
-    {"F16", 2, widen_f16},
-    {"BF16", 2, widen_bf16},
-};
 
 // Writing
 
@@ -215,225 +173,76 @@ enum fm_status fm_safetensors_write(
 // What the file's tensors and metadata point into.
 struct memory {
     float *elements;
-    json_t *header; // owns the metadata's strings
+    char **metadata;
 };
 
-// A tensor as the header describes it.
-struct entry {
-    struct fm_tensor tensor;
-    const struct dtype *dtype;
-    uint64_t begin, end; // within the bytes behind the header
-};
-
-static enum fm_status parse_shape(const char *path, const json_t *shape, struct entry *entry)
+// PyTorch's batch norm counts its batches in a whole number of its own, which nothing here needs.
+static bool is_counter(const struct fm_tensor_info *info)
 {
-    struct fm_tensor *tensor = &entry->tensor;
-    uint64_t count;
-    if (!json_is_array(shape))
-        return fm_fail(
-            FM_DATA, "%s: tensor '%s': 'shape' is missing or not a list", path, tensor->name);
-    if (json_array_size(shape) > DIMS_MAX)
-        return fm_fail(FM_DATA, "%s: tensor '%s' has %zu dimensions, expected at most %d", path,
-            tensor->name, json_array_size(shape), DIMS_MAX);
-    for (size_t d = 0; d < json_array_size(shape); d++) {
-        const json_t *dim = json_array_get(shape, d);
-        if (!json_is_integer(dim) || json_integer_value(dim) < 0)
-            return fm_fail(FM_DATA, "%s: tensor '%s': dimension %zu is not a whole number from 0",
-                path, tensor->name, d);
-        tensor->dims[d] = json_integer_value(dim);
-    }
-    tensor->ndims = (int)json_array_size(shape);
-    if (!shape_count(tensor->dims, tensor->ndims, &count) || count > SIZE_MAX / 8)
-        return fm_fail(FM_DATA, "%s: tensor '%s': the product of its dimensions overflows", path,
-            tensor->name);
-    tensor->count = (size_t)count;
-    return FM_OK;
+    return strcmp(info->type, "I64") == 0 && info->ndims == 0;
 }
 
-static enum fm_status parse_offsets(
-    const char *path, const json_t *offsets, uint64_t available, struct entry *entry)
+static enum fm_status check_info(const char *path, const struct fm_tensor_info *info)
 {
-    const char *name = entry->tensor.name;
-    if (!json_is_array(offsets) || json_array_size(offsets) != 2)
-        return fm_fail(
-            FM_DATA, "%s: tensor '%s': 'data_offsets' is missing or not a pair", path, name);
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (!json_is_integer(begin) || !json_is_integer(end) || json_integer_value(begin) < 0 ||
-        json_integer_value(end) < json_integer_value(begin))
-        return fm_fail(FM_DATA,
-            "%s: tensor '%s': 'data_offsets' are not two ascending whole numbers", path, name);
-    entry->begin = (uint64_t)json_integer_value(begin);
-    entry->end = (uint64_t)json_integer_value(end);
-    if (entry->end > available)
-        return fm_fail(FM_DATA,
-            "%s: tensor '%s' ends at offset %llu, but the file holds %llu bytes of tensors", path,
-            name, (unsigned long long)entry->end, (unsigned long long)available);
-    uint64_t expected = entry->tensor.count * entry->dtype->bytes;
-    if (entry->end - entry->begin != expected)
-        return fm_fail(FM_DATA,
-            "%s: tensor '%s' has %llu bytes, but its shape of %zu %s elements takes %llu", path,
-            name, (unsigned long long)(entry->end - entry->begin), entry->tensor.count,
-            entry->dtype->name, (unsigned long long)expected);
-    return FM_OK;
-}
-
-static enum fm_status parse_entry(const char *path, const char *name, const json_t *value,
-    uint64_t available, struct entry *entry)
-{
-    if (name[0] == '\0' || strlen(name) >= NAME_MAX_BYTES)
+    if (strlen(info->name) >= NAME_MAX_BYTES)
         return fm_fail(FM_DATA, "%s: tensor name '%.40s...' has %zu bytes, expected 1 to %d", path,
-            name, strlen(name), NAME_MAX_BYTES - 1);
-    snprintf(entry->tensor.name, sizeof entry->tensor.name, "%s", name);
-    if (!json_is_object(value) || json_object_size(value) != 3)
-        return fm_fail(FM_DATA,
-            "%s: tensor '%s' is not described by exactly 'dtype', 'shape' and 'data_offsets'", path,
-            name);
-    const char *dtype = json_string_value(json_object_get(value, "dtype"));
-    if (dtype == NULL)
-        return fm_fail(FM_DATA, "%s: tensor '%s': 'dtype' is missing or not text", path, name);
-    for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++) {
-        if (strcmp(dtypes[d].name, dtype) == 0)
-            entry->dtype = &dtypes[d];
-    }
-    if (entry->dtype == NULL)
+            info->name, strlen(info->name), NAME_MAX_BYTES - 1);
+    if (!info->readable)
         return fm_fail(FM_UNSUPPORTED,
-            "%s: tensor '%s' is of dtype '%s', expected F32, F16 or BF16", path, name, dtype);
-    FM_TRY(parse_shape(path, json_object_get(value, "shape"), entry));
-    return parse_offsets(path, json_object_get(value, "data_offsets"), available, entry);
+            "%s: tensor '%s' is of dtype '%s', expected F32, F16 or BF16", path, info->name,
+            info->type);
+    return FM_OK;
 }
 
-static enum fm_status parse_metadata(
-    const char *path, const json_t *object, struct fm_tensor_file *file)
+// What the header says; sets *elements to the number of all.
+static enum fm_status describe(
+    const struct fm_tensors *from, struct fm_tensor_file *file, size_t *elements)
 {
-    if (!json_is_object(object))
-        return fm_fail(FM_DATA, "%s: '%s' is not an object", path, metadata_key);
-    size_t pointers = 2 * json_object_size(object) + 1;
-    file->metadata = calloc(pointers, sizeof *file->metadata);
-    if (file->metadata == NULL)
-        return fm_fail_memory("metadata", pointers * sizeof *file->metadata);
-    char **next = file->metadata;
-    json_t *root = (json_t *)object;
-    for (void *i = json_object_iter(root); i != NULL; i = json_object_iter_next(root, i)) {
-        const char *value = json_string_value(json_object_iter_value(i));
-        if (value == NULL)
-            return fm_fail(FM_DATA, "%s: metadata '%s' is not text", path, json_object_iter_key(i));
-        *next++ = (char *)json_object_iter_key(i);
-        *next++ = (char *)value;
+    file->tensors = calloc((size_t)from->count + 1, sizeof *file->tensors);
+    if (file->tensors == NULL)
+        return fm_fail_memory("tensors", ((size_t)from->count + 1) * sizeof *file->tensors);
+    for (int t = 0; t < from->count; t++) {
+        const struct fm_tensor_info *info = &from->list[t];
+        struct fm_tensor *tensor = &file->tensors[file->count];
+        if (is_counter(info))
+            continue;
+        FM_TRY(check_info(from->path, info));
+        memcpy(tensor->name, info->name, strlen(info->name) + 1);
+        tensor->ndims = info->ndims;
+        memcpy(tensor->dims, info->dims, sizeof tensor->dims);
+        tensor->count = info->count;
+        *elements += info->count; // of at least 2 bytes each within the file: no overflow
+        file->count++;
     }
     return FM_OK;
 }
 
-static int by_offset(const void *a, const void *b)
-{
-    const struct entry *x = a, *y = b;
-    if (x->begin != y->begin)
-        return x->begin < y->begin ? -1 : 1;
-    return (x->end > y->end) - (x->end < y->end);
-}
-
-// In the order of their bytes the tensors must cover all of them, once.
-static enum fm_status check_cover(
-    const char *path, const struct entry *entries, int count, uint64_t available)
-{
-    uint64_t reached = 0;
-    for (int e = 0; e < count; e++) {
-        if (entries[e].begin != reached)
-            return fm_fail(FM_DATA, "%s: tensor '%s' begins at offset %llu, expected %llu: %s",
-                path, entries[e].tensor.name, (unsigned long long)entries[e].begin,
-                (unsigned long long)reached,
-                entries[e].begin < reached ? "tensors overlap" : "there is a gap");
-        reached = entries[e].end;
-    }
-    if (reached != available)
-        return fm_fail(FM_DATA, "%s: the tensors end at offset %llu, %llu surplus bytes follow",
-            path, (unsigned long long)reached, (unsigned long long)(available - reached));
-    return FM_OK;
-}
-
-static enum fm_status copy_elements(
-    const struct entry *entries, int count, const unsigned char *bytes, struct fm_tensor_file *file)
+static enum fm_status read_elements(
+    const struct fm_tensors *from, size_t elements, struct fm_tensor_file *file)
 {
     struct memory *memory = file->memory;
-    size_t elements = 0;
-    for (int e = 0; e < count; e++)
-        elements += entries[e].tensor.count;
+    struct fm_tensor *tensor = file->tensors;
     memory->elements = malloc(elements > 0 ? elements * sizeof(float) : 1);
-    file->tensors = calloc((size_t)count + 1, sizeof *file->tensors);
-    if (memory->elements == NULL || file->tensors == NULL)
+    if (memory->elements == NULL)
         return fm_fail_memory("tensors", elements * sizeof(float));
     float *next = memory->elements;
-    for (int e = 0; e < count; e++) {
-        const struct dtype *dtype = entries[e].dtype;
-        const unsigned char *from = bytes + entries[e].begin;
-        file->tensors[e] = entries[e].tensor;
-        file->tensors[e].data = next;
-        for (size_t i = 0; i < entries[e].tensor.count; i++)
-            *next++ = dtype->widen(from + i * dtype->bytes);
+    for (int t = 0; t < from->count; t++) {
+        if (is_counter(&from->list[t]))
+            continue;
+        FM_TRY(fm_tensors_read(from, t, next));
+        tensor->data = next;
+        next += tensor->count;
+        tensor++;
     }
-    file->count = count;
     return FM_OK;
-}
-
-static enum fm_status parse_header(
-    const char *path, const unsigned char *data, size_t size, json_t **header, size_t *first)
-{
-    uint64_t length = 0;
-    if (size < LENGTH_BYTES)
-        return fm_fail(FM_DATA, "%s: %zu bytes, expected a safetensors file of at least %d", path,
-            size, LENGTH_BYTES + 2);
-    for (int b = LENGTH_BYTES - 1; b >= 0; b--)
-        length = length << 8 | data[b];
-    if (length > size - LENGTH_BYTES || length > HEADER_MAX)
-        return fm_fail(FM_DATA,
-            "%s: the header is said to have %llu bytes, but %zu follow (and at most %d are "
-            "allowed): not a safetensors file, or cut off",
-            path, (unsigned long long)length, size - LENGTH_BYTES, HEADER_MAX);
-    if (length == 0 || data[LENGTH_BYTES] != '{')
-        return fm_fail(
-            FM_DATA, "%s: the header does not begin with '{': not a safetensors file", path);
-
-    json_error_t error;
-    *header = json_loadb(
-        (const char *)data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &error);
-    if (*header == NULL)
-        return fm_fail(FM_DATA, "%s: header, byte %d: %s", path, error.position, error.text);
-    *first = LENGTH_BYTES + (size_t)length;
-    return FM_OK;
-}
-
-static enum fm_status read_tensors(
-    const char *path, const unsigned char *bytes, uint64_t available, struct fm_tensor_file *file)
-{
-    enum fm_status status = FM_OK;
-    json_t *header = ((struct memory *)file->memory)->header;
-    struct entry *entries = calloc(json_object_size(header) + 1, sizeof *entries);
-    int count = 0;
-    if (entries == NULL)
-        return fm_fail_memory("a list of tensors", json_object_size(header) * sizeof *entries);
-    for (void *i = json_object_iter(header); i != NULL; i = json_object_iter_next(header, i)) {
-        const char *name = json_object_iter_key(i);
-        const json_t *value = json_object_iter_value(i);
-        if (strcmp(name, metadata_key) == 0)
-            status = parse_metadata(path, value, file);
-        else
-            status = parse_entry(path, name, value, available, &entries[count++]);
-        if (status != FM_OK)
-            goto out;
-    }
-    qsort(entries, (size_t)count, sizeof *entries, by_offset);
-    FM_TRY_GOTO(status, check_cover(path, entries, count, available), out);
-    status = copy_elements(entries, count, bytes, file);
-out:
-    free(entries);
-    return status;
 }
 
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file)
 {
-    unsigned char *data = NULL;
-    size_t size = 0, first = 0;
+    struct fm_tensors from;
+    size_t elements = 0;
     memset(file, 0, sizeof *file);
-    FM_TRY(fm_file_read(path, &data, &size));
+    FM_TRY(fm_tensors_open_as(path, &fm_tensors_safetensors, &from));
 
     enum fm_status status;
     struct memory *memory = calloc(1, sizeof *memory);
@@ -442,10 +251,12 @@ enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file
         goto out;
     }
     file->memory = memory;
-    FM_TRY_GOTO(status, parse_header(path, data, size, &memory->header, &first), out);
-    status = read_tensors(path, data + first, size - first, file);
+    FM_TRY_GOTO(status, describe(&from, file, &elements), out);
+    FM_TRY_GOTO(status, read_elements(&from, elements, file), out);
+    file->metadata = memory->metadata = from.metadata;
+    from.metadata = NULL;
 out:
-    free(data);
+    fm_tensors_close(&from);
     if (status != FM_OK)
         fm_safetensors_free(file);
     return status;
@@ -473,10 +284,9 @@ void fm_safetensors_free(struct fm_tensor_file *file)
     struct memory *memory = file->memory;
     if (memory != NULL) {
         free(memory->elements);
-        json_decref(memory->header);
+        fm_tensors_free_metadata(memory->metadata);
         free(memory);
     }
-    free(file->metadata);
     free(file->tensors);
     memset(file, 0, sizeof *file);
 }

@@ -34,8 +34,10 @@ typedef enum fm_status fm_tensor_data(void *context, int tensor, const float **d
 enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tensor *tensors,
     int count, const char *const *metadata, fm_tensor_data *data, void *context);
 
-// Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened),
-// offsets in order without gaps or overlaps, sizes that agree with shapes, no surplus bytes.
+// Reads and checks a file: header within the file, known dtypes (F32; F16 and BF16 are widened, F64
+// rounded), offsets in order without gaps or overlaps, sizes that agree with shapes, no surplus
+// bytes. A single I64 without dimensions is left out: so PyTorch's batch norm counts its batches.
+// Files of any other contents are listed and read by files/tensors.h.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
 const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);
 // A value of the metadata; NULL if absent.

@@ -22,7 +22,8 @@ extern const char *const fm_tensors_format_names[]; // "safetensors", "HDF5", "O
 enum {
     FM_TENSOR_NAME_MAX = 256,
     FM_TENSOR_DIMS_MAX = 8,
-    FM_TENSORS_MAX = 100000 // tensors of a file
+    FM_TENSORS_MAX = 100000,        // tensors of a file
+    FM_TENSORS_METADATA_MAX = 10000 // pairs of its metadata
 };
 
 struct fm_tensor_info {

@@ -39,9 +39,15 @@ enum fm_status fm_tensors_add(
 enum fm_status fm_tensors_set_shape(const struct fm_tensors *tensors, struct fm_tensor_info *info,
     const int64_t *dims, size_t ndims);
 
-// Adds a pair to the metadata; both are copied.
+// Adds a pair to the metadata; both are copied. FM_DATA: more than FM_TENSORS_METADATA_MAX.
 enum fm_status fm_tensors_add_metadata(
     struct fm_tensors *tensors, const char *key, const char *value);
+
+void fm_tensors_free_metadata(char **metadata); // NULL, too
+
+// fm_tensors_open() of a file whose format is known; NULL: it is told by its first bytes.
+enum fm_status fm_tensors_open_as(
+    const char *path, const struct fm_tensors_class *of, struct fm_tensors *tensors);
 
 // Bytes [offset, offset + size) of the file; FM_DATA where it ends before that.
 enum fm_status fm_tensors_get(
