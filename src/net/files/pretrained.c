@@ -307,14 +307,37 @@ static enum fm_status read_all(
     return FM_OK;
 }
 
+enum fm_status fm_pretrained_recognise(
+    const struct fm_tensors *file, const struct fm_net *net, enum fm_pretrained_source *source)
+{
+    const struct naming *naming;
+    int params[TENSORS];
+    FM_TRY(find_params(net, params));
+    FM_TRY(choose(file, &naming));
+    for (int i = 0; i < TENSORS; i++) {
+        char name[FM_TENSOR_NAME_MAX];
+        tensor_name(naming, i, name);
+        const struct fm_tensor_info *info = &file->list[fm_tensors_find(file, name)];
+        FM_TRY(check_shape(file, info, naming, &net->params[params[i]]));
+    }
+    *source = naming->source;
+    return FM_OK;
+}
+
+const char *fm_pretrained_known(const char *sha256, const char *md5)
+{
+    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
+        if ((known[k].sha256 && strcmp(known[k].sha256, sha256) == 0) ||
+            (known[k].md5 && strcmp(known[k].md5, md5) == 0))
+            return known[k].what;
+    return "";
+}
+
 static enum fm_status identify(const char *path, struct fm_pretrained *p)
 {
     char md5[FM_MD5_SIZE];
     FM_TRY(fm_digest_file(path, p->sha256, md5));
-    for (size_t k = 0; k < sizeof known / sizeof known[0]; k++)
-        if ((known[k].sha256 && strcmp(known[k].sha256, p->sha256) == 0) ||
-            (known[k].md5 && strcmp(known[k].md5, md5) == 0))
-            snprintf(p->known, sizeof p->known, "%s", known[k].what);
+    snprintf(p->known, sizeof p->known, "%s", fm_pretrained_known(p->sha256, md5));
     return FM_OK;
 }
 

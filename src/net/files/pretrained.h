@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/status.h"
+#include "net/files/tensors.h"
 #include "net/net.h"
 #include "net/safetensors.h"
 
@@ -35,6 +36,14 @@ struct fm_pretrained {
 // it), or a shape is another than expected. On failure there is nothing to free.
 enum fm_status fm_pretrained_read(
     const char *path, const struct fm_net *net, struct fm_pretrained *pretrained);
+
+// Whose weights an open file holds, by names and shapes alone. Fails as fm_pretrained_read().
+enum fm_status fm_pretrained_recognise(
+    const struct fm_tensors *file, const struct fm_net *net, enum fm_pretrained_source *source);
+
+// What a file of these digests is known as; "" where it is not.
+const char *fm_pretrained_known(const char *sha256, const char *md5);
+
 void fm_pretrained_free(struct fm_pretrained *pretrained); // one that is all zero, too
 
 #endif
