@@ -6,7 +6,7 @@
 
 #include "net/net.h"
 
-#include "onnx/onnx.pb-c.h"
+#include <onnx/onnx.pb-c.h>
 
 enum {
     FM_ONNX_OWN_NODES = 10, // besides the layers': the input's, "flatten", the softmax
