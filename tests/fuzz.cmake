@@ -1,0 +1,31 @@
+# Hostile files. A target (fuzz/fuzz.h) is built with libFuzzer where FMNIST_FUZZ is on, which is what
+# scripts/fuzz does, with clang; else with replay.c, and a test runs the committed files through it.
+option(FMNIST_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
+
+function(fm_fuzz name source)
+  cmake_parse_arguments(ARG "" "" "LINKS;DEFINES" ${ARGN})
+  add_executable(fuzz_${name} fuzz/${source} fuzz/fuzz.c)
+  target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINKS})
+  target_compile_definitions(fuzz_${name} PRIVATE ${ARG_DEFINES})
+  set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(FMNIST_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE fuzz/replay.c)
+    add_test(NAME fuzz_${name}
+      COMMAND fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
+    set_tests_properties(fuzz_${name} PROPERTIES LABELS unit TIMEOUT 60)
+    add_dependencies(tests_unit fuzz_${name})
+  endif()
+endfunction()
+
+if(FMNIST_FUZZ)
+  target_compile_options(fm_options INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+fm_fuzz(safetensors tensors.c LINKS fm_run DEFINES FORMAT=fm_tensors_safetensors)
+fm_fuzz(hdf5 tensors.c LINKS fm_run DEFINES FORMAT=fm_tensors_hdf5)
+fm_fuzz(onnx tensors.c LINKS fm_run DEFINES FORMAT=fm_tensors_onnx)
+fm_fuzz(idx idx.c LINKS fm_data)
+fm_fuzz(picture picture.c LINKS fm_data)
+fm_fuzz(recipe recipe.c LINKS fm_train)
+fm_fuzz(planted planted.c LINKS fm_base)

@@ -1,0 +1,21 @@
+// IDX files, gzipped or not, as images and as labels.
+#include "fuzz.h"
+
+#include "data/idx.h"
+
+static void read_as(const char *path, enum fm_idx_kind kind)
+{
+    struct fm_idx idx;
+    enum fm_status status = fm_idx_read(path, kind, &idx);
+    if (status == FM_OK)
+        fm_idx_free(&idx);
+    fm_fuzz_returned(status);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    const char *path = fm_fuzz_file(data, size);
+    read_as(path, FM_IDX_IMAGES);
+    read_as(path, FM_IDX_LABELS);
+    return 0;
+}
