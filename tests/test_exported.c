@@ -20,7 +20,8 @@ static const struct {
     const char *name, *model;
     int input_size;
 } models[] = {{"simple", "simple", 0}, {"deeper", "deeper", 0}, {"vgg16", "vgg16", 0},
-    {"vgg16-48", "vgg16", 48}, {"simple-ref", "simple-ref", 0}, {"deeper-ref", "deeper-ref", 0}};
+    {"vgg16 at 48x48", "vgg16", 48}, {"simple-ref", "simple-ref", 0},
+    {"deeper-ref", "deeper-ref", 0}};
 
 enum {
     MODELS = sizeof models / sizeof models[0]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What the reference tests of the last ctest run measured, as Markdown: report.py BUILD OUT
+"""What the reference tests of the last ctest run measured, as Markdown: report.py BUILD OUT COMMAND
 
 Tests print lines "result: what | with | difference | at most"; every one of them is a row. Nothing
 is written where a test failed or was skipped.
@@ -25,7 +25,7 @@ def read_log(path):
 
 def rows_of(path):
     rows, tests = [], 0
-    for name, output, end in read_log(path):
+    for name, output, end in sorted(read_log(path)):
         if "Test Passed" not in end:
             raise SystemExit(f"not written: test {name} was skipped or failed")
         tests += 1
@@ -46,7 +46,7 @@ def machine(build):
 
 
 def main():
-    build, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+    build, out, command = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), sys.argv[3]
     rows, tests = rows_of(build / "Testing" / "Temporary" / "LastTest.log")
     info, on, cpu = machine(build)
     lines = [
@@ -60,7 +60,7 @@ def main():
         "|---|---|--:|--:|",
         *(f"| {' | '.join(row)} |" for row in rows),
         "",
-        f"- Command: `scripts/test --references --out docs/results/references.md`; {tests} tests passed",
+        f"- Command: `{command}`; {tests} tests passed, none was skipped",
         f"- Processor: {on['processor']}, {on['cores']} cores usable, {on['system']}",
         f"- fmnist {info['version']}: cpu: {cpu['libraries']}",
         f"- Python {platform.python_version()}, packages of tests/reference/requirements.txt",

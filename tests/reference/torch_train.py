@@ -15,7 +15,7 @@ import shared
 from tool import Tool, import_module
 
 torch.set_num_threads(2)
-STEPS = {"simple": (300, 32), "deeper": (200, 16)}  # and images of each
+STEPS = {"simple": (300, 32), "deeper": (200, 10)}  # and images of each
 
 
 def read(data, part):
