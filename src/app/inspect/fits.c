@@ -143,8 +143,9 @@ static enum fm_status find_base(const struct fm_tensors *tensors, const char *sh
 {
     struct fm_net net;
     enum fm_pretrained_source source;
+    int index[FM_PRETRAINED_TENSORS_MAX];
     FM_TRY(fm_zoo_build("vgg16", ANY_CLASSES, &net));
-    *found = fm_pretrained_recognise(tensors, &net, &source) == FM_OK &&
+    *found = fm_pretrained_recognise(tensors, &net, &source, index) == FM_OK &&
              source != FM_PRETRAINED_FMNIST;
     fm_error_clear();
     if (!*found)

@@ -37,9 +37,14 @@ struct fm_pretrained {
 enum fm_status fm_pretrained_read(
     const char *path, const struct fm_net *net, struct fm_pretrained *pretrained);
 
-// Whose weights an open file holds, by names and shapes alone. Fails as fm_pretrained_read().
-enum fm_status fm_pretrained_recognise(
-    const struct fm_tensors *file, const struct fm_net *net, enum fm_pretrained_source *source);
+// Whose weights an open file holds, by names and shapes alone; fails as fm_pretrained_read().
+// index[2 * c] becomes that of the weight of convolution c in the file's list, index[2 * c + 1]
+// that of its bias.
+enum {
+    FM_PRETRAINED_TENSORS_MAX = 64
+};
+enum fm_status fm_pretrained_recognise(const struct fm_tensors *file, const struct fm_net *net,
+    enum fm_pretrained_source *source, int index[FM_PRETRAINED_TENSORS_MAX]);
 
 // What a file of these digests is known as; "" where it is not.
 const char *fm_pretrained_known(const char *sha256, const char *md5);
