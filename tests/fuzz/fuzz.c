@@ -1,4 +1,4 @@
-// A file for readers that take a path.
+// A file for readers that take a path, and what all targets ask of a reader.
 #include "fuzz.h"
 
 #include "base/log.h"
@@ -12,12 +12,12 @@
 static int descriptor = -1;
 static char path[64];
 
-static void require(int holds, const char *what)
+void fm_fuzz_require(bool holds, const char *what)
 {
-    if (!holds) {
-        perror(what);
-        abort();
-    }
+    if (holds)
+        return;
+    fprintf(stderr, "ERROR: does not hold: %s\n", what);
+    abort();
 }
 
 const char *fm_fuzz_file(const uint8_t *data, size_t size)
@@ -25,20 +25,30 @@ const char *fm_fuzz_file(const uint8_t *data, size_t size)
     if (descriptor < 0) {
         fm_log_set_quiet(true);
         descriptor = memfd_create("fuzz", MFD_CLOEXEC);
-        require(descriptor >= 0, "memfd_create");
+        fm_fuzz_require(descriptor >= 0, "there is a file in memory");
         snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
     }
-    require(ftruncate(descriptor, 0) == 0, "ftruncate");
-    require(pwrite(descriptor, data, size, 0) == (ssize_t)size, "pwrite");
+    fm_fuzz_require(
+        ftruncate(descriptor, 0) == 0 && pwrite(descriptor, data, size, 0) == (ssize_t)size,
+        "the file in memory can be written");
     return path;
 }
 
 void fm_fuzz_returned(int status)
 {
     char *message = fm_error_take();
-    if (status != FM_OK && (message == NULL || message[0] == '\0')) {
-        fprintf(stderr, "a reader failed with status %d and said nothing\n", status);
-        abort();
-    }
+    bool silent = message == NULL || message[0] == '\0';
+    if (status == FM_MEMORY)
+        fprintf(stderr, "%s\n", silent ? "" : message);
+    fm_fuzz_require(status != FM_MEMORY, "a file of this size is read in little memory");
+    fm_fuzz_require(status == FM_OK || !silent, "a reader that fails says why");
     free(message);
+}
+
+void fm_fuzz_look_at(const void *bytes, size_t size)
+{
+    const unsigned char *next = bytes;
+    volatile unsigned sum = 0;
+    for (size_t i = 0; i < size; i++)
+        sum += next[i];
 }

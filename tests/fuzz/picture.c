@@ -5,9 +5,17 @@
 #include "data/pictures/picture.h"
 
 enum {
-    PIXELS_MAX =
-        1 << 20 // of a picture that is converted: a larger one takes long and tells no more
+    PIXELS_MAX = 1 << 20 // of a picture that is converted: larger ones take long and tell no more
 };
+
+static void convert(const char *path, const struct fm_picture *picture, enum fm_convert convert)
+{
+    uint8_t record[FM_IMAGE_BYTES];
+    enum fm_status status = fm_picture_convert(path, picture, convert, record);
+    fm_fuzz_returned(status);
+    if (status == FM_OK)
+        fm_fuzz_look_at(record, sizeof record);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -17,9 +25,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fm_fuzz_returned(status);
     if (status != FM_OK)
         return 0;
-    uint8_t record[FM_IMAGE_BYTES];
-    if ((uint64_t)picture.width * picture.height <= PIXELS_MAX)
-        fm_fuzz_returned(fm_picture_convert(path, &picture, FM_CONVERT_PHOTO, record));
+    uint64_t pixels = (uint64_t)picture.width * picture.height;
+    fm_fuzz_require(
+        pixels > 0 && pixels <= FM_PICTURE_PIXELS_MAX, "a picture has a size that is allowed");
+    fm_fuzz_look_at(picture.rgb, 3 * pixels);
+    if (pixels <= PIXELS_MAX) {
+        convert(path, &picture, FM_CONVERT_PHOTO);
+        convert(path, &picture, FM_CONVERT_AUTO);
+    }
     fm_picture_free(&picture);
     return 0;
 }

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Each fault of planted.c must show when a file with it is run: finds.sh PROGRAM none|address
+set -eu
+
+program=$1
+sanitizers=$2
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+failed=0
+
+# LETTER WORDS: the fault's letter, and what must be said of it.
+finds() {
+    printf '!%s' "$1" >"$folder/file"
+    if "$program" --seconds 1 "$folder/file" >"$folder/out" 2>&1; then
+        echo "the fault '$1' does not show"
+        failed=1
+    elif ! grep -q "$2" "$folder/out"; then
+        echo "of the fault '$1' is said, not '$2':"
+        cat "$folder/out"
+        failed=1
+    fi
+}
+
+finds s 'a reader that fails says why'
+finds m 'is read in little memory'
+finds h "$folder/file" # killed, so that its name is all
+if [ "$sanitizers" = address ]; then
+    finds r 'heap-buffer-overflow'
+    finds l 'LeakSanitizer'
+fi
+
+# What has no fault passes, and no file at all does not.
+printf '!' >"$folder/file"
+"$program" "$folder/file" >/dev/null || {
+    echo "a file without a fault fails"
+    failed=1
+}
+mkdir "$folder/none"
+if "$program" "$folder/none" >/dev/null; then
+    echo "a folder without files passes"
+    failed=1
+fi
+exit $failed
