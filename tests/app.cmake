@@ -1,6 +1,7 @@
 fm_test(test_claims LABEL unit TIMEOUT 30 LINKS fm_app)
 fm_test(test_seeds LABEL unit TIMEOUT 30 LINKS fm_app)
 fm_test(test_train_table LABEL unit TIMEOUT 30 LINKS fm_app m)
+fm_test(test_features_cache LABEL unit TIMEOUT 30 LINKS fm_app)
 if(FMNIST_BACKEND_CPU)
   fm_test(test_compare LABEL backend TIMEOUT 120 LINKS fm_app)
   add_dependencies(test_compare fmnist-cpu)

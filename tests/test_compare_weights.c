@@ -2,9 +2,6 @@
 // the fine-tuned one beside it, told apart wherever they stand, and each found again for itself.
 #include "app/compare/compare.h"
 
-#include "net/safetensors.h"
-#include "net/zoo.h"
-
 #include <math.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,55 +15,20 @@
 #include <cmocka.h>
 
 #include "expect.h"
+#include "torchvision_file.h"
 
 #define SCRATCH_NAME "compare_weights"
 #include "scratch_root.h"
 
 enum {
     TRAIN_IMAGES = 60, // vgg16 is slow
-    TEST_IMAGES = 20,
-    CONVOLUTIONS = 13
+    TEST_IMAGES = 20
 };
 
 static struct fm_engine engine;
 static struct fm_dataset dataset, small;
 static struct fm_split split;
 static char *argv[] = {(char *)"build/fmnist", (char *)"compare", NULL};
-
-// Evenly drawn, and of a size that activations keep through thirteen layers.
-static void draw(const struct fm_param *param, uint32_t seed, float *values)
-{
-    double bound = param->fan_in > 0 ? sqrt(6.0 / param->fan_in) : 0;
-    for (size_t i = 0; i < param->count; i++) {
-        seed = seed * 1664525 + 1013904223; // Numerical Recipes' generator
-        values[i] = (float)(bound * ((double)seed / 0x1p31 - 1));
-    }
-}
-
-// As torchvision calls them.
-static void write_weights(const char *path)
-{
-    static const int layers[CONVOLUTIONS] = {0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28};
-    static struct fm_net net;
-    static struct fm_tensor tensors[2 * CONVOLUTIONS];
-    assert_ok(fm_zoo_build("vgg16", 10, &net));
-    float *values = malloc(net.param_elements * sizeof *values);
-    assert_non_null(values);
-    for (int p = 0; p < 2 * CONVOLUTIONS; p++) {
-        const struct fm_param *param = &net.params[p];
-        struct fm_tensor *tensor = &tensors[p];
-        snprintf(tensor->name, sizeof tensor->name, "features.%d.%s", layers[p / 2],
-            p % 2 ? "bias" : "weight");
-        tensor->ndims = param->ndims;
-        tensor->count = param->count;
-        for (int d = 0; d < param->ndims; d++)
-            tensor->dims[d] = param->dims[d];
-        tensor->data = values + param->offset;
-        draw(param, (uint32_t)p, tensor->data);
-    }
-    assert_ok(fm_safetensors_write(path, tensors, 2 * CONVOLUTIONS, NULL));
-    free(values);
-}
 
 static struct fm_compare_entry entry(int mode, const char *weights)
 {
@@ -185,7 +147,7 @@ static void test_two_rows_of_one_model(void **state)
     struct fm_comparison first, second;
     struct told told;
     assert_ok(fm_path_join(path, root, "vgg16.safetensors"));
-    write_weights(path);
+    assert_ok(torchvision_write(path, 0));
     struct fm_compare_entry entries[2] = {
         entry(FM_TRANSFER_FROZEN, path), entry(FM_TRANSFER_FINETUNE, path)};
     assert_ok(compare(entries, "first", NULL, &told, &first));
@@ -240,7 +202,7 @@ static void test_what_cannot_be_trained_costs_no_training(void **state)
     assert_message("none.safetensors");
     assert_int_equal(told.rows, 0);
     assert_ok(fm_path_join(path, root, "vgg16.safetensors"));
-    write_weights(path);
+    assert_ok(torchvision_write(path, 0));
     entries[1] = entry(FM_TRANSFER_FROZEN, path);
     entries[1].recipe.flip = true;
     assert_fails(compare(entries, "none", NULL, &told, &comparison), FM_USAGE, "--feature-views K");

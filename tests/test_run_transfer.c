@@ -42,6 +42,7 @@ static const struct fm_transfer frozen = {.mode = FM_TRANSFER_FROZEN,
     .weights = "/weights/vgg16.h5",
     .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
     .source = "keras",
+    .known = "Keras's VGG16",
     .feature_views = 8};
 static const struct fm_transfer finetune = {.mode = FM_TRANSFER_FINETUNE,
     .weights = "/weights/vgg16.safetensors",
@@ -101,6 +102,7 @@ static void assert_same_transfer(const struct fm_transfer *found, const struct f
     assert_string_equal(found->weights, told->weights);
     assert_string_equal(found->sha256, told->sha256);
     assert_string_equal(found->source, told->source);
+    assert_string_equal(found->known, told->known);
     assert_int_equal(found->unfreeze, told->unfreeze);
     assert_true(found->base_rate == told->base_rate);
     assert_int_equal(found->feature_views, told->feature_views);
@@ -219,6 +221,7 @@ static const struct {
         "\"transfer.mode\": found \"scratch\", expected \"frozen\" or \"finetune\""},
     {&frozen, "sha256", "\"0123\"", "\"transfer.sha256\": found \"0123\", expected 64 hex"},
     {&frozen, "source", NULL, "\"transfer.source\" is missing"},
+    {&frozen, "known", NULL, "\"transfer.known\" is missing"},
     {&frozen, "feature_views", "-1", "\"transfer.feature_views\": found -1, expected an integer"},
     {&frozen, "colour", "1", "unknown key \"transfer.colour\""},
     {&finetune, "unfreeze", "\"some\"", "\"transfer.unfreeze\": found \"some\", expected \"last\""},

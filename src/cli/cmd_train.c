@@ -130,6 +130,15 @@ static enum fm_status open_again(
 
 // ---- Resuming
 
+// What says where the weights and the features are means nothing to a run that has none.
+static enum fm_status check_moved(const struct fm_args *args, int mode)
+{
+    if (args->weights && mode == FM_TRANSFER_SCRATCH)
+        return fm_fail(FM_USAGE,
+            "--weights: the run in %s began with drawn weights, and goes on so", args->resume);
+    return check_mode(args, mode);
+}
+
 struct work {
     const struct fm_args *args;
     struct fm_session *session;
@@ -161,7 +170,11 @@ static enum fm_status resume_run(struct work *w, int index)
     FM_TRY(fm_job_read(directory, &config, &job));
     if (args->weights)
         fm_path_absolute(job.transfer.weights, args->weights);
+    enum fm_status status = check_moved(args, job.transfer.mode);
+    if (status == FM_OK)
+        status = open_data(w, &config);
     job.feature_cache = features[0] ? features : NULL;
+    job.feature_cache_named = args->feature_cache != NULL;
     job.precision = w->session->precision;
     job.emulate = w->session->emulated;
     job.resident = args->resident;
@@ -175,7 +188,6 @@ static enum fm_status resume_run(struct work *w, int index)
     if (args->max_minutes > 0)
         job.max_minutes = args->max_minutes;
     const struct fm_job_hooks hooks = fm_progress_hooks();
-    enum fm_status status = open_data(w, &config);
     if (status == FM_OK)
         status = fm_job_run(&w->session->engine, &w->session->dataset, &w->session->split, &job,
             &hooks, directory, &w->results[index]);

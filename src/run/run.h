@@ -60,6 +60,7 @@ struct fm_transfer {
     char weights[FM_PATH_MAX]; // the file, absolute
     char sha256[65];           // of the file
     char source[16];           // one of fm_pretrained_source_names
+    char known[96];            // what a file of this checksum is known as; "" of others
     int unfreeze;              // FINETUNE: enum fm_unfreeze
     double base_rate;          // FINETUNE: times the learning rate, for the layers of the base
     int feature_views;         // FROZEN: augmented views of each image; 0: none, the image as it is

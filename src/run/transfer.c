@@ -11,7 +11,7 @@ const char *const fm_transfer_mode_names[] = {"scratch", "frozen", "finetune", N
 const char *const fm_unfreeze_names[] = {"last", "all", NULL};
 
 static const char *const transfer_keys[] = {
-    "mode", "weights", "sha256", "source", "unfreeze", "base_rate", "feature_views", NULL};
+    "mode", "weights", "sha256", "source", "known", "unfreeze", "base_rate", "feature_views", NULL};
 
 enum {
     SHA256_DIGITS = 64,
@@ -23,9 +23,9 @@ json_t *fm_transfer_to_json(const struct fm_transfer *transfer)
     if (transfer->mode == FM_TRANSFER_SCRATCH)
         return json_null();
     bool finetune = transfer->mode == FM_TRANSFER_FINETUNE;
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode",
         fm_transfer_mode_names[transfer->mode], "weights", transfer->weights, "sha256",
-        transfer->sha256, "source", transfer->source, "unfreeze",
+        transfer->sha256, "source", transfer->source, "known", transfer->known, "unfreeze",
         finetune ? json_string(fm_unfreeze_names[transfer->unfreeze]) : json_null(), "base_rate",
         finetune ? json_real(transfer->base_rate) : json_null(), "feature_views",
         finetune ? json_null() : json_integer(transfer->feature_views));
@@ -52,6 +52,7 @@ static enum fm_status get_transfer(const struct fm_object *object, struct fm_tra
     FM_TRY(fm_object_get_string(object, "weights", transfer->weights, sizeof transfer->weights));
     FM_TRY(get_sha256(object, transfer->sha256));
     FM_TRY(fm_object_get_string(object, "source", transfer->source, sizeof transfer->source));
+    FM_TRY(fm_object_get_string(object, "known", transfer->known, sizeof transfer->known));
     if (transfer->mode == FM_TRANSFER_FROZEN)
         return fm_object_get_int(
             object, "feature_views", 0, FEATURE_VIEWS_MAX, &transfer->feature_views);

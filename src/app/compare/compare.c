@@ -46,6 +46,7 @@ static struct fm_job job_of(const struct fm_comparing *c, int index)
         snprintf(job.transfer.sha256, sizeof job.transfer.sha256, "%s", c->weights.sha256);
         snprintf(job.transfer.source, sizeof job.transfer.source, "%s",
             fm_pretrained_source_names[c->weights.source]);
+        snprintf(job.transfer.known, sizeof job.transfer.known, "%s", c->weights.known);
     }
     return job;
 }

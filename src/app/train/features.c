@@ -57,6 +57,8 @@ static void describe(const struct fm_features_options *o, uint32_t part, struct 
     fm_text_append(about, "backend %s, %s, %s\nprecision %s%s%s\n", engine->api->name,
         engine->info.name, engine->info.libraries, fm_precision_name(o->precision),
         o->emulate ? ", emulated" : "", engine->options.tf32 ? ", tf32" : "");
+    if (engine->options.nondeterministic)
+        fm_text_append(about, "nondeterministic\n");
     if (part == 0) {
         fm_text_append(about, "view: as they are\n");
         return;
@@ -127,15 +129,26 @@ static void tell(const struct work *w, uint32_t part, uint32_t done)
         o->progress(o->context, &progress);
 }
 
-static enum fm_status check_interrupt(const struct work *w, uint32_t part, uint32_t done)
+static enum fm_status check_interrupt(
+    const struct work *w, uint32_t part, uint32_t done, const struct fm_features_cache *cache)
 {
     int signal = w->options->interrupted ? w->options->interrupted() : 0;
     if (signal == 0)
         return FM_OK;
-    return fm_fail(FM_INTERRUPTED,
-        "stopped by %s at features of image %" PRIu32 " of %" PRIu32 ", part %" PRIu32
-        " of %" PRIu32,
-        fm_signal_name(signal), done, w->options->images->count, part + 1, 1 + w->options->views);
+    struct fm_text text = {0};
+    char digits[32];
+    fm_text_append(&text, "stopped by %s after features of %s ", fm_signal_name(signal),
+        fm_group_digits(done, digits));
+    fm_text_append(&text, "of %s images", fm_group_digits(w->options->images->count, digits));
+    if (part > 0)
+        fm_text_append(&text, ", view %" PRIu32 " of %" PRIu32, part, w->options->views);
+    if (cache->descriptor >= 0)
+        fm_text_append(&text, ", kept in %s", w->options->cache);
+    else
+        fm_text_append(&text, ", which are not kept");
+    fm_fail(FM_INTERRUPTED, "%s", fm_text_cstr(&text));
+    fm_text_free(&text);
+    return FM_INTERRUPTED;
 }
 
 // Batches of the part from image `done` on.
@@ -164,7 +177,7 @@ static enum fm_status compute_from(
         w->computed += count;
         tell(w, part, done);
         if (done < total)
-            FM_TRY(check_interrupt(w, part, done));
+            FM_TRY(check_interrupt(w, part, done, cache));
     }
 }
 

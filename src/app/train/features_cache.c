@@ -28,7 +28,14 @@ static void give_up(struct fm_features_cache *cache, const char *what)
     if (cache->descriptor >= 0)
         close(cache->descriptor);
     cache->descriptor = -1;
-    fm_warn("%s: %s: %s: computed features are not kept", cache->partial, what, strerror(errno));
+    fm_warn("%s: %s: computed features are not kept", cache->partial, what);
+}
+
+static void give_up_writing(struct fm_features_cache *cache)
+{
+    char what[128];
+    snprintf(what, sizeof what, "cannot be written: %s", strerror(errno));
+    give_up(cache, what);
 }
 
 enum fm_status fm_features_cache_open(const char *folder, struct fm_text *about, size_t rows,
@@ -137,11 +144,11 @@ size_t fm_features_cache_begin(struct fm_features_cache *cache, size_t batch, fl
         return 0;
     cache->descriptor = open(cache->partial, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (cache->descriptor < 0) {
-        give_up(cache, "cannot be written");
+        give_up_writing(cache);
         return 0;
     }
     if (flock(cache->descriptor, LOCK_EX | LOCK_NB) != 0) {
-        give_up(cache, "another process computes the same");
+        give_up(cache, "another process is computing the same");
         return 0;
     }
     size_t done = 0;
@@ -152,7 +159,7 @@ size_t fm_features_cache_begin(struct fm_features_cache *cache, size_t batch, fl
         end += (off_t)(CRC_DIGITS + batch * cache->columns * sizeof *values);
     }
     if (ftruncate(cache->descriptor, end) != 0 || lseek(cache->descriptor, end, SEEK_SET) != end) {
-        give_up(cache, "cannot be written");
+        give_up_writing(cache);
         return done;
     }
     return done;
@@ -181,7 +188,7 @@ void fm_features_cache_append(struct fm_features_cache *cache, const float *valu
     checksum(cache, values, rows, digits);
     if (!put(cache->descriptor, digits, CRC_DIGITS) ||
         !put(cache->descriptor, values, rows * cache->columns * sizeof *values))
-        give_up(cache, "cannot be written");
+        give_up_writing(cache);
 }
 
 void fm_features_cache_finish(struct fm_features_cache *cache, float *values)

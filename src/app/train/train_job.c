@@ -221,12 +221,16 @@ static enum fm_status explain(const struct fm_training *w, enum fm_status status
         return FM_OK;
     if (status != FM_INTERRUPTED)
         return fm_context(status, "training %s", w->job->model);
-    struct fm_text directory = {0};
+    struct fm_text words = {0};
     char *cause = fm_error_take();
-    fm_text_append_shell(&directory, w->job->resume ? w->job->resume : w->directory);
+    fm_text_append_shell(&words, w->job->resume ? w->job->resume : w->directory);
+    if (w->job->feature_cache_named) {
+        fm_text_append(&words, " --feature-cache ");
+        fm_text_append_shell(&words, w->job->feature_cache);
+    }
     fm_fail(status, "training %s: %s; 'fmnist train --resume %s' goes on from there", w->job->model,
-        cause ? cause : "interrupted", fm_text_cstr(&directory));
-    fm_text_free(&directory);
+        cause ? cause : "interrupted", fm_text_cstr(&words));
+    fm_text_free(&words);
     free(cause);
     return status;
 }

@@ -34,6 +34,7 @@ struct fm_job {
     struct fm_transfer
         transfer;              // the same; `weights` alone is the caller's to give, with the modes
     const char *feature_cache; // folder that features are kept in; NULL: they are not
+    bool feature_cache_named;  // going on has to name it, too: it is not the usual one
     bool full;                 // `split` holds all images to train on: told in every output
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     double checkpoint_seconds; // struct fm_train_options

@@ -52,7 +52,6 @@ static json_t *transfer_json(const struct fm_training *w)
     json_t *json = fm_transfer_to_json(&w->config.transfer);
     if (!json || json_is_null(json))
         return json;
-    json_object_set_new(json, "known", json_string(w->weights.known));
     if (w->config.transfer.mode == FM_TRANSFER_FROZEN) {
         json_object_set_new(json, "feature_seconds", json_real(w->feature_seconds));
         json_object_set_new(

@@ -55,6 +55,7 @@ static void identify(const struct fm_pretrained *weights, struct fm_transfer *tr
     snprintf(transfer->sha256, sizeof transfer->sha256, "%s", weights->sha256);
     snprintf(transfer->source, sizeof transfer->source, "%s",
         fm_pretrained_source_names[weights->source]);
+    snprintf(transfer->known, sizeof transfer->known, "%s", weights->known);
 }
 
 enum fm_status fm_training_identify(struct fm_transfer *transfer)
@@ -91,7 +92,13 @@ enum fm_status fm_training_open_weights(struct fm_training *t)
         return FM_OK;
     if (transfer->mode == FM_TRANSFER_FINETUNE && fm_checkpoint_exists(t->directory))
         return statistics_of_run(t);
-    FM_TRY(read_file(transfer->weights, t->dataset->classes, &t->weights));
+    enum fm_status status = read_file(transfer->weights, t->dataset->classes, &t->weights);
+    if (status == FM_NOT_FOUND)
+        return fm_context(status,
+            "the run began with weights of SHA-256 %.16s..., and --weights FILE names where they "
+            "are now",
+            transfer->sha256);
+    FM_TRY(status);
     if (strcmp(t->weights.sha256, transfer->sha256) != 0)
         return fm_fail(FM_DATA,
             "%s: its SHA-256 is %.16s..., the run began with weights of %.16s...: --weights FILE "
