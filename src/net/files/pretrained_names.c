@@ -237,9 +237,7 @@ static enum fm_status check_shape(const struct fm_tensors *tensors, int index,
         memcpy(dims, hwio, sizeof dims);
     }
     if (!info->readable)
-        return fm_fail(FM_UNSUPPORTED,
-            "%s: tensor '%s' is of type %s, expected F32, F16, BF16 or F64", tensors->path,
-            info->name, info->type);
+        return fm_tensors_fail_type(tensors, info);
     bool same = info->ndims == param->ndims;
     for (int d = 0; same && d < param->ndims; d++)
         same = info->dims[d] == dims[d];

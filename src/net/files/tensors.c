@@ -289,12 +289,31 @@ const char *fm_tensors_metadata(const struct fm_tensors *tensors, const char *ke
     return NULL;
 }
 
+enum fm_status fm_tensors_fail_type(
+    const struct fm_tensors *tensors, const struct fm_tensor_info *info)
+{
+    static const char *const reasons[][2] = {
+        {" chunked", ": it is stored in chunks, as compressed data are: save it without (h5py: "
+                     "neither chunks nor compression)"},
+        {" outside", ": it is stored in another file, which is not opened"},
+        {" virtual", ": it is made of other data sets, which is not followed"},
+        {" empty", ": nothing was ever written to it"},
+        {"link", ": it leads to another place, which is not followed"},
+    };
+    const char *reason = "";
+    for (size_t r = 0; r < sizeof reasons / sizeof reasons[0]; r++) {
+        if (strstr(info->type, reasons[r][0]) != NULL)
+            reason = reasons[r][1];
+    }
+    return fm_fail(FM_UNSUPPORTED,
+        "%s: tensor '%s' is of type %s, expected F32, F16, BF16 or F64%s", tensors->path,
+        info->name, info->type, reason);
+}
+
 enum fm_status fm_tensors_read(const struct fm_tensors *tensors, int index, float *out)
 {
     const struct fm_tensor_info *info = &tensors->list[index];
     if (!info->readable)
-        return fm_fail(FM_UNSUPPORTED,
-            "%s: tensor '%s' is of type %s, expected F32, F16, BF16 or F64", tensors->path,
-            info->name, info->type);
+        return fm_tensors_fail_type(tensors, info);
     return info->count > 0 ? tensors->of->read(tensors, index, out) : FM_OK;
 }

@@ -54,8 +54,9 @@ struct fm_tensors {
 
 // Opens a file of any of the formats, told by its first bytes, whatever it is called. FM_DATA: not
 // one of them, or what is wrong with it; FM_UNSUPPORTED: this build has no library for the format,
-// or the file uses what is not read (compressed HDF5, ONNX with external data). On failure there is
-// nothing to close.
+// or the file uses what is not read. What a format allows and only some tensors use (HDF5 in
+// chunks, as compressed data are, or in other files; links) is listed as not readable. On failure
+// there is nothing to close.
 enum fm_status fm_tensors_open(const char *path, struct fm_tensors *tensors);
 void fm_tensors_close(struct fm_tensors *tensors); // one that is all zero, too
 
@@ -64,6 +65,8 @@ const char *fm_tensors_metadata(const struct fm_tensors *tensors, const char *ke
 
 // The elements of a tensor as fp32, row-major: `out` [list[index].count]. FM_UNSUPPORTED of a type
 // that is not readable.
+enum fm_status fm_tensors_fail_type(
+    const struct fm_tensors *tensors, const struct fm_tensor_info *info); // which is it, and why
 enum fm_status fm_tensors_read(const struct fm_tensors *tensors, int index, float *out);
 
 #endif

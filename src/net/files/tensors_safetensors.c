@@ -11,7 +11,6 @@
 enum {
     LENGTH_BYTES = 8,
     HEADER_MAX = 100000000, // as the reference implementation has it
-    CHUNK = 1 << 20         // bytes that are widened at a time
 };
 
 static const char metadata_key[] = "__metadata__";
@@ -253,23 +252,8 @@ static enum fm_status read_safetensors(const struct fm_tensors *tensors, int ind
 {
     const struct fm_tensor_info *info = &tensors->list[index];
     const struct file *file = tensors->file;
-    const struct fm_tensor_type *type = fm_tensor_type_find(info->type);
-    size_t bytes = type->bits / 8;
-    uint64_t begin = file->first + file->begins[index];
-    if (bytes == sizeof *out && strcmp(type->name, "F32") == 0)
-        return fm_tensors_get(tensors, begin, out, info->count * bytes);
-    unsigned char *chunk = malloc(CHUNK);
-    enum fm_status status = chunk != NULL ? FM_OK : fm_fail_memory("a part of a tensor", CHUNK);
-    for (size_t done = 0; status == FM_OK && done < info->count;) {
-        size_t count = info->count - done;
-        count = count < CHUNK / bytes ? count : CHUNK / bytes;
-        status = fm_tensors_get(tensors, begin + done * bytes, chunk, count * bytes);
-        if (status == FM_OK)
-            type->widen(chunk, count, out + done);
-        done += count;
-    }
-    free(chunk);
-    return status;
+    return fm_tensors_get_fp32(tensors, fm_tensor_type_find(info->type),
+        file->first + file->begins[index], info->count, out);
 }
 
 const struct fm_tensors_class fm_tensors_safetensors = {

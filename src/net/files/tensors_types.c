@@ -1,11 +1,16 @@
 // Types of elements, by safetensors' names for them, and their way to fp32.
 #include "net/files/tensors_class.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "elements are taken as they lie in memory: the formats are little-endian"
 #endif
+
+enum {
+    CHUNK = 1 << 20 // bytes that are widened at a time
+};
 
 static void widen_f32(const unsigned char *bytes, size_t count, float *out)
 {
@@ -80,4 +85,23 @@ const struct fm_tensor_type *fm_tensor_type_find(const char *name)
             return &types[t];
     }
     return NULL;
+}
+
+enum fm_status fm_tensors_get_fp32(const struct fm_tensors *tensors,
+    const struct fm_tensor_type *type, uint64_t offset, size_t count, float *out)
+{
+    size_t bytes = type->bits / 8;
+    if (type->widen == widen_f32)
+        return fm_tensors_get(tensors, offset, out, count * bytes);
+    unsigned char *chunk = malloc(CHUNK);
+    enum fm_status status = chunk != NULL ? FM_OK : fm_fail_memory("a part of a tensor", CHUNK);
+    for (size_t done = 0; status == FM_OK && done < count;) {
+        size_t now = count - done < CHUNK / bytes ? count - done : CHUNK / bytes;
+        status = fm_tensors_get(tensors, offset + done * bytes, chunk, now * bytes);
+        if (status == FM_OK)
+            type->widen(chunk, now, out + done);
+        done += now;
+    }
+    free(chunk);
+    return status;
 }

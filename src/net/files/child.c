@@ -1,0 +1,187 @@
+// A child process with limits, and a pipe from it.
+#include "net/files/child.h"
+
+#include "base/clock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+// Sanitizers reserve more address space than any limit would leave.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define LIMIT_MEMORY 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define LIMIT_MEMORY 0
+#endif
+#endif
+#ifndef LIMIT_MEMORY
+#define LIMIT_MEMORY 1
+#endif
+
+// ---- In the child
+
+// `more`: what the hard limit is above the soft one.
+static void limit(int what, rlim_t value, rlim_t more)
+{
+    struct rlimit now;
+    if (getrlimit((__rlimit_resource_t)what, &now) != 0)
+        return;
+    if (now.rlim_max == RLIM_INFINITY || value + more < now.rlim_max)
+        now.rlim_max = value + more;
+    now.rlim_cur = value < now.rlim_max ? value : now.rlim_max;
+    setrlimit((__rlimit_resource_t)what, &now);
+}
+
+// The address space that this process, as it was forked, has already.
+static unsigned long long address_space(void)
+{
+    unsigned long long pages = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%llu", &pages) != 1)
+        pages = 0;
+    fclose(file);
+    return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
+static void set_limits(unsigned long long space)
+{
+    limit(RLIMIT_CORE, 0, 0);
+    limit(RLIMIT_FSIZE, 0, 0);
+    limit(RLIMIT_CPU, FM_CHILD_CPU_SECONDS, 1);
+    if (LIMIT_MEMORY && space > 0)
+        limit(RLIMIT_AS, space + FM_CHILD_MEMORY, 0);
+}
+
+// What this process does on signals it does for itself: a child just ends.
+static void reset_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGSEGV, SIGBUS,
+        SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGALRM};
+    sigset_t none;
+    for (size_t s = 0; s < sizeof signals / sizeof signals[0]; s++)
+        signal(signals[s], SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+void fm_child_put(int pipe, const void *bytes, size_t size)
+{
+    while (size > 0) {
+        ssize_t put = write(pipe, bytes, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            _exit(1);
+        bytes = (const char *)bytes + put;
+        size -= (size_t)put;
+    }
+}
+
+void fm_child_shut_files(void)
+{
+    limit(RLIMIT_NOFILE, 0, 0);
+}
+
+// ---- In the parent
+
+enum fm_status fm_child_start(struct fm_child *child, const char *path, const char *library,
+    void (*work)(int pipe, void *context), void *context)
+{
+    int ends[2];
+    *child = (struct fm_child){.path = path, .library = library, .out = -1};
+    if (pipe2(ends, O_CLOEXEC) != 0)
+        return fm_fail(FM_IO, "%s: no pipe to read it through: %s", path, strerror(errno));
+    // stdio is used before the fork: its locks may be held by another thread then.
+    unsigned long long space = address_space();
+    pid_t parent = getpid();
+    child->pid = fork();
+    if (child->pid == 0) {
+        close(ends[0]);
+        reset_signals();
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+        set_limits(space);
+        work(ends[1], context);
+        _exit(0); // not exit(): what this process has registered for its end is not the child's
+    }
+    close(ends[1]);
+    child->out = ends[0];
+    child->deadline = fm_clock_seconds() + FM_CHILD_WALL_SECONDS;
+    if (child->pid > 0)
+        return FM_OK;
+    int failed = errno;
+    close(ends[0]);
+    child->out = -1;
+    return fm_fail(FM_IO, "%s: no process to read it in: %s", path, strerror(failed));
+}
+
+static int reap(struct fm_child *child)
+{
+    int how = 0;
+    pid_t got;
+    while ((got = waitpid(child->pid, &how, 0)) < 0 && errno == EINTR)
+        continue;
+    child->pid = 0;
+    return got < 0 ? 0 : how; // where the host ignores SIGCHLD nothing is told
+}
+
+static enum fm_status fail_timeout(const struct fm_child *child, int seconds)
+{
+    return fm_fail(FM_DATA,
+        "%s: %s was at it for more than %d s: the file is damaged, or made to keep it busy",
+        child->path, child->library, seconds);
+}
+
+static enum fm_status fail_ended(struct fm_child *child)
+{
+    int how = reap(child);
+    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
+        return fail_timeout(child, FM_CHILD_CPU_SECONDS);
+    if (WIFSIGNALED(how))
+        return fm_fail(FM_DATA, "%s: %s failed on it (signal %d, %s): the file is damaged",
+            child->path, child->library, WTERMSIG(how), strsignal(WTERMSIG(how)));
+    return fm_fail(
+        FM_DATA, "%s: %s gave up on it: the file is damaged", child->path, child->library);
+}
+
+enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size)
+{
+    while (size > 0) {
+        double left = child->deadline - fm_clock_seconds();
+        struct pollfd ready = {.fd = child->out, .events = POLLIN};
+        if (left <= 0)
+            return fail_timeout(child, FM_CHILD_WALL_SECONDS);
+        if (poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
+            continue; // interrupted, or it is too late
+        ssize_t got = read(child->out, bytes, size);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return fail_ended(child);
+        bytes = (char *)bytes + got;
+        size -= (size_t)got;
+    }
+    return FM_OK;
+}
+
+void fm_child_end(struct fm_child *child)
+{
+    if (child->out >= 0)
+        close(child->out);
+    child->out = -1;
+    if (child->pid <= 0)
+        return;
+    kill(child->pid, SIGKILL);
+    reap(child);
+}

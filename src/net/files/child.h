@@ -1,0 +1,43 @@
+// Work in a process of its own, for a library that is not to be trusted with the files of others:
+// it may crash, hang or ask for all memory, and this process goes on. The child gets nothing back;
+// what it has to say comes through a pipe, and is checked like a file.
+#ifndef FM_NET_FILES_CHILD_H
+#define FM_NET_FILES_CHILD_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum {
+    FM_CHILD_CPU_SECONDS = 10,  // that it may compute
+    FM_CHILD_WALL_SECONDS = 60, // that it may take
+};
+#define FM_CHILD_MEMORY (512ull << 20) // bytes that it may take beyond what there was at its start
+
+struct fm_child {
+    const char *path, *library; // for messages
+    pid_t pid;
+    int out;         // the pipe's end to read from
+    double deadline; // of fm_clock_seconds()
+};
+
+// Forks; the child runs `work` with the pipe's other end and ends. `work` must keep to memory, the
+// library and the pipe: of the threads of this process it has only its own, no lock that another
+// held is ever freed there, and a device that was open here is none there.
+enum fm_status fm_child_start(struct fm_child *child, const char *path, const char *library,
+    void (*work)(int pipe, void *context), void *context);
+
+// The next bytes that it said, all of them. FM_DATA: it ended before, and how.
+enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size);
+
+// Ends it, whatever it does. To be called once, after a failure, too.
+void fm_child_end(struct fm_child *child);
+
+// For `work`: ends the child when nobody reads.
+void fm_child_put(int pipe, const void *bytes, size_t size);
+
+// For `work`: from now on nothing more can be opened.
+void fm_child_shut_files(void);
+
+#endif
