@@ -101,9 +101,10 @@ __global__ void __launch_bounds__(FM_THREADS) update(const struct fm_cuda_param 
         fm_store(masters + at, master);
         if (sizeof(T) != sizeof(float))
             fm_store(working + at, master);
+        // Rounding would move the average of what is not trained.
+        if (average && p.ema_decay > 0.0f)
+            average_vector(p.ema_decay, master, average + at);
     }
-    if (average && p.ema_decay > 0.0f)
-        average_vector(p.ema_decay, master, average + at);
 }
 
 static_assert(FM_CUDA_CHUNK == FM_THREADS * FM_CUDA_VECTOR, "a vector a thread");

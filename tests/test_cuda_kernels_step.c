@@ -278,9 +278,9 @@ static void expect_update(const struct update *u, float *const expected[5])
                 expected[2][at] = e.moment2;
                 if (u->work.working)
                     expected[4][at] = e.master;
+                if (u->work.average && decay > 0.0f)
+                    expected[3][at] = fmaf(decay, expected[3][at], (1.0f - decay) * e.master);
             }
-            if (u->work.average && decay > 0.0f)
-                expected[3][at] = fmaf(decay, expected[3][at], (1.0f - decay) * e.master);
         }
     }
 }

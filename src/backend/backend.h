@@ -99,7 +99,8 @@ struct fm_model_options {
     // precision natively, too. fp32 has nothing to emulate.
     bool emulate;
     struct fm_optimiser_options optimiser;
-    bool ema; // keeps an exponential moving average of parameters and running statistics
+    bool ema; // keeps an exponential moving average of parameters, as far as they are trainable,
+              // and running statistics
 };
 
 struct fm_augment {

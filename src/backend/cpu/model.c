@@ -235,6 +235,8 @@ static void update_param(struct update *u, const struct fm_param *p, const struc
         u->adam.weight_decay = decay;
         kernels->adam(p->count, param, moment1, m->moment2 + p->offset, gradient, &u->adam);
     }
+    if (m->average.params && step->ema_decay > 0.0f)
+        kernels->average(p->count, m->average.params + p->offset, param, step->ema_decay);
 }
 
 static void apply_step(struct fm_model *m, const struct fm_step *step)
@@ -243,15 +245,12 @@ static void apply_step(struct fm_model *m, const struct fm_step *step)
     m->counters.applied++;
     struct update update = plan_update(m);
     for (int i = 0; i < m->net.param_count; i++)
-        if (m->net.params[i].trainable)
+        if (m->net.params[i].trainable) // rounding would move the average of what stays the same
             update_param(&update, &m->net.params[i], step);
     size_t running = m->net.running_elements;
     kernels->average(running, m->trained.running, m->batch_running, 1.0f - FM_BATCHNORM_MOMENTUM);
-    if (m->average.params && step->ema_decay > 0.0f) {
-        kernels->average(
-            m->net.param_elements, m->average.params, m->trained.params, step->ema_decay);
+    if (m->average.params && step->ema_decay > 0.0f)
         kernels->average(running, m->average.running, m->trained.running, step->ema_decay);
-    }
     m->version++;
 }
 
