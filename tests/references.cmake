@@ -30,6 +30,13 @@ fm_reference_script(torch_deeper "numpy torch safetensors" torch_train.py ${tool
 fm_reference_script(keras_through "numpy torch safetensors keras h5py onnxruntime"
   keras_through.py ${tool})
 
+add_executable(reference_logits reference/logits.c)
+target_link_libraries(reference_logits PRIVATE fm_rig fm_eval fm_data)
+target_compile_definitions(reference_logits PRIVATE FM_TEST_BINARY_DIR="${CMAKE_BINARY_DIR}")
+add_dependencies(reference_logits fmnist-cpu)
+fm_reference_script(onnx_all "numpy safetensors onnx onnxruntime"
+  onnx_all.py ${tool} $<TARGET_FILE:reference_logits>)
+
 set_tests_properties(${reference_tests} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(FMNIST_REFERENCE_PYTHON)
   set_property(TEST ${reference_tests} APPEND PROPERTY
