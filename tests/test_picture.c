@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -404,6 +405,113 @@ static void a_size_that_is_claimed_is_not_believed(void **state)
     expect_jpeg_size_refused(160, 160, "it: ");
 }
 
+// A chunk that libpng would unpack to nearly eight megabytes, the most that it does.
+static void append_large_text(struct fm_text *out)
+{
+    enum {
+        TEXT = 7900000
+    };
+    static const char keyword[] = "a\0"; // its end, and deflate
+    uLong bound = compressBound(TEXT);
+    char *text = calloc(1, TEXT), *data = malloc(4 + sizeof keyword + bound);
+    char length[4], crc[4];
+    assert_true(text && data);
+    memcpy(data, "zTXt", 4);
+    memcpy(data + 4, keyword, sizeof keyword);
+    assert_int_equal(compress2((Bytef *)data + 4 + sizeof keyword, &bound, (const Bytef *)text,
+                         TEXT, Z_BEST_COMPRESSION),
+        Z_OK);
+    put32(length, (uint32_t)(sizeof keyword + bound));
+    put32(crc, (uint32_t)crc32(0, (const Bytef *)data, (uInt)(4 + sizeof keyword + bound)));
+    fm_text_append_bytes(out, length, 4);
+    fm_text_append_bytes(out, data, 4 + sizeof keyword + bound);
+    fm_text_append_bytes(out, crc, 4);
+    free(text);
+    free(data);
+}
+
+static double processor_seconds(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now), 0);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+// Unpacked, these texts take half a minute. Without them the picture is the same.
+static void texts_are_not_unpacked(void **state)
+{
+    (void)state;
+    enum {
+        TEXTS = 900,
+        BEFORE = 8 + 25, // bytes: the signature and IHDR
+        SECONDS_MAX = 5
+    };
+    struct fm_text plain = {0}, texts = {0}, text = {0};
+    make_colourful(true);
+    test_png_make(&pixels,
+        &(struct test_png){.colour = PNG_COLOR_TYPE_RGBA, .depth = 8, .orientation = 6}, &plain);
+    fm_text_append_bytes(&texts, plain.data, BEFORE);
+    append_large_text(&text);
+    for (int i = 0; i < TEXTS; i++)
+        fm_text_append_bytes(&texts, text.data, text.length);
+    fm_text_append_bytes(&texts, plain.data + BEFORE, plain.length - BEFORE);
+    double begun = processor_seconds();
+    struct fm_picture with = decoded(&texts), without = decoded(&plain);
+    assert_true(processor_seconds() - begun < SECONDS_MAX);
+    assert_int_equal(with.width, HEIGHT); // turned: EXIF's chunk is none of those passed over
+    assert_memory_equal(with.rgb, without.rgb, 3 * WIDTH * HEIGHT);
+    fm_picture_free(&with);
+    fm_picture_free(&without);
+    fm_text_free(&text);
+}
+
+// From one scan of three colours that begins at coefficient 0 to the next marker: in a progressive
+// file the first are the coarse averages of blocks, the second their last bit.
+static const char *averages_scan(const char *from, const char *file_end, const char **end)
+{
+    const char *begin = from;
+    do {
+        begin = memmem(begin + 1, (size_t)(file_end - begin - 1), "\xff\xda\0\x0c\3", 5);
+        assert_non_null(begin);
+    } while (begin[11] != 0);
+    for (*end = begin + 2; (*end)[0] != '\xff' || (*end)[1] == 0;)
+        (*end)++;
+    return begin;
+}
+
+// The file with so many scans more, which bring the averages again and again.
+static void append_scans(const struct fm_text *file, int scans, struct fm_text *out)
+{
+    const char *file_end = file->data + file->length, *ends[2], *begins[2];
+    begins[0] = averages_scan(file->data, file_end, &ends[0]);
+    begins[1] = averages_scan(ends[0], file_end, &ends[1]);
+    fm_text_append_bytes(out, file->data, file->length - 2);
+    for (int i = 0; i < scans; i++)
+        fm_text_append_bytes(out, begins[i % 2], (size_t)(ends[i % 2] - begins[i % 2]));
+    fm_text_append_bytes(out, file_end - 2, 2);
+}
+
+static void scans_without_end_are_refused(void **state)
+{
+    (void)state;
+    enum {
+        SCANS = 10 // that libjpeg writes
+    };
+    struct fm_text file = {0}, most = {0}, more = {0};
+    struct fm_picture picture;
+    make_colourful(false);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, true, 0}, &file);
+    append_scans(&file, 100 - SCANS, &most);
+    append_scans(&file, 100 - SCANS + 1, &more);
+    struct fm_picture expected = decoded(&file), repeated = decoded(&most);
+    assert_memory_equal(repeated.rgb, expected.rgb, 3 * WIDTH * HEIGHT);
+    assert_fails(decode(&more, &picture), FM_DATA, "more than 100 scans");
+    assert_null(picture.rgb);
+    fm_picture_free(&expected);
+    fm_picture_free(&repeated);
+    fm_text_free(&more);
+}
+
 static void what_is_no_picture_is_refused(void **state)
 {
     (void)state;
@@ -505,6 +613,8 @@ int main(void)
         cmocka_unit_test_setup(a_file_cut_off_anywhere_is_refused, fresh),
         cmocka_unit_test_setup(a_changed_byte_does_no_harm, fresh),
         cmocka_unit_test_setup(a_size_that_is_claimed_is_not_believed, fresh),
+        cmocka_unit_test_setup(texts_are_not_unpacked, fresh),
+        cmocka_unit_test_setup(scans_without_end_are_refused, fresh),
         cmocka_unit_test_setup(what_is_no_picture_is_refused, fresh),
         cmocka_unit_test_setup(only_regular_files_of_some_size_are_read, fresh),
         cmocka_unit_test_setup(what_is_written_is_read_again, fresh),

@@ -15,7 +15,10 @@
 #include <jpeglib.h>
 
 enum {
-    SCANS_MAX = 1000, // a progressive file may repeat scans for ever, each over the whole picture
+    // A progressive file may repeat scans for ever: some bytes each, and a pass over the whole
+    // picture, 30 ms of the largest. Encoders write ten, those that search for the smallest file
+    // some tens.
+    SCANS_MAX = 100,
     EXIF_MARKER = JPEG_APP0 + 1
 };
 

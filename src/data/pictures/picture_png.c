@@ -106,6 +106,14 @@ static enum fm_status allocate(struct png_decoder *d)
     return FM_OK;
 }
 
+// Chunks that change no pixel are passed over: of texts and profiles, a thousand of which may each
+// unpack to eight megabytes, libpng would decompress every one.
+static void pass_over_the_rest(png_structp png)
+{
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
+}
+
 // Steps that may end in a longjmp(), apart from those that allocate.
 static enum fm_status read_header(struct png_decoder *d)
 {
@@ -113,6 +121,7 @@ static enum fm_status read_header(struct png_decoder *d)
         return fail_damaged(d);
     png_set_read_fn(d->png, d, read_bytes);
     png_set_user_limits(d->png, FM_PICTURE_SIDE_MAX, FM_PICTURE_SIDE_MAX);
+    pass_over_the_rest(d->png);
     png_read_info(d->png, d->info);
     FM_TRY(check_header(d));
     ask_for_rgb(d);
