@@ -3,9 +3,10 @@
 
 Each model is trained for a little on the data set that the tool finds (else on data/tiny), exported,
 checked by ONNX's own checker, and run on all its test images, raw as they are: the same logits and the
-same accuracy, whatever the batch.
+same accuracy, whatever the batch. VGG16 at a size of its own is held to data/tiny's images.
 """
 
+import json
 import subprocess
 import sys
 
@@ -56,7 +57,7 @@ def check(tool, name, options, data, dump):
                   float(np.abs(logits - ours).max()), 1e-4)
     shared.check(f"{what}: probabilities", float(np.abs(probabilities
                                                         - shared.softmax(ours)).max()), 1e-5)
-    expected = tool.evaluate(run, data)
+    expected = json.loads((run / "result.json").read_text())["test"]
     correct = int((probabilities.argmax(1) == labels).sum())
     shared.result(f"{what}: images classified otherwise ({correct:,} right)", RUNTIME,
                   abs(correct - expected["correct"]), 0)
@@ -70,7 +71,7 @@ def main():
     with Tool(program) as tool:
         data = tool.whole_data(tiny)
         for name, options in MODELS:
-            check(tool, name, options, data, dump)
+            check(tool, name, options, tiny if options else data, dump)
     shared.finish()
 
 
