@@ -89,6 +89,7 @@ struct variant {
     bool emulate;
     bool overflows; // inputs so large that the first loss scales make gradients overflow
     bool nothing_selected;
+    uint32_t views; // struct fm_train_options
 };
 
 #define COMMON                                                                                     \
@@ -128,6 +129,11 @@ static const struct variant variants[] = {
         .recipe = {COMMON, .optimiser = FM_OPTIMISER_SGD, .learning_rate = 0.02,
             .schedule = FM_SCHEDULE_COSINE, .ema_decay = 0.9, .keep = FM_KEEP_BEST},
         .precision = FM_PRECISION_BF16},
+    // As if the rest of the images were views of the first quarter.
+    {.name = "views",
+        .recipe = {COMMON, .optimiser = FM_OPTIMISER_ADAM, .learning_rate = 2e-3,
+            .schedule = FM_SCHEDULE_ONE_CYCLE, .keep = FM_KEEP_LAST},
+        .views = 3},
 };
 
 enum {
@@ -199,6 +205,7 @@ static struct fm_train_options make_options(const struct variant *v, const char 
         .seed = 11,
         .precision = v->precision,
         .emulate = v->emulate,
+        .views = v->views,
         .directory = directory,
         .interrupted = interrupted,
         .progress = log_epoch,

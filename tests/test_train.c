@@ -96,6 +96,7 @@ static struct {
     bool fail_slot_wait;
     bool full;          // no memory is left for inference
     bool keeps_samples; // where they are offered
+    uint32_t views;     // the samples are as many parts and one more; 0: one
     useconds_t step_time;
 } set;
 
@@ -120,6 +121,7 @@ static struct {
     atomic_int slot_waits;
     uint32_t probed;      // first sample of the batch looked into last
     float initial_weight; // of the first parameter, as it was set
+    float began[2][64];   // the parameters as they were set before the first step; their averages
 } seen;
 
 static enum fm_status call(void)
@@ -174,6 +176,12 @@ static enum fm_status fake_set(struct fm_model *model, enum fm_state_kind kind, 
 {
     FM_TRY(call());
     memcpy(find_state(model, kind, name, count), data, count * sizeof *data);
+    int param = fm_net_find_param(model->net, name);
+    if (seen.step_count == 0 && param >= 0) {
+        size_t at = model->net->params[param].offset;
+        assert_true(at + count <= sizeof seen.began[0] / sizeof *seen.began[0]);
+        memcpy(seen.began[kind == FM_STATE_EMA] + at, data, count * sizeof *data);
+    }
     if (seen.step_count == 0 && kind == FM_STATE_PARAM && data && seen.initial_weight == 0)
         seen.initial_weight = data[1];
     return FM_OK;
@@ -309,7 +317,11 @@ static enum fm_status fake_submit(
     assert_true(seen.step_count < STEPS_MAX);
     count_allocations(model->sums.count == 0);
     for (uint32_t i = 0; i < s->step->count; i++) {
-        assert_true(s->ids[i] < TRAIN); // nothing else is trained on
+        if (set.views > 0)
+            assert_int_equal(
+                s->ids[i] / (SAMPLES / (1 + set.views)), 1 + s->step->epoch % set.views);
+        else
+            assert_true(s->ids[i] < TRAIN); // nothing else is trained on
         if (s->records) {
             assert_int_equal(s->labels[i], labels[s->ids[i]]);
             assert_memory_equal(s->records + i * RECORD, records + s->ids[i] * RECORD, RECORD);
@@ -640,6 +652,94 @@ static void test_initial_weights(void **state)
     }
 }
 
+// What is given is begun with, averages too; what is not is drawn as ever.
+static void test_given_weights(void **state)
+{
+    (void)state;
+    float values[18], drawn[64];
+    struct fm_tensor given[2] = {{.name = "fc1.bias", .count = CLASSES, .data = values + 5},
+        {.name = "conv1.weight", .count = 18, .data = values}};
+    for (int i = 0; i < 18; i++)
+        values[i] = (float)i - 7.25f;
+    struct fm_recipe recipe = make_recipe(1, 10);
+    recipe.ema_decay = 0.9;
+    struct fm_train_options options = {
+        .recipe = &recipe, .seed = 42, .initial = given, .initial_count = 2};
+    struct fm_train_result result;
+    struct fm_model *model;
+    assert_int_equal(train_with(&options, &result, &model), FM_OK);
+    fake_model_destroy(model);
+    for (int i = 0; i < net.param_count; i++) {
+        const struct fm_param *param = &net.params[i];
+        const float *expected = drawn;
+        fm_init_param(&net, i, recipe.init, 42, drawn);
+        for (int k = 0; k < 2; k++)
+            if (strcmp(param->name, given[k].name) == 0)
+                expected = given[k].data;
+        for (int average = 0; average < 2; average++)
+            if (memcmp(seen.began[average] + param->offset, expected,
+                    param->count * sizeof *expected) != 0)
+                fail_msg(
+                    "%s%s does not begin as it should", param->name, average ? ", averaged," : "");
+    }
+
+    // A mistake upstream is no reason to draw.
+    snprintf(given[1].name, sizeof given[1].name, "conv9.weight");
+    assert_int_equal(train_with(&options, &result, &model), FM_DATA);
+    assert_string_equal(fm_error_message(),
+        "initial values of 'conv9.weight' (18): network small has no such parameter");
+    fm_error_clear();
+    snprintf(given[1].name, sizeof given[1].name, "conv1.weight");
+    given[1].count = 17;
+    assert_int_equal(train_with(&options, &result, &model), FM_DATA);
+    assert_null(model);
+    assert_int_equal(seen.live, 0);
+}
+
+// Epoch e is trained on part 1 + e % views, in the order that it would have without any; what is
+// measured is the first part.
+static void test_views(void **state)
+{
+    (void)state;
+    enum {
+        VIEWS = 4,
+        PART = SAMPLES / (1 + VIEWS),
+        OF_TRAIN = 15,
+        EPOCHS = 6
+    };
+    const struct fm_split of_part = {.train = train_ids,
+        .train_count = OF_TRAIN,
+        .select = train_ids + OF_TRAIN,
+        .select_count = PART - OF_TRAIN};
+    uint32_t order[OF_TRAIN];
+    struct fm_recipe recipe = make_recipe(EPOCHS, 4);
+    struct fm_train_options options = {.recipe = &recipe, .seed = 42, .views = VIEWS};
+    struct fm_train_result result;
+    struct fm_model *model;
+    set.views = VIEWS;
+    for (int e = 1; e <= EPOCHS; e++)
+        set.tenths_right[e] = 3;
+    if (fm_train(&engine, &net, &samples, &of_part, &options, &model, &result) != FM_OK)
+        fail_msg("%s", fm_error_message());
+    fake_model_destroy(model);
+    assert_int_equal(seen.id_count, EPOCHS * OF_TRAIN);
+    for (uint32_t epoch = 0; epoch < EPOCHS; epoch++) {
+        assert_int_equal(fm_epoch_order(train_ids, OF_TRAIN, 42, epoch, order), FM_OK);
+        for (uint32_t i = 0; i < OF_TRAIN; i++)
+            assert_int_equal(seen.ids[epoch * OF_TRAIN + i], order[i] + (1 + epoch % VIEWS) * PART);
+    }
+    // Ids 15 to 21, and 0 to 14: of another part other ones would be right.
+    assert_true(fabs(result.select_accuracy - share_right(of_part.select, 7, 1)) < 1e-12);
+    assert_true(fabs(result.train_accuracy - share_right(train_ids, OF_TRAIN, 1)) < 1e-12);
+    assert_int_equal(result.train_eval_count, OF_TRAIN);
+
+    options.views = 2; // 110 samples are no three equal parts
+    assert_int_equal(
+        fm_train(&engine, &net, &samples, &of_part, &options, &model, &result), FM_DATA);
+    assert_string_equal(fm_error_message(), "110 samples in 1 + 2 views: expected as many in each");
+    assert_int_equal(seen.live, 0);
+}
+
 static void check_kept(int keep, int epoch)
 {
     set_up(NULL);
@@ -923,6 +1023,8 @@ int main(void)
         cmocka_unit_test_setup(test_part_of_an_epoch, set_up),
         cmocka_unit_test_setup(test_batch_larger_than_data, set_up),
         cmocka_unit_test_setup(test_initial_weights, set_up),
+        cmocka_unit_test_setup(test_given_weights, set_up),
+        cmocka_unit_test_setup(test_views, set_up),
         cmocka_unit_test_setup(test_keep, set_up),
         cmocka_unit_test_setup(test_train_accuracy_on_all, set_up),
         cmocka_unit_test_setup(test_max_minutes, set_up),

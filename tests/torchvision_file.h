@@ -17,7 +17,7 @@ enum {
 // Evenly drawn, and of a size that activations keep through thirteen layers.
 static inline void torchvision_draw(const struct fm_param *param, uint32_t seed, float *values)
 {
-    double bound = param->fan_in > 0 ? sqrt(6.0 / param->fan_in) : 0;
+    double bound = param->fan_in > 0 ? sqrt(6.0 / param->fan_in) : 0.05; // of biases
     for (size_t i = 0; i < param->count; i++) {
         seed = seed * 1664525 + 1013904223; // Numerical Recipes' generator
         values[i] = (float)(bound * ((double)seed / 0x1p31 - 1));
