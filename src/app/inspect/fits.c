@@ -116,7 +116,9 @@ static void tell_nearest(const struct match *m, struct fm_fit *fit)
         m->net.name, m->found, m->wanted, m->problem);
 }
 
-static enum fm_status find_whole(const struct fm_tensors *tensors, struct fm_fit *fit)
+// `near`: what is said of weights for a base that the file nearly has; "": nothing.
+static enum fm_status find_whole(
+    const struct fm_tensors *tensors, const char *near, struct fm_fit *fit)
 {
     struct match best = {.found = 0}, m;
     for (int i = 0; fm_zoo_names[i]; i++) {
@@ -126,7 +128,8 @@ static enum fm_status find_whole(const struct fm_tensors *tensors, struct fm_fit
             best = m;
     }
     if (best.found == 0) {
-        fm_text_append(&fit->what, "none: no tensor is called as in a model of fmnist");
+        fm_text_append(
+            &fit->what, "none: %s", near[0] ? near : "no tensor is called as in a model of fmnist");
         return FM_OK;
     }
     snprintf(fit->model, sizeof fit->model, "%s", best.net.name);
@@ -139,14 +142,17 @@ static enum fm_status find_whole(const struct fm_tensors *tensors, struct fm_fit
 
 // Weights that others have trained for a base: the file need hold nothing else.
 static enum fm_status find_base(const struct fm_tensors *tensors, const char *sha256,
-    const char *md5, struct fm_fit *fit, bool *found)
+    const char *md5, struct fm_fit *fit, bool *found, struct fm_text *near)
 {
+    static const char *const called[] = {"Keras", "torchvision", "fmnist"};
     struct fm_net net;
     enum fm_pretrained_source source;
     int index[FM_PRETRAINED_TENSORS_MAX];
     FM_TRY(fm_zoo_build("vgg16", ANY_CLASSES, &net));
-    *found = fm_pretrained_recognise(tensors, &net, &source, index) == FM_OK &&
-             source != FM_PRETRAINED_FMNIST;
+    enum fm_status status = fm_pretrained_recognise(tensors, &net, &source, index);
+    *found = status == FM_OK && source != FM_PRETRAINED_FMNIST;
+    if (status == FM_DATA) // of a source, but not whole: the message says so behind the path
+        fm_text_append_line(near, fm_error_message() + strlen(tensors->path) + strlen(": "));
     fm_error_clear();
     if (!*found)
         return FM_OK;
@@ -154,8 +160,8 @@ static enum fm_status find_base(const struct fm_tensors *tensors, const char *sh
     fit->fits = true;
     snprintf(fit->model, sizeof fit->model, "%s", net.name);
     fm_text_append(&fit->what,
-        "the convolutions of VGG16 as %s has them (%s): fmnist train --model vgg16 --weights",
-        fm_pretrained_source_names[source], known[0] ? known : "of unknown origin");
+        "the convolutions of VGG16 as %s has them (%s): for fmnist train --model vgg16 --weights",
+        called[source], known[0] ? known : "of unknown origin");
     return FM_OK;
 }
 
@@ -163,10 +169,12 @@ enum fm_status fm_fit_find(
     const struct fm_tensors *tensors, const char *sha256, const char *md5, struct fm_fit *fit)
 {
     bool found = false;
+    struct fm_text near = {0};
     memset(fit, 0, sizeof *fit);
-    enum fm_status status = find_base(tensors, sha256, md5, fit, &found);
+    enum fm_status status = find_base(tensors, sha256, md5, fit, &found, &near);
     if (status == FM_OK && !found)
-        status = find_whole(tensors, fit);
+        status = find_whole(tensors, fm_text_cstr(&near), fit);
+    fm_text_free(&near);
     if (status != FM_OK)
         fm_fit_free(fit);
     return status;

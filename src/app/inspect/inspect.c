@@ -4,6 +4,7 @@
 
 #include "app/cells.h"
 #include "app/inspect/fits.h"
+#include "app/inspect/idx.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "net/files/tensors.h"
@@ -19,6 +20,7 @@ enum {
 };
 
 struct inspected {
+    bool idx; // it is no file of weights
     struct fm_tensors tensors;
     char sha256[FM_SHA256_SIZE], md5[FM_MD5_SIZE];
     uint64_t elements;
@@ -31,11 +33,22 @@ static enum fm_status open_file(const char *path, struct inspected *f)
     if (fm_path_is_dir(path))
         return fm_fail(FM_USAGE,
             "%s: is a folder: of a run, its weights are the file model.safetensors in it", path);
-    FM_TRY(fm_tensors_open(path, &f->tensors));
+    FM_TRY(fm_inspect_idx(path, &f->tensors, &f->idx));
+    if (!f->idx)
+        FM_TRY(fm_tensors_open(path, &f->tensors));
     for (int i = 0; i < f->tensors.count; i++)
         f->elements += f->tensors.list[i].count;
     FM_TRY(fm_digest_file(path, f->sha256, f->md5));
+    if (f->idx) {
+        fm_text_append(&f->fit.what, "none: it is of a data set (fmnist train --data FOLDER)");
+        return FM_OK;
+    }
     return fm_fit_find(&f->tensors, f->sha256, f->md5, &f->fit);
+}
+
+static const char *format_name(const struct inspected *f)
+{
+    return f->idx ? "IDX" : fm_tensors_format_names[f->tensors.format];
 }
 
 static void close_file(struct inspected *f)
@@ -63,7 +76,7 @@ static enum fm_status facts(const struct inspected *f, struct fm_table **table)
     static const struct fm_column columns[] = {{"what", "what", false}, {"value", "value", false}};
     FM_TRY(fm_table_create(columns, 2, table));
     fact(*table, "file", f->tensors.path);
-    fact(*table, "format", fm_tensors_format_names[f->tensors.format]);
+    fact(*table, "format", format_name(f));
     count_fact(*table, "bytes", f->tensors.size);
     count_fact(*table, "tensors", (uint64_t)f->tensors.count);
     count_fact(*table, "elements", f->elements);
@@ -169,10 +182,9 @@ static enum fm_status print_json(const struct inspected *f, struct fm_text *out)
         "classes", f->fit.classes > 0 ? json_integer(f->fit.classes) : json_null(), "what",
         fm_text_cstr(&f->fit.what));
     json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "format",
-        INSPECT_FORMAT, "file", f->tensors.path, "file_format",
-        fm_tensors_format_names[f->tensors.format], "bytes", (json_int_t)f->tensors.size, "sha256",
-        f->sha256, "elements", (json_int_t)f->elements, "fits", fits, "metadata", metadata_json(f),
-        "tensors", list);
+        INSPECT_FORMAT, "file", f->tensors.path, "file_format", format_name(f), "bytes",
+        (json_int_t)f->tensors.size, "sha256", f->sha256, "elements", (json_int_t)f->elements,
+        "fits", fits, "metadata", metadata_json(f), "tensors", list);
     char *dump = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
     if (!dump)

@@ -26,6 +26,9 @@
 #define LIMIT_MEMORY 1
 #endif
 
+const struct fm_child_limits fm_child_limits = {
+    .cpu_seconds = 10, .wall_seconds = 60, .memory = 512ull << 20};
+
 // ---- In the child
 
 // `more`: what the hard limit is above the soft one.
@@ -53,13 +56,13 @@ static unsigned long long address_space(void)
     return pages * (unsigned long long)sysconf(_SC_PAGESIZE);
 }
 
-static void set_limits(unsigned long long space)
+static void set_limits(const struct fm_child_limits *limits, unsigned long long space)
 {
     limit(RLIMIT_CORE, 0, 0);
     limit(RLIMIT_FSIZE, 0, 0);
-    limit(RLIMIT_CPU, FM_CHILD_CPU_SECONDS, 1);
+    limit(RLIMIT_CPU, (rlim_t)limits->cpu_seconds, 1);
     if (LIMIT_MEMORY && space > 0)
-        limit(RLIMIT_AS, space + FM_CHILD_MEMORY, 0);
+        limit(RLIMIT_AS, space + limits->memory, 0);
 }
 
 // What this process does on signals it does for itself: a child just ends.
@@ -95,10 +98,10 @@ void fm_child_shut_files(void)
 // ---- In the parent
 
 enum fm_status fm_child_start(struct fm_child *child, const char *path, const char *library,
-    void (*work)(int pipe, void *context), void *context)
+    const struct fm_child_limits *limits, void (*work)(int pipe, void *context), void *context)
 {
     int ends[2];
-    *child = (struct fm_child){.path = path, .library = library, .out = -1};
+    *child = (struct fm_child){.path = path, .library = library, .limits = *limits, .out = -1};
     if (pipe2(ends, O_CLOEXEC) != 0)
         return fm_fail(FM_IO, "%s: no pipe to read it through: %s", path, strerror(errno));
     // stdio is used before the fork: its locks may be held by another thread then.
@@ -111,13 +114,13 @@ enum fm_status fm_child_start(struct fm_child *child, const char *path, const ch
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        set_limits(space);
+        set_limits(limits, space);
         work(ends[1], context);
         _exit(0); // not exit(): what this process has registered for its end is not the child's
     }
     close(ends[1]);
     child->out = ends[0];
-    child->deadline = fm_clock_seconds() + FM_CHILD_WALL_SECONDS;
+    child->deadline = fm_clock_seconds() + limits->wall_seconds;
     if (child->pid > 0)
         return FM_OK;
     int failed = errno;
@@ -147,7 +150,7 @@ static enum fm_status fail_ended(struct fm_child *child)
 {
     int how = reap(child);
     if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
-        return fail_timeout(child, FM_CHILD_CPU_SECONDS);
+        return fail_timeout(child, child->limits.cpu_seconds);
     if (WIFSIGNALED(how))
         return fm_fail(FM_DATA, "%s: %s failed on it (signal %d, %s): the file is damaged",
             child->path, child->library, WTERMSIG(how), strsignal(WTERMSIG(how)));
@@ -161,7 +164,7 @@ enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size)
         double left = child->deadline - fm_clock_seconds();
         struct pollfd ready = {.fd = child->out, .events = POLLIN};
         if (left <= 0)
-            return fail_timeout(child, FM_CHILD_WALL_SECONDS);
+            return fail_timeout(child, child->limits.wall_seconds);
         if (poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
             continue; // interrupted, or it is too late
         ssize_t got = read(child->out, bytes, size);

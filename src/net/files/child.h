@@ -9,14 +9,16 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum {
-    FM_CHILD_CPU_SECONDS = 10,  // that it may compute
-    FM_CHILD_WALL_SECONDS = 60, // that it may take
+struct fm_child_limits {
+    int cpu_seconds;           // that it may compute
+    int wall_seconds;          // that it may take
+    unsigned long long memory; // bytes that it may take beyond what there was at its start
 };
-#define FM_CHILD_MEMORY (512ull << 20) // bytes that it may take beyond what there was at its start
+extern const struct fm_child_limits fm_child_limits; // 10 s, 60 s, 512 MiB
 
 struct fm_child {
     const char *path, *library; // for messages
+    struct fm_child_limits limits;
     pid_t pid;
     int out;         // the pipe's end to read from
     double deadline; // of fm_clock_seconds()
@@ -26,7 +28,7 @@ struct fm_child {
 // library and the pipe: of the threads of this process it has only its own, no lock that another
 // held is ever freed there, and a device that was open here is none there.
 enum fm_status fm_child_start(struct fm_child *child, const char *path, const char *library,
-    void (*work)(int pipe, void *context), void *context);
+    const struct fm_child_limits *limits, void (*work)(int pipe, void *context), void *context);
 
 // The next bytes that it said, all of them. FM_DATA: it ended before, and how.
 enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size);

@@ -32,8 +32,9 @@ struct fm_pretrained {
 };
 
 // Reads a file of one of the sources for the convolutions of `net`, the zoo's vgg16; a classifier
-// in it is passed over. FM_DATA: no source's names fit (which is nearest, and what is missing of
-// it), or a shape is another than expected. On failure there is nothing to free.
+// in it is passed over. FM_NOT_FOUND: not one tensor has a name of any source. FM_DATA: no source's
+// names fit (which is nearest, and what is missing of it), a shape is another than expected, a
+// weight is not finite. On failure there is nothing to free.
 enum fm_status fm_pretrained_read(
     const char *path, const struct fm_net *net, struct fm_pretrained *pretrained);
 

@@ -150,7 +150,7 @@ static enum fm_status fail_foreign(
         fm_text_append(
             &expected, "%s'%s' and so on (%s)", n > 0 ? ", or " : "", name, namings[n].what);
     }
-    fm_fail(FM_DATA,
+    fm_fail(FM_NOT_FOUND,
         "%s: holds none of VGG16's convolutions under names that are known here: found %d tensor%s"
         "%s%s%s; expected %s",
         tensors->path, tensors->count, tensors->count == 1 ? "" : "s",
@@ -158,7 +158,7 @@ static enum fm_status fail_foreign(
         fm_text_cstr(&expected));
     fm_text_free(&found);
     fm_text_free(&expected);
-    return FM_DATA;
+    return FM_NOT_FOUND;
 }
 
 static enum fm_status choose_naming(const struct fm_tensors *tensors, const struct fm_net *net,

@@ -202,7 +202,7 @@ static enum fm_status open_hdf5(struct fm_tensors *tensors)
     tensors->file = calloc(1, sizeof(struct file));
     if (tensors->file == NULL)
         return fm_fail_memory("an HDF5 file", sizeof(struct file));
-    FM_TRY(fm_child_start(&child, tensors->path, "libhdf5", fm_hdf5_list, &work));
+    FM_TRY(fm_child_start(&child, tensors->path, "libhdf5", &fm_child_limits, fm_hdf5_list, &work));
     enum fm_status status = FM_OK;
     while (status == FM_OK && record.kind != FM_HDF5_DONE)
         status = take_record(tensors, &child, &record);
