@@ -2,8 +2,9 @@
 """One contestant of scripts/bench-vs: PyTorch training one model in one configuration.
 
 Builds the model, takes one step (which compiles, in the compiled configurations) and says so in a
-line of JSON. Then, for each line with a number of steps on standard input, takes three steps more to
-warm up, times that many and answers with a line of JSON. Waits without using the processor.
+line of JSON. Then, for each line of JSON with a number of steps on standard input, takes three
+steps more to warm up, times that many and answers with a line of JSON. Waits without using the
+processor.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from torch import nn
 
 WARM_UP = 3
 LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def build_model(name):
@@ -49,17 +51,19 @@ def build_model(name):
         nn.Dropout(0.5), nn.Linear(256, 10))
 
 
-def read_idx(path, header):
+def read_idx(path, header, size):
+    """The first `size` bytes behind the header, and no more: they count as memory in use."""
     with gzip.open(path) as file:
-        return bytearray(file.read()[header:])
+        file.read(header)
+        return bytearray(file.read(size))
 
 
 def load_batches(directory, count, batch, model, memory_format):
     """Normalised batches in memory, as (images, labels)."""
-    images = read_idx(directory / "train-images-idx3-ubyte.gz", 16)
-    labels = read_idx(directory / "train-labels-idx1-ubyte.gz", 8)
-    x = torch.frombuffer(images, dtype=torch.uint8)[: count * batch * 784].reshape(-1, 1, 28, 28)
-    y = torch.frombuffer(labels, dtype=torch.uint8)[: count * batch].long()
+    images = read_idx(directory / "train-images-idx3-ubyte.gz", 16, count * batch * 784)
+    labels = read_idx(directory / "train-labels-idx1-ubyte.gz", 8, count * batch)
+    x = torch.frombuffer(images, dtype=torch.uint8).reshape(-1, 1, 28, 28)
+    y = torch.frombuffer(labels, dtype=torch.uint8).long()
     x = (x.float() / 255 - 0.286) / 0.353
     batches = []
     for one_x, one_y in zip(x.split(batch), y.split(batch)):
@@ -70,14 +74,40 @@ def load_batches(directory, count, batch, model, memory_format):
     return batches
 
 
+def peak_memory():
+    """Bytes of this process that were resident at most, as Linux counts them since it began."""
+    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    raise ValueError("/proc/self/status: no VmHWM")
+
+
 def say(**answer):
     print(json.dumps(answer), flush=True)
+
+
+def serve(take_steps, model, batch):
+    """Takes a step, and answers questions until there are no more. take_steps(count) returns a
+    number that has to be finite."""
+    take_steps(1)
+    say(parameters=sum(p.numel() for p in model.parameters()), torch=torch.__version__,
+        capability=torch.backends.cpu.get_cpu_capability())
+    for line in sys.stdin:
+        steps = json.loads(line)["steps"]
+        take_steps(WARM_UP)
+        start = time.perf_counter()
+        result = take_steps(steps)
+        seconds = time.perf_counter() - start
+        if not torch.isfinite(result):
+            sys.exit(f"the result is {result.item()}")
+        say(seconds=seconds, images=steps * batch, peak_memory=peak_memory())
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--model", required=True, choices=("simple", "deeper", "vgg16"))
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
+    parser.add_argument("--precision", required=True, choices=PRECISIONS)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--batches", type=int, required=True, help="different ones, held in memory")
@@ -95,7 +125,8 @@ def main():
         options.data, options.batches, options.batch, options.model, memory_format)
 
     def loss_of(x, y):
-        return criterion(model(x), y)
+        with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
+            return criterion(model(x), y)
 
     if options.compile:
         loss_of = torch.compile(loss_of)
@@ -109,18 +140,7 @@ def main():
             optimiser.step()
         return loss
 
-    take_steps(1)
-    say(parameters=sum(p.numel() for p in model.parameters()), torch=torch.__version__,
-        capability=torch.backends.cpu.get_cpu_capability())
-    for line in sys.stdin:
-        steps = int(line)
-        take_steps(WARM_UP)
-        start = time.perf_counter()
-        loss = take_steps(steps)
-        seconds = time.perf_counter() - start
-        if not torch.isfinite(loss):
-            sys.exit(f"the loss is {loss.item()}")
-        say(seconds=seconds)
+    serve(take_steps, model, options.batch)
 
 
 if __name__ == "__main__":
