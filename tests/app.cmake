@@ -8,3 +8,8 @@ if(FMNIST_BACKEND_CPU)
   fm_test(test_compare_weights LABEL backend TIMEOUT 120 LINKS fm_app m)
   add_dependencies(test_compare_weights fmnist-cpu)
 endif()
+if(FMNIST_BACKEND_CPU AND FM_HAVE_HDF5 AND FM_HAVE_ONNX)
+  add_test(NAME export COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/export.sh $<TARGET_FILE:fmnist>
+    ${CMAKE_SOURCE_DIR}/data/tiny)
+  set_tests_properties(export PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)
+endif()
