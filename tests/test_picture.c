@@ -589,7 +589,7 @@ static void what_is_written_is_read_again(void **state)
 static void the_libraries_are_told(void **state)
 {
     (void)state;
-    struct fm_picture_library libraries[FM_PICTURE_LIBRARIES];
+    struct fm_library libraries[FM_PICTURE_LIBRARIES];
     fm_picture_libraries(libraries);
     assert_string_equal(libraries[0].found, PNG_LIBPNG_VER_STRING);
     assert_non_null(strstr(libraries[1].found, "libjpeg.so"));

@@ -35,7 +35,7 @@ static void exif_data_are_refused_with_what_is_missing(void **state)
 static void the_libraries_are_told(void **state)
 {
     (void)state;
-    struct fm_picture_library libraries[FM_PICTURE_LIBRARIES];
+    struct fm_library libraries[FM_PICTURE_LIBRARIES];
     fm_picture_libraries(libraries);
     assert_non_null(libraries[0].compiled);
     for (int i = 1; i < FM_PICTURE_LIBRARIES; i++) {

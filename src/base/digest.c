@@ -1,6 +1,8 @@
 // Files are known by what is in them: a weights file may have any name.
 #include "base/digest.h"
 
+#include "base/features.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <md5.h>
@@ -45,4 +47,10 @@ enum fm_status fm_digest_file(const char *path, char sha256[FM_SHA256_SIZE], cha
 void fm_digest_bytes(const void *bytes, size_t size, char sha256[FM_SHA256_SIZE])
 {
     SHA256Data(bytes, size, sha256);
+}
+
+void fm_digest_library(struct fm_library *library)
+{
+    *library = (struct fm_library){.name = "libmd", .compiled = FM_MD_VERSION};
+    fm_library_file((const void *)(size_t)SHA256Init, library);
 }

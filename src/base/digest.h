@@ -2,6 +2,7 @@
 #ifndef FM_BASE_DIGEST_H
 #define FM_BASE_DIGEST_H
 
+#include "base/library.h"
 #include "base/status.h"
 
 #include <stddef.h>
@@ -16,5 +17,7 @@ enum fm_status fm_digest_file(const char *path, char sha256[FM_SHA256_SIZE], cha
 
 // SHA-256 of bytes in memory.
 void fm_digest_bytes(const void *bytes, size_t size, char sha256[FM_SHA256_SIZE]);
+
+void fm_digest_library(struct fm_library *library);
 
 #endif

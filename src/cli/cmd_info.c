@@ -2,8 +2,10 @@
 #include "cli/common.h"
 
 #include "backend/precision.h"
+#include "base/digest.h"
 #include "base/version.h"
 #include "data/pictures/picture.h"
+#include "net/files/libraries.h"
 #include "run/json.h"
 #include "run/run.h"
 
@@ -76,7 +78,7 @@ static json_t *library_json(const char *name, const char *compiled, const char *
 }
 
 // One that this build is without has null for a version, and what is missed for it.
-static json_t *picture_library_json(const struct fm_picture_library *library)
+static json_t *optional_library_json(const struct fm_library *library)
 {
     if (library->compiled)
         return library_json(library->name, library->compiled, library->found);
@@ -86,13 +88,18 @@ static json_t *picture_library_json(const struct fm_picture_library *library)
 
 static json_t *libraries_json(void)
 {
-    struct fm_picture_library pictures[FM_PICTURE_LIBRARIES];
+    struct fm_library pictures[FM_PICTURE_LIBRARIES], tensors[FM_TENSORS_LIBRARIES], digest;
     json_t *all = json_pack("[o, o, o]", library_json("zlib", ZLIB_VERSION, zlibVersion()),
         library_json("jansson", JANSSON_VERSION, jansson_version_str()),
         library_json("cairo", CAIRO_VERSION_STRING, cairo_version_string()));
     fm_picture_libraries(pictures);
     for (int i = 0; i < FM_PICTURE_LIBRARIES; i++)
-        json_array_append_new(all, picture_library_json(&pictures[i]));
+        json_array_append_new(all, optional_library_json(&pictures[i]));
+    fm_tensors_libraries(tensors);
+    for (int i = 0; i < FM_TENSORS_LIBRARIES; i++)
+        json_array_append_new(all, optional_library_json(&tensors[i]));
+    fm_digest_library(&digest);
+    json_array_append_new(all, optional_library_json(&digest));
     return all;
 }
 

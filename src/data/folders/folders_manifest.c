@@ -34,7 +34,7 @@ static void append_line(struct fm_text *out, const char *string)
 
 void fm_manifest_append_listing(struct fm_text *out, const struct fm_folders *folders)
 {
-    struct fm_picture_library libraries[FM_PICTURE_LIBRARIES];
+    struct fm_library libraries[FM_PICTURE_LIBRARIES];
     char absolute[FM_PATH_MAX];
     fm_path_absolute(absolute, folders->directory);
     fm_text_append(out, "fmnist pictures %d\n", CONVERSION);

@@ -4,7 +4,6 @@
 
 #include "data/pictures/picture_parts.h"
 
-#include <dlfcn.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -134,16 +133,7 @@ enum fm_status fm_picture_decode(
     return status;
 }
 
-void fm_picture_library_file(const void *function, struct fm_picture_library *library)
-{
-    Dl_info info;
-    char *real = dladdr(function, &info) != 0 ? realpath(info.dli_fname, NULL) : NULL;
-    const char *slash = real ? strrchr(real, '/') : NULL;
-    snprintf(library->found, sizeof library->found, "%s", slash ? slash + 1 : "unknown");
-    free(real);
-}
-
-void fm_picture_libraries(struct fm_picture_library libraries[FM_PICTURE_LIBRARIES])
+void fm_picture_libraries(struct fm_library libraries[FM_PICTURE_LIBRARIES])
 {
     fm_png_library(&libraries[0]);
     fm_jpeg_library(&libraries[1]);

@@ -3,6 +3,7 @@
 #ifndef FM_DATA_PICTURE_H
 #define FM_DATA_PICTURE_H
 
+#include "base/library.h"
 #include "base/status.h"
 #include "base/text.h"
 #include "data/dataset.h"
@@ -63,12 +64,6 @@ enum fm_status fm_png_encode_grey(
 enum {
     FM_PICTURE_LIBRARIES = 3
 };
-struct fm_picture_library {
-    const char *name;
-    const char *compiled; // version compiled against; NULL: this build is without it
-    char found[64];       // version or, where it tells none, file of the one loaded
-    const char *without;  // what cannot be done without it
-};
-void fm_picture_libraries(struct fm_picture_library libraries[FM_PICTURE_LIBRARIES]);
+void fm_picture_libraries(struct fm_library libraries[FM_PICTURE_LIBRARIES]);
 
 #endif

@@ -22,9 +22,9 @@ enum fm_status fm_exif_orientation(
     return FM_OK;
 }
 
-void fm_exif_library(struct fm_picture_library *library)
+void fm_exif_library(struct fm_library *library)
 {
-    *library = (struct fm_picture_library){
+    *library = (struct fm_library){
         .name = "libexif", .compiled = FM_EXIF_VERSION, .without = "pictures with EXIF data"};
-    fm_picture_library_file((const void *)(size_t)exif_data_new_from_data, library);
+    fm_library_file((const void *)(size_t)exif_data_new_from_data, library);
 }

@@ -13,7 +13,7 @@ enum fm_status fm_exif_orientation(
         name);
 }
 
-void fm_exif_library(struct fm_picture_library *library)
+void fm_exif_library(struct fm_library *library)
 {
-    *library = (struct fm_picture_library){.name = "libexif", .without = "pictures with EXIF data"};
+    *library = (struct fm_library){.name = "libexif", .without = "pictures with EXIF data"};
 }

@@ -209,10 +209,10 @@ enum fm_status fm_jpeg_decode(const char *name, const uint8_t *bytes, size_t siz
 #define TEXT_OF(value) #value
 #define TEXT(value) TEXT_OF(value)
 
-void fm_jpeg_library(struct fm_picture_library *library)
+void fm_jpeg_library(struct fm_library *library)
 {
-    *library = (struct fm_picture_library){.name = "libjpeg-turbo",
+    *library = (struct fm_library){.name = "libjpeg-turbo",
         .compiled = TEXT(LIBJPEG_TURBO_VERSION),
         .without = "JPEG pictures"};
-    fm_picture_library_file((const void *)(size_t)jpeg_std_error, library);
+    fm_library_file((const void *)(size_t)jpeg_std_error, library);
 }

@@ -11,7 +11,7 @@ enum fm_status fm_jpeg_decode(const char *name, const uint8_t *bytes, size_t siz
         name);
 }
 
-void fm_jpeg_library(struct fm_picture_library *library)
+void fm_jpeg_library(struct fm_library *library)
 {
-    *library = (struct fm_picture_library){.name = "libjpeg-turbo", .without = "JPEG pictures"};
+    *library = (struct fm_library){.name = "libjpeg-turbo", .without = "JPEG pictures"};
 }

@@ -37,11 +37,9 @@ enum fm_status fm_picture_allocate(
     const char *name, uint32_t width, uint32_t height, int channels, struct fm_picture *picture);
 
 // What the build has of each library: see fm_picture_libraries().
-void fm_png_library(struct fm_picture_library *library);
-void fm_jpeg_library(struct fm_picture_library *library);
-void fm_exif_library(struct fm_picture_library *library);
-// The file that holds `function` ("libexif.so.12.3.4"), of a library that tells no version.
-void fm_picture_library_file(const void *function, struct fm_picture_library *library);
+void fm_png_library(struct fm_library *library);
+void fm_jpeg_library(struct fm_library *library);
+void fm_exif_library(struct fm_library *library);
 
 // What differs from the background: [top, bottom) x [left, right).
 struct fm_object {

@@ -280,8 +280,8 @@ enum fm_status fm_png_encode_grey(
     return status;
 }
 
-void fm_png_library(struct fm_picture_library *library)
+void fm_png_library(struct fm_library *library)
 {
-    *library = (struct fm_picture_library){.name = "libpng", .compiled = PNG_LIBPNG_VER_STRING};
+    *library = (struct fm_library){.name = "libpng", .compiled = PNG_LIBPNG_VER_STRING};
     snprintf(library->found, sizeof library->found, "%s", png_get_libpng_ver(NULL));
 }

@@ -4,6 +4,7 @@
 #include "net/files/hdf5_list.h"
 
 #include "net/files/child.h"
+#include "net/files/libraries.h"
 
 #include <hdf5.h>
 #include <stdio.h>
@@ -350,4 +351,16 @@ void fm_hdf5_list(int pipe, void *work)
         list_attributes(&l, "model_weights");
     struct fm_hdf5_record done = {.kind = FM_HDF5_DONE};
     say(&l, &done, "", NULL, 0);
+}
+
+#define TEXT(x) #x
+#define VERSION(major, minor, release) TEXT(major) "." TEXT(minor) "." TEXT(release)
+
+void fm_hdf5_library(struct fm_library *library)
+{
+    unsigned major = 0, minor = 0, release = 0;
+    *library = (struct fm_library){
+        .name = "libhdf5", .compiled = VERSION(H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE)};
+    H5get_libversion(&major, &minor, &release);
+    snprintf(library->found, sizeof library->found, "%u.%u.%u", major, minor, release);
 }

@@ -1,4 +1,5 @@
 // Which format a file has, and the way to its reader; what all readers need.
+#include "net/files/libraries.h"
 #include "net/files/tensors_class.h"
 
 #include "base/text.h"
@@ -267,6 +268,12 @@ void fm_tensors_close(struct fm_tensors *tensors)
     free(tensors->list);
     fm_tensors_free_metadata(tensors->metadata);
     memset(tensors, 0, sizeof *tensors);
+}
+
+void fm_tensors_libraries(struct fm_library libraries[FM_TENSORS_LIBRARIES])
+{
+    fm_hdf5_library(&libraries[0]);
+    fm_onnx_library(&libraries[1]);
 }
 
 // ---- What is in it

@@ -1,4 +1,5 @@
 // In the place of tensors_hdf5.c in a build without libhdf5.
+#include "net/files/libraries.h"
 #include "net/files/tensors_class.h"
 
 #include <string.h>
@@ -35,3 +36,8 @@ const struct fm_tensors_class fm_tensors_hdf5 = {
     .read = read_none,
     .close = close_none,
 };
+
+void fm_hdf5_library(struct fm_library *library)
+{
+    *library = (struct fm_library){.name = "libhdf5", .without = "HDF5 files (Keras)"};
+}

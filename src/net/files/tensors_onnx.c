@@ -1,9 +1,11 @@
 // ONNX files: the initialisers of the graph are the tensors. protobuf-c checks every length against
 // what is left of the file, but it neither bounds how deep messages lie in one another nor what
 // short messages grow to in memory: both are bounded here, before and while it works.
+#include "net/files/libraries.h"
 #include "net/files/onnx_nesting.h"
 #include "net/files/tensors_class.h"
 
+#include "base/features.h"
 #include "base/text.h"
 
 #include <inttypes.h>
@@ -290,3 +292,9 @@ const struct fm_tensors_class fm_tensors_onnx = {
     .read = read_onnx,
     .close = close_onnx,
 };
+
+void fm_onnx_library(struct fm_library *library)
+{
+    *library = (struct fm_library){.name = "protobuf-c", .compiled = FM_PROTOBUF_C_VERSION};
+    snprintf(library->found, sizeof library->found, "%s", protobuf_c_version());
+}

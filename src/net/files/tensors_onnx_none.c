@@ -1,4 +1,5 @@
 // In the place of tensors_onnx.c in a build without protobuf-c or onnx.proto.
+#include "net/files/libraries.h"
 #include "net/files/tensors_class.h"
 
 // A ModelProto begins, as writers have it, with its first field: ir_version, so far below 128.
@@ -35,3 +36,8 @@ const struct fm_tensors_class fm_tensors_onnx = {
     .read = read_none,
     .close = close_none,
 };
+
+void fm_onnx_library(struct fm_library *library)
+{
+    *library = (struct fm_library){.name = "protobuf-c", .without = "ONNX files"};
+}

@@ -1,0 +1,16 @@
+// Where a library's code came from.
+#include "base/library.h"
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void fm_library_file(const void *function, struct fm_library *library)
+{
+    Dl_info info;
+    char *real = dladdr(function, &info) != 0 ? realpath(info.dli_fname, NULL) : NULL;
+    const char *slash = real ? strrchr(real, '/') : NULL;
+    snprintf(library->found, sizeof library->found, "%s", slash ? slash + 1 : "unknown");
+    free(real);
+}
