@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -139,6 +140,7 @@ def parse_arguments():
 
 def main():
     options = parse_arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was made is removed
     options.data = find_data(options.data)
     options.load = os.getloadavg()[0]
     if options.load > 0.5:
