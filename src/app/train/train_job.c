@@ -196,6 +196,20 @@ static enum fm_status finish(struct fm_training *w, json_t **result)
     return status;
 }
 
+// Nothing in a file says that its weights were trained: one that is not known by its checksum may
+// hold anything.
+static void tell_weights(const struct fm_training *w)
+{
+    const struct fm_transfer *transfer = &w->config.transfer;
+    if (transfer->mode == FM_TRANSFER_SCRATCH)
+        return;
+    if (transfer->known[0])
+        fm_note("weights: %s, %s", transfer->weights, transfer->known);
+    else
+        fm_note("weights: %s, named as %s names them, of unknown origin (SHA-256 %.16s...)",
+            transfer->weights, transfer->source, transfer->sha256);
+}
+
 // All that is done with the folder locked.
 static enum fm_status run(struct fm_training *w, json_t **result)
 {
@@ -207,6 +221,7 @@ static enum fm_status run(struct fm_training *w, json_t **result)
     fm_transfer_run_name(w->job->model, w->job->transfer.mode, name);
     if (w->hooks->begin)
         w->hooks->begin(w->hooks->context, name, w->directory, w->net.param_elements);
+    tell_weights(w);
     FM_TRY(train(w));
     FM_TRY(test(w));
     take_memory(w);
