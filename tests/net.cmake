@@ -1,6 +1,11 @@
 fm_test(test_net LABEL unit TIMEOUT 30 LINKS fm_net)
 fm_test(test_init LABEL unit TIMEOUT 30 LINKS fm_net)
 fm_test(test_safetensors LABEL unit TIMEOUT 30 LINKS fm_net)
+fm_test(test_tensors LABEL unit TIMEOUT 60 LINKS fm_net)
+if(FM_HAVE_HDF5)
+  fm_test(test_child LABEL unit TIMEOUT 90 LINKS fm_net)
+  fm_test(test_hdf5 LABEL unit TIMEOUT 90 LINKS fm_net)
+endif()
 fm_test(test_pytorch LABEL unit TIMEOUT 30 LINKS fm_net)
 fm_test(test_keras_none LABEL unit TIMEOUT 30
   SOURCES test_keras_none.c ${CMAKE_SOURCE_DIR}/src/net/formats/keras_none.c LINKS fm_net)
