@@ -16,7 +16,7 @@
 
 enum {
     INSPECT_FORMAT = 1,
-    VALUE_SHOWN = 60 // characters of a metadata value, for people
+    VALUE_SHOWN = 60 // bytes of a metadata value, for people
 };
 
 struct inspected {
@@ -71,6 +71,23 @@ static void count_fact(struct fm_table *table, const char *name, uint64_t count)
     fact(table, name, fm_group_digits((int64_t)count, digits));
 }
 
+// A text from the file, on one line and not too long for people, whole for machines.
+static void foreign_cell(struct fm_table *table, const char *text, size_t shown)
+{
+    struct fm_text line = {0};
+    fm_text_append_line(&line, text);
+    const char *clean = fm_text_cstr(&line);
+    size_t end = 0;
+    while (clean[end] != '\0' && end + (size_t)fm_utf8_length(clean + end) <= shown)
+        end += (size_t)fm_utf8_length(clean + end);
+    if (clean[end] == '\0')
+        fm_table_cell(table, json_string(text), "%s", clean);
+    else
+        fm_table_cell(
+            table, json_string(text), "%.*s... (%zu bytes)", (int)end, clean, strlen(text));
+    fm_text_free(&line);
+}
+
 static enum fm_status facts(const struct inspected *f, struct fm_table **table)
 {
     static const struct fm_column columns[] = {{"what", "what", false}, {"value", "value", false}};
@@ -90,13 +107,8 @@ static enum fm_status metadata(const struct inspected *f, struct fm_table **tabl
     static const struct fm_column columns[] = {{"key", "key", false}, {"value", "value", false}};
     FM_TRY(fm_table_create(columns, 2, table));
     for (char **pair = f->tensors.metadata; pair && pair[0]; pair += 2) {
-        size_t length = strlen(pair[1]);
-        fm_text_cell(*table, pair[0]);
-        if (length <= VALUE_SHOWN)
-            fm_text_cell(*table, pair[1]);
-        else
-            fm_table_cell(
-                *table, json_string(pair[1]), "%.*s... (%zu bytes)", VALUE_SHOWN, pair[1], length);
+        foreign_cell(*table, pair[0], FM_TENSOR_NAME_MAX);
+        foreign_cell(*table, pair[1], VALUE_SHOWN);
     }
     return FM_OK;
 }
@@ -122,7 +134,7 @@ static enum fm_status tensors(const struct inspected *f, struct fm_table **table
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     for (int i = 0; i < f->tensors.count; i++) {
         const struct fm_tensor_info *info = &f->tensors.list[i];
-        fm_text_cell(*table, info->name);
+        foreign_cell(*table, info->name, FM_TENSOR_NAME_MAX);
         fm_text_cell(*table, info->type);
         fm_shape_text(shape, info->ndims, info->dims);
         fm_table_cell(*table, shape_json(info), "%s", shape);
