@@ -2,9 +2,10 @@
 # scripts/fuzz does, with clang; else with replay.c, and a test runs the committed files through it.
 option(FMNIST_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
 
-# MUTATE: a file that knows the format's lengths and checksums, for libFuzzer.
+# MUTATE: a file that knows the format's lengths and checksums, for libFuzzer. CUTS: at so many places
+# a test cuts off each file, too (every byte of most).
 function(fm_fuzz name source)
-  cmake_parse_arguments(ARG "" "MUTATE" "LINKS;DEFINES" ${ARGN})
+  cmake_parse_arguments(ARG "" "MUTATE;CUTS" "LINKS;DEFINES" ${ARGN})
   add_executable(fuzz_${name} fuzz/${source} fuzz/fuzz.c)
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINKS})
   target_compile_definitions(fuzz_${name} PRIVATE ${ARG_DEFINES})
@@ -16,7 +17,7 @@ function(fm_fuzz name source)
   else()
     target_sources(fuzz_${name} PRIVATE fuzz/replay.c)
     add_test(NAME fuzz_${name}
-      COMMAND fuzz_${name} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
+      COMMAND fuzz_${name} --cuts ${ARG_CUTS} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
     set_tests_properties(fuzz_${name} PROPERTIES LABELS unit TIMEOUT 60)
     add_dependencies(tests_unit fuzz_${name})
   endif()
@@ -26,13 +27,13 @@ if(FMNIST_FUZZ)
   target_compile_options(fm_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 fm_fuzz(safetensors tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
-  MUTATE fuzz/mutate_safetensors.c)
-fm_fuzz(hdf5 tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5)
-fm_fuzz(onnx tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_onnx)
-fm_fuzz(idx idx.c LINKS fm_data MUTATE fuzz/mutate_gzip.c)
-fm_fuzz(picture picture.c LINKS fm_data MUTATE fuzz/mutate_png.c)
-fm_fuzz(recipe recipe.c LINKS fm_train)
-fm_fuzz(planted planted.c LINKS fm_base)
+  MUTATE fuzz/mutate_safetensors.c CUTS 1000)
+fm_fuzz(hdf5 tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5 CUTS 10) # a process each
+fm_fuzz(onnx tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
+fm_fuzz(idx idx.c LINKS fm_data MUTATE fuzz/mutate_gzip.c CUTS 1000)
+fm_fuzz(picture picture.c LINKS fm_data MUTATE fuzz/mutate_png.c CUTS 1000)
+fm_fuzz(recipe recipe.c LINKS fm_train CUTS 100)
+fm_fuzz(planted planted.c LINKS fm_base CUTS 1000)
 
 # That findings show: in every replay, and with libFuzzer where there is time to build for it.
 if(NOT FMNIST_FUZZ)

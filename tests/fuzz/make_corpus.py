@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
-"""Makes the first files of tests/fuzz/corpus: small sound ones of every kind, for fuzzing to begin
-with. The others there were found by scripts/fuzz or are named by what is wrong with them.
+"""Makes files of tests/fuzz/corpus: small sound ones of every kind, for fuzzing to begin with, and
+hostile ones, each named by what is wrong with it. The others there were found by scripts/fuzz.
 
     pip install numpy safetensors h5py onnx pillow
     tests/fuzz/make_corpus.py tests/fuzz/corpus
 """
 import gzip
 import io
+import json
 import pathlib
 import struct
 import sys
+import zlib
 
 import h5py
 import numpy as np
@@ -132,6 +134,215 @@ def recipes():
     write("recipe/wrong", b'{"epochs": 2, "epochs": 3}')
 
 
+def hostile_safetensors():
+    def file(name, header, data=b"", length=None):
+        text = header if isinstance(header, bytes) else json.dumps(
+            header, separators=(",", ":")).encode()
+        length = len(text) if length is None else length
+        write(f"safetensors/{name}", struct.pack("<Q", length) + text + data)
+
+    def tensor(shape, begin, end, dtype="F32"):
+        return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+
+    small = {"a": tensor([1], 0, 4)}
+    ten_gigabytes = 10 ** 10
+    file("header_of_2_64_bytes", small, bytes(4), 2 ** 64 - 1)
+    file("header_of_2_64_less_8_bytes", small, bytes(4), 2 ** 64 - 8)
+    file("header_of_ten_gigabytes", small, bytes(4), ten_gigabytes)
+    file("header_of_more_than_the_file", small, b"", 1000)
+    file("header_without_a_byte", b"", bytes(8))
+    file("ten_gigabytes_claimed", {"a": tensor([ten_gigabytes // 4], 0, ten_gigabytes)}, bytes(900))
+    file("product_of_dimensions_overflows", {"a": tensor([2 ** 33, 2 ** 31], 0, 0)})
+    file("bits_of_the_elements_overflow", {"a": tensor([2 ** 59], 0, 0)})
+    file("bits_of_the_elements_overflow_to_a_few", {"a": tensor([2 ** 58 + 1], 0, 8, "F64")},
+         bytes(8))
+    # Eight of 2^59 elements are 2^64 bytes as fp32; the counters, which are left out, have bytes.
+    counters = {f"b{i}.num_batches_tracked": tensor([], 8 * i, 8 * i + 8, "I64") for i in range(8)}
+    file("sum_of_the_elements_overflows",
+         {f"a{i}": tensor([2 ** 59], 0, 0) for i in range(8)} | counters, b"A" * 64)
+    file("offsets_outside", {"a": tensor([1], 100, 104)}, bytes(4))
+    file("offsets_near_2_63", {"a": tensor([1], 2 ** 63 - 5, 2 ** 63 - 1)}, bytes(4))
+    file("offsets_beyond_2_63", b'{"a":{"dtype":"F32","shape":[1],"data_offsets":'
+         b'[18446744073709551612,0]}}', bytes(4))
+    file("offsets_descend", {"a": tensor([1], 4, 0)}, bytes(4))
+    file("offsets_overlap", {"a": tensor([1], 0, 4), "b": tensor([1], 2, 6)}, bytes(6))
+    file("dimension_is_negative", {"a": tensor([-1], 0, 4)}, bytes(4))
+    file("dimension_is_real", {"a": tensor([1.0], 0, 4)}, bytes(4))
+    file("thousand_dimensions", {"a": tensor([1] * 1000, 0, 4)}, bytes(4))
+    file("name_twice", b'{"a":{"dtype":"F32","shape":[],"data_offsets":[0,4]},'
+         b'"a":{"dtype":"F32","shape":[],"data_offsets":[4,8]}}', bytes(8))
+    file("name_of_a_thousand_bytes", {"a" * 1000: tensor([1], 0, 4)}, bytes(4))
+    file("name_with_a_null", {"a\0b": tensor([1], 0, 4)}, bytes(4))
+    file("name_is_no_utf8", b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4))
+    file("metadata_is_nested", {"__metadata__": {"a": {"b": "c"}}})
+    file("nested_three_thousand_deep", b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}")
+    file("not_a_number", {"a": tensor([1], 0, 4)}, b"\0\0\xc0\x7f")
+
+
+def hostile_onnx():
+    def varint(number):
+        out = b""
+        while number >= 0x80:
+            out += bytes([number & 0x7f | 0x80])
+            number >>= 7
+        return out + bytes([number])
+
+    def file(name, *tensors, after=b""):
+        graph = b"".join(field(5, tensor) for tensor in tensors)
+        write(f"onnx/{name}", b"\x08\x07" + field(7, graph) + after)
+
+    def tensor(dims, data=b"", kind=1, name=b"a"):
+        return b"".join(b"\x08" + varint(d % 2 ** 64) for d in dims) + b"\x10" + bytes([kind]) + \
+            field(8, name) + field(9, data)
+
+    file("ten_gigabytes_claimed", tensor([2_500_000_000], bytes(900)))
+    file("product_of_dimensions_overflows", tensor([2 ** 33, 2 ** 31]))
+    file("bits_of_the_elements_overflow", tensor([2 ** 59]))
+    file("dimension_is_negative", tensor([-1], bytes(4)))
+    file("name_twice", tensor([1], bytes(4)), tensor([1], bytes(4)))
+    file("name_with_a_null", tensor([1], bytes(4), name=b"a\0b"))
+    file("name_is_no_utf8", tensor([1], bytes(4), name=b"\xff"))
+    file("values_without_data", b"\x08\x04\x10\x01" + field(8, b"a"))
+    file("half_values_out_of_range", b"\x08\x01\x10\x0a" + field(8, b"a") + field(
+        5, varint(2 ** 64 - 1)))
+    for name, length in {"ten_gigabytes": 10 ** 10, "2_63": 2 ** 63, "2_64": 2 ** 64 - 1}.items():
+        write(f"onnx/message_of_{name}_bytes", b"\x08\x07\x3a" + varint(length) + bytes(100))
+    write("onnx/length_of_eleven_bytes", b"\x08\x07\x3a" + b"\xff" * 10 + b"\1" + bytes(20))
+    write("onnx/group_without_end", b"\x08\x07" + b"\x3b" * 100)
+    write("onnx/two_thousand_empty_nodes", b"\x08\x07" + field(7, b"\x0a\0" * 2000))
+    write("onnx/graph_twice", b"\x08\x07" + 2 * field(7, field(5, tensor([1], bytes(4)))))
+
+
+def hostile_hdf5():
+    def file(name, make, **options):
+        memory = io.BytesIO()
+        with h5py.File(memory, "w", **options) as opened:
+            make(opened)
+        write(f"hdf5/{name}", memory.getvalue())
+
+    def elsewhere(opened):
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_external(b"/etc/hostname", 0, 8)
+        h5py.h5d.create(opened.id, b"a", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((2,)), creation)
+
+    def virtual(opened):
+        layout = h5py.VirtualLayout((2,), np.float32)
+        layout[:] = h5py.VirtualSource("other.h5", "a", (2,))
+        opened.create_virtual_dataset("a", layout)
+
+    def nested(opened):
+        for _ in range(60):
+            opened = opened.create_group("g")
+
+    def circle(opened):
+        opened.create_group("a/b")
+        opened["a/b/c"] = opened["a"]
+
+    def kinds(opened):
+        opened["compound"] = np.zeros(2, [("x", "f4"), ("y", "i2")])
+        opened["text"] = ["a", "b"]
+        opened["reference"] = np.array([opened.ref], h5py.ref_dtype)
+        opened["truth"] = np.array([True])
+        opened["big_endian"] = np.arange(2, dtype=">f4")
+        opened["none"] = h5py.Empty("f4")
+        opened["type"] = np.dtype("f4")
+        opened.create_dataset("no_elements", (0, 4), "f4")
+        opened.attrs["layer_names"] = 7
+
+    file("ten_gigabytes_claimed", lambda f: f.create_dataset("a", (2_500_000_000,), "f4"))
+    file("ten_gigabytes_claimed_in_chunks", lambda f: f.create_dataset(
+        "a", (2_500_000_000,), "f4", chunks=(1 << 20,), compression="gzip"))
+    file("values_in_another_file", elsewhere)
+    file("values_of_another_file", virtual, libver="latest")
+    file("groups_sixty_deep", nested, libver="latest")
+    file("groups_in_a_circle", circle)
+    file("other_types", kinds, libver="latest")
+    write("hdf5/signature_alone", b"\x89HDF\r\n\x1a\n")
+
+
+def hostile_idx():
+    def images(count, rows, columns):
+        return struct.pack(">IIII", 0x803, count, rows, columns) + bytes(1000)
+
+    ten_gigabytes = 10 ** 10 // 784
+    for name, data in {
+            "ten_gigabytes_claimed": images(ten_gigabytes, 28, 28),
+            "largest_dimensions": images(2 ** 32 - 1, 65535, 65535),
+            "sides_beyond_65535": images(1, 2 ** 32 - 1, 2 ** 32 - 1),
+            "no_images": images(0, 28, 28),
+            "header_alone": images(1, 28, 28)[:16]}.items():
+        write(f"idx/{name}", data)
+        write(f"idx/{name}_gz", gzip.compress(data, mtime=0))
+    write("idx/members_without_bytes_gz", gzip.compress(b"", mtime=0) * 150)
+    sound = gzip.compress(struct.pack(">II", 0x801, 3) + bytes([0, 1, 2]), mtime=0)
+    write("idx/length_of_another_gz", sound[:-4] + b"\xff" * 4)
+    write("idx/reserved_flags_gz", sound[:3] + b"\xff" + sound[4:])
+
+
+def hostile_pictures():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(
+            ">I", zlib.crc32(kind + data))
+
+    def png(name, *chunks, width=1, height=1, data=b"\0\x80\x80\x80"):
+        head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+        write(f"picture/{name}.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + b"".join(
+            chunks) + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b""))
+
+    # A directory of EXIF that is its own next, with an orientation whose value lies outside.
+    circle = b"II*\0\x08\0\0\0\1\0\x12\1\3\0\x08\0\0\0\xff\xff\xff\xff\x08\0\0\0"
+    png("ten_gigabytes_claimed", width=60000, height=60000)
+    png("64_million_pixels_claimed", width=8192, height=8192)
+    png("sides_of_2_32", width=2 ** 32 - 1, height=2 ** 32 - 1)
+    png("text_of_eight_megabytes", chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(7_900_000), 9)))
+    png("profile_of_eight_megabytes", chunk(
+        b"iCCP", b"a\0\0" + zlib.compress(bytes(7_900_000), 9)))
+    png("exif_in_a_circle", chunk(b"eXIf", circle))
+    png("palette_of_no_colours", chunk(b"PLTE", b""))
+    png("transparency_of_a_thousand", chunk(b"tRNS", bytes(1000)))
+
+    def segment(marker, data):
+        return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
+
+    def jpeg(name, scans, side=8, frame=0xc2, before=b""):
+        """Grey, its only block empty, in scans of eleven bytes each."""
+        write(f"picture/{name}.jpg", b"\xff\xd8" + before + segment(0xdb, bytes(65)) + segment(
+            frame, struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)) + segment(
+                0xc4, bytes([0, 1] + [0] * 15) + b"\0") + segment(
+                    0xc4, bytes([16, 1] + [0] * 15) + b"\0") + segment(
+                        0xda, b"\1\1\0\0\0\0") + b"\x7f" + (
+                            segment(0xda, b"\1\1\0\1\x3f\0") + b"\x7f") * scans + b"\xff\xd9")
+
+    jpeg("scans", 3)
+    jpeg("two_hundred_scans", 200)
+    jpeg("64_million_pixels_claimed", 3, side=8192)
+    jpeg("four_thousand_million_pixels_claimed", 3, side=65535)
+    jpeg("arithmetic", 3, side=256, frame=0xca)
+    jpeg("without_loss", 3, frame=0xc3)
+    jpeg("exif_in_a_circle", 3, before=segment(0xe1, b"Exif\0\0" + circle))
+    jpeg("exif_of_a_few_bytes", 3, before=segment(0xe1, b"Exif\0\0I"))
+
+
+def hostile_recipes():
+    for name, text in {
+            "nested_three_thousand_deep": b'{"models": ' + b"[" * 3000 + b"]" * 3000 + b"}",
+            "objects_two_thousand_deep": b'{"a":' * 2100 + b"1" + b"}" * 2100,
+            "key_twice": b'{"models": {"simple": {"epochs": 2, "epochs": 3}}}',
+            "key_of_four_thousand_bytes": b'{"' + b"k" * 4000 + b'": 1}',
+            "key_with_a_null": b'{"a\\u0000b": 1}',
+            "key_is_no_utf8": b'{"\xff": 1}',
+            "number_beyond_double": b'{"learning_rate": 1e400}',
+            "number_beyond_64_bits": b'{"epochs": 99999999999999999999}',
+            "number_beyond_int": b'{"train_eval": 4294967297}',
+            "minus_zero": b'{"learning_rate": -0.0, "dropout": -0.0, "models": {"simple": {"erase": -0}}}',
+            "smallest_number": b'{"learning_rate": 5e-324, "beta1": 0.999999}',
+            "null_for_numbers": b'{"epochs": null}',
+            "null_byte": b'{"epochs": 2}\0',
+            "list": b"[]",
+            "empty": b""}.items():
+        write(f"recipe/{name}", text)
+
+
 safetensors()
 hdf5()
 model()
@@ -139,3 +350,9 @@ idx()
 pictures()
 recipes()
 write("planted/sound", b"harmless")
+hostile_safetensors()
+hostile_onnx()
+hostile_hdf5()
+hostile_idx()
+hostile_pictures()
+hostile_recipes()

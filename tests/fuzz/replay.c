@@ -1,10 +1,11 @@
 // Runs files through a target that libFuzzer is not linked to, as the tests do:
 //
-//   fuzz_NAME [--seconds N] FILE|FOLDER...
+//   fuzz_NAME [--seconds N] [--cuts N] FILE|FOLDER...
 //
 // Prints each file before it is run, and how many there were. What a sanitizer sees, what the
-// target requires, an allocation of more than ALLOCATION_MAX and a file that takes longer than N
-// seconds (10) end it with the file's name as the last line.
+// target requires, an allocation of more than ALLOCATION_MAX and a file that takes longer than so
+// many seconds (10) end it with the file's name as the last line. Each file is also run cut off at
+// so many places (0), as evenly as they go, and the last of these is told.
 #include "fuzz.h"
 
 #include "base/file.h"
@@ -24,7 +25,7 @@ enum {
     ALLOCATION_MAX = 512 << 20
 };
 extern void __asan_init(void) __attribute__((weak));
-const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
 
 const char *__asan_default_options(void)
 {
@@ -32,20 +33,33 @@ const char *__asan_default_options(void)
 }
 
 static int count;
-static unsigned seconds = 10;
+static int seconds = 10, cuts;
 
 // Without a sanitizer: what is beyond the limit fails, and that is FM_MEMORY.
 static void limit_memory(void)
 {
     long pages = 0;
-    FILE *file = fopen("/proc/self/statm", "r");
     if (__asan_init != NULL)
         return;
+    FILE *file = fopen("/proc/self/statm", "r");
     fm_fuzz_require(file != NULL && fscanf(file, "%ld", &pages) == 1, "memory can be told");
     fclose(file);
     rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + ALLOCATION_MAX;
     struct rlimit limit = {bytes, bytes};
     fm_fuzz_require(setrlimit(RLIMIT_AS, &limit) == 0, "memory can be limited");
+}
+
+static void run(const unsigned char *data, size_t size)
+{
+    // Exactly so many bytes: what is read behind them shows.
+    unsigned char *copy = malloc(size);
+    fm_fuzz_require(copy != NULL || size == 0, "there is memory");
+    if (size > 0)
+        memcpy(copy, data, size);
+    alarm((unsigned)seconds); // its signal kills
+    LLVMFuzzerTestOneInput(copy, size);
+    alarm(0);
+    free(copy);
 }
 
 static void run_file(const char *path)
@@ -55,9 +69,13 @@ static void run_file(const char *path)
     printf("%s\n", path);
     fflush(stdout); // before a crash
     fm_fuzz_require(fm_file_read(path, &data, &size) == FM_OK, "the file can be read");
-    alarm(seconds); // its signal kills
-    LLVMFuzzerTestOneInput(data, size);
-    alarm(0);
+    run(data, size);
+    size_t step = cuts > 0 ? size / (size_t)cuts + 1 : size;
+    for (size_t cut = 0; cuts > 0 && cut < size; cut += step) {
+        printf("  its first %zu bytes\r", cut);
+        fflush(stdout);
+        run(data, cut);
+    }
     free(data);
     count++;
 }
@@ -79,9 +97,12 @@ static void run_folder(const char *path)
 int main(int argc, char **argv)
 {
     int first = 1;
-    if (argc > 2 && strcmp(argv[1], "--seconds") == 0) {
-        seconds = (unsigned)atoi(argv[2]);
-        first = 3;
+    for (; first + 1 < argc && argv[first][0] == '-'; first += 2) {
+        int *option = strcmp(argv[first], "--seconds") == 0 ? &seconds
+                      : strcmp(argv[first], "--cuts") == 0  ? &cuts
+                                                            : NULL;
+        fm_fuzz_require(option != NULL, "options are --seconds N and --cuts N");
+        *option = atoi(argv[first + 1]);
     }
     limit_memory();
     for (int i = first; i < argc; i++) {
