@@ -56,3 +56,11 @@ set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 
 add_test(NAME readme COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/readme.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR})
 set_tests_properties(readme PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2 SKIP_RETURN_CODE 77)
+
+# VGG16 with weights of others: modes, kept features, going on.
+add_executable(weights_tool weights_tool.c)
+target_link_libraries(weights_tool PRIVATE fm_net m)
+set_target_properties(weights_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+add_test(NAME transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh $<TARGET_FILE:fmnist>
+  $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cpu)
+set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)

@@ -93,7 +93,7 @@ enum fm_status fm_training_open_weights(struct fm_training *t)
     if (transfer->mode == FM_TRANSFER_FINETUNE && fm_checkpoint_exists(t->directory))
         return statistics_of_run(t);
     enum fm_status status = read_file(transfer->weights, t->dataset->classes, &t->weights);
-    if (status == FM_NOT_FOUND)
+    if (status != FM_OK && !fm_path_exists(transfer->weights))
         return fm_context(status,
             "the run began with weights of SHA-256 %.16s..., and --weights FILE names where they "
             "are now",
