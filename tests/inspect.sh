@@ -57,6 +57,6 @@ call 2 inspect
 printf 'PK\3\4' >zip
 call 1 inspect zip
 err_has 'save the tensors as safetensors'
-head -c 40 small >cut
-call 1 inspect cut
+head -c 40 small >"cut"
+call 1 inspect "cut"
 err_has 'cut: the header is said to have 65 bytes, but 32 follow'

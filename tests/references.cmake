@@ -14,7 +14,8 @@ target_compile_definitions(fm_drawn PRIVATE
 
 fm_test(test_exported LABEL references TIMEOUT 300 LINKS fm_drawn)
 fm_test(test_vgg16_weights LABEL references TIMEOUT 600 LINKS fm_drawn)
-set(reference_tests test_exported test_vgg16_weights)
+fm_test(test_tensor_types LABEL references TIMEOUT 120 LINKS fm_drawn)
+set(reference_tests test_exported test_vgg16_weights test_tensor_types)
 
 # What goes through the tool.
 function(fm_reference_script name packages)
