@@ -167,7 +167,7 @@ static void refuses_with_exact_words(void **state)
         {"fmnist", "no command given"},
         {"fmnist trian", "unknown command 'trian'; did you mean 'train'?"},
         {"fmnist zzzzzz", "unknown command 'zzzzzz'; expected train, eval, compare, report, bench, "
-                          "predict, label, audit, drift, recipe, models, info, "
+                          "predict, label, audit, drift, export, inspect, recipe, models, info, "
                           "completion or help"},
         {"fmnist --verison", "unknown option '--verison'; did you mean '--version'?"},
         {"fmnist --quiet train",
