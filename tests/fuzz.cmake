@@ -4,9 +4,10 @@ option(FMNIST_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
 
 # MUTATE: a file that knows the format's lengths and checksums, for libFuzzer. CUTS: at so many places
 # a test cuts off each file, too (every byte of most).
-function(fm_fuzz name source)
-  cmake_parse_arguments(ARG "" "MUTATE;CUTS" "LINKS;DEFINES" ${ARGN})
-  add_executable(fuzz_${name} fuzz/${source} fuzz/fuzz.c)
+function(fm_fuzz name)
+  cmake_parse_arguments(ARG "" "MUTATE;CUTS" "SOURCES;LINKS;DEFINES" ${ARGN})
+  list(TRANSFORM ARG_SOURCES PREPEND fuzz/)
+  add_executable(fuzz_${name} ${ARG_SOURCES} fuzz/fuzz.c)
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINKS})
   target_compile_definitions(fuzz_${name} PRIVATE ${ARG_DEFINES})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
@@ -26,14 +27,18 @@ endfunction()
 if(FMNIST_FUZZ)
   target_compile_options(fm_options INTERFACE -fsanitize=fuzzer-no-link)
 endif()
-fm_fuzz(safetensors tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
+set(tensors tensors.c tensors_read.c)
+fm_fuzz(safetensors SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
   MUTATE fuzz/mutate_safetensors.c CUTS 1000)
-fm_fuzz(hdf5 tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5 CUTS 10) # a process each
-fm_fuzz(onnx tensors.c LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
-fm_fuzz(idx idx.c LINKS fm_data MUTATE fuzz/mutate_gzip.c CUTS 1000)
-fm_fuzz(picture picture.c LINKS fm_data MUTATE fuzz/mutate_png.c CUTS 1000)
-fm_fuzz(recipe recipe.c LINKS fm_train CUTS 100)
-fm_fuzz(planted planted.c LINKS fm_base CUTS 1000)
+fm_fuzz(hdf5 SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5 CUTS 10) # a process each
+if(FM_HAVE_HDF5)
+  fm_fuzz(hdf5_said SOURCES said.c tensors_read.c LINKS fm_net CUTS 1000)
+endif()
+fm_fuzz(onnx SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
+fm_fuzz(idx SOURCES idx.c LINKS fm_data MUTATE fuzz/mutate_gzip.c CUTS 1000)
+fm_fuzz(picture SOURCES picture.c LINKS fm_data MUTATE fuzz/mutate_png.c CUTS 1000)
+fm_fuzz(recipe SOURCES recipe.c LINKS fm_train CUTS 100)
+fm_fuzz(planted SOURCES planted.c LINKS fm_base CUTS 1000)
 
 # That findings show: in every replay, and with libFuzzer where there is time to build for it.
 if(NOT FMNIST_FUZZ)

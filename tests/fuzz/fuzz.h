@@ -27,6 +27,10 @@ void fm_fuzz_require(bool holds, const char *what);
 // Every byte is looked at, so that a sanitizer sees one that is not there or was never set.
 void fm_fuzz_look_at(const void *bytes, size_t size);
 
+// Reads all tensors of an open file, and holds the list to what is in it: tensors_read.c.
+struct fm_tensors;
+void fm_fuzz_tensors(const struct fm_tensors *tensors);
+
 // For targets whose files carry lengths and checksums, without which hardly any change would get
 // beyond the first check: mutate_*.c, of libFuzzer's builds alone. Changes [0, size) in place;
 // returns the new size, at most max_size.

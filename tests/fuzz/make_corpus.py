@@ -260,6 +260,34 @@ def hostile_hdf5():
     write("hdf5/signature_alone", b"\x89HDF\r\n\x1a\n")
 
 
+def said():
+    """What the process with libhdf5 says to the one without: struct fm_hdf5_record."""
+    def record(kind, place, name, extra, dims=(), offset=0, stored=0, element=0, type=b""):
+        return struct.pack("<6I8q3Q16s", 0x7e5045 + kind, place, len(name), len(extra), len(dims), 0,
+                           *dims, *[0] * (8 - len(dims)), offset, stored, element,
+                           type) + name + extra
+
+    tensor, text, failed, done = range(4)
+    end = record(done, 0, b"", b"")
+    values = record(tensor, 0, b"a", b"", (2, 3), 16, 24, 4, b"F32")
+    write("hdf5_said/sound", values + record(tensor, 1, b"b", bytes(8), (2,), element=4, type=b"F32")
+          + record(text, 0, b"key", b"value") + end)
+    write("hdf5_said/failed", values + record(failed, 0, b"", b"data set 'a'"))
+    write("hdf5_said/places", b"".join(
+        record(tensor, p, b"p%d" % p, b"", (2,), element=8, type=b"F64") for p in range(2, 7)) + end)
+    write("hdf5_said/offset_outside", record(tensor, 0, b"a", b"", (1,), 2 ** 64 - 4, 4, 4, b"F32") + end)
+    write("hdf5_said/bytes_of_the_elements_overflow", record(
+        tensor, 0, b"a", b"", (2 ** 59,), 0, 0, 2 ** 5, b"I64") + end)
+    write("hdf5_said/ten_gigabytes_claimed", record(
+        tensor, 0, b"a", b"", (2_500_000_000,), 0, 10 ** 10, 4, b"F32") + end)
+    write("hdf5_said/element_of_another_type", record(tensor, 0, b"a", b"", (8,), 0, 8, 1, b"F64") + end)
+    write("hdf5_said/name_of_four_gigabytes", struct.pack("<4I", 0x7e5045, 0, 2 ** 32 - 1, 0) + bytes(128))
+    write("hdf5_said/text_of_four_gigabytes", struct.pack("<4I", 0x7e5046, 0, 1, 2 ** 32 - 1) + bytes(129))
+    write("hdf5_said/values_of_four_gigabytes", struct.pack("<4I", 0x7e5045, 1, 1, 2 ** 32 - 1) + bytes(129))
+    write("hdf5_said/place_of_none", record(tensor, 1000, b"a", b"") + end)
+    write("hdf5_said/without_end", values)
+
+
 def hostile_idx():
     def images(count, rows, columns):
         return struct.pack(">IIII", 0x803, count, rows, columns) + bytes(1000)
@@ -353,6 +381,7 @@ write("planted/sound", b"harmless")
 hostile_safetensors()
 hostile_onnx()
 hostile_hdf5()
+said()
 hostile_idx()
 hostile_pictures()
 hostile_recipes()

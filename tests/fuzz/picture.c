@@ -5,7 +5,7 @@
 #include "data/pictures/picture.h"
 
 enum {
-    PIXELS_MAX = 1 << 20 // of a picture that is converted: larger ones take long and tell no more
+    PIXELS_MAX = 1 << 16 // of a picture that is converted: larger ones take long and tell no more
 };
 
 static void convert(const char *path, const struct fm_picture *picture, enum fm_convert convert)
