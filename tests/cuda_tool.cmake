@@ -4,7 +4,7 @@
 # there what it finds in one: its library, its modules (the CUDA backend's is that on the simulated
 # device) and the recipes.
 if(NOT TARGET fmnist-cuda-sim OR NOT TARGET fmnist-cpu)
-  foreach(case train bits moved refusals profile bench results)
+  foreach(case train bits moved refusals profile bench results transfer)
     fm_cuda_skip(cuda_tool_${case}
       "the CUDA toolkit, cuDNN, the simulated device or the CPU backend is missing")
   endforeach()
@@ -36,7 +36,7 @@ add_custom_command(OUTPUT ${simulated}/made
   DEPENDS libfmnist fmnist-cuda-sim fmnist-cpu VERBATIM)
 add_custom_target(simulated ALL DEPENDS ${simulated}/made)
 add_dependencies(simulated fmnist_simulated measure)
-add_dependencies(tests_cuda simulated)
+add_dependencies(tests_cuda simulated weights_tool)
 
 foreach(case train bits moved refusals profile bench results)
   add_test(NAME cuda_tool_${case} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/cuda_tool.sh
@@ -44,3 +44,7 @@ foreach(case train bits moved refusals profile bench results)
     ${CMAKE_SOURCE_DIR}/data/tiny ${case})
   set_tests_properties(cuda_tool_${case} PROPERTIES LABELS cuda TIMEOUT 300 PROCESSORS 1)
 endforeach()
+
+add_test(NAME cuda_tool_transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh
+  $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cuda)
+set_tests_properties(cuda_tool_transfer PROPERTIES LABELS cuda TIMEOUT 600 PROCESSORS 1)

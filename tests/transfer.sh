@@ -135,7 +135,9 @@ fi
 
 # ---- A base that is trained on: its last block, or all of it
 
-call 0 train $base $plain $few --mode finetune --out last
+tuning=$few
+[ "$backend" = cpu ] || tuning="$some --epochs 1 --epoch-images 16 --train-eval 16"
+call 0 train $base $plain $tuning --mode finetune --out last
 has last/result.json '"mode": "finetune"'
 has last/result.json '"unfreeze": "last"'
 ! grep -q 'feature_seconds' last/result.json || fail "a run without features tells of them"
