@@ -156,7 +156,7 @@ static void long_tensor(void **state)
     uint16_t *halves = malloc(COUNT * sizeof *halves);
     float *values = malloc(COUNT * sizeof *values);
     for (int i = 0; i < COUNT; i++)
-        halves[i] = (uint16_t)(0x3c00 + i % 1024); // 1 + i / 1024
+        halves[i] = (uint16_t)(0x3c00 + i % 1021); // 1 + (i % 1021) / 1024
     snprintf(header, sizeof header,
         "{\"h\":{\"dtype\":\"F16\",\"shape\":[%d],\"data_offsets\":[0,%d]}}", COUNT, 2 * COUNT);
     write_file(header, halves, COUNT * sizeof *halves);
@@ -164,7 +164,7 @@ static void long_tensor(void **state)
     assert_ok(fm_tensors_open(path, &tensors));
     assert_ok(fm_tensors_read(&tensors, 0, values));
     for (int i = 0; i < COUNT; i++)
-        if (values[i] != 1.0f + (float)(i % 1024) / 1024.0f)
+        if (values[i] != 1.0f + (float)(i % 1021) / 1024.0f)
             fail_msg("element %d is %g", i, (double)values[i]);
     fm_tensors_close(&tensors);
     free(halves);
@@ -231,6 +231,12 @@ static void lies(void **state)
             "ends at offset 10000000000, but the file holds 1000"},
         {FM_DATA, "{\"a\":" T("I64", "[2305843009213693953]", "0", "8") "}", 8, "overflows"},
         {FM_DATA, "{\"a\":" T("F32", "[4294967296,4294967296]", "0", "0") "}", 0, "overflows"},
+        // 2^59 elements are 2^64 bits, 2^58 + 1 of twice the size a few more.
+        {FM_DATA, "{\"a\":" T("F32", "[576460752303423488]", "0", "0") "}", 0,
+            "has 0 bytes, but its shape of 576460752303423488 F32 elements takes "
+            "2305843009213693952"},
+        {FM_DATA, "{\"a\":" T("F64", "[288230376151711745]", "0", "8") "}", 8,
+            "takes 2305843009213693960"},
         {FM_DATA, "{\"a\":" T("F4", "[3]", "0", "1") "}", 1, "takes 2"},
         {FM_DATA, "{\"a\":" T("F32", "[1]", "0", "4") ",\"a\":" T("F32", "[1]", "4", "8") "}", 8,
             "duplicate"},
@@ -249,6 +255,24 @@ static void lies(void **state)
         write_file(cases[c].header, NULL, cases[c].size);
         struct rlimit before = memory_limit(64ull << 20);
         refuse(cases[c].status, cases[c].part);
+        memory_limit_undo(before);
+    }
+}
+
+// There is no memory for the header that is claimed, and none is asked for.
+static void long_header_claimed(void **state)
+{
+    (void)state;
+    static const uint64_t lengths[] = {90000000, 10000000000, UINT64_MAX};
+    for (int i = 0; i < 3; i++) {
+        char data[1024] = {0}, part[64];
+        memcpy(data, &lengths[i], 8);
+        data[8] = '{';
+        assert_int_equal(scratch_write(path, data, sizeof data), 0);
+        snprintf(part, sizeof part, "said to have %llu bytes, but 1016 follow",
+            (unsigned long long)lengths[i]);
+        struct rlimit before = memory_limit(64ull << 20);
+        refuse(FM_DATA, part);
         memory_limit_undo(before);
     }
 }
@@ -339,6 +363,7 @@ int main(void)
         cmocka_unit_test(large_file),
         cmocka_unit_test(shrinks),
         cmocka_unit_test(lies),
+        cmocka_unit_test(long_header_claimed),
         cmocka_unit_test(nested),
         cmocka_unit_test(too_many),
         cmocka_unit_test(names),

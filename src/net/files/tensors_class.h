@@ -61,6 +61,10 @@ struct fm_tensor_type {
 };
 const struct fm_tensor_type *fm_tensor_type_find(const char *name); // NULL: no such type
 
+// Bytes of `count` elements, as many as fm_tensors_set_shape() lets through: those of less than a
+// byte are packed.
+uint64_t fm_tensor_type_bytes(const struct fm_tensor_type *type, size_t count);
+
 // `count` elements of a type that can be widened, from byte `offset` of the file on.
 enum fm_status fm_tensors_get_fp32(const struct fm_tensors *tensors,
     const struct fm_tensor_type *type, uint64_t offset, size_t count, float *out);

@@ -131,7 +131,7 @@ static enum fm_status add_tensor(struct fm_tensors *tensors, const Onnx__TensorP
     if (!type)
         return FM_OK; // listed alone: text, and what newer versions know
     const struct fm_tensor_type *of = fm_tensor_type_find(type);
-    info->bytes = info->count * of->bits / 8;
+    info->bytes = fm_tensor_type_bytes(of, info->count);
     info->readable = of->widen != NULL;
     return check_data(tensors, tensor, info);
 }

@@ -92,8 +92,7 @@ static enum fm_status parse_type(
             tensors->path, entry->info.name, name);
     snprintf(entry->info.type, sizeof entry->info.type, "%s", name);
     entry->info.readable = type->widen != NULL;
-    // Elements of less than a byte are packed; fm_tensors_set_shape() has bounded the product.
-    entry->info.bytes = (entry->info.count * type->bits + 7) / 8;
+    entry->info.bytes = fm_tensor_type_bytes(type, entry->info.count);
     return FM_OK;
 }
 
@@ -194,6 +193,8 @@ static enum fm_status list_tensors(struct fm_tensors *tensors, struct file *file
     json_t *header = file->header;
     uint64_t available = tensors->size - file->first;
     size_t most = json_object_size(header), count = 0;
+    if (most > FM_TENSORS_MAX)
+        most = FM_TENSORS_MAX; // fm_tensors_add() fails at the next
     file->entries = calloc(most + 1, sizeof *file->entries);
     file->begins = calloc(most + 1, sizeof *file->begins);
     if (file->entries == NULL || file->begins == NULL)

@@ -78,6 +78,12 @@ static const struct fm_tensor_type types[] = {
     {"C64", 64, NULL},
 };
 
+// By eights: the bits of a number of elements whose bytes fit need not fit.
+uint64_t fm_tensor_type_bytes(const struct fm_tensor_type *type, size_t count)
+{
+    return (uint64_t)count / 8 * type->bits + (count % 8 * type->bits + 7) / 8;
+}
+
 const struct fm_tensor_type *fm_tensor_type_find(const char *name)
 {
     for (size_t t = 0; t < sizeof types / sizeof types[0]; t++) {
