@@ -170,6 +170,37 @@ static void shortened_text(void **state)
     expect(FM_FORMAT_TEXT, "\nw\xef\xbf\xbd\xef\xbf\xbd[31m  F32 ");
 }
 
+// Texts of an ONNX file need not be UTF-8, nor need a path be: what they have of it is told.
+static void texts_that_are_no_utf8(void **state)
+{
+    (void)state;
+    static const unsigned char onnx[] = "\x08\x07\x12\x03"
+                                        "a\xff"
+                                        "b\x3a\x03\x12\x01g\x72\x08\x0a\x02"
+                                        "\xfek\x12\x02v\xfd";
+    char odd[FM_PATH_MAX];
+    struct fm_text text = {0};
+    assert_ok(fm_path_join(odd, folder, "\xff"));
+    assert_int_equal(scratch_write(odd, onnx, sizeof onnx - 1), 0);
+    enum fm_status status = fm_inspect(odd, FM_FORMAT_JSON, &text);
+    if (status == FM_UNSUPPORTED) {
+        fm_error_clear();
+        skip();
+    }
+    assert_ok(status);
+    json_t *json = json_loads(fm_text_cstr(&text), 0, NULL);
+    const json_t *metadata = json_object_get(json, "metadata");
+    const char *file = json_string_value(json_object_get(json, "file"));
+    assert_non_null(file);
+    assert_string_equal(file + strlen(folder), "/\xef\xbf\xbd");
+    assert_string_equal(json_string_value(json_object_get(metadata, "producer")), "a\xef\xbf\xbd"
+                                                                                  "b");
+    assert_string_equal(
+        json_string_value(json_object_get(metadata, "\xef\xbf\xbdk")), "v\xef\xbf\xbd");
+    json_decref(json);
+    fm_text_free(&text);
+}
+
 // ---- What is none
 
 static void data_sets(void **state)
@@ -196,6 +227,7 @@ int main(void)
         cmocka_unit_test(nearly),
         cmocka_unit_test(as_json),
         cmocka_unit_test(shortened_text),
+        cmocka_unit_test(texts_that_are_no_utf8),
         cmocka_unit_test(data_sets),
     };
     scratch_make(folder, "inspect");

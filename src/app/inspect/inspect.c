@@ -8,6 +8,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "net/files/tensors.h"
+#include "run/json.h"
 #include "run/states.h"
 
 #include <inttypes.h>
@@ -81,10 +82,10 @@ static void foreign_cell(struct fm_table *table, const char *text, size_t shown)
     while (clean[end] != '\0' && end + (size_t)fm_utf8_length(clean + end) <= shown)
         end += (size_t)fm_utf8_length(clean + end);
     if (clean[end] == '\0')
-        fm_table_cell(table, json_string(text), "%s", clean);
+        fm_table_cell(table, fm_json_text(text), "%s", clean);
     else
         fm_table_cell(
-            table, json_string(text), "%.*s... (%zu bytes)", (int)end, clean, strlen(text));
+            table, fm_json_text(text), "%.*s... (%zu bytes)", (int)end, clean, strlen(text));
     fm_text_free(&line);
 }
 
@@ -175,11 +176,19 @@ static enum fm_status print_prose(
     return append(status, table, format, out);
 }
 
+// Of an ONNX file neither need be UTF-8.
+static void set_text(json_t *object, const char *key, const char *value)
+{
+    json_t *name = fm_json_text(key);
+    json_object_set_new(object, json_string_value(name), fm_json_text(value));
+    json_decref(name);
+}
+
 static json_t *metadata_json(const struct inspected *f)
 {
     json_t *json = json_object();
     for (char **pair = f->tensors.metadata; pair && pair[0]; pair += 2)
-        json_object_set_new(json, pair[0], json_string(pair[1]));
+        set_text(json, pair[0], pair[1]);
     return json;
 }
 
@@ -193,14 +202,14 @@ static enum fm_status print_json(const struct inspected *f, struct fm_text *out)
     json_t *fits = json_pack("{s:b, s:s, s:o, s:s}", "fits", f->fit.fits, "model", f->fit.model,
         "classes", f->fit.classes > 0 ? json_integer(f->fit.classes) : json_null(), "what",
         fm_text_cstr(&f->fit.what));
-    json_t *json = json_pack("{s:i, s:s, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "format",
-        INSPECT_FORMAT, "file", f->tensors.path, "file_format", format_name(f), "bytes",
-        (json_int_t)f->tensors.size, "sha256", f->sha256, "elements", (json_int_t)f->elements,
-        "fits", fits, "metadata", metadata_json(f), "tensors", list);
+    json_t *json = json_pack("{s:i, s:o, s:s, s:I, s:s, s:I, s:o, s:o, s:o}", "format",
+        INSPECT_FORMAT, "file", fm_json_text(f->tensors.path), "file_format", format_name(f),
+        "bytes", (json_int_t)f->tensors.size, "sha256", f->sha256, "elements",
+        (json_int_t)f->elements, "fits", fits, "metadata", metadata_json(f), "tensors", list);
     char *dump = json ? json_dumps(json, JSON_INDENT(2)) : NULL;
     json_decref(json);
     if (!dump)
-        return fm_fail(FM_DATA, "%s: its path is not UTF-8, or out of memory", f->tensors.path);
+        return fm_fail(FM_MEMORY, "%s: out of memory", f->tensors.path);
     fm_text_append(out, "%s\n", dump);
     free(dump);
     return FM_OK;
