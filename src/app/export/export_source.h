@@ -16,8 +16,9 @@ struct fm_export_source {
     char weights_path[FM_PATH_MAX];
     struct fm_weights weights;
     struct fm_net net;
-    double test_accuracy;                             // NaN: not known
-    char values[FM_EXPORT_METADATA_MAX][FM_NAME_MAX]; // of the metadata
+    double test_accuracy; // NaN: not known
+    // Of the metadata; a recipe's name may have ", changed" behind it.
+    char values[FM_EXPORT_METADATA_MAX][FM_NAME_MAX + 16];
     const char *metadata[2 * FM_EXPORT_METADATA_MAX + 1];
     struct fm_format_model model; // of all that
 };

@@ -151,7 +151,8 @@ static enum fm_status find_base(const struct fm_tensors *tensors, const char *sh
     FM_TRY(fm_zoo_build("vgg16", ANY_CLASSES, &net));
     enum fm_status status = fm_pretrained_recognise(tensors, &net, &source, index);
     *found = status == FM_OK && source != FM_PRETRAINED_FMNIST;
-    if (status == FM_DATA) // of a source, but not whole: the message says so behind the path
+    // Of a source, but not whole, or with what is not read: the message says so behind the path.
+    if (status == FM_DATA || (status == FM_UNSUPPORTED && tensors->format != FM_TENSORS_ONNX))
         fm_text_append_line(near, fm_error_message() + strlen(tensors->path) + strlen(": "));
     fm_error_clear();
     if (!*found)

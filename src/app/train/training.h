@@ -26,7 +26,7 @@ struct fm_training {
     struct fm_pretrained weights; // of others, that it begins with; zero: there are none
     struct fm_model *model;
     struct fm_train_result trained;
-    double feature_seconds;    // of a frozen base: that the features took, in all calls
+    double feature_seconds;    // of a frozen base: that the features took, in this call
     uint64_t feature_computed; // images and views that were computed; the others were kept
     struct fm_metrics metrics; // on the test images
     struct fm_metrics flipped; // on these and their mirror images, if the recipe wants that
