@@ -307,7 +307,7 @@ static void broken_entries(void **state)
     static const char half[] = "\"shape\":[1],\"data_offsets\":[0,4]";
     char header[512];
     snprintf(header, sizeof header, "{\"a\":{\"dtype\":\"I32\",%s}}", half);
-    refuse_as(FM_UNSUPPORTED, header, 4, "'I32', expected F32, F16 or BF16");
+    refuse_as(FM_UNSUPPORTED, header, 4, "'I32', expected F32, F16, BF16 or F64");
     snprintf(header, sizeof header, "{\"a\":{\"dtype\":\"f32\",%s}}", half);
     refuse_as(FM_UNSUPPORTED, header, 4, "'f32'");
     snprintf(header, sizeof header, "{\"a\":{\"dtype\":32,%s}}", half);

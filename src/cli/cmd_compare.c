@@ -96,6 +96,7 @@ enum fm_status fm_cmd_compare(const struct fm_args *args)
         .interrupted = fm_interrupt_signal,
         .tensorboard = args->tensorboard,
         .feature_cache = features[0] ? features : NULL,
+        .feature_cache_named = args->feature_cache != NULL,
         .data = args->data,
         .max_minutes = args->max_minutes,
         .root = args->runs,

@@ -189,7 +189,7 @@ static enum fm_status check_info(const char *path, const struct fm_tensor_info *
             info->name, strlen(info->name), NAME_MAX_BYTES - 1);
     if (!info->readable)
         return fm_fail(FM_UNSUPPORTED,
-            "%s: tensor '%s' is of dtype '%s', expected F32, F16 or BF16", path, info->name,
+            "%s: tensor '%s' is of dtype '%s', expected F32, F16, BF16 or F64", path, info->name,
             info->type);
     return FM_OK;
 }

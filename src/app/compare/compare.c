@@ -36,6 +36,7 @@ static struct fm_job job_of(const struct fm_comparing *c, int index)
         .input_size = options->entries[index].input_size,
         .transfer = options->entries[index].transfer,
         .feature_cache = options->feature_cache,
+        .feature_cache_named = options->feature_cache_named,
         .data = options->data,
         .max_minutes = options->max_minutes,
         .root = options->root,

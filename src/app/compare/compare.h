@@ -39,13 +39,14 @@ struct fm_compare_options {
     double checkpoint_seconds;
     int (*interrupted)(void);
     bool tensorboard;          // struct fm_job; a finished run that has no event files gets them
-    const char *feature_cache; // struct fm_job
-    const char *data;          // as asked for; NULL: it was looked for
-    double max_minutes;        // of each training; 0: no limit
-    const char *root;          // where runs are looked for and made; NULL: "runs"
-    const char *directory;     // the comparison's own; NULL: <root>/compare-<time>
-    bool fresh;                // trains all rows anew
-    bool force;                // a comparison that is in `directory` is replaced
+    const char *feature_cache; // struct fm_job, like the next
+    bool feature_cache_named;
+    const char *data;      // as asked for; NULL: it was looked for
+    double max_minutes;    // of each training; 0: no limit
+    const char *root;      // where runs are looked for and made; NULL: "runs"
+    const char *directory; // the comparison's own; NULL: <root>/compare-<time>
+    bool fresh;            // trains all rows anew
+    bool force;            // a comparison that is in `directory` is replaced
     int argc;
     char *const *argv;
     // Before each row, `name` as fm_transfer_run_name() has it; `directory`: of the run, NULL for
