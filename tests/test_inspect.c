@@ -102,6 +102,15 @@ static void nearly(void **state)
     tensor.data = zeros;
     assert_ok(fm_safetensors_write(path, &tensor, 1, NULL));
     expect(FM_FORMAT_TEXT, "none: ");
+    // The same elements in another number of dimensions are no match.
+    static float biases[128];
+    tensor = (struct fm_tensor){.name = "fc1.bias", .count = 128, .dims = {128, 1}, .data = biases};
+    for (int n = 0; n < 2; n++) {
+        tensor.ndims = 1 + n;
+        assert_ok(fm_safetensors_write(path, &tensor, 1, NULL));
+        expect(FM_FORMAT_TEXT, n == 0 ? "none; nearest is" : "none: no tensor");
+    }
+    tensor = (struct fm_tensor){.count = 3, .ndims = 1, .dims = {3}, .data = zeros};
     snprintf(tensor.name, sizeof tensor.name, "features.0.weight");
     assert_ok(fm_safetensors_write(path, &tensor, 1, NULL));
     expect(FM_FORMAT_TEXT, "nearest is torchvision's or timm's VGG16, of whose 26 tensors of "
