@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -161,24 +162,89 @@ static void nothing_more_can_be_opened(void **state)
     assert_false(answers[1]);
 }
 
-// What this process does on an interrupt is not what the child does.
-static void ignore(int number)
+static void wait_for_signals(int pipe, void *context)
 {
-    (void)number;
+    fm_child_put(pipe, context, 1);
+    usleep(50000); // the signals come within it, or then at the latest
+    fm_child_put(pipe, context, 1);
+    sleep_on(pipe, context);
 }
 
-static void signals_end_it(void **state)
+// A terminal interrupts both: it is this process's to end, and the file is not damaged.
+static void an_interrupt_is_the_parents(void **state)
+{
+    (void)state;
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct fm_child child;
+    char byte = 'x';
+    assert_ok(fm_child_start(&child, "a.h5", "libsome", &limits, wait_for_signals, &byte));
+    assert_ok(fm_child_get(&child, &byte, 1));
+    for (int s = 0; s < 4; s++)
+        kill(child.pid, signals[s]);
+    assert_ok(fm_child_get(&child, &byte, 1));
+    fm_child_end(&child);
+    no_child_is_left();
+}
+
+// As the kernel does where memory is short.
+static void killed_from_outside(void **state)
 {
     (void)state;
     struct fm_child child;
-    char byte;
-    signal(SIGTERM, ignore);
-    assert_ok(fm_child_start(&child, "a.h5", "libsome", &limits, sleep_on, NULL));
-    usleep(50000);
-    kill(child.pid, SIGTERM);
-    assert_fails(fm_child_get(&child, &byte, 1), FM_DATA, "signal 15");
+    char byte = 'x';
+    assert_ok(fm_child_start(&child, "a.h5", "libsome", &limits, wait_for_signals, &byte));
+    assert_ok(fm_child_get(&child, &byte, 1));
+    kill(child.pid, SIGKILL);
+    char more[2];
+    assert_fails(fm_child_get(&child, more, sizeof more), FM_IO, "killed from outside");
     fm_child_end(&child);
-    signal(SIGTERM, SIG_DFL);
+    no_child_is_left();
+}
+
+// One that was taken over may shut the pipe and stay.
+static void shut_and_stay(int pipe, void *context)
+{
+    close(pipe);
+    sleep_on(pipe, context);
+}
+
+static void one_that_stays_is_ended(void **state)
+{
+    (void)state;
+    fails_with(shut_and_stay, "libsome gave up on it");
+}
+
+static void count_files(int pipe, void *context)
+{
+    int counts[2] = {fcntl(pipe, F_GETFD) >= 0, fcntl(*(int *)context, F_GETFD) >= 0};
+    int others = 0;
+    for (int f = STDERR_FILENO + 1; f < 256; f++) {
+        struct stat info;
+        others += f != pipe && fstat(f, &info) == 0 && !S_ISREG(info.st_mode);
+    }
+    fm_child_put(pipe, counts, sizeof counts);
+    fm_child_put(pipe, &others, sizeof others);
+}
+
+// A device, the pipe of another child: what is open here is not open there, but for files.
+static void it_has_no_pipe_of_others(void **state)
+{
+    (void)state;
+    struct fm_child first, second;
+    int counts[2], others, device = open("/dev/null", O_RDONLY);
+    int file = open("/proc/self/exe", O_RDONLY);
+    assert_true(file >= 0 && device >= 0);
+    assert_ok(fm_child_start(&first, "a.h5", "libsome", &limits, sleep_on, NULL));
+    assert_ok(fm_child_start(&second, "b.h5", "libsome", &limits, count_files, &file));
+    assert_ok(fm_child_get(&second, counts, sizeof counts));
+    assert_ok(fm_child_get(&second, &others, sizeof others));
+    fm_child_end(&second);
+    fm_child_end(&first);
+    close(device);
+    close(file);
+    assert_int_equal(counts[0], 1);
+    assert_int_equal(counts[1], 1);
+    assert_int_equal(others, 0);
 }
 
 // A host that wants to know nothing of its children still reads files.
@@ -203,7 +269,10 @@ int main(void)
         cmocka_unit_test(it_has_no_more_time_than_it_may),
         cmocka_unit_test(it_has_no_more_memory_than_it_may),
         cmocka_unit_test(nothing_more_can_be_opened),
-        cmocka_unit_test(signals_end_it),
+        cmocka_unit_test(an_interrupt_is_the_parents),
+        cmocka_unit_test(killed_from_outside),
+        cmocka_unit_test(one_that_stays_is_ended),
+        cmocka_unit_test(it_has_no_pipe_of_others),
         cmocka_unit_test(without_word_of_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,15 +3,19 @@
 
 #include "base/clock.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 // Sanitizers reserve more address space than any limit would leave.
@@ -65,16 +69,47 @@ static void set_limits(const struct fm_child_limits *limits, unsigned long long 
         limit(RLIMIT_AS, space + limits->memory, 0);
 }
 
-// What this process does on signals it does for itself: a child just ends.
+// What this process does on signals it does for itself: a child just ends. A terminal sends the
+// first four to both; it is for the parent to say what then becomes of the work.
 static void reset_signals(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGSEGV, SIGBUS,
-        SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGALRM};
+    static const int parents[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int own[] = {SIGPIPE, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGXCPU, SIGALRM};
     sigset_t none;
-    for (size_t s = 0; s < sizeof signals / sizeof signals[0]; s++)
-        signal(signals[s], SIG_DFL);
+    for (size_t s = 0; s < sizeof parents / sizeof parents[0]; s++)
+        signal(parents[s], SIG_IGN);
+    for (size_t s = 0; s < sizeof own / sizeof own[0]; s++)
+        signal(own[s], SIG_DFL);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void shut_unless_file(int descriptor)
+{
+    struct stat info;
+    if (fstat(descriptor, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+        close(descriptor);
+}
+
+// All but regular files: the host's libhdf5 may have some of those open, and knows it here, too.
+static void shut_others(int pipe)
+{
+    enum {
+        FEW = 256 // where /proc does not tell which there are
+    };
+    DIR *open_ones = opendir("/proc/self/fd");
+    const struct dirent *one;
+    for (int d = STDERR_FILENO + 1; open_ones == NULL && d < FEW; d++) {
+        if (d != pipe)
+            shut_unless_file(d);
+    }
+    while (open_ones != NULL && (one = readdir(open_ones)) != NULL) {
+        int d = (int)strtol(one->d_name, NULL, 10);
+        if (d > STDERR_FILENO && d != pipe)
+            shut_unless_file(d);
+    }
+    if (open_ones != NULL)
+        closedir(open_ones);
 }
 
 void fm_child_put(int pipe, const void *bytes, size_t size)
@@ -109,11 +144,11 @@ enum fm_status fm_child_start(struct fm_child *child, const char *path, const ch
     pid_t parent = getpid();
     child->pid = fork();
     if (child->pid == 0) {
-        close(ends[0]);
         reset_signals();
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
+        shut_others(ends[1]);
         set_limits(limits, space);
         work(ends[1], context);
         _exit(0); // not exit(): what this process has registered for its end is not the child's
@@ -139,6 +174,22 @@ static int reap(struct fm_child *child)
     return got < 0 ? 0 : how; // where the host ignores SIGCHLD nothing is told
 }
 
+// Of a child that shut the pipe, and so is about to end, or else was taken over.
+static int reap_soon(struct fm_child *child)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int ms = 0; ms < 1000; ms++) {
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            info.si_pid != 0)
+            return reap(child);
+        nanosleep(&pause, NULL);
+    }
+    kill(child->pid, SIGKILL);
+    reap(child);
+    return 0;
+}
+
 static enum fm_status fail_timeout(const struct fm_child *child, int seconds)
 {
     return fm_fail(FM_DATA,
@@ -148,14 +199,26 @@ static enum fm_status fail_timeout(const struct fm_child *child, int seconds)
 
 static enum fm_status fail_ended(struct fm_child *child)
 {
-    int how = reap(child);
+    int how = reap_soon(child);
     if (WIFSIGNALED(how) && WTERMSIG(how) == SIGXCPU)
         return fail_timeout(child, child->limits.cpu_seconds);
+    if (WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL)
+        return fm_fail(FM_IO,
+            "%s: the process in which %s reads it was killed from outside, maybe for want of "
+            "memory: try again",
+            child->path, child->library);
     if (WIFSIGNALED(how))
-        return fm_fail(FM_DATA, "%s: %s failed on it (signal %d, %s): the file is damaged",
+        return fm_fail(FM_DATA,
+            "%s: %s failed on it (signal %d, %s): the file is damaged, or made to do harm",
             child->path, child->library, WTERMSIG(how), strsignal(WTERMSIG(how)));
     return fm_fail(
         FM_DATA, "%s: %s gave up on it: the file is damaged", child->path, child->library);
+}
+
+static enum fm_status fail_pipe(const struct fm_child *child)
+{
+    return fm_fail(FM_IO, "%s: no word from the process in which %s reads it: %s", child->path,
+        child->library, strerror(errno));
 }
 
 enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size)
@@ -165,12 +228,15 @@ enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size)
         struct pollfd ready = {.fd = child->out, .events = POLLIN};
         if (left <= 0)
             return fail_timeout(child, child->limits.wall_seconds);
-        if (poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
-            continue; // interrupted, or it is too late
-        ssize_t got = read(child->out, bytes, size);
+        int polled = poll(&ready, 1, (int)(left * 1000) + 1);
+        if (polled == 0 || (polled < 0 && errno == EINTR))
+            continue; // too late, or interrupted
+        ssize_t got = polled > 0 ? read(child->out, bytes, size) : -1;
         if (got < 0 && errno == EINTR)
             continue;
-        if (got <= 0)
+        if (got < 0)
+            return fail_pipe(child);
+        if (got == 0)
             return fail_ended(child);
         bytes = (char *)bytes + got;
         size -= (size_t)got;

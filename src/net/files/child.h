@@ -26,11 +26,14 @@ struct fm_child {
 
 // Forks; the child runs `work` with the pipe's other end and ends. `work` must keep to memory, the
 // library and the pipe: of the threads of this process it has only its own, no lock that another
-// held is ever freed there, and a device that was open here is none there.
+// held is ever freed there. Of what was open here it has the standard files, regular ones and
+// folders: no device, no socket, no pipe of another child (which then would never end). What a user
+// interrupts is this process: the child ignores it, and ends with its parent.
 enum fm_status fm_child_start(struct fm_child *child, const char *path, const char *library,
     const struct fm_child_limits *limits, void (*work)(int pipe, void *context), void *context);
 
-// The next bytes that it said, all of them. FM_DATA: it ended before, and how.
+// The next bytes that it said, all of them. FM_DATA: it ended before, and how; FM_IO: it was killed
+// from outside.
 enum fm_status fm_child_get(struct fm_child *child, void *bytes, size_t size);
 
 // Ends it, whatever it does. To be called once, after a failure, too.

@@ -93,16 +93,26 @@ static bool is_truth(hid_t type)
            H5Tenum_valueof(type, "TRUE", &value) >= 0 && value == 1;
 }
 
+// NULL: neither of the two (the VAX has one of its own).
+static const char *order_suffix(hid_t type)
+{
+    H5T_order_t order = H5Tget_order(type);
+    if (H5Tget_size(type) == 1 || order == H5T_ORDER_LE)
+        return "";
+    return order == H5T_ORDER_BE ? "BE" : NULL;
+}
+
 static void name_type(hid_t type, char out[16])
 {
     H5T_class_t of = H5Tget_class(type);
     size_t size = H5Tget_size(type);
     bool whole = size == 1 || size == 2 || size == 4 || size == 8;
-    const char *big = size > 1 && H5Tget_order(type) == H5T_ORDER_BE ? "BE" : "";
-    if (of == H5T_INTEGER && whole && H5Tget_precision(type) == 8 * size)
-        snprintf(out, 16, "%c%zu%s", H5Tget_sign(type) == H5T_SGN_NONE ? 'U' : 'I', 8 * size, big);
-    else if (of == H5T_FLOAT)
-        snprintf(out, 16, "%s%s", float_name(type), big);
+    const char *order = order_suffix(type);
+    if (of == H5T_INTEGER && whole && order != NULL && H5Tget_precision(type) == 8 * size)
+        snprintf(
+            out, 16, "%c%zu%s", H5Tget_sign(type) == H5T_SGN_NONE ? 'U' : 'I', 8 * size, order);
+    else if (of == H5T_FLOAT && order != NULL)
+        snprintf(out, 16, "%s%s", float_name(type), order);
     else if (of == H5T_ENUM && is_truth(type))
         snprintf(out, 16, "BOOL");
     else
@@ -111,6 +121,7 @@ static void name_type(hid_t type, char out[16])
             : of == H5T_COMPOUND ? "compound"
             : of == H5T_ENUM     ? "enum"
             : of == H5T_INTEGER  ? "integer"
+            : of == H5T_FLOAT    ? "float"
                                  : "other");
 }
 
@@ -154,6 +165,24 @@ static enum fm_hdf5_place place_of(hid_t set, hid_t plan, uint64_t *offset)
     }
 }
 
+// What compresses the chunks: of several filters the first that is not there to help others.
+static uint32_t filter_of(hid_t plan)
+{
+    uint32_t first = 0;
+    int count = H5Pget_nfilters(plan);
+    for (int f = 0; f < count; f++) {
+        unsigned flags;
+        size_t values = 0;
+        H5Z_filter_t filter = H5Pget_filter2(
+            plan, (unsigned)f, &flags, &values, NULL, 0, NULL, NULL);
+        if (filter > 0 && filter != H5Z_FILTER_SHUFFLE && filter != H5Z_FILTER_FLETCHER32)
+            return (uint32_t)filter;
+        if (filter > 0 && first == 0)
+            first = (uint32_t)filter;
+    }
+    return first;
+}
+
 // Elements that stand in the data set's header. Their number is checked before there is memory for
 // them. NULL: there are none.
 static unsigned char *read_compact(
@@ -187,6 +216,8 @@ static void list_set(const struct listing *l, hid_t set, const char *name)
     record.element = H5Tget_size(type);
     record.place = place_of(set, plan, &record.offset);
     record.stored = H5Dget_storage_size(set);
+    if (record.place == FM_HDF5_CHUNKED)
+        record.filter = filter_of(plan);
     if (record.place == FM_HDF5_COMPACT)
         bytes = read_compact(l, set, type, space, name, &size);
     say(l, &record, name, bytes, size);
@@ -211,6 +242,8 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
 {
     const struct listing *l = context;
     check_depth(l, name);
+    if (info->type == H5L_TYPE_SOFT)
+        return 0; // what it leads to is listed by itself
     if (info->type != H5L_TYPE_HARD) {
         struct fm_hdf5_record link = {.kind = FM_HDF5_TENSOR, .place = FM_HDF5_LINK, .ndims = 1};
         say(l, &link, name, NULL, 0);
@@ -237,7 +270,8 @@ static void join(struct joined *joined, const char *text, size_t length)
 {
     static const char between[] = ", ";
     size_t gap = joined->length > 0 ? sizeof between - 1 : 0;
-    if (length > FM_HDF5_TEXT_MAX - gap - joined->length) {
+    size_t room = FM_HDF5_TEXT_MAX - joined->length;
+    if (gap > room || length > room - gap) {
         joined->more = true;
         return;
     }
@@ -330,12 +364,27 @@ static void list_attributes(const struct listing *l, const char *group)
     H5Oclose(object);
 }
 
+// A whole model's file has what a file of weights has in a group.
+static void list_model(const struct listing *l)
+{
+    static const char name[] = "model_weights";
+    H5L_info_t info;
+    if (H5Lexists(l->file, name, H5P_DEFAULT) <= 0 ||
+        H5Lget_info(l->file, name, &info, H5P_DEFAULT) < 0 || info.type != H5L_TYPE_HARD)
+        return;
+    list_attributes(l, name);
+}
+
 void fm_hdf5_list(int pipe, void *work)
 {
     char path[64];
     struct listing l = {.pipe = pipe};
+    int descriptor = ((struct fm_hdf5_work *)work)->descriptor;
     // The very file that was looked at, whatever has its name by now.
-    snprintf(path, sizeof path, "/proc/self/fd/%d", ((struct fm_hdf5_work *)work)->descriptor);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", descriptor);
+    if (access(path, R_OK) != 0)
+        say_failed(&l, "libhdf5 opens it by way of /proc/self/fd, which is not there, or not "
+                       "allowed: mount /proc, or convert the file to safetensors");
     setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1); // fails on file systems without locks
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     H5PLset_loading_state(0);
@@ -346,9 +395,7 @@ void fm_hdf5_list(int pipe, void *work)
     list_attributes(&l, "/");
     if (H5Lvisit(l.file, H5_INDEX_NAME, H5_ITER_INC, visit, &l) < 0)
         fail_library(&l, "group", "/");
-    // A whole model's file has what a file of weights has in a group.
-    if (H5Lexists(l.file, "model_weights", H5P_DEFAULT) > 0)
-        list_attributes(&l, "model_weights");
+    list_model(&l);
     struct fm_hdf5_record done = {.kind = FM_HDF5_DONE};
     say(&l, &done, "", NULL, 0);
 }

@@ -22,7 +22,7 @@ enum fm_hdf5_place {
     FM_HDF5_EXTERNAL,   // in another file
     FM_HDF5_VIRTUAL,    // in other data sets
     FM_HDF5_UNWRITTEN,  // nowhere
-    FM_HDF5_LINK,       // not an object but a soft or external link, which is not followed
+    FM_HDF5_LINK,       // not an object but a link out of the file, which is not followed
     FM_HDF5_PLACES,
 };
 
@@ -35,7 +35,8 @@ enum {
 struct fm_hdf5_record {
     uint32_t kind, place;
     uint32_t name, extra;
-    uint32_t ndims, unused; // no padding
+    uint32_t ndims;
+    uint32_t filter; // of chunks, an H5Z_filter_t: what compresses them; 0: nothing
     int64_t dims[FM_TENSOR_DIMS_MAX];
     uint64_t offset, stored; // bytes
     uint64_t element;        // bytes of one

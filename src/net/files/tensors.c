@@ -300,21 +300,25 @@ enum fm_status fm_tensors_fail_type(
     const struct fm_tensors *tensors, const struct fm_tensor_info *info)
 {
     static const char *const reasons[][2] = {
-        {" chunked", ": it is stored in chunks, as compressed data are: save it without (h5py: "
-                     "neither chunks nor compression)"},
+        {" chunked", ": save it without (h5py: neither chunks nor compression)"},
         {" outside", ": it is stored in another file, which is not opened"},
         {" virtual", ": it is made of other data sets, which is not followed"},
         {" empty", ": nothing was ever written to it"},
-        {"link", ": it leads to another place, which is not followed"},
+        {"link", ": it leads out of the file, which is not followed"},
     };
     const char *reason = "";
+    char chunks[80] = "";
     for (size_t r = 0; r < sizeof reasons / sizeof reasons[0]; r++) {
         if (strstr(info->type, reasons[r][0]) != NULL)
             reason = reasons[r][1];
     }
+    if (strstr(info->type, " chunked") != NULL)
+        snprintf(chunks, sizeof chunks, ": it is stored in chunks%s%s",
+            info->filter != NULL ? ", through the filter " : "",
+            info->filter != NULL ? info->filter : "");
     return fm_fail(FM_UNSUPPORTED,
-        "%s: tensor '%s' is of type %s, expected F32, F16, BF16 or F64%s", tensors->path,
-        info->name, info->type, reason);
+        "%s: tensor '%s' is of type %s, expected F32, F16, BF16 or F64%s%s", tensors->path,
+        info->name, info->type, chunks, reason);
 }
 
 enum fm_status fm_tensors_read(const struct fm_tensors *tensors, int index, float *out)

@@ -30,6 +30,7 @@ struct fm_tensor_info {
     char name[FM_TENSOR_NAME_MAX]; // of HDF5 the path, "block1_conv1/block1_conv1_W_1:0"
     char type[16];                 // "F32", "F16", "BF16", "F64", "I64", "U8", ...
     bool readable;                 // as fp32: F64, F32, F16, BF16
+    const char *filter;            // of HDF5 in chunks: what compresses them, "gzip"; or NULL
     int ndims;
     int64_t dims[FM_TENSOR_DIMS_MAX];
     size_t count;   // elements
@@ -55,8 +56,8 @@ struct fm_tensors {
 // Opens a file of any of the formats, told by its first bytes, whatever it is called. FM_DATA: not
 // one of them, or what is wrong with it; FM_UNSUPPORTED: this build has no library for the format,
 // or the file uses what is not read. What a format allows and only some tensors use (HDF5 in
-// chunks, as compressed data are, or in other files; links) is listed as not readable. On failure
-// there is nothing to close.
+// chunks, as compressed data are, or in other files; links out of the file) is listed as not
+// readable. On failure there is nothing to close.
 enum fm_status fm_tensors_open(const char *path, struct fm_tensors *tensors);
 void fm_tensors_close(struct fm_tensors *tensors); // one that is all zero, too
 

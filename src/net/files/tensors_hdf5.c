@@ -13,12 +13,14 @@
 #include <string.h>
 
 enum {
-    METADATA_MAX = 16 << 20 // bytes of a file's
+    METADATA_MAX = 16 << 20, // bytes of a file's
+    COMPACT_MAX = 64 << 20   // of a smaller file: many links may lead to one data set
 };
 
 struct place {
     uint64_t offset;
     unsigned char *compact; // the elements; NULL: they are at `offset`
+    bool big;               // big-endian
 };
 
 struct file {
@@ -32,6 +34,86 @@ static bool probe(const unsigned char *head, size_t head_size, uint64_t size)
 {
     (void)size;
     return head_size >= 8 && memcmp(head, "\x89HDF\r\n\x1a\n", 8) == 0;
+}
+
+// ---- Types and filters
+
+// Elements of `little`'s type, but big-endian.
+static void widen_big(const char *little, const unsigned char *bytes, size_t count, float *out)
+{
+    const struct fm_tensor_type *type = fm_tensor_type_find(little);
+    size_t size = type->bits / 8;
+    unsigned char element[8];
+    for (size_t i = 0; i < count; i++, bytes += size) {
+        for (size_t b = 0; b < size; b++)
+            element[b] = bytes[size - 1 - b];
+        type->widen(element, 1, out + i);
+    }
+}
+
+static void widen_f64_big(const unsigned char *bytes, size_t count, float *out)
+{
+    widen_big("F64", bytes, count, out);
+}
+
+static void widen_f32_big(const unsigned char *bytes, size_t count, float *out)
+{
+    widen_big("F32", bytes, count, out);
+}
+
+static void widen_f16_big(const unsigned char *bytes, size_t count, float *out)
+{
+    widen_big("F16", bytes, count, out);
+}
+
+static void widen_bf16_big(const unsigned char *bytes, size_t count, float *out)
+{
+    widen_big("BF16", bytes, count, out);
+}
+
+static const struct fm_tensor_type big_types[] = {
+    {"F64", 64, widen_f64_big},
+    {"F32", 32, widen_f32_big},
+    {"F16", 16, widen_f16_big},
+    {"BF16", 16, widen_bf16_big},
+};
+
+static const struct fm_tensor_type *find_type(const char *name, bool big)
+{
+    for (size_t t = 0; big && t < sizeof big_types / sizeof big_types[0]; t++) {
+        if (strcmp(big_types[t].name, name) == 0)
+            return &big_types[t];
+    }
+    return big ? NULL : fm_tensor_type_find(name);
+}
+
+// Takes "BE" off the name of a type that is read all the same.
+static bool take_big(char name[16])
+{
+    char plain[16];
+    size_t length = strlen(name);
+    if (length < 2 || strcmp(name + length - 2, "BE") != 0)
+        return false;
+    snprintf(plain, sizeof plain, "%.*s", (int)length - 2, name);
+    if (find_type(plain, true) == NULL)
+        return false;
+    strcpy(name, plain);
+    return true;
+}
+
+static const char *filter_name(uint32_t filter)
+{
+    static const struct {
+        uint32_t filter; // as registered with the HDF Group
+        const char *name;
+    } known[] = {{1, "gzip"}, {2, "shuffle"}, {3, "fletcher32"}, {4, "szip"}, {5, "nbit"},
+        {6, "scaleoffset"}, {32000, "lzf"}, {32001, "blosc"}, {32004, "lz4"}, {32008, "bitshuffle"},
+        {32015, "zstd"}};
+    for (size_t f = 0; f < sizeof known / sizeof known[0]; f++) {
+        if (known[f].filter == filter)
+            return known[f].name;
+    }
+    return filter != 0 ? "of another library" : NULL;
 }
 
 // ---- What the child says
@@ -59,7 +141,7 @@ static enum fm_status check_bytes(const struct fm_tensors *tensors,
 }
 
 static enum fm_status describe(const struct fm_tensors *tensors,
-    const struct fm_hdf5_record *record, struct fm_tensor_info *info)
+    const struct fm_hdf5_record *record, bool big, struct fm_tensor_info *info)
 {
     static const char *const elsewhere[FM_HDF5_PLACES] = {
         "", "", " chunked", " outside", " virtual", " empty", "link"};
@@ -68,7 +150,7 @@ static enum fm_status describe(const struct fm_tensors *tensors,
         return fm_fail(FM_DATA, "%s: data set '%s': the bytes of its elements overflow",
             tensors->path, info->name);
     enum fm_hdf5_place place = (enum fm_hdf5_place)record->place;
-    const struct fm_tensor_type *type = fm_tensor_type_find(record->type);
+    const struct fm_tensor_type *type = find_type(record->type, big);
     if (type != NULL && record->element != type->bits / 8)
         return fail_nonsense(tensors);
     if (place == FM_HDF5_UNWRITTEN && info->count == 0)
@@ -76,6 +158,8 @@ static enum fm_status describe(const struct fm_tensors *tensors,
     snprintf(info->type, sizeof info->type, "%.7s%.8s", record->type, elsewhere[place]);
     if (elsewhere[place][0] == '\0')
         snprintf(info->type, sizeof info->type, "%s", record->type);
+    if (place == FM_HDF5_CHUNKED)
+        info->filter = filter_name(record->filter);
     info->readable = type != NULL && type->widen != NULL && elsewhere[place][0] == '\0';
     return check_bytes(tensors, record, info);
 }
@@ -95,18 +179,24 @@ static enum fm_status grow(struct file *file, size_t count)
 }
 
 static enum fm_status take_tensor(struct fm_tensors *tensors, struct fm_child *child,
-    const struct fm_hdf5_record *record, const char *name)
+    struct fm_hdf5_record *record, const char *name)
 {
     struct file *file = tensors->file;
     struct fm_tensor_info *info;
     FM_TRY(fm_tensors_add(tensors, name, &info));
     FM_TRY(grow(file, (size_t)tensors->count));
     struct place *place = &file->places[tensors->count - 1];
-    FM_TRY(describe(tensors, record, info));
+    place->big = take_big(record->type);
+    FM_TRY(describe(tensors, record, place->big, info));
     place->offset = record->offset;
     file->compact += record->extra;
-    if (record->extra > FM_HDF5_COMPACT_MAX || file->compact > tensors->size)
+    if (record->extra > FM_HDF5_COMPACT_MAX || record->extra > tensors->size)
         return fail_nonsense(tensors);
+    if (file->compact > tensors->size && file->compact > COMPACT_MAX)
+        return fm_fail(FM_DATA,
+            "%s: its compact data sets have more than %d MiB in a file of %llu bytes: the file is "
+            "damaged, or made to do harm",
+            tensors->path, COMPACT_MAX >> 20, (unsigned long long)tensors->size);
     if (record->extra == 0)
         return FM_OK;
     place->compact = malloc(record->extra);
@@ -138,7 +228,9 @@ static enum fm_status take_text(struct fm_tensors *tensors, struct fm_child *chi
     struct fm_text key = {0}, value = {0};
     enum fm_status status;
     file->text += (uint64_t)record->name + record->extra;
-    if (record->extra > FM_HDF5_TEXT_MAX || file->text > METADATA_MAX)
+    if (record->extra > FM_HDF5_TEXT_MAX)
+        return fail_nonsense(tensors);
+    if (file->text > METADATA_MAX)
         return fm_fail(FM_DATA, "%s: its attributes have more than %d bytes, which are not read",
             tensors->path, METADATA_MAX);
     char *raw = get_text(child, record->extra, &status);
@@ -228,7 +320,7 @@ static enum fm_status read_hdf5(const struct fm_tensors *tensors, int index, flo
 {
     const struct fm_tensor_info *info = &tensors->list[index];
     const struct place *place = &((const struct file *)tensors->file)->places[index];
-    const struct fm_tensor_type *type = fm_tensor_type_find(info->type);
+    const struct fm_tensor_type *type = find_type(info->type, place->big);
     if (place->compact == NULL)
         return fm_tensors_get_fp32(tensors, type, place->offset, info->count, out);
     type->widen(place->compact, info->count, out);
