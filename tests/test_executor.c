@@ -451,8 +451,8 @@ static void test_large_records_are_refused(void **state)
     struct fm_executor *e = NULL;
     struct fm_model_options options = {.optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}};
     assert_ok(api->model_create(b.engine.device, &net, &options, &model));
-    assert_fails(
-        FM_UNSUPPORTED, "4160 bytes", api->compile(model, &(struct fm_compile_options){.batch = 1}, &e));
+    assert_fails(FM_UNSUPPORTED, "4160 bytes",
+        api->compile(model, &(struct fm_compile_options){.batch = 1}, &e));
     api->model_destroy(model);
     close_bench(&b);
 }

@@ -14,10 +14,10 @@
 //   8x8>1x8x8 c16k3p1b n r p d0.5 m f10b
 //
 // The records' rows and columns, then the shape that the first layer sees (preceded by an s where
-// the input is standardised), or v FEATURES for records of so many, then layers: c CHANNELS k KERNEL p PADDING (b: with bias)
-// convolution, n batch norm, r ReLU, p max-pool, m mean pool, d RATE dropout, f FEATURES (b) dense.
-// Between layers: x makes all parameters so far untrained, l FACTOR sets their learning-rate
-// multiplier.
+// the input is standardised), or v FEATURES for records of so many, then layers: c CHANNELS k
+// KERNEL p PADDING (b: with bias) convolution, n batch norm, r ReLU, p max-pool, m mean pool, d
+// RATE dropout, f FEATURES (b) dense. Between layers: x makes all parameters so far untrained, l
+// FACTOR sets their learning-rate multiplier.
 void fm_case_net(const char *text, struct fm_net *net);
 
 // Parameters and running statistics of a network, contiguous at their offsets, none of them at a
