@@ -12,6 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#define TEXT(x) #x
+#define VERSION(major, minor, release) TEXT(major) "." TEXT(minor) "." TEXT(release)
+#define HDF5_VERSION VERSION(H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE)
+
 struct listing {
     int pipe;
     hid_t file;
@@ -48,8 +52,9 @@ static void fail_library(const struct listing *l, const char *doing, const char 
 {
     char desc[256] = "no reason given", message[1024];
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, desc);
-    snprintf(message, sizeof message, "%s '%.300s': libhdf5: %s: the file is damaged", doing, name,
-        desc);
+    snprintf(message, sizeof message,
+        "%s '%.300s': libhdf5: %s: the file is damaged, or of a newer HDF5 than " HDF5_VERSION,
+        doing, name, desc);
     say_failed(l, message);
 }
 
@@ -400,14 +405,10 @@ void fm_hdf5_list(int pipe, void *work)
     say(&l, &done, "", NULL, 0);
 }
 
-#define TEXT(x) #x
-#define VERSION(major, minor, release) TEXT(major) "." TEXT(minor) "." TEXT(release)
-
 void fm_hdf5_library(struct fm_library *library)
 {
     unsigned major = 0, minor = 0, release = 0;
-    *library = (struct fm_library){
-        .name = "libhdf5", .compiled = VERSION(H5_VERS_MAJOR, H5_VERS_MINOR, H5_VERS_RELEASE)};
+    *library = (struct fm_library){.name = "libhdf5", .compiled = HDF5_VERSION};
     H5get_libversion(&major, &minor, &release);
     snprintf(library->found, sizeof library->found, "%u.%u.%u", major, minor, release);
 }
