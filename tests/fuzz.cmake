@@ -2,17 +2,19 @@
 # scripts/fuzz does, with clang; else with replay.c, and a test runs the committed files through it.
 option(FMNIST_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
 
-# MUTATE: a file that knows the format's lengths and checksums, for libFuzzer. CUTS: at so many places
-# a test cuts off each file, too (every byte of most).
+# FUZZER: a file for libFuzzer's build alone, as one that knows the format's lengths and checksums, and
+# WRAP: the functions of libc that it replaces. CUTS: at so many places a test cuts off each file, too (every byte of most).
 function(fm_fuzz name)
-  cmake_parse_arguments(ARG "" "MUTATE;CUTS" "SOURCES;LINKS;DEFINES" ${ARGN})
+  cmake_parse_arguments(ARG "" "CUTS" "SOURCES;LINKS;DEFINES;FUZZER;WRAP" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND fuzz/)
   add_executable(fuzz_${name} ${ARG_SOURCES} fuzz/fuzz.c)
   target_link_libraries(fuzz_${name} PRIVATE ${ARG_LINKS})
   target_compile_definitions(fuzz_${name} PRIVATE ${ARG_DEFINES})
   set_target_properties(fuzz_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   if(FMNIST_FUZZ)
-    target_sources(fuzz_${name} PRIVATE ${ARG_MUTATE})
+    target_sources(fuzz_${name} PRIVATE ${ARG_FUZZER})
+    list(TRANSFORM ARG_WRAP PREPEND LINKER:--wrap=)
+    target_link_options(fuzz_${name} PRIVATE ${ARG_WRAP})
     target_link_libraries(fuzz_${name} PRIVATE ZLIB::ZLIB)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   else()
@@ -29,14 +31,15 @@ if(FMNIST_FUZZ)
 endif()
 set(tensors tensors.c tensors_read.c)
 fm_fuzz(safetensors SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
-  MUTATE fuzz/mutate_safetensors.c CUTS 1000)
-fm_fuzz(hdf5 SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5 CUTS 10) # a process each
+  FUZZER fuzz/mutate_safetensors.c CUTS 1000)
+fm_fuzz(hdf5 SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5
+  FUZZER fuzz/child_coverage.c WRAP fork write waitpid CUTS 10) # a process each
 if(FM_HAVE_HDF5)
   fm_fuzz(hdf5_said SOURCES said.c tensors_read.c LINKS fm_net CUTS 1000)
 endif()
 fm_fuzz(onnx SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
-fm_fuzz(idx SOURCES idx.c LINKS fm_data MUTATE fuzz/mutate_gzip.c CUTS 1000)
-fm_fuzz(picture SOURCES picture.c LINKS fm_data MUTATE fuzz/mutate_png.c CUTS 1000)
+fm_fuzz(idx SOURCES idx.c LINKS fm_data FUZZER fuzz/mutate_gzip.c CUTS 1000)
+fm_fuzz(picture SOURCES picture.c LINKS fm_data FUZZER fuzz/mutate_png.c CUTS 1000)
 fm_fuzz(recipe SOURCES recipe.c LINKS fm_train CUTS 100)
 fm_fuzz(planted SOURCES planted.c LINKS fm_base CUTS 1000)
 

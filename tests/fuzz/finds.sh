@@ -31,12 +31,17 @@ if [ "$sanitizers" = address ]; then
     finds l 'LeakSanitizer'
 fi
 
-# What has no fault passes, and no file at all does not.
+# What has no fault passes; what is said to be sound and is refused does not, nor does no file at all.
 printf '!' >"$folder/file"
 "$program" "$folder/file" >/dev/null || {
     echo "a file without a fault fails"
     failed=1
 }
+printf -- '-' >"$folder/sound"
+if "$program" "$folder/sound" >/dev/null 2>&1; then
+    echo "a sound file that is refused passes"
+    failed=1
+fi
 mkdir "$folder/none"
 if "$program" "$folder/none" >/dev/null; then
     echo "a folder without files passes"

@@ -14,12 +14,15 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-// The path of a file with these bytes, in memory, until the next call; the same path each time.
+// The path of a file with these bytes until the next call; the same path each time. It lies in
+// /dev/shm, or else /tmp, until the program ends.
 const char *fm_fuzz_file(const uint8_t *data, size_t size);
 
 // A reader has returned (enum fm_status): forgets its message. Aborts where it failed without one,
-// and where memory ran out: how much a file may ask for is bounded by its own size.
+// and where memory ran out: how much a file may ask for is bounded by its own size. The second says
+// how many have read what they were given.
 void fm_fuzz_returned(int status);
+int fm_fuzz_read(void);
 
 // Aborts, saying that it does not hold, `what`.
 void fm_fuzz_require(bool holds, const char *what);

@@ -56,7 +56,7 @@ def hdf5():
         file["link"] = h5py.SoftLink("/link")
         file["outside"] = h5py.ExternalLink("other.h5", "/x")
         file["again"] = file["/"]
-    write("hdf5/links_and_chunks", memory.getvalue())
+    write("hdf5/sound_links_and_chunks", memory.getvalue())
 
 
 def model():
@@ -98,10 +98,10 @@ def idx():
     images = struct.pack(">IIII", 0x803, 2, 28, 28) + rng.integers(
         0, 256, 2 * 784, np.uint8).tobytes()
     labels = struct.pack(">II", 0x801, 3) + bytes([0, 1, 2])
-    write("idx/images", images)
-    write("idx/labels", labels)
-    write("idx/images_gz", gzip.compress(images[:16] + bytes(2 * 784), mtime=0))
-    write("idx/labels_gz", gzip.compress(labels, mtime=0))
+    write("idx/sound_images", images)
+    write("idx/sound_labels", labels)
+    write("idx/sound_images_gz", gzip.compress(images[:16] + bytes(2 * 784), mtime=0))
+    write("idx/sound_labels_gz", gzip.compress(labels, mtime=0))
 
 
 def pictures():
@@ -115,21 +115,21 @@ def pictures():
             picture.save(memory, "JPEG", exif=exif, **options)
         else:
             picture.save(memory, "PNG", **options)
-        write(f"picture/{name}", memory.getvalue())
+        write(f"picture/sound_{name}", memory.getvalue())
     for mode in ("P", "L", "LA", "RGBA", "1", "I;16"):
         memory = io.BytesIO()
         if mode == "I;16":
             Image.fromarray(rng.integers(0, 65536, (5, 6), np.uint16)).save(memory, "PNG")
         else:
             picture.convert(mode).save(memory, "PNG")
-        write(f"picture/{mode.replace(';', '')}.png", memory.getvalue())
+        write(f"picture/sound_{mode.replace(';', '')}.png", memory.getvalue())
     memory = io.BytesIO()
     picture.convert("CMYK").save(memory, "JPEG")
-    write("picture/cmyk.jpg", memory.getvalue())
+    write("picture/sound_cmyk.jpg", memory.getvalue())
 
 
 def recipes():
-    write("recipe/small", b'{"about": "x", "epochs": 2, "optimiser": "adamw", "learning_rate": 1e-3,'
+    write("recipe/sound_small", b'{"about": "x", "epochs": 2, "optimiser": "adamw", "learning_rate": 1e-3,'
           b' "models": {"simple": {"dropout": 0.5, "flip": true}}}')
     write("recipe/wrong", b'{"epochs": 2, "epochs": 3}')
 
@@ -253,10 +253,10 @@ def hostile_hdf5():
     file("ten_gigabytes_claimed_in_chunks", lambda f: f.create_dataset(
         "a", (2_500_000_000,), "f4", chunks=(1 << 20,), compression="gzip"))
     file("values_in_another_file", elsewhere)
-    file("values_of_another_file", virtual, libver="latest")
+    file("values_of_another_file", virtual, libver=("earliest", "v110"))
     file("groups_sixty_deep", nested, libver="latest")
-    file("groups_in_a_circle", circle)
-    file("other_types", kinds, libver="latest")
+    file("sound_circle_of_groups", circle)
+    file("sound_of_other_types", kinds, libver=("earliest", "v110"))
     write("hdf5/signature_alone", b"\x89HDF\r\n\x1a\n")
 
 
@@ -341,7 +341,7 @@ def hostile_pictures():
                         0xda, b"\1\1\0\0\0\0") + b"\x7f" + (
                             segment(0xda, b"\1\1\0\1\x3f\0") + b"\x7f") * scans + b"\xff\xd9")
 
-    jpeg("scans", 3)
+    jpeg("sound_scans", 3)
     jpeg("two_hundred_scans", 200)
     jpeg("64_million_pixels_claimed", 3, side=8192)
     jpeg("four_thousand_million_pixels_claimed", 3, side=65535)

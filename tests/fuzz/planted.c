@@ -34,6 +34,7 @@ static int allocate(size_t bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    fm_fuzz_returned(size == 0 || data[0] == '-' ? fm_fail(FM_DATA, "refused") : FM_OK);
     if (size < 2 || data[0] != '!')
         return 0;
     switch (data[1]) {
