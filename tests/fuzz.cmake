@@ -21,7 +21,7 @@ function(fm_fuzz name)
     target_sources(fuzz_${name} PRIVATE fuzz/replay.c)
     add_test(NAME fuzz_${name}
       COMMAND fuzz_${name} --cuts ${ARG_CUTS} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
-    set_tests_properties(fuzz_${name} PROPERTIES LABELS unit TIMEOUT 60)
+    set_tests_properties(fuzz_${name} PROPERTIES LABELS unit TIMEOUT 120)
     add_dependencies(tests_unit fuzz_${name})
   endif()
 endfunction()

@@ -3,8 +3,8 @@
 //   fuzz_NAME [--seconds N] [--cuts N] FILE|FOLDER...
 //
 // Prints each file before it is run, and how many there were. What a sanitizer sees, what the
-// target requires, an allocation of more than ALLOCATION_MAX and a file that takes longer than so
-// many seconds (10) end it with the file's name as the last line; and a file that is called
+// target requires, an allocation of more than ALLOCATION_MAX and a file that takes so many seconds
+// (10) of the processor end it with the file's name as the last line; and a file that is called
 // "sound..." and that the target's readers do not read. Each file is also run cut off at so many
 // places (0), as evenly as they go, and the last of these is told.
 #include "fuzz.h"
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 // With AddressSanitizer, which asks for its options by this function, and whose own memory is no
@@ -50,6 +51,13 @@ static void limit_memory(void)
     fm_fuzz_require(setrlimit(RLIMIT_AS, &limit) == 0, "memory can be limited");
 }
 
+// Of the processor: other programs must not count. The signal kills. 0: no limit.
+static void limit_time(int limit)
+{
+    struct itimerval timer = {.it_value = {.tv_sec = limit}};
+    fm_fuzz_require(setitimer(ITIMER_PROF, &timer, NULL) == 0, "time can be limited");
+}
+
 static void run(const unsigned char *data, size_t size)
 {
     // Exactly so many bytes: what is read behind them shows.
@@ -57,9 +65,9 @@ static void run(const unsigned char *data, size_t size)
     fm_fuzz_require(copy != NULL || size == 0, "there is memory");
     if (size > 0)
         memcpy(copy, data, size);
-    alarm((unsigned)seconds); // its signal kills
+    limit_time(seconds);
     LLVMFuzzerTestOneInput(copy, size);
-    alarm(0);
+    limit_time(0);
     free(copy);
 }
 
