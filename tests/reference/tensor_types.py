@@ -50,6 +50,9 @@ NUMPY = {
 }
 
 
+BIG = ("F64", "F32", "F16")
+
+
 def main(safetensors, hdf5, weights):
     tensors = {name: torch.from_numpy(VALUES).to(dtype) for name, dtype in TORCH.items()}
     save_file(tensors, safetensors, metadata={"format": "pt"})
@@ -57,6 +60,8 @@ def main(safetensors, hdf5, weights):
     with h5py.File(hdf5, "w") as file:
         for name, dtype in NUMPY.items():
             file[f"group/{name}"] = VALUES.astype(dtype)
+        for name in BIG:
+            file[f"big/{name}"] = VALUES.astype(">" + NUMPY[name])
         file.create_dataset("packed", data=VALUES, compression="gzip")
         file.create_dataset("latest", data=VALUES.astype("f4"), track_times=True)
         file.attrs["keras_version"] = "2.4.0"
