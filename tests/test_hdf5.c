@@ -145,6 +145,27 @@ static void types(void **state)
     assert_int_equal(errno, ECHILD);
 }
 
+// What has a float's size and is none of those that are known.
+static void other_floats(void **state)
+{
+    (void)state;
+    const hsize_t four_long = 4;
+    hid_t file = begin(), bias = half(5, 10, 14), fields = half(6, 9, 31);
+    put(file, "bias", bias, 1, &four_long, H5P_DEFAULT, H5T_NATIVE_FLOAT, four);
+    put(file, "fields", fields, 1, &four_long, H5P_DEFAULT, H5T_NATIVE_FLOAT, four);
+    end(file);
+    struct fm_tensors tensors;
+    float values[4];
+    assert_ok(fm_tensors_open(path, &tensors));
+    for (int t = 0; t < 2; t++) {
+        assert_string_equal(tensors.list[t].type, "float");
+        assert_fails(fm_tensors_read(&tensors, t, values), FM_UNSUPPORTED, "of type float");
+    }
+    fm_tensors_close(&tensors);
+    H5Tclose(bias);
+    H5Tclose(fields);
+}
+
 static void put_text(hid_t object, const char *name, hsize_t count, size_t size, const void *texts)
 {
     hid_t type = H5Tcopy(H5T_C_S1);
@@ -375,6 +396,28 @@ static void ten_gigabytes_claimed(void **state)
     }
 }
 
+// The elements are said to lie behind the file's end, or to reach over it.
+static void outside_the_file(void **state)
+{
+    (void)state;
+    struct fm_tensors tensors;
+    size_t size;
+    unsigned char *data = sound(&size);
+    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    hid_t set = H5Dopen2(file, "block1_conv1/w", H5P_DEFAULT);
+    uint64_t now = H5Dget_offset(set);
+    H5Dclose(set);
+    H5Fclose(file);
+    const uint64_t places[] = {size - 999, size, 1ull << 40, INT64_MAX - 100, UINT64_MAX - 999};
+    for (int p = 0; p < 5; p++) {
+        assert_true(replace(data, size, now, places[p]) > 0);
+        assert_int_equal(scratch_write(path, data, size), 0);
+        assert_fails(fm_tensors_open(path, &tensors), FM_DATA, path);
+        now = places[p];
+    }
+    free(data);
+}
+
 static void cut_off_anywhere(void **state)
 {
     (void)state;
@@ -427,6 +470,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(types),
+        cmocka_unit_test(other_floats),
         cmocka_unit_test(texts),
         cmocka_unit_test(other_places),
         cmocka_unit_test(virtual_sets),
@@ -434,6 +478,7 @@ int main(void)
         cmocka_unit_test(deep_groups),
         cmocka_unit_test(long_names),
         cmocka_unit_test(ten_gigabytes_claimed),
+        cmocka_unit_test(outside_the_file),
         cmocka_unit_test(cut_off_anywhere),
         cmocka_unit_test(changed_anywhere),
     };

@@ -21,7 +21,7 @@
 #include "scratch.h"
 
 enum {
-    FLIPS = 2000,
+    FLIPS = 400,
     TEXT_MAX = 1 << 20 // of an attribute, as docs/formats.md has it
 };
 
