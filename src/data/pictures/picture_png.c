@@ -121,6 +121,7 @@ static enum fm_status read_header(struct png_decoder *d)
         return fail_damaged(d);
     png_set_read_fn(d->png, d, read_bytes);
     png_set_user_limits(d->png, FM_PICTURE_SIDE_MAX, FM_PICTURE_SIDE_MAX);
+    png_set_chunk_malloc_max(d->png, d->size); // no chunk is longer than the file
     pass_over_the_rest(d->png);
     png_read_info(d->png, d->info);
     FM_TRY(check_header(d));
