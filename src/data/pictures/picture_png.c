@@ -114,6 +114,25 @@ static void pass_over_the_rest(png_structp png)
     png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_AS_DEFAULT, (png_const_bytep) "eXIf", 1);
 }
 
+// Whether EXIF data end before the file does: libpng 1.6.39 takes memory for as much as their chunk
+// claims, whatever limit it is given.
+static bool exif_within_file(const struct png_decoder *d)
+{
+    enum {
+        SIGNATURE = 8,
+        HEAD = 8, // of a chunk: length, type
+        CRC = 4
+    };
+    size_t at = SIGNATURE;
+    while (at <= d->size && d->size - at >= HEAD) {
+        uint32_t length = png_get_uint_32(d->bytes + at);
+        if (length > d->size - at - HEAD)
+            return memcmp(d->bytes + at + 4, "eXIf", 4) != 0;
+        at += HEAD + (size_t)length + CRC;
+    }
+    return true;
+}
+
 // Steps that may end in a longjmp(), apart from those that allocate.
 static enum fm_status read_header(struct png_decoder *d)
 {
@@ -121,8 +140,10 @@ static enum fm_status read_header(struct png_decoder *d)
         return fail_damaged(d);
     png_set_read_fn(d->png, d, read_bytes);
     png_set_user_limits(d->png, FM_PICTURE_SIDE_MAX, FM_PICTURE_SIDE_MAX);
-    png_set_chunk_malloc_max(d->png, d->size); // no chunk is longer than the file
     pass_over_the_rest(d->png);
+    d->cut_off = !exif_within_file(d);
+    if (d->cut_off)
+        return fail_damaged(d);
     png_read_info(d->png, d->info);
     FM_TRY(check_header(d));
     ask_for_rgb(d);
