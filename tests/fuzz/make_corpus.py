@@ -282,6 +282,7 @@ def said():
         tensor, 0, b"a", b"", (2_500_000_000,), 0, 10 ** 10, 4, b"F32") + end)
     write("hdf5_said/element_of_another_type", record(tensor, 0, b"a", b"", (8,), 0, 8, 1, b"F64") + end)
     write("hdf5_said/name_of_four_gigabytes", struct.pack("<4I", 0x7e5045, 0, 2 ** 32 - 1, 0) + bytes(128))
+    write("hdf5_said/name_of_a_thousand_bytes", record(tensor, 0, b"a" * 1000, b"") + end)
     write("hdf5_said/text_of_four_gigabytes", struct.pack("<4I", 0x7e5046, 0, 1, 2 ** 32 - 1) + bytes(129))
     write("hdf5_said/values_of_four_gigabytes", struct.pack("<4I", 0x7e5045, 1, 1, 2 ** 32 - 1) + bytes(129))
     write("hdf5_said/place_of_none", record(tensor, 1000, b"a", b"") + end)

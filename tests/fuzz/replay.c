@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 // With AddressSanitizer, which asks for its options by this function, and whose own memory is no
-// matter of limits. The largest picture that is allowed takes 256 MiB.
-#define ALLOCATION_MAX_MB "512"
+// matter of limits. No committed file has more than 16 MiB to give.
+#define ALLOCATION_MAX_MB "64"
 enum {
-    ALLOCATION_MAX = 512 << 20
+    ALLOCATION_MAX = 64 << 20
 };
 extern void __asan_init(void) __attribute__((weak));
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
