@@ -3,7 +3,8 @@
 option(FMNIST_FUZZ "Build the fuzz targets with libFuzzer (needs clang)" OFF)
 
 # FUZZER: a file for libFuzzer's build alone, as one that knows the format's lengths and checksums, and
-# WRAP: the functions of libc that it replaces. CUTS: at so many places a test cuts off each file, too (every byte of most).
+# WRAP: the functions of libc that it replaces. CUTS: at so many places a test cuts off each file, too
+# (every byte of most).
 function(fm_fuzz name)
   cmake_parse_arguments(ARG "" "CUTS" "SOURCES;LINKS;DEFINES;FUZZER;WRAP" ${ARGN})
   list(TRANSFORM ARG_SOURCES PREPEND fuzz/)
@@ -19,6 +20,9 @@ function(fm_fuzz name)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   else()
     target_sources(fuzz_${name} PRIVATE fuzz/replay.c)
+    if(NOT FMNIST_SANITIZE)
+      target_sources(fuzz_${name} PRIVATE fuzz/allocations.c)
+    endif()
     add_test(NAME fuzz_${name}
       COMMAND fuzz_${name} --cuts ${ARG_CUTS} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name})
     set_tests_properties(fuzz_${name} PROPERTIES LABELS unit TIMEOUT 120)

@@ -16,7 +16,7 @@ finds() {
     if "$program" --seconds $seconds "$folder/file" >"$folder/out" 2>&1; then
         echo "the fault '$1' does not show"
         failed=1
-    elif ! grep -q "$2" "$folder/out"; then
+    elif ! grep -qE "$2" "$folder/out"; then
         echo "of the fault '$1' is said, not '$2':"
         cat "$folder/out"
         failed=1
@@ -24,7 +24,7 @@ finds() {
 }
 
 finds s 'a reader that fails says why'
-finds m 'is read in little memory'
+finds m 'is read in little memory|allocation-size-too-big'
 finds h "$folder/file" # killed, so that its name is all
 if [ "$sanitizers" = address ]; then
     finds r 'heap-buffer-overflow'

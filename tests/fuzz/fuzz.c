@@ -10,6 +10,7 @@
 
 static int descriptor = -1, have_read;
 static char path[4096];
+static pid_t owner;
 
 void fm_fuzz_require(bool holds, const char *what)
 {
@@ -19,9 +20,11 @@ void fm_fuzz_require(bool holds, const char *what)
     abort();
 }
 
+// A library's process may end as this one does.
 static void remove_file(void)
 {
-    unlink(path);
+    if (getpid() == owner)
+        unlink(path);
 }
 
 // Not one that is in memory alone: libhdf5 asks for the real path of what it opens.
@@ -31,6 +34,7 @@ static void make_file(void)
     fm_log_set_quiet(true);
     snprintf(path, sizeof path, "%s/fmnist-fuzz-XXXXXX", memory ? "/dev/shm" : "/tmp");
     descriptor = mkstemp(path);
+    owner = getpid();
     fm_fuzz_require(descriptor >= 0 && atexit(remove_file) == 0, "there is a file");
 }
 

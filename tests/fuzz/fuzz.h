@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+enum {
+    FM_FUZZ_ALLOCATION_MAX = 64 << 20 // bytes at once in a replay: no committed file has 16 MiB
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 // The path of a file with these bytes until the next call; the same path each time. It lies in

@@ -3,10 +3,10 @@
 //   fuzz_NAME [--seconds N] [--cuts N] FILE|FOLDER...
 //
 // Prints each file before it is run, and how many there were. What a sanitizer sees, what the
-// target requires, an allocation of more than ALLOCATION_MAX and a file that takes so many seconds
-// (10) of the processor end it with the file's name as the last line; and a file that is called
-// "sound..." and that the target's readers do not read. Each file is also run cut off at so many
-// places (0), as evenly as they go, and the last of these is told.
+// target requires, an allocation of more than FM_FUZZ_ALLOCATION_MAX and a file that takes so many
+// seconds (10) of the processor end it with the file's name as the last line; and a file that is
+// called "sound..." and that the target's readers do not read. Each file is also run cut off at so
+// many places (0), as evenly as they go, and the last of these is told.
 #include "fuzz.h"
 
 #include "base/file.h"
@@ -20,18 +20,17 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-// With AddressSanitizer, which asks for its options by this function, and whose own memory is no
-// matter of limits. No committed file has more than 16 MiB to give.
-#define ALLOCATION_MAX_MB "64"
-enum {
-    ALLOCATION_MAX = 64 << 20
-};
+// AddressSanitizer asks for its options by this function; its own memory is no matter of limits.
+#define ASAN_ALLOCATION_MAX_MB 64
+_Static_assert(ASAN_ALLOCATION_MAX_MB << 20 == FM_FUZZ_ALLOCATION_MAX, "one limit");
+#define TEXT_OF(number) #number
+#define TEXT(number) TEXT_OF(number)
 extern void __asan_init(void) __attribute__((weak));
 __attribute__((visibility("default"))) const char *__asan_default_options(void);
 
 const char *__asan_default_options(void)
 {
-    return "allocator_may_return_null=1:max_allocation_size_mb=" ALLOCATION_MAX_MB;
+    return "max_allocation_size_mb=" TEXT(ASAN_ALLOCATION_MAX_MB);
 }
 
 static int count;
@@ -46,7 +45,7 @@ static void limit_memory(void)
     FILE *file = fopen("/proc/self/statm", "r");
     fm_fuzz_require(file != NULL && fscanf(file, "%ld", &pages) == 1, "memory can be told");
     fclose(file);
-    rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + ALLOCATION_MAX;
+    rlim_t bytes = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + FM_FUZZ_ALLOCATION_MAX;
     struct rlimit limit = {bytes, bytes};
     fm_fuzz_require(setrlimit(RLIMIT_AS, &limit) == 0, "memory can be limited");
 }
