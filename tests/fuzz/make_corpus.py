@@ -262,8 +262,8 @@ def hostile_hdf5():
 
 def said():
     """What the process with libhdf5 says to the one without: struct fm_hdf5_record."""
-    def record(kind, place, name, extra, dims=(), offset=0, stored=0, element=0, type=b""):
-        return struct.pack("<6I8q3Q16s", 0x7e5045 + kind, place, len(name), len(extra), len(dims), 0,
+    def record(kind, place, name, extra, dims=(), offset=0, stored=0, element=0, type=b"", filter=0):
+        return struct.pack("<6I8q3Q16s", 0x7e5045 + kind, place, len(name), len(extra), len(dims), filter,
                            *dims, *[0] * (8 - len(dims)), offset, stored, element,
                            type) + name + extra
 
@@ -272,6 +272,12 @@ def said():
     values = record(tensor, 0, b"a", b"", (2, 3), 16, 24, 4, b"F32")
     write("hdf5_said/sound", values + record(tensor, 1, b"b", bytes(8), (2,), element=4, type=b"F32")
           + record(text, 0, b"key", b"value") + end)
+    write("hdf5_said/sound_big_endian", b"".join(
+        record(tensor, 0, b"a" + t, b"", (2,), 16, 2 * size, size, t) + record(
+            tensor, 1, b"b" + t, bytes(2 * size), (2,), element=size, type=t)
+        for t, size in ((b"F64BE", 8), (b"F32BE", 4), (b"F16BE", 2), (b"BF16BE", 2), (b"I64BE", 8))) + end)
+    write("hdf5_said/filters", b"".join(record(
+        tensor, 2, b"f%d" % f, b"", (2,), element=4, type=b"F32", filter=f) for f in (0, 1, 4, 32015, 99)) + end)
     write("hdf5_said/failed", values + record(failed, 0, b"", b"data set 'a'"))
     write("hdf5_said/places", b"".join(
         record(tensor, p, b"p%d" % p, b"", (2,), element=8, type=b"F64") for p in range(2, 7)) + end)
