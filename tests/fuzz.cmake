@@ -36,14 +36,18 @@ endif()
 set(tensors tensors.c tensors_read.c)
 fm_fuzz(safetensors SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
   FUZZER fuzz/mutate_safetensors.c CUTS 1000)
-fm_fuzz(hdf5 SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5
-  FUZZER fuzz/child_coverage.c WRAP fork write waitpid CUTS 10) # a process each
 if(FM_HAVE_HDF5)
+  fm_fuzz(hdf5 SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5
+    FUZZER fuzz/child_coverage.c WRAP fork write waitpid CUTS 10) # a process each
   fm_fuzz(hdf5_said SOURCES said.c tensors_read.c LINKS fm_net CUTS 1000)
 endif()
-fm_fuzz(onnx SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
+if(FM_HAVE_ONNX)
+  fm_fuzz(onnx SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_onnx CUTS 1000)
+endif()
 fm_fuzz(idx SOURCES idx.c LINKS fm_data FUZZER fuzz/mutate_gzip.c CUTS 1000)
-fm_fuzz(picture SOURCES picture.c LINKS fm_data FUZZER fuzz/mutate_png.c CUTS 1000)
+if(FM_HAVE_JPEG AND FM_HAVE_EXIF)
+  fm_fuzz(picture SOURCES picture.c LINKS fm_data FUZZER fuzz/mutate_png.c CUTS 1000)
+endif()
 fm_fuzz(recipe SOURCES recipe.c LINKS fm_train CUTS 100)
 fm_fuzz(planted SOURCES planted.c LINKS fm_base CUTS 1000)
 

@@ -31,17 +31,22 @@ if [ "$sanitizers" = address ]; then
     finds l 'LeakSanitizer'
 fi
 
-# What has no fault passes; what is said to be sound and is refused does not, nor does no file at all.
-printf '!' >"$folder/file"
-"$program" "$folder/file" >/dev/null || {
+# What has no fault passes; a sound file that is refused does not, nor one that is read and is not
+# said to be sound, nor no file at all.
+printf '!' >"$folder/sound"
+printf -- '-' >"$folder/refused"
+"$program" "$folder/sound" "$folder/refused" >/dev/null || {
     echo "a file without a fault fails"
     failed=1
 }
-printf -- '-' >"$folder/sound"
-if "$program" "$folder/sound" >/dev/null 2>&1; then
-    echo "a sound file that is refused passes"
-    failed=1
-fi
+mv "$folder/refused" "$folder/harmless"
+mv "$folder/sound" "$folder/other"
+for file in harmless other; do
+    if "$program" "$folder/$file" >/dev/null 2>&1; then
+        echo "a file passes that is not what its name says: $file"
+        failed=1
+    fi
+done
 mkdir "$folder/none"
 if "$program" "$folder/none" >/dev/null; then
     echo "a folder without files passes"

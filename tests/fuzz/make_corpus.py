@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Makes files of tests/fuzz/corpus: small sound ones of every kind, for fuzzing to begin with, and
-hostile ones, each named by what is wrong with it. The others there were found by scripts/fuzz.
+hostile ones, each named by what is wrong with it. The others there were found by scripts/fuzz. What is
+called sound... or harmless... must be read, all else must be refused.
 
     pip install numpy safetensors h5py onnx pillow
     tests/fuzz/make_corpus.py tests/fuzz/corpus
@@ -37,7 +38,7 @@ def safetensors():
     write("safetensors/sound", save(tensors, metadata={
         "fmnist_format": "2", "model": "simple", "classes": "2", "class_names": '["a", "b"]',
         "input_mean": "0.3", "input_deviation": "[0.1, 0.2, 0.3]"}))
-    write("safetensors/empty", save({}))
+    write("safetensors/harmless_empty", save({}))
 
 
 def hdf5():
@@ -176,7 +177,7 @@ def hostile_safetensors():
     file("name_is_no_utf8", b'{"\xff":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', bytes(4))
     file("metadata_is_nested", {"__metadata__": {"a": {"b": "c"}}})
     file("nested_three_thousand_deep", b'{"a":' + b"[" * 3000 + b"]" * 3000 + b"}")
-    file("not_a_number", {"a": tensor([1], 0, 4)}, b"\0\0\xc0\x7f")
+    file("harmless_not_a_number", {"a": tensor([1], 0, 4)}, b"\0\0\xc0\x7f")
 
 
 def hostile_onnx():
@@ -200,16 +201,16 @@ def hostile_onnx():
     file("bits_of_the_elements_overflow", tensor([2 ** 59]))
     file("dimension_is_negative", tensor([-1], bytes(4)))
     file("name_twice", tensor([1], bytes(4)), tensor([1], bytes(4)))
-    file("name_with_a_null", tensor([1], bytes(4), name=b"a\0b"))
+    file("harmless_name_with_a_null", tensor([1], bytes(4), name=b"a\0b"))
     file("name_is_no_utf8", tensor([1], bytes(4), name=b"\xff"))
     file("values_without_data", b"\x08\x04\x10\x01" + field(8, b"a"))
-    file("half_values_out_of_range", b"\x08\x01\x10\x0a" + field(8, b"a") + field(
+    file("harmless_half_values_out_of_range", b"\x08\x01\x10\x0a" + field(8, b"a") + field(
         5, varint(2 ** 64 - 1)))
     for name, length in {"ten_gigabytes": 10 ** 10, "2_63": 2 ** 63, "2_64": 2 ** 64 - 1}.items():
         write(f"onnx/message_of_{name}_bytes", b"\x08\x07\x3a" + varint(length) + bytes(100))
     write("onnx/length_of_eleven_bytes", b"\x08\x07\x3a" + b"\xff" * 10 + b"\1" + bytes(20))
     write("onnx/group_without_end", b"\x08\x07" + b"\x3b" * 100)
-    write("onnx/two_thousand_empty_nodes", b"\x08\x07" + field(7, b"\x0a\0" * 2000))
+    write("onnx/harmless_two_thousand_empty_nodes", b"\x08\x07" + field(7, b"\x0a\0" * 2000))
     write("onnx/graph_twice", b"\x08\x07" + 2 * field(7, field(5, tensor([1], bytes(4)))))
 
 
@@ -249,11 +250,11 @@ def hostile_hdf5():
         opened.create_dataset("no_elements", (0, 4), "f4")
         opened.attrs["layer_names"] = 7
 
-    file("ten_gigabytes_claimed", lambda f: f.create_dataset("a", (2_500_000_000,), "f4"))
-    file("ten_gigabytes_claimed_in_chunks", lambda f: f.create_dataset(
+    file("harmless_ten_gigabytes_claimed", lambda f: f.create_dataset("a", (2_500_000_000,), "f4"))
+    file("harmless_ten_gigabytes_claimed_in_chunks", lambda f: f.create_dataset(
         "a", (2_500_000_000,), "f4", chunks=(1 << 20,), compression="gzip"))
-    file("values_in_another_file", elsewhere)
-    file("values_of_another_file", virtual, libver=("earliest", "v110"))
+    file("harmless_values_in_another_file", elsewhere)
+    file("harmless_values_of_another_file", virtual, libver=("earliest", "v110"))
     file("groups_sixty_deep", nested, libver="latest")
     file("sound_circle_of_groups", circle)
     file("sound_of_other_types", kinds, libver=("earliest", "v110"))
@@ -276,10 +277,11 @@ def said():
         record(tensor, 0, b"a" + t, b"", (2,), 16, 2 * size, size, t) + record(
             tensor, 1, b"b" + t, bytes(2 * size), (2,), element=size, type=t)
         for t, size in ((b"F64BE", 8), (b"F32BE", 4), (b"F16BE", 2), (b"BF16BE", 2), (b"I64BE", 8))) + end)
-    write("hdf5_said/filters", b"".join(record(
-        tensor, 2, b"f%d" % f, b"", (2,), element=4, type=b"F32", filter=f) for f in (0, 1, 4, 32015, 99)) + end)
+    write("hdf5_said/harmless_filters", b"".join(record(
+        tensor, 2, b"f%d" % f, b"", (2,), element=4, type=b"F32", filter=f)
+        for f in (0, 1, 4, 32015, 99)) + end)
     write("hdf5_said/failed", values + record(failed, 0, b"", b"data set 'a'"))
-    write("hdf5_said/places", b"".join(
+    write("hdf5_said/harmless_places", b"".join(
         record(tensor, p, b"p%d" % p, b"", (2,), element=8, type=b"F64") for p in range(2, 7)) + end)
     write("hdf5_said/offset_outside", record(tensor, 0, b"a", b"", (1,), 2 ** 64 - 4, 4, 4, b"F32") + end)
     write("hdf5_said/bytes_of_the_elements_overflow", record(
@@ -329,12 +331,12 @@ def hostile_pictures():
     png("ten_gigabytes_claimed", width=60000, height=60000)
     png("64_million_pixels_claimed", width=8192, height=8192)
     png("sides_of_2_32", width=2 ** 32 - 1, height=2 ** 32 - 1)
-    png("text_of_eight_megabytes", chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(7_900_000), 9)))
-    png("profile_of_eight_megabytes", chunk(
+    png("harmless_text_of_eight_megabytes", chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(7_900_000), 9)))
+    png("harmless_profile_of_eight_megabytes", chunk(
         b"iCCP", b"a\0\0" + zlib.compress(bytes(7_900_000), 9)))
-    png("exif_in_a_circle", chunk(b"eXIf", circle))
+    png("harmless_exif_in_a_circle", chunk(b"eXIf", circle))
     png("palette_of_no_colours", chunk(b"PLTE", b""))
-    png("transparency_of_a_thousand", chunk(b"tRNS", bytes(1000)))
+    png("harmless_transparency_of_a_thousand", chunk(b"tRNS", bytes(1000)))
 
     def segment(marker, data):
         return b"\xff" + bytes([marker]) + struct.pack(">H", len(data) + 2) + data
@@ -352,10 +354,10 @@ def hostile_pictures():
     jpeg("two_hundred_scans", 200)
     jpeg("64_million_pixels_claimed", 3, side=8192)
     jpeg("four_thousand_million_pixels_claimed", 3, side=65535)
-    jpeg("arithmetic", 3, side=256, frame=0xca)
+    jpeg("harmless_arithmetic", 3, side=256, frame=0xca)
     jpeg("without_loss", 3, frame=0xc3)
-    jpeg("exif_in_a_circle", 3, before=segment(0xe1, b"Exif\0\0" + circle))
-    jpeg("exif_of_a_few_bytes", 3, before=segment(0xe1, b"Exif\0\0I"))
+    jpeg("harmless_exif_in_a_circle", 3, before=segment(0xe1, b"Exif\0\0" + circle))
+    jpeg("harmless_exif_of_a_few_bytes", 3, before=segment(0xe1, b"Exif\0\0I"))
 
 
 def hostile_recipes():
@@ -369,8 +371,9 @@ def hostile_recipes():
             "number_beyond_double": b'{"learning_rate": 1e400}',
             "number_beyond_64_bits": b'{"epochs": 99999999999999999999}',
             "number_beyond_int": b'{"train_eval": 4294967297}',
-            "minus_zero": b'{"learning_rate": -0.0, "dropout": -0.0, "models": {"simple": {"erase": -0}}}',
-            "smallest_number": b'{"learning_rate": 5e-324, "beta1": 0.999999}',
+            "harmless_minus_zero":
+                b'{"learning_rate": -0.0, "dropout": -0.0, "models": {"simple": {"erase": -0}}}',
+            "harmless_smallest_number": b'{"learning_rate": 5e-324, "beta1": 0.999999}',
             "null_for_numbers": b'{"epochs": null}',
             "null_byte": b'{"epochs": 2}\0',
             "list": b"[]",

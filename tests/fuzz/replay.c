@@ -4,9 +4,10 @@
 //
 // Prints each file before it is run, and how many there were. What a sanitizer sees, what the
 // target requires, an allocation of more than FM_FUZZ_ALLOCATION_MAX and a file that takes so many
-// seconds (10) of the processor end it with the file's name as the last line; and a file that is
-// called "sound..." and that the target's readers do not read. Each file is also run cut off at so
-// many places (0), as evenly as they go, and the last of these is told.
+// seconds (10) of the processor end it with the file's name as the last line. So does a file that
+// no reader of the target reads though it is called "sound..." or "harmless...", and one of another
+// name that is read. Each file is also run cut off at so many places (0), as evenly as they go, and
+// the last of these is told.
 #include "fuzz.h"
 
 #include "base/file.h"
@@ -70,6 +71,12 @@ static void run(const unsigned char *data, size_t size)
     free(copy);
 }
 
+static bool to_be_read(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+    return strncmp(name, "sound", 5) == 0 || strncmp(name, "harmless", 8) == 0;
+}
+
 static void run_file(const char *path)
 {
     unsigned char *data;
@@ -79,9 +86,9 @@ static void run_file(const char *path)
     fm_fuzz_require(fm_file_read(path, &data, &size) == FM_OK, "the file can be read");
     int before = fm_fuzz_read();
     run(data, size);
-    const char *slash = strrchr(path, '/');
-    if (strncmp(slash != NULL ? slash + 1 : path, "sound", 5) == 0)
-        fm_fuzz_require(fm_fuzz_read() > before, "a sound file is read");
+    bool was_read = fm_fuzz_read() > before;
+    fm_fuzz_require(was_read || !to_be_read(path), "a sound file is read");
+    fm_fuzz_require(!was_read || to_be_read(path), "a file that is not sound is refused");
     size_t step = cuts > 0 ? size / (size_t)cuts + 1 : size;
     for (size_t cut = 0; cuts > 0 && cut < size; cut += step) {
         printf("  its first %zu bytes\r", cut);
