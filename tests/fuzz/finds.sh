@@ -10,10 +10,10 @@ failed=0
 
 # LETTER WORDS: the fault's letter, and what must be said of it.
 finds() {
-    printf '!%s' "$1" >"$folder/file"
+    printf '!%s' "$1" >"$folder/sound"
     seconds=20 # a sanitizer's report takes long where there is much to do
     [ "$1" != h ] || seconds=1
-    if "$program" --seconds $seconds "$folder/file" >"$folder/out" 2>&1; then
+    if "$program" --seconds $seconds "$folder/sound" >"$folder/out" 2>&1; then
         echo "the fault '$1' does not show"
         failed=1
     elif ! grep -qE "$2" "$folder/out"; then
@@ -25,7 +25,7 @@ finds() {
 
 finds s 'a reader that fails says why'
 finds m 'is read in little memory|allocation-size-too-big'
-finds h "$folder/file" # killed, so that its name is all
+finds h "$folder/sound" # killed, so that its name is all
 if [ "$sanitizers" = address ]; then
     finds r 'heap-buffer-overflow'
     finds l 'LeakSanitizer'
