@@ -271,7 +271,7 @@ const struct fm_command fm_commands[] = {
             "programs can run it on raw pictures: model.onnx for ONNX Runtime and others, with\n"
             "the normalisation, the classes and the accuracy in it; model.safetensors beside\n"
             "model.py, a PyTorch module that takes it; or model.h5, a Keras model. The files go\n"
-            "to RUN/export unless --out names a folder.",
+            "to RUN/export, or to export beside a weights file, unless --out says where.",
         .operand = "RUN",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
@@ -282,8 +282,8 @@ const struct fm_command fm_commands[] = {
         .summary = "say what a weights file is, and which model it fits",
         .description =
             "Says of a safetensors, HDF5 or ONNX file, whoever wrote it, what is in it: tensors,\n"
-            "shapes, types, metadata, and which model of fmnist it fits. Reads the headers, not\n"
-            "the tensors.",
+            "shapes, types, metadata, and which model of fmnist it fits. It judges by the\n"
+            "headers; the tensors go into the checksum alone.",
         .operand = "FILE",
         .operand_type = FM_OPTION_FILE,
         .operand_required = true,
