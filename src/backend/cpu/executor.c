@@ -2,6 +2,7 @@
 // operations.
 #include "backend/cpu/executor.h"
 
+#include "backend/compile_options.h"
 #include "base/clock.h"
 
 #include <math.h>
@@ -51,35 +52,10 @@ static enum fm_status build(struct fm_executor *e)
     return fm_cpu_allocate_scratchpad(e);
 }
 
-static enum fm_status check_options(
-    const struct fm_model *model, const struct fm_compile_options *options)
-{
-    bool trains = options->mode == FM_MODE_TRAIN, augments = fm_augment_any(&options->augment);
-    if (options->batch < 1)
-        return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
-    if (trains && model->net.classes == 0)
-        return fm_fail(FM_USAGE,
-            "compile: network '%s' ends in features, not in classes: it has no loss to train by",
-            model->net.name);
-    if (trains && (options->average || options->mirror))
-        return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
-    if (options->mirror && augments)
-        return fm_fail(FM_USAGE,
-            "compile: `mirror` is for images as they are, but augmentation is asked for, too");
-    if (model->net.input.features > 0 && (options->mirror || augments))
-        return fm_fail(FM_USAGE,
-            "compile: the records of network '%s' are features: only images can be augmented or "
-            "mirrored",
-            model->net.name);
-    if (options->average && !model->average.params)
-        return fm_fail(FM_USAGE, "compile: this model keeps no average");
-    return FM_OK;
-}
-
 enum fm_status fm_cpu_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
-    FM_TRY(check_options(model, options));
+    FM_TRY(fm_compile_check(&model->net, options, model->average.params != NULL));
     struct fm_executor *e = calloc(1, sizeof *e);
     if (!e)
         return fm_fail_memory("executor", sizeof *e);

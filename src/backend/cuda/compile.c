@@ -1,4 +1,5 @@
 // Compiling: lowering, plans, memory. After it nothing is chosen or allocated any more.
+#include "backend/compile_options.h"
 #include "backend/cuda/executor.h"
 #include "backend/cuda/profile.h"
 
@@ -142,20 +143,8 @@ static enum fm_status build(struct fm_executor *e)
     return e->options.profile ? fm_cuda_profile_create(e->program.count, &e->profile) : FM_OK;
 }
 
-// What cannot be done to the records.
-static enum fm_status check_records(
-    const struct fm_net *net, const struct fm_compile_options *options)
+static enum fm_status check_records(const struct fm_input *input)
 {
-    const struct fm_input *input = &net->input;
-    bool augments = fm_augment_any(&options->augment);
-    if (options->mirror && augments)
-        return fm_fail(FM_USAGE,
-            "compile: `mirror` is for images as they are, but augmentation is asked for, too");
-    if (input->features > 0 && (options->mirror || augments))
-        return fm_fail(FM_USAGE,
-            "compile: the records of network '%s' are features: only images can be augmented or "
-            "mirrored",
-            net->name);
     if (input->features == 0 && (int64_t)input->rows * input->cols > FM_CUDA_RECORD_MAX)
         return fm_fail(FM_UNSUPPORTED,
             "backend 'cuda': records of %dx%d, expected at most %d bytes", input->rows, input->cols,
@@ -163,27 +152,11 @@ static enum fm_status check_records(
     return FM_OK;
 }
 
-static enum fm_status check_options(
-    const struct fm_model *model, const struct fm_compile_options *options)
-{
-    bool trains = options->mode == FM_MODE_TRAIN;
-    if (options->batch < 1)
-        return fm_fail(FM_USAGE, "a batch of %d: expected at least 1", options->batch);
-    if (trains && model->net.classes == 0)
-        return fm_fail(FM_USAGE,
-            "compile: network '%s' ends in features, not in classes: it has no loss to train by",
-            model->net.name);
-    if (trains && (options->average || options->mirror))
-        return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
-    if (options->average && !model->average.params)
-        return fm_fail(FM_USAGE, "compile: this model keeps no average");
-    return check_records(&model->net, options);
-}
-
 enum fm_status fm_cuda_compile(
     struct fm_model *model, const struct fm_compile_options *options, struct fm_executor **executor)
 {
-    FM_TRY(check_options(model, options));
+    FM_TRY(fm_compile_check(&model->net, options, model->average.params != NULL));
+    FM_TRY(check_records(&model->net.input));
     FM_TRY(fm_cuda_device_use(model->device));
     struct fm_executor *e = calloc(1, sizeof *e);
     if (!e)
