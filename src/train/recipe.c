@@ -275,6 +275,14 @@ enum fm_status fm_recipe_check(const struct fm_recipe *recipe)
     return contradicts_itself(recipe, &found) ? fm_fail(FM_USAGE, "%s", found.message) : FM_OK;
 }
 
+struct fm_augment fm_recipe_augment(const struct fm_recipe *recipe)
+{
+    return (struct fm_augment){.shift = recipe->shift,
+        .flip = recipe->flip,
+        .erase = (float)recipe->erase,
+        .erase_size = recipe->erase_size};
+}
+
 // The same for values that stand in `object` at the place, or else in the object `outer` at
 // `around`, or else are defaults. The innermost key is named: without it there was no
 // contradiction.

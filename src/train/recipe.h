@@ -118,6 +118,9 @@ enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct 
 // The values of `used` that differ from those of `named`, by key in table order; a new reference.
 json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe *used);
 
+// What the recipe does to images.
+struct fm_augment fm_recipe_augment(const struct fm_recipe *recipe);
+
 // The learning rate of step `step`, from 0, of `steps`. A step is taken at its middle,
 // t = step + 0.5, so that no rate is 0; the way up ends at w = warmup_share * steps. Where t < w:
 //     learning_rate * t / w

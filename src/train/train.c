@@ -98,10 +98,7 @@ enum fm_status fm_trainer_compile(
     struct fm_compile_options options = {
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
-        .augment = {.shift = recipe->shift,
-            .flip = recipe->flip,
-            .erase = (float)recipe->erase,
-            .erase_size = recipe->erase_size},
+        .augment = fm_recipe_augment(recipe),
         .label_smoothing = (float)recipe->label_smoothing,
         .probe = probe,
     };

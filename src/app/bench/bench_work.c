@@ -137,8 +137,7 @@ struct fm_timer_options fm_bench_train_options(const struct fm_bench_work *w, in
     if (!w->has_recipe)
         return options;
     const struct fm_recipe *recipe = &w->recipe;
-    options.augment = (struct fm_augment){
-        recipe->shift, recipe->flip, (float)recipe->erase, recipe->erase_size};
+    options.augment = fm_recipe_augment(recipe);
     options.label_smoothing = (float)recipe->label_smoothing;
     options.step.learning_rate = (float)recipe->learning_rate;
     options.step.weight_decay = (float)recipe->weight_decay;

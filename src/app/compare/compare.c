@@ -6,7 +6,6 @@
 #include "app/data_label.h"
 #include "app/train/tensorboard.h"
 #include "base/clock.h"
-#include "net/zoo.h"
 #include "run/json.h"
 
 #include <errno.h>
@@ -45,8 +44,7 @@ static struct fm_job job_of(const struct fm_comparing *c, int index)
     };
     if (job.transfer.mode != FM_TRANSFER_SCRATCH) { // which spares each row reading the file for it
         snprintf(job.transfer.sha256, sizeof job.transfer.sha256, "%s", c->weights.sha256);
-        snprintf(job.transfer.source, sizeof job.transfer.source, "%s",
-            fm_pretrained_source_names[c->weights.source]);
+        snprintf(job.transfer.source, sizeof job.transfer.source, "%s", c->weights.source);
         snprintf(job.transfer.known, sizeof job.transfer.known, "%s", c->weights.known);
     }
     return job;
@@ -165,20 +163,10 @@ static enum fm_status choose_directory(
 // Before anything is trained: a file that cannot be used costs no training either.
 static enum fm_status know_weights(struct fm_comparing *c)
 {
-    const char *path = NULL;
-    struct fm_net net;
     for (int i = 0; i < c->options->entry_count; i++)
         if (c->options->entries[i].transfer.mode != FM_TRANSFER_SCRATCH)
-            path = c->options->entries[i].transfer.weights;
-    if (!path)
-        return FM_OK;
-    FM_TRY(fm_zoo_build(FM_TRANSFER_MODEL, c->dataset->classes, &net));
-    FM_TRY(fm_pretrained_read(path, &net, &c->weights));
-    struct fm_pretrained told = c->weights;
-    fm_pretrained_free(&told);
-    c->weights.tensors = NULL;
-    c->weights.count = 0;
-    return FM_OK;
+            c->weights = c->options->entries[i].transfer;
+    return fm_job_identify(&c->weights);
 }
 
 // The same of a row that cannot be trained as it is asked for.

@@ -4,7 +4,6 @@
 #define FM_APP_COMPARING_H
 
 #include "app/compare/compare.h"
-#include "net/files/pretrained.h"
 
 enum {
     FM_COMPARE_MAX = 16 // models
@@ -27,8 +26,8 @@ struct fm_comparing {
     struct fm_compare_row *rows;     // [options->entry_count]
     json_t *results[FM_COMPARE_MAX]; // borrowed from rows
     json_t *environment;
-    struct fm_pretrained weights; // that rows begin with, without the tensors; zero: there are none
-    char label[FM_PATH_MAX];      // of the data
+    struct fm_transfer weights;    // that rows begin with, identified; zero: there are none
+    char label[FM_PATH_MAX];       // of the data
     char recipe[FM_NAME_MAX + 16]; // "quick", or "quick, changed" where options changed any row's
 };
 

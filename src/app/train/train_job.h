@@ -88,6 +88,11 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
 // config->precision.
 enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, struct fm_job *job);
 
+// Fills what the file of a transfer says of itself (sha256, source, known) into one that does not
+// have it yet, so that not every job with these weights reads it for that. FM_DATA as
+// fm_pretrained_read().
+enum fm_status fm_job_identify(struct fm_transfer *transfer);
+
 // The configuration of a job, as config.json and data.json hold it and fm_run_find() compares it.
 // The caller frees it with fm_run_config_free(). `dataset` and `split` NULL: without the data.
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,

@@ -13,7 +13,8 @@
 
 static bool augments(const struct fm_recipe *recipe)
 {
-    return recipe->shift > 0 || recipe->flip || recipe->erase > 0;
+    const struct fm_augment augment = fm_recipe_augment(recipe);
+    return fm_augment_any(&augment);
 }
 
 enum fm_status fm_training_check_transfer(const struct fm_job *job)
@@ -58,7 +59,7 @@ static void identify(const struct fm_pretrained *weights, struct fm_transfer *tr
     snprintf(transfer->known, sizeof transfer->known, "%s", weights->known);
 }
 
-enum fm_status fm_training_identify(struct fm_transfer *transfer)
+enum fm_status fm_job_identify(struct fm_transfer *transfer)
 {
     enum {
         ANY_CLASSES = 10 // the base does not depend on them
@@ -123,7 +124,6 @@ static void on_features(void *context, const struct fm_features_progress *progre
 static enum fm_status open_features(
     struct fm_training *t, const struct fm_net *base, struct fm_features *features)
 {
-    const struct fm_recipe *recipe = &t->job->recipe;
     const struct fm_features_options options = {
         .engine = t->engine,
         .base = base,
@@ -133,10 +133,7 @@ static enum fm_status open_features(
         .emulate = t->job->emulate,
         .images = &t->dataset->train,
         .views = (uint32_t)t->config.transfer.feature_views,
-        .augment = {.shift = recipe->shift,
-            .flip = recipe->flip,
-            .erase = (float)recipe->erase,
-            .erase_size = recipe->erase_size},
+        .augment = fm_recipe_augment(&t->job->recipe),
         .seed = t->job->seed,
         .weights_sha256 = t->weights.sha256,
         .crc32 = t->config.data.crc32,

@@ -40,8 +40,6 @@ struct fm_training {
 // Usage errors of a transfer and the job's recipe: augmentation of a frozen base without views, and
 // views of nothing that is augmented.
 enum fm_status fm_training_check_transfer(const struct fm_job *job);
-// Fills what the file says of itself (sha256, source) into a transfer that has none.
-enum fm_status fm_training_identify(struct fm_transfer *transfer);
 // Reads the weights that the job begins with into t->weights, and puts what they were normalised by
 // into t->config.data. A job that goes on from a checkpoint that holds them all takes the latter
 // from data.json. FM_DATA: the file is not the one that the run began with.
