@@ -262,7 +262,8 @@ enum fm_status fm_tensors_open(const char *path, struct fm_tensors *tensors)
 void fm_tensors_close(struct fm_tensors *tensors)
 {
     if (tensors->of != NULL) {
-        tensors->of->close(tensors);
+        if (tensors->of->close != NULL)
+            tensors->of->close(tensors);
         close(tensors->descriptor);
     }
     free(tensors->list);

@@ -17,10 +17,11 @@ struct fm_tensors_class {
     // rest, `file` is the reader's own. Called once. After a failure `close` is called, too.
     enum fm_status (*open)(struct fm_tensors *tensors);
 
-    // fm_tensors_read() of a tensor that is readable and has elements.
+    // fm_tensors_read() of a tensor that is readable and has elements. NULL where `open` lists
+    // none.
     enum fm_status (*read)(const struct fm_tensors *tensors, int index, float *out);
 
-    // Frees `file` (which may be NULL), and nothing else.
+    // Frees `file` (which may be NULL), and nothing else. NULL where there is never one.
     void (*close)(struct fm_tensors *tensors);
 };
 

@@ -18,23 +18,10 @@ static enum fm_status open_none(struct fm_tensors *tensors)
         tensors->path);
 }
 
-static enum fm_status read_none(const struct fm_tensors *tensors, int index, float *out)
-{
-    (void)index, (void)out;
-    return fm_fail(FM_UNSUPPORTED, "%s: not open", tensors->path);
-}
-
-static void close_none(struct fm_tensors *tensors)
-{
-    (void)tensors;
-}
-
 const struct fm_tensors_class fm_tensors_hdf5 = {
     .format = FM_TENSORS_HDF5,
     .probe = probe,
     .open = open_none,
-    .read = read_none,
-    .close = close_none,
 };
 
 void fm_hdf5_library(struct fm_library *library)

@@ -40,16 +40,6 @@ struct document {
 
 // ---- What the file says of itself
 
-// protobuf-c's messages hold text as char *, which packing reads only.
-static char *text(const char *string)
-{
-    union {
-        const char *in;
-        char *out;
-    } cast = {.in = string};
-    return cast.out;
-}
-
 // Both must be UTF-8, which protobuf's strings are and jansson's, too.
 static enum fm_status add_metadata(
     const char *path, struct document *document, const char *key, const char *value)
@@ -64,8 +54,8 @@ static enum fm_status add_metadata(
         return fm_fail(
             FM_USAGE, "%s: not written: more than %d keys of metadata", path, METADATA_MAX);
     onnx__string_string_entry_proto__init(&document->metadata[count]);
-    document->metadata[count].key = text(key);
-    document->metadata[count].value = text(value);
+    document->metadata[count].key = fm_onnx_text(key);
+    document->metadata[count].value = fm_onnx_text(value);
     document->metadata_list[count] = &document->metadata[count];
     document->proto.n_metadata_props++;
     return FM_OK;
@@ -129,11 +119,11 @@ static void assemble(struct document *document)
     Onnx__ModelProto *proto = &document->proto;
     proto->has_ir_version = true;
     proto->ir_version = ONNX_IR_VERSION;
-    proto->producer_name = text("fmnist");
-    proto->producer_version = text(FM_VERSION);
-    proto->doc_string = text(fm_text_cstr(&document->about));
+    proto->producer_name = fm_onnx_text("fmnist");
+    proto->producer_version = fm_onnx_text(FM_VERSION);
+    proto->doc_string = fm_onnx_text(fm_text_cstr(&document->about));
     onnx__operator_set_id_proto__init(&document->opset);
-    document->opset.domain = text("");
+    document->opset.domain = fm_onnx_text("");
     document->opset.has_version = true;
     document->opset.version = ONNX_OPSET;
     document->opset_list[0] = &document->opset;

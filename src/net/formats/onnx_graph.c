@@ -7,8 +7,7 @@
 
 static char batch_name[] = "N";
 
-// protobuf-c's messages hold text as char *, which packing reads only.
-static char *text(const char *string)
+char *fm_onnx_text(const char *string)
 {
     union {
         const char *in;
@@ -21,7 +20,7 @@ void fm_onnx_graph_begin(struct fm_onnx_graph *graph, const char *name)
 {
     memset(graph, 0, sizeof *graph);
     onnx__graph_proto__init(&graph->proto);
-    graph->proto.name = text(name);
+    graph->proto.name = fm_onnx_text(name);
     graph->proto.node = graph->node_list;
     graph->proto.initializer = graph->tensor_list;
     graph->proto.input = graph->input_list;
@@ -38,7 +37,7 @@ struct fm_onnx_node *fm_onnx_add_node(struct fm_onnx_graph *graph, const char *o
     onnx__node_proto__init(&node->proto);
     snprintf(node->name, sizeof node->name, "%s", name);
     snprintf(node->output, sizeof node->output, "%s", output);
-    node->proto.op_type = text(op);
+    node->proto.op_type = fm_onnx_text(op);
     node->proto.name = node->name;
     node->proto.input = node->input_list;
     node->proto.output = node->output_list;
@@ -59,7 +58,7 @@ static struct fm_onnx_attribute *add_attribute(
     struct fm_onnx_attribute *attribute = &node->attributes[node->proto.n_attribute];
     node->attribute_list[node->proto.n_attribute++] = &attribute->proto;
     onnx__attribute_proto__init(&attribute->proto);
-    attribute->proto.name = text(name);
+    attribute->proto.name = fm_onnx_text(name);
     attribute->proto.has_type = true;
     attribute->proto.type = type;
     return attribute;
@@ -152,7 +151,7 @@ static Onnx__ValueInfoProto *add_value(struct fm_onnx_graph *graph, const char *
     onnx__type_proto__init(&value->type);
     onnx__type_proto__tensor__init(&value->tensor);
     onnx__tensor_shape_proto__init(&value->shape);
-    value->proto.name = text(name);
+    value->proto.name = fm_onnx_text(name);
     value->proto.type = &value->type;
     value->type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
     value->type.tensor_type = &value->tensor;

@@ -62,6 +62,9 @@ struct fm_onnx_graph {
 void fm_onnx_graph_begin(struct fm_onnx_graph *graph, const char *name);
 
 // A node `name` of the operator `op` with one output; `inputs` end with NULL.
+// protobuf-c's messages hold text as char *, which packing reads only.
+char *fm_onnx_text(const char *string);
+
 struct fm_onnx_node *fm_onnx_add_node(struct fm_onnx_graph *graph, const char *op, const char *name,
     const char *const *inputs, const char *output);
 void fm_onnx_set_int(struct fm_onnx_node *node, const char *name, int64_t value);
