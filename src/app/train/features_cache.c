@@ -3,6 +3,7 @@
 #include "app/train/features_cache.h"
 
 #include "base/log.h"
+#include "net/files/tensors.h"
 #include "net/safetensors.h"
 
 #include <errno.h>
@@ -89,32 +90,32 @@ static enum fm_status wrong(const struct fm_features_cache *cache, const char *w
 }
 
 static enum fm_status take(
-    const struct fm_features_cache *cache, const struct fm_tensor_file *file, float *values)
+    const struct fm_features_cache *cache, const struct fm_tensors *file, float *values)
 {
-    const struct fm_tensor *tensor = fm_safetensors_find(file, TENSOR_NAME);
-    const char *about = fm_safetensors_metadata(file, "about");
-    const char *crc = fm_safetensors_metadata(file, "crc32");
+    int tensor = fm_tensors_find(file, TENSOR_NAME);
+    const char *about = fm_tensors_metadata(file, "about");
+    const char *crc = fm_tensors_metadata(file, "crc32");
     char digits[CRC_DIGITS];
     if (!about || strcmp(about, fm_text_cstr(&cache->about)) != 0)
         return wrong(cache, "is of other features");
-    if (!tensor || tensor->count != cache->rows * cache->columns)
+    if (tensor < 0 || file->list[tensor].count != cache->rows * cache->columns)
         return wrong(cache, "has another number of values");
-    checksum(cache, tensor->data, cache->rows, digits);
+    FM_TRY(fm_tensors_read(file, tensor, values));
+    checksum(cache, values, cache->rows, digits);
     if (!crc || strcmp(crc, digits) != 0)
         return wrong(cache, "its checksum is wrong");
-    memcpy(values, tensor->data, tensor->count * sizeof *values);
     return FM_OK;
 }
 
 bool fm_features_cache_read(struct fm_features_cache *cache, float *values)
 {
-    struct fm_tensor_file file;
+    struct fm_tensors file;
     if (!cache->path[0] || !fm_path_exists(cache->path))
         return false;
-    enum fm_status status = fm_safetensors_read(cache->path, &file);
+    enum fm_status status = fm_tensors_open(cache->path, &file);
     if (status == FM_OK) {
         status = take(cache, &file, values);
-        fm_safetensors_free(&file);
+        fm_tensors_close(&file);
     }
     if (status == FM_OK)
         return true;

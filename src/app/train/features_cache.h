@@ -1,6 +1,6 @@
-// A folder of computed features, a safetensors file for each part: KEY.safetensors when it is
-// whole, KEY.partial while it grows. KEY is the SHA-256 of everything that the features depend on,
-// told as text, which stands in the file, too.
+// A folder of computed features, a file for each part: KEY.partial while it grows, batch by batch,
+// and KEY.safetensors when it is whole. KEY is the SHA-256 of everything that the features depend
+// on, told as text, which stands in the file, too.
 #ifndef FM_APP_TRAIN_FEATURES_CACHE_H
 #define FM_APP_TRAIN_FEATURES_CACHE_H
 
@@ -27,8 +27,9 @@ enum fm_status fm_features_cache_open(const char *folder, struct fm_text *about,
     size_t columns, struct fm_features_cache *cache);
 void fm_features_cache_close(struct fm_features_cache *cache);
 
-// Reads the whole file, if there is one, into values [rows][columns], and says whether it did. One
-// that is damaged or of something else is told of and will be replaced.
+// Reads the whole file, if there is one, into values [rows][columns], and says whether it did; else
+// these may hold anything. One that is damaged or of something else is told of and will be
+// replaced.
 bool fm_features_cache_read(struct fm_features_cache *cache, float *values);
 
 // Takes up the growing file: reads what an earlier call has left of it and returns the rows read, a
