@@ -8,6 +8,7 @@ set -eu
 
 fmnist=$1
 data=$2
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 child=
 trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true; rm -rf "$work"' EXIT
@@ -17,24 +18,7 @@ cd "$work"
 # Threads that spin at a barrier starve one another when other tests have the cores.
 export OMP_WAIT_POLICY=passive
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s out ] || head -n 40 out | sed 's/^/    stdout: /'
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-
-# call STATUS ARGUMENT...: out and err are what it wrote.
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ $status -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
-err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
-err_lacks() { ! grep -qE -- "$1" err || fail "standard error has '$1'"; }
+. "$tests/calls.sh"
 
 # figure MEASURE OF: the value in the CSV of standard output.
 figure() { tr -d '\r' <out | awk -F, -v m="$1" -v o="$2" '$1 == m && $2 == o { print $4; exit }'; }

@@ -6,28 +6,13 @@ set -eu
 
 fmnist=$1
 data=$2
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 cd "$work"
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s out ] || head -n 40 out | sed 's/^/    stdout: /'
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-
-# call STATUS ARGUMENT...: out and err are what it wrote.
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ $status -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
-err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
+. "$tests/calls.sh"
 
 header='{"conv1.weight":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
 printf '%b' "\\0$(printf %o ${#header})\\0\\0\\0\\0\\0\\0\\0" >small

@@ -28,24 +28,7 @@ cp "$data"/*.gz "$data"/classes.txt tiny
 chmod -R a+rX bin tiny data
 fmnist=$work/bin/fmnist
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s out ] || sed 's/^/    stdout: /' out
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-
-# call STATUS ARGUMENT...: out and err are what it wrote.
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ $status -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
-err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
-has() { grep -qE -- "$2" "$1" || fail "$1 lacks '$2': $(cat "$1")"; }
+. "$tests/calls.sh"
 
 # Epochs of 10 steps, the last of an epoch a smaller one. So many of them that a run which is stopped
 # early is far from its end, however late the signal comes.

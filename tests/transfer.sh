@@ -24,25 +24,7 @@ export OMP_WAIT_POLICY=passive
 export XDG_CACHE_HOME="$work/cache"
 unset SIM_SEED SIM_DEVICE SIM_DRIVER SIM_MEMORY SIM_INJECT SIM_SHADOW
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s out ] || sed 's/^/    stdout: /' out
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-
-# call STATUS ARGUMENT...: out and err are what it wrote.
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ $status -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
-err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
-err_lacks() { ! grep -qE -- "$1" err || fail "standard error has '$1'"; }
-has() { grep -qE -- "$2" "$1" || fail "$1 lacks '$2': $(cat "$1")"; }
+. "$tests/calls.sh"
 
 . "$tests/run_figures.sh"
 
