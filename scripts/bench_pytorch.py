@@ -103,9 +103,9 @@ def serve(take_steps, model, batch):
         say(seconds=seconds, images=steps * batch, peak_memory=peak_memory())
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--model", required=True, choices=("simple", "deeper", "vgg16"))
+def contestant_parser(description):
+    """What every contestant on PyTorch is told."""
+    parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--precision", required=True, choices=PRECISIONS)
     parser.add_argument("--compile", action="store_true")
@@ -113,6 +113,12 @@ def main():
     parser.add_argument("--batches", type=int, required=True, help="different ones, held in memory")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
+    return parser
+
+
+def main():
+    parser = contestant_parser(__doc__)
+    parser.add_argument("--model", required=True, choices=("simple", "deeper", "vgg16"))
     options = parser.parse_args()
 
     torch.manual_seed(1)

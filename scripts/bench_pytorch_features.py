@@ -6,14 +6,14 @@ are read from the file given, which is written first, with weights drawn at rand
 none. Says that it is ready, and answers, as bench_pytorch.py does; a step is a batch.
 """
 
-import argparse
 import pathlib
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch._inductor import config as inductor
 
-from bench_pytorch import LAYOUTS, PRECISIONS, build_model, load_batches, serve
+from bench_pytorch import (LAYOUTS, PRECISIONS, build_model, contestant_parser, load_batches,
+                           serve)
 
 BASE = 31  # layers, before the average over the pixels and what flattens it
 
@@ -33,15 +33,8 @@ def open_base(path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
-    parser.add_argument("--layout", required=True, choices=LAYOUTS)
-    parser.add_argument("--precision", required=True, choices=PRECISIONS)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--batches", type=int, required=True, help="different ones, held in memory")
-    parser.add_argument("--threads", type=int, required=True)
+    parser = contestant_parser(__doc__)
     parser.add_argument("--weights", type=pathlib.Path, required=True)
-    parser.add_argument("--data", type=pathlib.Path, required=True)
     options = parser.parse_args()
 
     torch.manual_seed(1)
