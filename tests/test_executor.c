@@ -406,6 +406,19 @@ static double largest_difference(const float *a, const float *b, size_t count)
     return largest;
 }
 
+// The norm of the difference, of b's norm.
+static double relative_difference(const float *a, const float *b, size_t count)
+{
+    double squares = 0.0, whole = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(isfinite(a[i]) && isfinite(b[i]));
+        double d = (double)a[i] - (double)b[i];
+        squares += d * d;
+        whole += (double)b[i] * (double)b[i];
+    }
+    return sqrt(squares / whole);
+}
+
 // A NaN in a parameter reaches the logits and the gradients: no comparison of our kernels turns it
 // into a zero. (oneDNN's ReLU behind a convolution does, so the fused inference is not asked.)
 static void test_nan_is_not_lost(void **state)
@@ -489,9 +502,15 @@ static void test_unfused_agrees(const char *model)
                 gradients[i] + b.net.params[p].offset, b.net.params[p].count));
         api->executor_destroy(e);
     }
-    difference = largest_difference(gradients[0], gradients[1], b.net.param_elements);
-    if (difference > 1e-4)
-        fail_msg("%s: fused and unfused gradients differ by %g", model, difference);
+    // A ReLU's input that rounding moves over zero changes all gradients in front of it.
+    for (int p = 0; p < b.net.param_count; p++) {
+        const struct fm_param *param = &b.net.params[p];
+        difference = relative_difference(
+            gradients[0] + param->offset, gradients[1] + param->offset, param->count);
+        if (difference > 0.02)
+            fail_msg("%s: fused and unfused gradients of %s differ by %g of their norm", model,
+                param->name, difference);
+    }
     free(gradients[0]);
     free(gradients[1]);
     close_bench(&b);

@@ -312,7 +312,7 @@ static void check_model(const char *model)
     struct fm_plain_batch batch = {
         golden.data.train.records, golden.data.train.labels, ids, &golden.step, {0}, 0.0f};
     bool close = fm_golden_check_series(
-        model, fm_golden_member(golden.root, "losses"), 0, fm_plain_forward(plain, &batch));
+        model, fm_golden_member(golden.root, "losses"), 0, fm_plain_forward(plain, &batch), 0.0);
     fm_plain_backward(plain, &batch);
     const json_t *gradients = fm_golden_member(golden.root, "gradients");
     assert_int_equal(json_object_size(gradients), golden.net.param_count);

@@ -89,11 +89,12 @@ static bool close_to(const char *what, const char *part, size_t index, double fo
     return false;
 }
 
-bool fm_golden_check_series(const char *what, const json_t *series, size_t index, double found)
+bool fm_golden_check_series(
+    const char *what, const json_t *series, size_t index, double found, double slack)
 {
-    return close_to(what, "value", index, found,
-        fm_golden_element(fm_golden_member(series, "values"), index),
-        fm_golden_element(fm_golden_member(series, "tolerances"), index));
+    double expected = fm_golden_element(fm_golden_member(series, "values"), index);
+    double tolerance = fm_golden_element(fm_golden_member(series, "tolerances"), index);
+    return close_to(what, "value", index, found, expected, tolerance + slack * fabs(expected));
 }
 
 bool fm_golden_check_tensor(

@@ -29,8 +29,10 @@ double fm_golden_element(const json_t *array, size_t index);
 
 // Each returns true when the values are within the file's tolerances; otherwise prints which is
 // not. Series: one value, `values` and `tolerances` an entry each. Tensor: norm, sum and samples.
-// Values: a list with one tolerance.
-bool fm_golden_check_series(const char *what, const json_t *series, size_t index, double found);
+// Values: a list with one tolerance. To the tolerance of a series comes the share `slack` of the
+// value.
+bool fm_golden_check_series(
+    const char *what, const json_t *series, size_t index, double found, double slack);
 bool fm_golden_check_tensor(
     const char *what, const json_t *tensor, const double *found, size_t count);
 bool fm_golden_check_values(

@@ -131,23 +131,21 @@ enum fm_status fm_cpu_allocate_values(struct fm_executor *e)
     return allocate_logit_gradient(e);
 }
 
-// Primitives run one after another, so one scratchpad of the largest size serves them all.
+// Passes run one after another, so one scratchpad of the largest size serves them all.
 enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *e)
 {
-    size_t largest = 0;
     for (int i = 0; i < e->primitive_count; i++) {
         size_t bytes = fm_md_bytes(&e->primitives[i]->scratch_md);
-        largest = bytes > largest ? bytes : largest;
+        e->scratch_bytes = bytes > e->scratch_bytes ? bytes : e->scratch_bytes;
     }
-    if (largest == 0)
+    if (e->scratch_bytes == 0)
         return FM_OK;
-    void *data = NULL;
-    FM_TRY(fm_buffers_add(&e->buffers, largest, "scratchpad", &data));
+    FM_TRY(fm_buffers_add(&e->buffers, e->scratch_bytes, "scratchpad", &e->scratch));
     for (int i = 0; i < e->primitive_count; i++) {
         struct fm_primitive *p = e->primitives[i];
         if (fm_md_bytes(&p->scratch_md) > 0)
-            FM_TRY(
-                fm_memory_create(&p->scratchpad, &p->scratch_md, e->model->device->engine, data));
+            FM_TRY(fm_memory_create(
+                &p->scratchpad, &p->scratch_md, e->model->device->engine, e->scratch));
     }
     return FM_OK;
 }

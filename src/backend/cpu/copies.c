@@ -6,15 +6,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+// What a copy is.
+enum form {
+    WEIGHT, // in some layout
+    BIAS,
+    FILTERS, // Winograd's
+    FILTERS_ROTATED,
+};
+
 struct fm_copy {
     struct fm_model *model;
     struct fm_copy_source source;
-    bool bias;
+    enum form form;
     uint64_t version;             // of the model when it was made; 0: never
     bool computed;                // folded or rounded, so not the model's own range
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
+    float *filters;               // of the plain weight, for the forms that are
     struct fm_buffers buffers;
 };
 
@@ -67,7 +76,7 @@ static const struct fm_param *copied_param(const struct fm_copy *copy)
 {
     const struct fm_net *net = &copy->model->net;
     const struct fm_layer *layer = &net->layers[copy->source.layer];
-    int index = copy->bias ? layer->bias : layer->weight;
+    int index = copy->form == BIAS ? layer->bias : layer->weight;
     return index >= 0 ? &net->params[index] : NULL; // a folded bias may have none under it
 }
 
@@ -85,10 +94,21 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
     *shift = beta - mean * *scale;
 }
 
-// Biases stay fp32 in every precision: they are few, and added to sums in fp32.
-static bool is_rounded(const struct fm_copy *copy)
+static bool is_filters(const struct fm_copy *copy)
 {
-    return copy->model->rounding != FM_ROUNDING_NONE && !copy->bias;
+    return copy->form == FILTERS || copy->form == FILTERS_ROTATED;
+}
+
+// What a weight is rounded to before it is put in order, which rounds it too where the elements of
+// the layout are smaller. Biases stay fp32 in every precision: they are few, and added to sums in
+// fp32.
+static enum fm_rounding rounding_of(const struct fm_copy *copy)
+{
+    if (copy->form == BIAS)
+        return FM_ROUNDING_NONE;
+    if (is_filters(copy) && copy->model->element == FM_ELEMENT_BF16)
+        return FM_ROUNDING_BF16;
+    return copy->model->rounding;
 }
 
 static void fold(const struct fm_copy *copy)
@@ -97,14 +117,14 @@ static void fold(const struct fm_copy *copy)
     const float *from = param ? copy->source.weights->params + param->offset : NULL;
     float *to = copy->plain.data;
     int channels = copy->model->net.layers[copy->source.layer].out.c;
-    size_t each = copy->bias ? 1 : param->count / (size_t)channels;
+    size_t each = copy->form == BIAS ? 1 : param->count / (size_t)channels;
     for (int c = 0; c < channels; c++) {
         float scale, shift;
         fold_channel(copy, c, &scale, &shift);
         for (size_t i = 0; i < each; i++) {
             size_t at = (size_t)c * each + i;
             float value = from ? from[at] : 0.0f;
-            to[at] = copy->bias ? value * scale + shift : value * scale;
+            to[at] = copy->form == BIAS ? value * scale + shift : value * scale;
         }
     }
 }
@@ -117,14 +137,14 @@ static void compute(const struct fm_copy *copy)
     else
         memcpy(copy->plain.data, copy->source.weights->params + param->offset,
             param->count * sizeof(float));
-    if (is_rounded(copy))
-        fm_cpu_model_round(copy->model, param->count, copy->plain.data);
+    if (rounding_of(copy) != FM_ROUNDING_NONE)
+        copy->model->device->kernels->round(param->count, copy->plain.data, rounding_of(copy));
 }
 
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    copy->computed = copy->source.norm_layer >= 0 || is_rounded(copy);
+    copy->computed = copy->source.norm_layer >= 0 || rounding_of(copy) != FM_ROUNDING_NONE;
     if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,
             copy->source.weights->params + copied_param(copy)->offset);
@@ -138,9 +158,10 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
     struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     struct fm_md plain = {0};
-    enum fm_status status = copy->bias ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
-                                       : fm_canonical_weight_md(
-                                             layer, dnnl_f32, dnnl_format_tag_undef, &plain);
+    enum fm_status status = copy->form == BIAS
+                                ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
+                                : fm_canonical_weight_md(
+                                      layer, dnnl_f32, dnnl_format_tag_undef, &plain);
     if (status == FM_OK)
         status = build_plain(copy, &plain);
     if (status == FM_OK && md && !fm_md_equal(md, &plain)) {
@@ -151,25 +172,32 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
         if (status == FM_OK)
             status = fm_reorder_create(&copy->reorder, m->device, &plain, md);
     }
+    if (status == FM_OK && is_filters(copy)) {
+        size_t filters = (size_t)layer->out.c * (size_t)layer->in.c;
+        void *data = NULL;
+        status = fm_buffers_add(
+            &copy->buffers, filters * FM_WINOGRAD_POINTS * sizeof(float), "filters", &data);
+        copy->filters = data;
+    }
     fm_md_free(&plain);
     return status;
 }
 
-static bool is_copy_of(
-    const struct fm_copy *copy, const struct fm_copy_source *source, const struct fm_md *md)
+static bool is_copy_of(const struct fm_copy *copy, const struct fm_copy_source *source,
+    enum form form, const struct fm_md *md)
 {
     const struct fm_copy_source *own = &copy->source;
     if (own->layer != source->layer || own->norm_layer != source->norm_layer ||
-        own->weights != source->weights || copy->bias != (md == NULL))
+        own->weights != source->weights || copy->form != form)
         return false;
     return !md || fm_md_equal(md, copy->ordered.memory ? &copy->ordered.md : &copy->plain.md);
 }
 
-enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
-    const struct fm_md *md, struct fm_copy **out)
+static enum fm_status want(struct fm_copies *copies, const struct fm_copy_source *source,
+    enum form form, const struct fm_md *md, struct fm_copy **out)
 {
     for (int i = 0; i < copies->count; i++)
-        if (is_copy_of(copies->items[i], source, md)) {
+        if (is_copy_of(copies->items[i], source, form, md)) {
             *out = copies->items[i];
             return FM_OK;
         }
@@ -186,7 +214,7 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
         return fm_fail_memory("working copy", sizeof *copy);
     copy->model = copies->model;
     copy->source = *source;
-    copy->bias = md == NULL;
+    copy->form = form;
     enum fm_status status = build(copy, md);
     if (status != FM_OK) {
         copy_destroy(copy);
@@ -195,6 +223,18 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
     copies->items[copies->count++] = copy;
     *out = copy;
     return FM_OK;
+}
+
+enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
+    const struct fm_md *md, struct fm_copy **copy)
+{
+    return want(copies, source, md ? WEIGHT : BIAS, md, copy);
+}
+
+enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
+    bool rotated, struct fm_copy **copy)
+{
+    return want(copies, source, rotated ? FILTERS_ROTATED : FILTERS, NULL, copy);
 }
 
 enum fm_status fm_copy_refresh(struct fm_copy *copy)
@@ -206,6 +246,11 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
     if (copy->ordered.memory)
         FM_TRY(fm_reorder_run(
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
+    if (is_filters(copy)) {
+        const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
+        copy->model->device->kernels->winograd_filters(layer->out.c, layer->in.c, copy->plain.data,
+            copy->form == FILTERS_ROTATED, copy->filters);
+    }
     copy->version = copy->model->version;
     return FM_OK;
 }
@@ -213,4 +258,9 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy)
 {
     return copy->ordered.memory ? copy->ordered.memory : copy->plain.memory;
+}
+
+const float *fm_copy_values(const struct fm_copy *copy)
+{
+    return is_filters(copy) ? copy->filters : copy->plain.data;
 }

@@ -4,6 +4,7 @@
 //              behind it
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
 //              vanishes
+//   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
 
@@ -66,7 +67,9 @@ static enum fm_status lower_linear(struct lowering *low)
     }
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);
-    enum fm_status status = fm_op_linear(&place, &fusion, &op);
+    enum fm_status status = fm_executor_fuses(e) && fm_op_winograd_suits(&place)
+                                ? fm_op_winograd(&place, &fusion, &op)
+                                : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));
     low->relu_fused = fusion.relu;
     low->next = last + 1;

@@ -24,17 +24,25 @@ enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_cla
     return FM_OK;
 }
 
+// Of the layouts with blocks (oneDNN's), the widest has 16.
+int fm_op_same_block(const struct fm_view *view, int channels)
+{
+    return view->block <= 16 ? view->block : channels;
+}
+
 enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape)
 {
     op->out->shape = shape;
     const struct fm_view *v = &op->in->view;
-    if (shape.h == op->in->shape.h && shape.w == op->in->shape.w)
+    const struct fm_shape *in = &op->in->shape;
+    if (shape.c == in->c && shape.h == in->h && shape.w == in->w)
         return fm_md_copy(&op->out->md, &op->in->md);
-    dnnl_format_tag_t tag = v->block == 1    ? dnnl_nchw
-                            : v->block == 4  ? dnnl_nChw4c
-                            : v->block == 8  ? dnnl_nChw8c
-                            : v->block == 16 ? dnnl_nChw16c
-                                             : dnnl_nhwc;
+    int block = fm_op_same_block(v, shape.c);
+    dnnl_format_tag_t tag = block == 1    ? dnnl_nchw
+                            : block == 4  ? dnnl_nChw4c
+                            : block == 8  ? dnnl_nChw8c
+                            : block == 16 ? dnnl_nChw16c
+                                          : dnnl_nhwc;
     int dims[4] = {v->n, shape.c, shape.h, shape.w};
     return fm_md_create(&op->out->md, 4, dims, fm_element_type(fm_op_element(op)), tag);
 }
@@ -44,6 +52,12 @@ enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
     return fm_buffers_add(&op->executor->buffers, bytes, op->name, data);
 }
 
+void fm_op_scratch(struct fm_op *op, size_t bytes)
+{
+    struct fm_executor *e = op->executor;
+    e->scratch_bytes = bytes > e->scratch_bytes ? bytes : e->scratch_bytes;
+}
+
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs)
 {
     const struct fm_net *net = &op->executor->model->net;
@@ -51,6 +65,30 @@ void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double o
     double out = (double)fm_shape_size(net->layers[op->layer].out);
     double size = (double)fm_element_size(op->executor->model->element);
     op->bytes[pass] = size * op->executor->options.batch * (inputs * in + outputs * out);
+}
+
+void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion)
+{
+    if (fusion->relu && !fusion->relu_gated)
+        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
+            op->out->gradient.data, op->out->gradient.data);
+}
+
+void fm_op_counts_products(struct fm_op *op)
+{
+    const struct fm_layer *layer = fm_op_layer(op);
+    const struct fm_model *m = op->executor->model;
+    double flops = 2.0 * (double)layer->macs * op->executor->options.batch;
+    double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
+    double weights = (double)m->net.params[layer->weight].count;
+    double size = (double)fm_element_size(m->element);
+    double bytes = size * (weights + (in + out) * op->executor->options.batch);
+    for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+        if (pass == FM_PASS_PREPARE)
+            continue;
+        op->flops[pass] = flops;
+        op->bytes[pass] = bytes;
+    }
 }
 
 static enum fm_status register_primitive(struct fm_executor *e, struct fm_primitive *p)

@@ -82,6 +82,8 @@ struct fm_executor {
     struct fm_buffers buffers;
     struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
     int primitive_count, primitive_capacity;
+    size_t scratch_bytes;  // of the operation that needs most
+    void *scratch;         // the scratchpad
     float *logit_gradient; // in fp32, where the gradients are not
     double update_seconds, loss_seconds;
     uint64_t update_calls;
@@ -139,6 +141,10 @@ struct fm_linear_fusion {
 };
 enum fm_status fm_op_linear(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// The same by Winograd's minimal filtering, where that is faster.
+bool fm_op_winograd_suits(const struct fm_op_place *place);
+enum fm_status fm_op_winograd(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
 enum fm_status fm_op_norm(const struct fm_op_place *place, bool relu, struct fm_op **op);
 enum fm_status fm_op_relu(const struct fm_op_place *place, struct fm_op **op);
@@ -152,8 +158,11 @@ enum fm_status fm_op_dropout(const struct fm_op_place *place, struct fm_op **op)
 // Allocates an operation of `size` bytes with its common fields set.
 enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_class *class,
     size_t size, struct fm_op **op);
-// The output has the input's layout (and shape, unless given another one of as many channels).
+// The output has the input's layout, in the shape given.
 enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
+// The channel block of that layout for `channels` channels: the view's, or all of them where they
+// come last.
+int fm_op_same_block(const struct fm_view *view, int channels);
 // Makes a primitive of `pd` (which it destroys) and registers it for the shared scratchpad.
 enum fm_status fm_primitive_create(
     struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where);
@@ -162,6 +171,13 @@ enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_pri
 void fm_primitive_free(struct fm_primitive *p);
 // Scratch or saved memory of the operation, zeroed, owned by the executor.
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data);
+// Asks for so much of executor->scratch, which the passes of all operations use in turn.
+void fm_op_scratch(struct fm_op *op, size_t bytes);
+// The gradient of a fused ReLU, in place, where no operation behind does it.
+void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion);
+// Notes the work of a convolution or dense layer: the floating-point operations are those of its
+// definition, whatever algorithm computes it.
+void fm_op_counts_products(struct fm_op *op);
 // Notes the bytes that a pass moves, as so many passes over the input and over the output.
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs);
 

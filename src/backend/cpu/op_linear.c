@@ -49,10 +49,7 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
 static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    struct linear *l = (struct linear *)op;
-    if (l->fusion.relu && !l->fusion.relu_gated)
-        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
-            op->out->gradient.data, op->out->gradient.data);
+    fm_op_gate_gradient(op, &((struct linear *)op)->fusion);
     return FM_OK;
 }
 
@@ -404,22 +401,6 @@ static const struct fm_op_class linear_class = {
     .destroy = linear_destroy,
 };
 
-static void count_work(struct linear *l)
-{
-    const struct fm_layer *layer = fm_op_layer(&l->op);
-    double flops = 2.0 * (double)layer->macs * l->op.executor->options.batch;
-    double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
-    double weights = (double)l->op.executor->model->net.params[layer->weight].count;
-    double size = (double)fm_element_size(l->op.executor->model->element);
-    double bytes = size * (weights + (in + out) * l->op.executor->options.batch);
-    for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
-        if (pass == FM_PASS_PREPARE)
-            continue;
-        l->op.flops[pass] = flops;
-        l->op.bytes[pass] = bytes;
-    }
-}
-
 enum fm_status fm_op_linear(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
 {
@@ -427,7 +408,7 @@ enum fm_status fm_op_linear(
     struct linear *l = (struct linear *)*op;
     l->fusion = *fusion;
     place->out->shape = fm_op_layer(&l->op)->out;
-    count_work(l);
+    fm_op_counts_products(*op);
     struct wishes w = {0};
     dnnl_primitive_desc_t pd = NULL;
     enum fm_status status = wishes_make(l, &w);

@@ -52,6 +52,11 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
     float *dgamma, float *dbeta);
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
     const void *y, const float *a, const float *b, const float *k, void *dx);
+size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gradient);
+void FM_ELEMENT_KERNEL(winograd_forward)(
+    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
+void FM_ELEMENT_KERNEL(winograd_gradient)(
+    const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch);
 void FM_ELEMENT_KERNEL(dropout_apply)(
     size_t count, const uint8_t *mask, float scale, const void *x, void *y);
 

@@ -7,7 +7,8 @@
 // All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
 // per image and added in the order of the images, and nothing is contracted or reassociated:
 // results are the same bits with every instruction set and any number of threads
-// (tests/test_kernels.c).
+// (tests/test_kernels.c). Winograd's convolutions alone contract products and sums, so that only
+// the number of threads leaves their bits as they are.
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
@@ -58,6 +59,29 @@ struct fm_dropout_work {
     uint32_t epoch, stream;
     int channels; // logical ones, without padding
     float rate;
+};
+
+// A convolution of 3x3, stride 1, by Winograd's minimal filtering (isa/winograd.c), in fp32
+// whatever the elements are. With `in` and `out` exchanged, padding 2 - padding and rotated filters
+// it is the gradient of the data of the convolution that was.
+struct fm_winograd {
+    struct fm_view in, out; // channels and blocks in whole units, see fm_winograd_suits()
+    int padding;            // on every side, 0 to 2
+    int threads;            // that share the work, each with scratch of its own
+};
+
+struct fm_winograd_run {
+    const void *x;
+    const float *filters; // as winograd_filters makes them
+    const float *bias;    // [out channels] or NULL
+    bool relu;            // after the bias
+    void *y;
+};
+
+// What channels are counted in.
+struct fm_winograd_units {
+    int lanes; // a channel block is a multiple of these
+    int panel; // the channels of a product's right side are
 };
 
 // A format that fp32 values are rounded to: kernels/rounding.h.
@@ -117,6 +141,14 @@ struct fm_element_kernels {
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
         const void *y, const float *a, const float *b, const float *k, void *dx);
 
+    // Winograd: forward or the data's gradient; and the gradient of filters [out][in][3][3], fp32.
+    // `scratch` has the bytes that winograd_scratch says.
+    size_t (*winograd_scratch)(const struct fm_winograd *w, bool gradient);
+    void (*winograd_forward)(
+        const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
+    void (*winograd_gradient)(
+        const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch);
+
     // y = mask ? x * scale : 0, y may be x.
     void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);
 };
@@ -124,6 +156,12 @@ struct fm_element_kernels {
 struct fm_kernels {
     const char *name; // "x86-64-v4"
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
+
+    // Filters w [out_c][in_c][3][3] as winograd_forward takes them: FM_WINOGRAD_POINTS values for
+    // each of out_c * in_c; rotated by half a turn and with in and out exchanged for the data's
+    // gradient.
+    void (*winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *filters);
+    const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
     void (*dropout_mask)(
@@ -150,6 +188,25 @@ struct fm_kernels {
     void (*narrow)(size_t count, const float *x, uint16_t *y);
 };
 
+enum {
+    FM_WINOGRAD_TILE = 4,   // outputs are computed in tiles of 4x4
+    FM_WINOGRAD_POINTS = 36 // products for a tile of an in and out channel
+};
+
+// How many tiles cover so many rows or columns.
+static inline int fm_winograd_tiles(int size)
+{
+    return (size + FM_WINOGRAD_TILE - 1) / FM_WINOGRAD_TILE;
+}
+
+// Whether the kernels of `k` take the convolution and its gradients.
+static inline bool fm_winograd_suits(const struct fm_kernels *k, const struct fm_winograd *w)
+{
+    int lanes = k->winograd_units->lanes, panel = k->winograd_units->panel;
+    return w->in.block % lanes == 0 && w->out.block % lanes == 0 && w->in.c % panel == 0 &&
+           w->out.c % panel == 0 && w->padding >= 0 && w->padding <= 2;
+}
+
 // The tables that this processor can run, the best first, the portable one last; returns how many.
 enum {
     FM_KERNEL_TABLES_MAX = 3
@@ -166,6 +223,10 @@ const struct fm_kernels *fm_kernels_choose(void);
 #define FM_KERNEL(name) FM_ISA_CAT(fm_##name, FM_ISA)
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
+extern const struct fm_winograd_units FM_KERNEL(winograd_units);
+void FM_KERNEL(winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *filters);
+// dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
+void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
 void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,

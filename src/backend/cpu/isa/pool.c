@@ -3,80 +3,106 @@
 
 #include <string.h>
 
-// True where b takes a's place: larger, or a NaN, which no comparison may lose.
-static inline bool beats(float b, float a)
+// b where it takes a's place: where it is larger, or a NaN, which no comparison may lose. Two
+// selections, as compilers make vectors of those but not of one by either condition.
+static inline float larger(float a, float b)
 {
-    return b > a || b != b;
+    float most = b > a ? b : a;
+    return b != b ? b : most;
 }
 
-// One output pixel of `block` channels from the 2x2 window at `x` (rows `stride` apart).
-static void max_of_four(int block, const element *restrict x, size_t stride, element *restrict y)
+// The same for where they stand.
+static inline int larger_at(float a, float b, int at_a, int at_b)
 {
-    for (int k = 0; k < block; k++) {
-        float a = load(x[k]), b = load(x[block + k]), c = load(x[stride + (size_t)k]);
-        float d = load(x[stride + (size_t)(block + k)]);
-        float top = beats(b, a) ? b : a, bottom = beats(d, c) ? d : c;
-        y[k] = store(beats(bottom, top) ? bottom : top);
+    int at = b > a ? at_b : at_a;
+    return b != b ? at_b : at;
+}
+
+// Channels are taken in groups of at most this many: a constant, so that a group is a vector.
+enum {
+    GROUP = 16
+};
+
+// A 2x2 window's corners, as distances from the first in elements.
+struct window {
+    size_t right, below;
+};
+
+// One output pixel of `count` channels.
+static inline __attribute__((always_inline)) void max_of_four(
+    const int count, const element *restrict x, struct window w, element *restrict y)
+{
+    for (int k = 0; k < count; k++) {
+        float a = load(x[k]), b = load((x + w.right)[k]);
+        float c = load((x + w.below)[k]), d = load((x + w.below + w.right)[k]);
+        y[k] = store(larger(larger(a, b), larger(c, d)));
     }
 }
 
 // The same, keeping which it was: the first largest in row-major order.
-static void argmax_of_four(int block, const element *restrict x, size_t stride, element *restrict y,
-    uint8_t *restrict index)
+static inline __attribute__((always_inline)) void argmax_of_four(const int count,
+    const element *restrict x, struct window w, element *restrict y, uint8_t *restrict index)
 {
-    for (int k = 0; k < block; k++) {
-        float a = load(x[k]), b = load(x[block + k]), c = load(x[stride + (size_t)k]);
-        float d = load(x[stride + (size_t)(block + k)]);
-        float top = beats(b, a) ? b : a, bottom = beats(d, c) ? d : c;
-        int top_at = beats(b, a) ? 1 : 0, bottom_at = beats(d, c) ? 3 : 2;
-        y[k] = store(beats(bottom, top) ? bottom : top);
-        index[k] = (uint8_t)(beats(bottom, top) ? bottom_at : top_at);
+    int at[GROUP]; // as wide as fp32, so that all is one width of vectors
+    for (int k = 0; k < count; k++) {
+        float a = load(x[k]), b = load((x + w.right)[k]);
+        float c = load((x + w.below)[k]), d = load((x + w.below + w.right)[k]);
+        float top = larger(a, b), bottom = larger(c, d);
+        at[k] = larger_at(top, bottom, larger_at(a, b, 0, 1), larger_at(c, d, 2, 3));
+        y[k] = store(larger(top, bottom));
     }
+    for (int k = 0; k < count; k++)
+        index[k] = (uint8_t)at[k];
+}
+
+static inline __attribute__((always_inline)) void forward_group(const int count,
+    const element *restrict x, struct window w, element *restrict y, uint8_t *restrict index)
+{
+    if (index)
+        argmax_of_four(count, x, w, y, index);
+    else
+        max_of_four(count, x, w, y);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_forward)(
     const struct fm_view *v, const void *x, void *y, uint8_t *index)
 {
     int planes = v->n * (v->c / v->block), block = v->block, h = v->h / 2, w = v->w / 2;
-    size_t stride = (size_t)v->w * (size_t)block;
+    size_t row = (size_t)v->w * (size_t)block;
+    struct window window = {(size_t)block, row};
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
-        const element *from = (const element *)x + (size_t)p * (size_t)v->h * stride;
+        const element *from = (const element *)x + (size_t)p * (size_t)v->h * row;
         size_t to = (size_t)p * (size_t)(h * w) * (size_t)block;
-        for (int oy = 0; oy < h; oy++)
-            for (int ox = 0; ox < w; ox++, to += (size_t)block) {
-                const element *window = from + (size_t)(2 * oy) * stride + (size_t)(2 * ox * block);
-                if (index)
-                    argmax_of_four(block, window, stride, (element *)y + to, index + to);
-                else
-                    max_of_four(block, window, stride, (element *)y + to);
-            }
+        for (int i = 0; i < h * w; i++, to += (size_t)block) {
+            const element *corner = from + (size_t)(2 * (i / w)) * row +
+                                    (size_t)(2 * (i % w) * block);
+            element *out = (element *)y + to;
+            uint8_t *which = index ? index + to : NULL;
+            int k = 0;
+            for (; k + GROUP <= block; k += GROUP)
+                forward_group(GROUP, corner + k, window, out + k, which ? which + k : NULL);
+            forward_group(block - k, corner + k, window, out + k, which ? which + k : NULL);
+        }
     }
 }
 
-static void scatter_of_four(int block, const element *restrict dy, const uint8_t *restrict index,
-    size_t stride, element *restrict dx)
+// One window's gradients of `count` channels; with `gate`, what passes a ReLU in front of the pool.
+static inline __attribute__((always_inline)) void scatter_to_four(const int count,
+    const element *restrict dy, const element *restrict gate, const uint8_t *restrict index,
+    struct window w, element *restrict dx)
 {
     const element none = store(0.0f);
-    for (int k = 0; k < block; k++) {
-        dx[k] = index[k] == 0 ? dy[k] : none;
-        dx[block + k] = index[k] == 1 ? dy[k] : none;
-        dx[stride + (size_t)k] = index[k] == 2 ? dy[k] : none;
-        dx[stride + (size_t)(block + k)] = index[k] == 3 ? dy[k] : none;
-    }
-}
-
-static void gated_scatter_of_four(int block, const element *restrict dy,
-    const element *restrict gate, const uint8_t *restrict index, size_t stride,
-    element *restrict dx)
-{
-    const element none = store(0.0f);
-    for (int k = 0; k < block; k++) {
-        element g = load(gate[k]) > 0.0f ? dy[k] : none;
-        dx[k] = index[k] == 0 ? g : none;
-        dx[block + k] = index[k] == 1 ? g : none;
-        dx[stride + (size_t)k] = index[k] == 2 ? g : none;
-        dx[stride + (size_t)(block + k)] = index[k] == 3 ? g : none;
+    element g[GROUP];
+    for (int k = 0; k < count; k++)
+        g[k] = dy[k];
+    for (int k = 0; gate && k < count; k++)
+        g[k] = load(gate[k]) > 0.0f ? g[k] : none;
+    for (int k = 0; k < count; k++) {
+        dx[k] = index[k] == 0 ? g[k] : none;
+        (dx + w.right)[k] = index[k] == 1 ? g[k] : none;
+        (dx + w.below)[k] = index[k] == 2 ? g[k] : none;
+        (dx + w.below + w.right)[k] = index[k] == 3 ? g[k] : none;
     }
 }
 
@@ -85,30 +111,27 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
 {
     const element *gradient = dy, *pooled = gate;
     int planes = v->n * (v->c / v->block), block = v->block, h = v->h / 2, w = v->w / 2;
-    size_t stride = (size_t)v->w * (size_t)block;
+    size_t row = (size_t)v->w * (size_t)block;
+    struct window window = {(size_t)block, row};
     bool odd = v->h % 2 || v->w % 2; // the dropped last row or column gets no gradient
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
-        element *to = (element *)dx + (size_t)p * (size_t)v->h * stride;
+        element *to = (element *)dx + (size_t)p * (size_t)v->h * row;
         size_t from = (size_t)p * (size_t)(h * w) * (size_t)block;
         if (odd)
-            memset(to, 0, (size_t)v->h * stride * sizeof *to);
-        for (int oy = 0; oy < h; oy++)
-            for (int ox = 0; ox < w; ox++, from += (size_t)block) {
-                element *window = to + (size_t)(2 * oy) * stride + (size_t)(2 * ox * block);
-                if (pooled)
-                    gated_scatter_of_four(
-                        block, gradient + from, pooled + from, index + from, stride, window);
-                else
-                    scatter_of_four(block, gradient + from, index + from, stride, window);
-            }
+            memset(to, 0, (size_t)v->h * row * sizeof *to);
+        for (int i = 0; i < h * w; i++, from += (size_t)block) {
+            element *corner = to + (size_t)(2 * (i / w)) * row + (size_t)(2 * (i % w) * block);
+            const element *passed = pooled ? pooled + from : NULL;
+            int k = 0;
+            for (; k + GROUP <= block; k += GROUP)
+                scatter_to_four(GROUP, gradient + from + k, passed ? passed + k : NULL,
+                    index + from + k, window, corner + k);
+            scatter_to_four(block - k, gradient + from + k, passed ? passed + k : NULL,
+                index + from + k, window, corner + k);
+        }
     }
 }
-
-// Channels are summed in groups of this many, in registers.
-enum {
-    GROUP = 16
-};
 
 static void mean_of_plane(const element *from, int pixels, int block, int count, element *to)
 {

@@ -8,6 +8,8 @@ extern const struct fm_element_kernels ELEMENT_TABLE(f32), ELEMENT_TABLE(bf16);
 const struct fm_kernels FM_KERNEL(kernels) = {
     .name = FM_ISA_STRING(FM_ISA),
     .on = {[FM_ELEMENT_F32] = &ELEMENT_TABLE(f32), [FM_ELEMENT_BF16] = &ELEMENT_TABLE(bf16)},
+    .winograd_filters = FM_KERNEL(winograd_filters),
+    .winograd_units = &FM_KERNEL(winograd_units),
     .dropout_mask = FM_KERNEL(dropout_mask),
     .loss = FM_KERNEL(loss),
     .all_finite = FM_KERNEL(all_finite),

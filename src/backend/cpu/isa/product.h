@@ -1,0 +1,78 @@
+// Products of small matrices whose right side lies in panels: what Winograd's convolution spends
+// its time in.
+//
+// The accumulators of a block of rows by one panel stay in registers over the whole depth (Goto and
+// van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication").
+#ifndef FM_CPU_ISA_PRODUCT_H
+#define FM_CPU_ISA_PRODUCT_H
+
+#include "backend/cpu/isa/vector.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum {
+    PANEL_VECTORS = 2,
+    PANEL = PANEL_VECTORS * LANES, // columns
+    // rows * PANEL_VECTORS accumulators, the panel's vectors and one element of the left side
+    PRODUCT_ROWS = VECTOR_REGISTERS == 32 ? 12 : 6,
+};
+
+// left[row * row_stride + step * step_stride]; right[step][PANEL]; out[row * out_stride + column].
+struct product {
+    const float *left;
+    size_t row_stride, step_stride;
+    const float *right;
+    int steps;
+    bool accumulate; // added to what is there, in the order of the steps
+    float *out;
+    size_t out_stride;
+};
+
+static inline __attribute__((always_inline)) void product_block(
+    const struct product *p, int first, const int rows)
+{
+    vec sums[PRODUCT_ROWS][PANEL_VECTORS];
+    const float *left = p->left + (size_t)first * p->row_stride, *right = p->right;
+    float *out = p->out + (size_t)first * p->out_stride;
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            sums[r][v] = p->accumulate ? vec_load(out + (size_t)r * p->out_stride + v * LANES)
+                                       : (vec){0};
+    for (int s = 0; s < p->steps; s++) {
+        vec columns[PANEL_VECTORS];
+#pragma GCC unroll 2
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            columns[v] = vec_load(right + v * LANES);
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++) {
+            float scalar = left[(size_t)r * p->row_stride];
+#pragma GCC unroll 2
+            for (int v = 0; v < PANEL_VECTORS; v++)
+                sums[r][v] += scalar * columns[v];
+        }
+        left += p->step_stride;
+        right += PANEL;
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
+        for (int v = 0; v < PANEL_VECTORS; v++)
+            vec_store(out + (size_t)r * p->out_stride + v * LANES, sums[r][v]);
+}
+
+// All rows by one panel.
+static inline void product_panel(const struct product *p, int rows)
+{
+    int row = 0;
+    for (; row + PRODUCT_ROWS <= rows; row += PRODUCT_ROWS)
+        product_block(p, row, PRODUCT_ROWS);
+    for (; row + 4 <= rows; row += 4)
+        product_block(p, row, 4);
+    for (; row < rows; row++)
+        product_block(p, row, 1);
+}
+
+#endif

@@ -1,0 +1,45 @@
+// Vectors of fp32, as wide as the instruction set's registers: GNU C's vector types, which the
+// compiler turns into one instruction an operation.
+#ifndef FM_CPU_ISA_VECTOR_H
+#define FM_CPU_ISA_VECTOR_H
+
+#if defined(__AVX512F__)
+enum {
+    LANES = 16,
+    VECTOR_REGISTERS = 32
+};
+#elif defined(__AVX__)
+enum {
+    LANES = 8,
+    VECTOR_REGISTERS = 16
+};
+#else
+enum {
+    LANES = 4,
+    VECTOR_REGISTERS = 16
+};
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+// The same in memory, where it needs no alignment.
+typedef float vec_in_memory
+    __attribute__((vector_size(LANES * sizeof(float)), aligned(sizeof(float)), may_alias));
+
+// What comparisons of vec give: all bits set where they are true.
+typedef int vec_mask __attribute__((vector_size(LANES * sizeof(int))));
+
+static inline vec vec_load(const float *x)
+{
+    return *(const vec_in_memory *)x;
+}
+static inline void vec_store(float *x, vec v)
+{
+    *(vec_in_memory *)x = v;
+}
+// max(v, 0); a NaN stays one.
+static inline vec vec_relu(vec v)
+{
+    return (vec)((vec_mask)v & ~(v < 0.0f));
+}
+
+#endif

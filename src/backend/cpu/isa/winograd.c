@@ -1,0 +1,294 @@
+// Convolutions of 3x3 by Winograd's minimal filtering: winograd_tile.h has the arithmetic of a
+// tile, this file the way of the data.
+//
+// Forward, which with rotated filters is the gradient of the data too, each thread for blocks of
+// tiles of its own:
+//   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y
+// Gradient of the filters, all threads on one block of tiles after the other, so that sums are made
+// in the order of the tiles whatever the number of threads:
+//   x -> V, dy -> D[point][panel][tile][PANEL]; dU[point][in channel][out channel] += V^T D -> dw
+#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/product.h"
+#include "backend/cpu/isa/winograd_tile.h"
+
+#include <omp.h>
+
+enum {
+    FORWARD_TILES = 48,   // of a block: its V and M are to stay in a core's cache
+    GRADIENT_TILES = 192, // of a block: dU is read and written once for each
+    LINE = 16,            // fp32 values: a point's matrix starts in another set of the cache
+};
+
+// ---- geometry
+
+struct tiles {
+    int down, across, all; // of an image, of an image, of the batch
+};
+
+static struct tiles tiles_of(const struct fm_view *out)
+{
+    struct tiles t = {fm_winograd_tiles(out->h), fm_winograd_tiles(out->w), 0};
+    t.all = out->n * t.down * t.across;
+    return t;
+}
+
+// Where a tile lies in its output image.
+struct place {
+    int image, y, x;
+};
+
+static struct place place_of(const struct tiles *tiles, int tile)
+{
+    int each = tiles->down * tiles->across, rest = tile % each;
+    return (struct place){
+        tile / each, rest / tiles->across * TILE_OUT, rest % tiles->across * TILE_OUT};
+}
+
+// The first pixel of an image, from `channel` on; pixels are v->block elements apart.
+static size_t image_at(const struct fm_view *v, int image, int channel)
+{
+    size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
+    return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
+}
+
+static int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+// ---- tiles in memory
+
+static inline vec read_elements(const element *x)
+{
+#if defined(FM_ELEMENT_IS_BF16)
+    float wide[LANES];
+    for (int i = 0; i < LANES; i++)
+        wide[i] = load(x[i]);
+    return vec_load(wide);
+#else
+    return vec_load(x);
+#endif
+}
+
+static inline void write_elements(element *y, vec v)
+{
+#if defined(FM_ELEMENT_IS_BF16)
+    float wide[LANES];
+    vec_store(wide, v);
+    for (int i = 0; i < LANES; i++)
+        y[i] = store(wide[i]);
+#else
+    vec_store(y, v);
+#endif
+}
+
+// size x size pixels from (y0, x0) on; what lies outside the image is zero.
+static inline __attribute__((always_inline)) void read_tile(
+    const struct fm_view *v, const element *image, int y0, int x0, const int size, vec *tile)
+{
+    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
+        const element *from = image + (size_t)y0 * row + (size_t)x0 * pixel;
+#pragma GCC unroll 6
+        for (int r = 0; r < size; r++)
+#pragma GCC unroll 6
+            for (int c = 0; c < size; c++)
+                tile[r * size + c] = read_elements(from + (size_t)r * row + (size_t)c * pixel);
+        return;
+    }
+    static const element outside[LANES];
+#pragma GCC unroll 6
+    for (int r = 0; r < size; r++) {
+        int y = y0 + r;
+        const element *from = y >= 0 && y < v->h ? image + (size_t)y * row : NULL;
+#pragma GCC unroll 6
+        for (int c = 0; c < size; c++) {
+            int x = x0 + c;
+            const element *at = from && x >= 0 && x < v->w ? from + (size_t)x * pixel : outside;
+            tile[r * size + c] = read_elements(at);
+        }
+    }
+}
+
+static inline void write_tile(
+    const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
+{
+    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
+    element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
+}
+
+// B^T d B of one tile, all channels: to V[point * stride + channel].
+static void transform_input(const struct fm_view *v, const element *x, struct place place,
+    int padding, float *to, size_t stride)
+{
+    for (int c = 0; c < v->c; c += LANES) {
+        vec d[TILE_POINTS], points[TILE_POINTS];
+        read_tile(
+            v, x + image_at(v, place.image, c), place.y - padding, place.x - padding, TILE_IN, d);
+        input_tile(d, points);
+        scatter_points(points, to + c, stride);
+    }
+}
+
+// ---- forward
+
+// A thread's V and M, and what one of their points takes.
+struct forward_block {
+    float *v, *m;
+    size_t v_point, m_point;
+};
+
+static struct forward_block forward_block(const struct fm_winograd *w, float *scratch, int thread)
+{
+    size_t v = (size_t)(FORWARD_TILES * w->in.c + LINE);
+    size_t m = (size_t)(FORWARD_TILES * w->out.c + LINE);
+    float *own = scratch + (size_t)thread * TILE_POINTS * (v + m);
+    return (struct forward_block){own, own + TILE_POINTS * v, v, m};
+}
+
+static void multiply_filters(
+    const struct fm_winograd *w, const float *filters, int count, const struct forward_block *b)
+{
+    int in_c = w->in.c, out_c = w->out.c;
+    size_t matrix = (size_t)in_c * (size_t)out_c;
+    for (int i = 0; i < TILE_POINTS; i++)
+        for (int panel = 0; panel < out_c / PANEL; panel++) {
+            const struct product p = {
+                .left = b->v + (size_t)i * b->v_point,
+                .row_stride = (size_t)in_c,
+                .step_stride = 1,
+                .right = filters + (size_t)i * matrix + (size_t)panel * (size_t)(PANEL * in_c),
+                .steps = in_c,
+                .out = b->m + (size_t)i * b->m_point + (size_t)(panel * PANEL),
+                .out_stride = (size_t)out_c,
+            };
+            product_panel(&p, count);
+        }
+}
+
+// A^T M A of one tile, all channels, with bias and ReLU: from M[point * stride + channel].
+static void transform_output(const struct fm_view *v, const float *from, size_t stride,
+    struct place place, const struct fm_winograd_run *run)
+{
+    element *y = run->y;
+    for (int c = 0; c < v->c; c += LANES) {
+        vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
+        gather_points(from + c, stride, points);
+        output_tile(points, tile);
+        vec bias = run->bias ? vec_load(run->bias + c) : (vec){0};
+        for (int i = 0; i < TILE_OUT * TILE_OUT; i++) {
+            vec sum = tile[i] + bias;
+            tile[i] = run->relu ? vec_relu(sum) : sum;
+        }
+        write_tile(v, y + image_at(v, place.image, c), place.y, place.x, tile);
+    }
+}
+
+void FM_ELEMENT_KERNEL(winograd_forward)(
+    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    // As many blocks for each thread, none larger than its memory.
+    int most = FORWARD_TILES * w->threads;
+    int blocks = (tiles.all + most - 1) / most * w->threads;
+#pragma omp parallel for schedule(static) num_threads(w->threads)
+    for (int i = 0; i < blocks; i++) {
+        struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
+        int first = (int)((int64_t)tiles.all * i / blocks);
+        int count = (int)((int64_t)tiles.all * (i + 1) / blocks) - first;
+        for (int t = 0; t < count; t++)
+            transform_input(&w->in, run->x, place_of(&tiles, first + t), w->padding,
+                b.v + (size_t)(t * w->in.c), b.v_point);
+        multiply_filters(w, run->filters, count, &b);
+        for (int t = 0; t < count; t++)
+            transform_output(
+                &w->out, b.m + (size_t)(t * w->out.c), b.m_point, place_of(&tiles, first + t), run);
+    }
+}
+
+// ---- the filters' gradient
+
+// A dy A^T of one tile, all channels: to D[point * stride + panel * tiles * PANEL + ...].
+static void transform_gradient(
+    const struct fm_view *v, const element *dy, struct place place, float *to, size_t stride)
+{
+    for (int c = 0; c < v->c; c += LANES) {
+        vec tile[TILE_OUT * TILE_OUT], points[TILE_POINTS];
+        read_tile(v, dy + image_at(v, place.image, c), place.y, place.x, TILE_OUT, tile);
+        gradient_tile(tile, points);
+        scatter_points(
+            points, to + (size_t)(c / PANEL) * (GRADIENT_TILES * PANEL) + c % PANEL, stride);
+    }
+}
+
+// V, D and dU, and what one of their points takes.
+struct gradient_block {
+    float *v, *d, *du;
+    size_t v_point, d_point, du_point;
+};
+
+static struct gradient_block gradient_block(const struct fm_winograd *w, float *scratch)
+{
+    size_t v = (size_t)(GRADIENT_TILES * w->in.c + LINE);
+    size_t d = (size_t)(GRADIENT_TILES * w->out.c + LINE);
+    return (struct gradient_block){scratch, scratch + TILE_POINTS * v,
+        scratch + TILE_POINTS * (v + d), v, d, (size_t)w->in.c * (size_t)w->out.c};
+}
+
+// dU += V^T D of one point and panel, `count` tiles.
+static void multiply_gradient(const struct fm_winograd *w, int point, int panel, int count,
+    bool accumulate, const struct gradient_block *b)
+{
+    const struct product p = {
+        .left = b->v + (size_t)point * b->v_point,
+        .row_stride = 1,
+        .step_stride = (size_t)w->in.c,
+        .right = b->d + (size_t)point * b->d_point + (size_t)panel * (GRADIENT_TILES * PANEL),
+        .steps = count,
+        .accumulate = accumulate,
+        .out = b->du + (size_t)point * b->du_point + (size_t)(panel * PANEL),
+        .out_stride = (size_t)w->out.c,
+    };
+    product_panel(&p, w->in.c);
+}
+
+void FM_ELEMENT_KERNEL(winograd_gradient)(
+    const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    struct gradient_block b = gradient_block(w, scratch);
+    int panels = w->out.c / PANEL;
+#pragma omp parallel num_threads(w->threads)
+    for (int first = 0; first < tiles.all; first += GRADIENT_TILES) {
+        int count = least(GRADIENT_TILES, tiles.all - first);
+#pragma omp for schedule(static)
+        for (int t = 0; t < count; t++) {
+            struct place place = place_of(&tiles, first + t);
+            transform_input(&w->in, x, place, w->padding, b.v + (size_t)(t * w->in.c), b.v_point);
+            transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.d_point);
+        }
+#pragma omp for schedule(static)
+        for (int i = 0; i < TILE_POINTS * panels; i++)
+            multiply_gradient(w, i / panels, i % panels, count, first > 0, &b);
+    }
+    FM_KERNEL(winograd_filter_gradients)(w, b.du, dw);
+}
+
+// ---- scratch
+
+size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gradient)
+{
+    size_t floats;
+    if (gradient) {
+        struct gradient_block b = gradient_block(w, NULL);
+        floats = TILE_POINTS * (b.v_point + b.d_point + b.du_point);
+    } else {
+        struct forward_block b = forward_block(w, NULL, 0);
+        floats = (size_t)w->threads * TILE_POINTS * (b.v_point + b.m_point);
+    }
+    return floats * sizeof(float);
+}

@@ -1,0 +1,56 @@
+// Winograd's filters and their gradients, between the network's layout and a point's matrices.
+#include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/product.h"
+#include "backend/cpu/isa/winograd_tile.h"
+
+enum {
+    TAPS = TILE_FILTER * TILE_FILTER
+};
+
+const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
+
+// U[point][panel][step][PANEL]: what the products of a block take panel by panel.
+void FM_KERNEL(winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *u)
+{
+    int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;
+    size_t matrix = (size_t)steps * (size_t)columns;
+#pragma omp parallel for schedule(static)
+    for (int s = 0; s < steps; s++)
+        for (int first = 0; first < columns; first += LANES) {
+            float rows[TAPS][LANES];
+            for (int lane = 0; lane < LANES; lane++) {
+                int out = rotated ? s : first + lane, in = rotated ? first + lane : s;
+                const float *g = w + ((size_t)out * (size_t)in_c + (size_t)in) * TAPS;
+                for (int f = 0; f < TAPS; f++)
+                    rows[f][lane] = g[rotated ? TAPS - 1 - f : f];
+            }
+            vec g[TAPS], points[TILE_POINTS];
+            for (int f = 0; f < TAPS; f++)
+                g[f] = vec_load(rows[f]);
+            filter_tile(g, points);
+            size_t at = (size_t)(first / PANEL) * (size_t)(steps * PANEL) + (size_t)(s * PANEL) +
+                        (size_t)(first % PANEL);
+            scatter_points(points, u + at, matrix);
+        }
+}
+
+void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw)
+{
+    int in_c = w->in.c, out_c = w->out.c;
+    size_t matrix = (size_t)in_c * (size_t)out_c;
+#pragma omp parallel for schedule(static) num_threads(w->threads)
+    for (int first = 0; first < out_c; first += LANES)
+        for (int in = 0; in < in_c; in++) {
+            vec points[TILE_POINTS], g[TAPS];
+            gather_points(du + (size_t)in * (size_t)out_c + (size_t)first, matrix, points);
+            filter_gradient_tile(points, g);
+            float rows[TAPS][LANES];
+            for (int f = 0; f < TAPS; f++)
+                vec_store(rows[f], g[f]);
+            for (int lane = 0; lane < LANES; lane++) {
+                float *to = dw + ((size_t)(first + lane) * (size_t)in_c + (size_t)in) * TAPS;
+                for (int f = 0; f < TAPS; f++)
+                    to[f] = rows[f][lane];
+            }
+        }
+}

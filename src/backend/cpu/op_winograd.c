@@ -1,0 +1,165 @@
+// A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
+// (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products.
+#include "backend/cpu/copies.h"
+#include "backend/cpu/op.h"
+
+#include <stdio.h>
+
+struct winograd {
+    struct fm_op op;
+    struct fm_linear_fusion fusion;
+    struct fm_winograd forward, data;
+    struct fm_copy *filters, *rotated, *bias;
+    double *image_sums; // of the bias's gradient
+    char plan[64];
+};
+
+static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct winograd *w = (struct winograd *)op;
+    FM_TRY(fm_copy_refresh(w->filters));
+    if (w->bias)
+        FM_TRY(fm_copy_refresh(w->bias));
+    const struct fm_winograd_run run = {
+        .x = op->in->activation.data,
+        .filters = fm_copy_values(w->filters),
+        .bias = w->bias ? fm_copy_values(w->bias) : NULL,
+        .relu = w->fusion.relu,
+        .y = op->out->activation.data,
+    };
+    fm_op_kernels(op)->winograd_forward(&w->forward, &run, op->executor->scratch);
+    return FM_OK;
+}
+
+static enum fm_status winograd_prepare(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    fm_op_gate_gradient(op, &((struct winograd *)op)->fusion);
+    return FM_OK;
+}
+
+static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct winograd *w = (struct winograd *)op;
+    const struct fm_model *m = op->executor->model;
+    const struct fm_layer *layer = fm_op_layer(op);
+    fm_op_kernels(op)->winograd_gradient(&w->forward, op->in->activation.data,
+        op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
+        op->executor->scratch);
+    if (w->bias)
+        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data, w->image_sums,
+            m->grads + m->net.params[layer->bias].offset);
+    return FM_OK;
+}
+
+static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct winograd *w = (struct winograd *)op;
+    FM_TRY(fm_copy_refresh(w->rotated));
+    const struct fm_winograd_run run = {
+        .x = op->out->gradient.data,
+        .filters = fm_copy_values(w->rotated),
+        .y = op->in->gradient.data,
+    };
+    fm_op_kernels(op)->winograd_forward(&w->data, &run, op->executor->scratch);
+    return FM_OK;
+}
+
+static void uses(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
+{
+    bool gradient = pass == FM_PASS_WEIGHTS;
+    fm_op_scratch(&w->op, fm_op_kernels(&w->op)->winograd_scratch(shape, gradient));
+    w->op.plans[pass] = w->plan;
+}
+
+static enum fm_status winograd_connect(struct fm_op *op)
+{
+    struct winograd *w = (struct winograd *)op;
+    struct fm_copies *copies = op->executor->model->copies;
+    struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
+    FM_TRY(fm_copies_want_filters(copies, &source, false, &w->filters));
+    if (w->fusion.bias || w->fusion.norm_layer >= 0)
+        FM_TRY(fm_copies_want(copies, &source, NULL, &w->bias));
+    uses(w, FM_PASS_FORWARD, &w->forward);
+    if (op->trains)
+        uses(w, FM_PASS_WEIGHTS, &w->forward);
+    if (op->trains && w->bias) {
+        void *data = NULL;
+        const struct fm_view *v = &op->out->view;
+        FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *w->image_sums, &data));
+        w->image_sums = data;
+    }
+    if (!op->input_gradient)
+        return FM_OK;
+    uses(w, FM_PASS_DATA, &w->data);
+    return fm_copies_want_filters(copies, &source, true, &w->rotated);
+}
+
+static const struct fm_op_class winograd_class = {
+    .name = "winograd",
+    .run = {winograd_forward, winograd_prepare, winograd_weights, winograd_data},
+    .connect = winograd_connect,
+};
+
+// Views of the input as it is, and of an output in the same layout.
+static struct fm_winograd shape_of(const struct fm_op_place *place)
+{
+    const struct fm_executor *e = place->executor;
+    const struct fm_layer *layer = &e->model->net.layers[place->layer];
+    struct fm_winograd w = {
+        .in = place->in->view, .padding = layer->padding, .threads = e->model->device->threads};
+    int block = fm_op_same_block(&w.in, layer->out.c);
+    w.out = (struct fm_view){w.in.n, layer->out.c, layer->out.h, layer->out.w, block};
+    return w;
+}
+
+// Below these a direct convolution is faster (docs/cpu-performance.md).
+enum {
+    LEAST_TILES =
+        8,          // that share a pass over the filters, which are 4 times as large as direct ones
+    LEAST_FILL = 2, // of an image's tiles, a part in this many is to be pixels of the image
+};
+
+static bool pays(const struct fm_winograd *w)
+{
+    int tiles = fm_winograd_tiles(w->out.h) * fm_winograd_tiles(w->out.w);
+    int pixels = tiles * FM_WINOGRAD_TILE * FM_WINOGRAD_TILE;
+    return tiles * w->out.n >= LEAST_TILES && w->out.h * w->out.w * LEAST_FILL >= pixels;
+}
+
+// Not where images are taken as they are, black as 0: what a direct convolution makes of a black
+// background is then the bias alone, often exactly the zero at which a ReLU passes no gradient, and
+// Winograd's rounding would let half of it pass.
+bool fm_op_winograd_suits(const struct fm_op_place *place)
+{
+    const struct fm_executor *e = place->executor;
+    const struct fm_layer *layer = &e->model->net.layers[place->layer];
+    const struct fm_input *input = &e->model->net.input;
+    if (input->features == 0 && !input->standardise)
+        return false;
+    if (layer->kind != FM_LAYER_CONV || layer->kernel != 3 ||
+        e->model->rounding != FM_ROUNDING_NONE)
+        return false;
+    struct fm_winograd w = shape_of(place);
+    if (place->in->shape.c != w.in.c || layer->out.c % w.out.block != 0)
+        return false; // padding channels
+    return fm_winograd_suits(e->model->device->kernels, &w) && pays(&w);
+}
+
+enum fm_status fm_op_winograd(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
+{
+    FM_TRY(fm_op_new(place, &winograd_class, sizeof(struct winograd), op));
+    struct winograd *w = (struct winograd *)*op;
+    w->fusion = *fusion;
+    w->forward = w->data = shape_of(place);
+    w->data.in = w->forward.out;
+    w->data.out = w->forward.in;
+    w->data.padding = 2 - w->forward.padding;
+    snprintf(w->plan, sizeof w->plan, "winograd:%s", (*op)->executor->model->device->kernels->name);
+    fm_op_counts_products(*op);
+    return fm_op_same_layout(*op, fm_op_layer(*op)->out);
+}
