@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Native is what oneDNN computes natively. Every processor with AMX-BF16 has AVX512-BF16, too, and
-// each set of instructions holds the bits of those that it includes.
+// Whether oneDNN uses a set of instructions; each holds the bits of those that it includes.
+static bool has_isa(dnnl_cpu_isa_t isa)
+{
+    return ((int)dnnl_get_effective_cpu_isa() & (int)isa) == (int)isa;
+}
+
+// Native is what oneDNN computes natively. Every processor with AMX-BF16 has AVX512-BF16, too.
 static const char *bf16_missing(const struct fm_machine *machine)
 {
-    int usable = (int)dnnl_get_effective_cpu_isa(), needed = (int)dnnl_cpu_isa_avx512_core_bf16;
-    if ((usable & needed) == needed)
+    if (has_isa(dnnl_cpu_isa_avx512_core_bf16))
         return NULL;
     if (strstr(machine->features, "avx512_bf16"))
         return "oneDNN is held to instructions without bf16 (DNNL_MAX_CPU_ISA)";
@@ -35,6 +39,7 @@ enum fm_status fm_cpu_device_open(
     omp_set_num_threads(d->threads);
     omp_set_dynamic(0);
     d->kernels = fm_kernels_choose();
+    d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";
     enum fm_status status = fm_dnnl_check(

@@ -11,6 +11,7 @@ struct fm_device {
     dnnl_stream_t stream;
     const struct fm_kernels *kernels;
     int threads;
+    bool amx; // oneDNN multiplies bf16 in the processor's matrix unit
     // Why a precision is not native here: NULL where it is.
     const char *missing[FM_PRECISION_COUNT];
 };

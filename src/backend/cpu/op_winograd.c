@@ -140,6 +140,8 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
     const struct fm_input *input = &e->model->net.input;
     if (input->features == 0 && !input->standardise)
         return false;
+    if (e->model->element == FM_ELEMENT_BF16 && e->model->device->amx)
+        return false; // a matrix unit has more than four times the products
     if (layer->kind != FM_LAYER_CONV || layer->kernel != 3 ||
         e->model->rounding != FM_ROUNDING_NONE)
         return false;

@@ -93,16 +93,18 @@ static inline __attribute__((always_inline)) void scatter_to_four(const int coun
     struct window w, element *restrict dx)
 {
     const element none = store(0.0f);
-    element g[GROUP];
+    int at[GROUP]; // as wide as fp32, with 4 for nowhere
     for (int k = 0; k < count; k++)
-        g[k] = dy[k];
-    for (int k = 0; gate && k < count; k++)
-        g[k] = load(gate[k]) > 0.0f ? g[k] : none;
+        at[k] = index[k];
+    if (gate)
+        for (int k = 0; k < count; k++)
+            at[k] = load(gate[k]) > 0.0f ? at[k] : 4;
     for (int k = 0; k < count; k++) {
-        dx[k] = index[k] == 0 ? g[k] : none;
-        (dx + w.right)[k] = index[k] == 1 ? g[k] : none;
-        (dx + w.below)[k] = index[k] == 2 ? g[k] : none;
-        (dx + w.below + w.right)[k] = index[k] == 3 ? g[k] : none;
+        element g = dy[k];
+        dx[k] = at[k] == 0 ? g : none;
+        (dx + w.right)[k] = at[k] == 1 ? g : none;
+        (dx + w.below)[k] = at[k] == 2 ? g : none;
+        (dx + w.below + w.right)[k] = at[k] == 3 ? g : none;
     }
 }
 
