@@ -5,9 +5,8 @@
 // Winograd's convolutions round otherwise than direct ones. That moves values by a millionth, but a
 // gradient by all that a unit passes on where its activation is so close to a ReLU's zero that it
 // falls on the other side, as one of many thousands does. So executors that have such convolutions
-// are held to the losses, with some slack; the gradients to PyTorch's without (unfused, and oneDNN
-// held to AVX2), and to plain loops, on values without such edges, in test_winograd.c and
-// test_ops.c.
+// are held to the losses, with some slack; the gradients to PyTorch's without, and to plain loops,
+// on values without such edges, in test_winograd.c and test_ops.c.
 #include "reference/golden.h"
 #include "reference/rig.h"
 

@@ -38,7 +38,8 @@ enum fm_status fm_cpu_device_open(
     d->threads = options->threads > 0 ? options->threads : machine.cores;
     omp_set_num_threads(d->threads);
     omp_set_dynamic(0);
-    d->kernels = fm_kernels_choose();
+    // With oneDNN's widest vectors, in whose layouts they compute.
+    d->kernels = fm_kernels_choose(has_isa(dnnl_cpu_isa_avx512_core));
     d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";

@@ -20,9 +20,9 @@ int fm_kernels_usable(const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX])
     return count;
 }
 
-const struct fm_kernels *fm_kernels_choose(void)
+const struct fm_kernels *fm_kernels_choose(bool avx512)
 {
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     fm_kernels_usable(tables);
-    return tables[0];
+    return tables[0]->avx512 && !avx512 ? tables[1] : tables[0];
 }

@@ -154,7 +154,8 @@ struct fm_element_kernels {
 };
 
 struct fm_kernels {
-    const char *name; // "x86-64-v4"
+    const char *name; // "x86_64_v4"
+    bool avx512;
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
     // Filters w [out_c][in_c][3][3] as winograd_forward takes them: FM_WINOGRAD_POINTS values for
@@ -213,8 +214,8 @@ enum {
 };
 int fm_kernels_usable(const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX]);
 
-// The best of them.
-const struct fm_kernels *fm_kernels_choose(void);
+// The best of them; not those of AVX-512 unless `avx512`.
+const struct fm_kernels *fm_kernels_choose(bool avx512);
 
 // In files compiled once for each instruction set, the name that the table is made of.
 #define FM_ISA_CAT_(a, b) a##_##b

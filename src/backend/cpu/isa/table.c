@@ -7,6 +7,9 @@ extern const struct fm_element_kernels ELEMENT_TABLE(f32), ELEMENT_TABLE(bf16);
 
 const struct fm_kernels FM_KERNEL(kernels) = {
     .name = FM_ISA_STRING(FM_ISA),
+#if defined(__AVX512F__)
+    .avx512 = true,
+#endif
     .on = {[FM_ELEMENT_F32] = &ELEMENT_TABLE(f32), [FM_ELEMENT_BF16] = &ELEMENT_TABLE(bf16)},
     .winograd_filters = FM_KERNEL(winograd_filters),
     .winograd_units = &FM_KERNEL(winograd_units),

@@ -1,0 +1,444 @@
+// Winograd's convolutions, with every table that this processor can run, against sums in double:
+// forward with bias and ReLU, the gradients of data and filters, in every layout, with images that
+// tiles do not fit; the same bits whatever the number of threads; how much rounding costs.
+#include "backend/cpu/isa/kernels.h"
+#include "philox.h"
+#include "rounding.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    TAPS = 9
+};
+
+// A convolution, its operands in plain layout and in double, and in the layout of a view.
+struct trial {
+    struct fm_winograd w;
+    enum fm_element element;
+    double *x, *dy;        // [n][c][h][w]
+    float *filters, *bias; // [out][in][3][3], [out]
+    void *view_x, *view_dy;
+};
+
+static const struct shape {
+    int n, in_c, out_c, h, w, padding, block; // block 0: channels last
+} shapes[] = {
+    {1, 32, 32, 4, 4, 1, 16},    // one tile
+    {3, 64, 32, 7, 5, 1, 16},    // tiles with a row and three columns to spare
+    {2, 32, 64, 6, 9, 0, 16},    // no padding
+    {2, 32, 32, 5, 4, 2, 16},    // the output larger than the input
+    {2, 32, 96, 8, 8, 1, 0},     // channels last
+    {5, 64, 32, 13, 13, 1, 8},   // blocks of 8
+    {33, 32, 32, 14, 14, 1, 16}, // 528 tiles: several blocks for each thread, and of the gradient
+    {2, 160, 32, 4, 6, 1, 16},   // more channels than a panel
+};
+
+static double uniform(uint32_t stream, uint32_t i)
+{
+    return (double)fm_draw_unit(fm_draw(17, 0, 0, stream, i)) * 2.0 - 1.0;
+}
+
+static int out_size(int size, int padding)
+{
+    return size + 2 * padding - 2;
+}
+
+static struct fm_view view_of(int n, int c, int h, int w, int block)
+{
+    return (struct fm_view){n, c, h, w, block > 0 ? block : c};
+}
+
+static size_t plain_at(const struct fm_view *v, int n, int c, int y, int x)
+{
+    return (((size_t)n * (size_t)v->c + (size_t)c) * (size_t)v->h + (size_t)y) * (size_t)v->w +
+           (size_t)x;
+}
+
+static size_t view_at(const struct fm_view *v, int n, int c, int y, int x)
+{
+    size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
+    return ((plane * (size_t)v->h + (size_t)y) * (size_t)v->w + (size_t)x) * (size_t)v->block +
+           (size_t)(c % v->block);
+}
+
+static double load(const struct trial *t, const void *data, size_t at)
+{
+    return t->element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
+                                         : (double)((const float *)data)[at];
+}
+
+// Values that the element type holds exactly, in both layouts.
+static double *draw_activation(
+    const struct trial *t, const struct fm_view *v, uint32_t stream, void **in_view)
+{
+    double *plain = malloc(fm_view_size(v) * sizeof *plain);
+    *in_view = malloc(fm_view_size(v) * sizeof(float));
+    assert_true(plain != NULL && *in_view != NULL);
+    for (int n = 0; n < v->n; n++)
+        for (int c = 0; c < v->c; c++)
+            for (int y = 0; y < v->h; y++)
+                for (int x = 0; x < v->w; x++) {
+                    size_t at = plain_at(v, n, c, y, x), to = view_at(v, n, c, y, x);
+                    float value = fm_round_bf16((float)uniform(stream, (uint32_t)at));
+                    plain[at] = (double)value;
+                    if (t->element == FM_ELEMENT_BF16)
+                        ((uint16_t *)*in_view)[to] = fm_bf16_narrow(value);
+                    else
+                        ((float *)*in_view)[to] = value;
+                }
+    return plain;
+}
+
+static void trial_make(struct trial *t, const struct shape *s, enum fm_element element)
+{
+    memset(t, 0, sizeof *t);
+    t->element = element;
+    int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
+    t->w = (struct fm_winograd){view_of(s->n, s->in_c, s->h, s->w, s->block),
+        view_of(s->n, s->out_c, h, w, s->block), s->padding, 1};
+    t->x = draw_activation(t, &t->w.in, 1, &t->view_x);
+    t->dy = draw_activation(t, &t->w.out, 2, &t->view_dy);
+    size_t filters = (size_t)s->out_c * (size_t)s->in_c * TAPS;
+    t->filters = malloc(filters * sizeof *t->filters);
+    t->bias = malloc((size_t)s->out_c * sizeof *t->bias);
+    assert_true(t->filters != NULL && t->bias != NULL);
+    for (size_t i = 0; i < filters; i++)
+        t->filters[i] = (float)uniform(3, (uint32_t)i);
+    for (int c = 0; c < s->out_c; c++)
+        t->bias[c] = (float)uniform(4, (uint32_t)c);
+}
+
+static void trial_free(struct trial *t)
+{
+    free(t->x);
+    free(t->dy);
+    free(t->filters);
+    free(t->bias);
+    free(t->view_x);
+    free(t->view_dy);
+}
+
+// ---- by definition
+
+static double inside(const double *plain, const struct fm_view *v, int n, int c, int y, int x)
+{
+    bool in = y >= 0 && x >= 0 && y < v->h && x < v->w;
+    return in ? plain[plain_at(v, n, c, y, x)] : 0.0;
+}
+
+static double filter(const struct trial *t, int out, int in, int tap)
+{
+    return (double)t->filters[((size_t)out * (size_t)t->w.in.c + (size_t)in) * TAPS + (size_t)tap];
+}
+
+static double expected_output(const struct trial *t, int n, int c, int y, int x)
+{
+    double sum = (double)t->bias[c];
+    for (int in = 0; in < t->w.in.c; in++)
+        for (int tap = 0; tap < TAPS; tap++)
+            sum += filter(t, c, in, tap) * inside(t->x, &t->w.in, n, in, y + tap / 3 - t->w.padding,
+                                               x + tap % 3 - t->w.padding);
+    return fmax(sum, 0.0);
+}
+
+static double expected_data(const struct trial *t, int n, int c, int y, int x)
+{
+    double sum = 0.0;
+    for (int out = 0; out < t->w.out.c; out++)
+        for (int tap = 0; tap < TAPS; tap++)
+            sum += filter(t, out, c, tap) * inside(t->dy, &t->w.out, n, out,
+                                                y - tap / 3 + t->w.padding,
+                                                x - tap % 3 + t->w.padding);
+    return sum;
+}
+
+static double expected_gradient(const struct trial *t, int out, int in, int tap)
+{
+    double sum = 0.0;
+    for (int n = 0; n < t->w.out.n; n++)
+        for (int y = 0; y < t->w.out.h; y++)
+            for (int x = 0; x < t->w.out.w; x++)
+                sum += t->dy[plain_at(&t->w.out, n, out, y, x)] * inside(t->x, &t->w.in, n, in,
+                                                                      y + tap / 3 - t->w.padding,
+                                                                      x + tap % 3 - t->w.padding);
+    return sum;
+}
+
+// ---- by the kernels
+
+static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool rotated)
+{
+    size_t count = (size_t)t->w.out.c * (size_t)t->w.in.c;
+    float *filters = malloc(count * FM_WINOGRAD_POINTS * sizeof *filters);
+    assert_non_null(filters);
+    k->winograd_filters(t->w.out.c, t->w.in.c, t->filters, rotated, filters);
+    return filters;
+}
+
+static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
+    const struct fm_winograd *w, const struct fm_winograd_run *given, bool rotated)
+{
+    const struct fm_element_kernels *on = k->on[t->element];
+    float *filters = filters_of(k, t, rotated), *scratch = malloc(on->winograd_scratch(w, false));
+    void *y = malloc(fm_view_size(&w->out) * sizeof(float));
+    assert_true(scratch != NULL && y != NULL);
+    struct fm_winograd_run run = *given;
+    run.filters = filters;
+    run.y = y;
+    on->winograd_forward(w, &run, scratch);
+    free(filters);
+    free(scratch);
+    return y;
+}
+
+static void *run_forward(const struct fm_kernels *k, const struct trial *t, int threads)
+{
+    struct fm_winograd w = t->w;
+    w.threads = threads;
+    const struct fm_winograd_run run = {.x = t->view_x, .bias = t->bias, .relu = true};
+    return run_convolution(k, t, &w, &run, false);
+}
+
+static void *run_data(const struct fm_kernels *k, const struct trial *t, int threads)
+{
+    struct fm_winograd w = {t->w.out, t->w.in, 2 - t->w.padding, threads};
+    const struct fm_winograd_run run = {.x = t->view_dy};
+    return run_convolution(k, t, &w, &run, true);
+}
+
+static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int threads)
+{
+    const struct fm_element_kernels *on = k->on[t->element];
+    struct fm_winograd w = t->w;
+    w.threads = threads;
+    float *scratch = malloc(on->winograd_scratch(&w, true));
+    float *dw = malloc((size_t)w.out.c * (size_t)w.in.c * TAPS * sizeof *dw);
+    assert_true(scratch != NULL && dw != NULL);
+    on->winograd_gradient(&w, t->view_x, t->view_dy, dw, scratch);
+    free(scratch);
+    return dw;
+}
+
+// ---- comparisons
+
+// Errors of what was found, of the values' own size (both as roots of mean squares).
+struct errors {
+    double squares, values, largest;
+    size_t count;
+};
+
+static void note(struct errors *e, double found, double expected)
+{
+    double d = found - expected;
+    e->squares += d * d;
+    e->values += expected * expected;
+    e->largest = fabs(d) > e->largest || !isfinite(d) ? fabs(d) : e->largest;
+    e->count++;
+}
+
+static double relative(const struct errors *e)
+{
+    return sqrt(e->squares / e->values);
+}
+
+static void check(const struct errors *e, enum fm_element element, const char *what,
+    const struct shape *s, const struct fm_kernels *k)
+{
+    // fp32: measured 3e-7 to 2e-6, most for a sum over all tiles without fused multiplication and
+    // addition. bf16: one rounding of the result, at most 2^-9 of it.
+    double allowed = element == FM_ELEMENT_BF16 ? 2e-3 : 4e-6;
+    double size = sqrt(e->values / (double)e->count);
+    if (!(relative(e) <= allowed) || !(e->largest <= 20.0 * allowed * size))
+        fail_msg("%s of %dx%dx%dx%d, %d out, padding %d, block %d, %s, %s: error %g of the values, "
+                 "%g at most of %g, expected %g",
+            what, s->n, s->in_c, s->h, s->w, s->out_c, s->padding, s->block, k->name,
+            element == FM_ELEMENT_BF16 ? "bf16" : "fp32", relative(e), e->largest, size, allowed);
+}
+
+static void check_activation(const struct trial *t, const struct fm_view *v, const void *found,
+    double (*expected)(const struct trial *t, int n, int c, int y, int x), struct errors *e)
+{
+    // Every third channel and all pixels of the first and last image are enough, and quick.
+    for (int n = 0; n<v->n; n += v->n> 1 ? v->n - 1 : 1)
+        for (int c = 0; c < v->c; c += 3)
+            for (int y = 0; y < v->h; y++)
+                for (int x = 0; x < v->w; x++)
+                    note(e, load(t, found, view_at(v, n, c, y, x)), expected(t, n, c, y, x));
+}
+
+static void check_shape(const struct fm_kernels *k, const struct shape *s, enum fm_element element)
+{
+    struct trial t;
+    trial_make(&t, s, element);
+    struct errors forward = {0}, data = {0}, gradient = {0};
+    void *y = run_forward(k, &t, 1), *dx = run_data(k, &t, 1);
+    float *dw = run_gradient(k, &t, 1);
+    check_activation(&t, &t.w.out, y, expected_output, &forward);
+    check_activation(&t, &t.w.in, dx, expected_data, &data);
+    for (int out = 0; out < t.w.out.c; out += 5)
+        for (int in = 0; in < t.w.in.c; in += 3)
+            for (int tap = 0; tap < TAPS; tap++)
+                note(&gradient, (double)dw[(out * t.w.in.c + in) * TAPS + tap],
+                    expected_gradient(&t, out, in, tap));
+    check(&forward, element, "forward", s, k);
+    check(&data, element, "gradient of the data", s, k);
+    check(&gradient, FM_ELEMENT_F32, "gradient of the filters", s, k);
+    free(y);
+    free(dx);
+    free(dw);
+    trial_free(&t);
+}
+
+typedef void for_each(const struct fm_kernels *k, const struct shape *s, enum fm_element element);
+
+// Each table on each shape whose layout suits it, which are some at least.
+static void over_all(for_each *call)
+{
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (int i = 0; i < count; i++) {
+        int suited = 0;
+        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+            struct trial t;
+            trial_make(&t, &shapes[s], FM_ELEMENT_F32);
+            bool suits = fm_winograd_suits(tables[i], &t.w);
+            trial_free(&t);
+            for (int element = 0; suits && element < FM_ELEMENT_COUNT; element++)
+                call(tables[i], &shapes[s], (enum fm_element)element);
+            suited += suits;
+        }
+        assert_true(suited >= 7); // vectors of 16 do not fit blocks of 8
+    }
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    over_all(check_shape);
+}
+
+static void expect_same(
+    const void *one, const void *other, size_t bytes, const char *what, const struct fm_kernels *k)
+{
+    if (memcmp(one, other, bytes) != 0)
+        fail_msg("%s, %s: other bits with other threads", what, k->name);
+}
+
+static void check_threads(
+    const struct fm_kernels *k, const struct shape *s, enum fm_element element)
+{
+    static const struct {
+        const char *what;
+        void *(*run)(const struct fm_kernels *k, const struct trial *t, int threads);
+    } runs[] = {{"forward", run_forward}, {"gradient of the data", run_data},
+        {"gradient of the filters", run_gradient}};
+    struct trial t;
+    trial_make(&t, s, element);
+    size_t bytes[] = {fm_view_size(&t.w.out) * fm_element_size(element),
+        fm_view_size(&t.w.in) * fm_element_size(element),
+        (size_t)t.w.out.c * (size_t)t.w.in.c * TAPS * sizeof(float)};
+    for (size_t r = 0; r < sizeof runs / sizeof runs[0]; r++) {
+        void *one = runs[r].run(k, &t, 1);
+        for (int threads = 2; threads <= 5; threads += 3) {
+            void *other = runs[r].run(k, &t, threads);
+            expect_same(one, other, bytes[r], runs[r].what, k);
+            free(other);
+        }
+        free(one);
+    }
+    trial_free(&t);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    over_all(check_threads);
+}
+
+// Rounding: against a direct sum in fp32, in the order of the channels, of 64 channels.
+static void test_rounding(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    const struct shape shape = {2, 64, 32, 12, 12, 1, 16};
+    struct trial t;
+    trial_make(&t, &shape, FM_ELEMENT_F32);
+    struct errors direct = {0};
+    for (int c = 0; c < t.w.out.c; c++)
+        for (int y = 0; y < t.w.out.h; y++)
+            for (int x = 0; x < t.w.out.w; x++) {
+                float sum = t.bias[c];
+                for (int in = 0; in < t.w.in.c; in++)
+                    for (int tap = 0; tap < TAPS; tap++)
+                        sum += (float)filter(&t, c, in, tap) *
+                               (float)inside(t.x, &t.w.in, 0, in, y + tap / 3 - 1, x + tap % 3 - 1);
+                note(&direct, (double)fmaxf(sum, 0.0f), expected_output(&t, 0, c, y, x));
+            }
+    for (int i = 0; i < count; i++) {
+        struct errors found = {0};
+        void *y = run_forward(tables[i], &t, 1);
+        check_activation(&t, &t.w.out, y, expected_output, &found);
+        print_message("%s: error %.3g of the values, of a direct sum %.3g\n", tables[i]->name,
+            relative(&found), relative(&direct));
+        assert_true(relative(&found) < 3.0 * relative(&direct));
+        free(y);
+    }
+    trial_free(&t);
+}
+
+static void test_nan_stays(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (int i = 0; i < count; i++) {
+        struct trial t;
+        trial_make(&t, &shapes[0], FM_ELEMENT_F32);
+        ((float *)t.view_x)[0] = NAN;
+        float *y = run_forward(tables[i], &t, 1);
+        assert_true(isnan(y[0])); // behind a ReLU
+        free(y);
+        trial_free(&t);
+    }
+}
+
+static void test_what_suits(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    fm_kernels_usable(tables);
+    struct fm_winograd w = {view_of(1, 32, 8, 8, 16), view_of(1, 64, 8, 8, 16), 1, 1};
+    assert_true(fm_winograd_suits(tables[0], &w));
+    struct fm_winograd other = w;
+    other.in = view_of(1, 32, 8, 8, 1); // plain: channels are not side by side
+    assert_false(fm_winograd_suits(tables[0], &other));
+    other = w;
+    other.in.c = 16 + 1;
+    assert_false(fm_winograd_suits(tables[0], &other));
+    other = w;
+    other.out.c = tables[0]->winograd_units->panel + tables[0]->winograd_units->lanes / 2;
+    assert_false(fm_winograd_suits(tables[0], &other));
+    other = w;
+    other.padding = 3; // whose gradient would have a padding of -1
+    assert_false(fm_winograd_suits(tables[0], &other));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_rounding),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_what_suits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
