@@ -2,7 +2,8 @@
 #
 # tests/simulated/ in the build folder is laid out as an installation is, so that the program finds
 # there what it finds in one: its library, its modules (the CUDA backend's is that on the simulated
-# device) and the recipes.
+# device) and the recipes; and, in a folder that the loader searches, a driver, without which the
+# backend is not tried where none was named: any library of that name.
 if(NOT TARGET fmnist-cuda-sim OR NOT TARGET fmnist-cpu)
   foreach(case train bits moved refusals profile bench results transfer)
     fm_cuda_skip(cuda_tool_${case}
@@ -24,13 +25,16 @@ set_target_properties(fmnist_simulated PROPERTIES
 get_filename_component(simulated_recipes ${simulated_lib}/${recipes_installed} ABSOLUTE)
 get_filename_component(simulated_share ${simulated_recipes} DIRECTORY)
 add_custom_command(OUTPUT ${simulated}/made
-  COMMAND ${CMAKE_COMMAND} -E make_directory ${simulated_lib}/fmnist ${simulated_share}
+  COMMAND ${CMAKE_COMMAND} -E make_directory
+    ${simulated_lib}/fmnist ${simulated_share} ${simulated}/driver
   COMMAND ${CMAKE_COMMAND} -E copy $<TARGET_FILE:libfmnist>
     ${simulated_lib}/$<TARGET_SONAME_FILE_NAME:libfmnist>
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cuda-sim> ${simulated_lib}/fmnist/fmnist-cuda${CMAKE_SHARED_MODULE_SUFFIX}
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cpu> ${simulated_lib}/fmnist/fmnist-cpu${CMAKE_SHARED_MODULE_SUFFIX}
+  COMMAND ${CMAKE_COMMAND} -E create_symlink
+    $<TARGET_FILE:fmnist-cuda-sim> ${simulated}/driver/libcuda.so.1
   COMMAND ${CMAKE_COMMAND} -E create_symlink ${CMAKE_SOURCE_DIR}/data/recipes ${simulated_recipes}
   COMMAND ${CMAKE_COMMAND} -E touch ${simulated}/made
   DEPENDS libfmnist fmnist-cuda-sim fmnist-cpu VERBATIM)
@@ -48,3 +52,6 @@ endforeach()
 add_test(NAME cuda_tool_transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh
   $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cuda)
 set_tests_properties(cuda_tool_transfer PROPERTIES LABELS cuda TIMEOUT 600 PROCESSORS 1)
+set_property(TEST cuda_tool_train cuda_tool_bits cuda_tool_moved cuda_tool_refusals cuda_tool_profile
+  cuda_tool_bench cuda_tool_results cuda_tool_transfer
+  APPEND PROPERTY ENVIRONMENT "LD_LIBRARY_PATH=${simulated}/driver:$ENV{LD_LIBRARY_PATH}")

@@ -304,7 +304,7 @@ test_bench() {
     mkdir broken
     : >broken/libnvidia-ml.so.1
     # shellcheck disable=SC2086
-    LD_LIBRARY_PATH=$work/broken call 0 $few
+    LD_LIBRARY_PATH=$work/broken:$LD_LIBRARY_PATH call 0 $few
     grep -q '"no_energy": "NVML: .*libnvidia-ml.so.1' out || fail "a missing NVML is not told"
     grep -q '"device_clock": true' out || fail "without NVML the device has no clock"
 

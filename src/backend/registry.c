@@ -169,6 +169,20 @@ static bool is_missed(enum fm_status status, const struct fm_engine *engine)
     return engine->api && status != FM_NOT_FOUND;
 }
 
+// Whether a module's hardware may be there. The libraries of a GPU take a tenth of a second to
+// load, and without a driver are not needed; the CUDA runtime looks for it by the same name. A
+// folder that was named is taken at its word: it may hold another implementation.
+static bool may_serve(const char *name)
+{
+    if (fixed_directory[0] || strcmp(name, "cuda") != 0)
+        return true;
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (!driver)
+        return false;
+    dlclose(driver);
+    return true;
+}
+
 // The first backend that has a usable device.
 static enum fm_status open_first(const struct fm_device_options *options, struct fm_engine *engine)
 {
@@ -177,6 +191,10 @@ static enum fm_status open_first(const struct fm_device_options *options, struct
     for (int i = 0; status != FM_OK && fm_backend_names[i]; i++) {
         if (!has_module(fm_backend_names[i]))
             continue;
+        if (!may_serve(fm_backend_names[i])) {
+            fm_text_append(&reasons, "; %s: no driver was found", fm_backend_names[i]);
+            continue;
+        }
         status = open_named(fm_backend_names[i], options, engine);
         if (status == FM_OK)
             break;
