@@ -158,8 +158,10 @@ static void run_relu_backward(const struct fm_kernels *k, struct work *w)
 
 static void run_maxpool_forward(const struct fm_kernels *k, struct work *w)
 {
-    on(k, w)->maxpool_forward(&w->view, w->in_x, typed(w, 0), w->out_bytes);
-    on(k, w)->maxpool_forward(&w->view, w->in_x, typed(w, 1), NULL);
+    const struct fm_pending none = {0}, pending = {w->channel[0], w->channel[1]};
+    on(k, w)->maxpool_forward(&w->view, w->in_x, pending, typed(w, 2), w->out_bytes);
+    on(k, w)->maxpool_forward(&w->view, w->in_x, none, typed(w, 0), w->out_bytes);
+    on(k, w)->maxpool_forward(&w->view, w->in_x, none, typed(w, 1), NULL);
 }
 
 static void run_maxpool_backward(const struct fm_kernels *k, struct work *w)
@@ -187,15 +189,17 @@ static void run_norm_apply(const struct fm_kernels *k, struct work *w)
 
 static void run_norm_backward_sums(const struct fm_kernels *k, struct work *w)
 {
-    on(k, w)->norm_backward_sums(&w->view, w->in_x, w->in_dy, w->in_y, w->channel[0], w->channel[1],
+    const struct fm_pending gate = {w->channel[2], w->channel[3]};
+    on(k, w)->norm_backward_sums(&w->view, w->in_x, w->in_dy, gate, w->channel[0], w->channel[1],
         w->sums, w->out[0], w->out[1]);
 }
 
 static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
 {
-    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, w->in_y, w->channel[0],
-        w->channel[1], w->channel[2], typed(w, 0));
-    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, NULL, w->channel[0], w->channel[1],
+    const struct fm_pending none = {0}, gate = {w->channel[3], w->channel[4]};
+    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, gate, w->channel[0], w->channel[1],
+        w->channel[2], typed(w, 0));
+    on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, none, w->channel[0], w->channel[1],
         w->channel[2], typed(w, 1));
 }
 

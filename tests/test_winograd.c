@@ -109,8 +109,10 @@ static void trial_make(struct trial *t, const struct shape *s, enum fm_element e
     t->filters = malloc(filters * sizeof *t->filters);
     t->bias = malloc((size_t)s->out_c * sizeof *t->bias);
     assert_true(t->filters != NULL && t->bias != NULL);
-    for (size_t i = 0; i < filters; i++)
-        t->filters[i] = (float)uniform(3, (uint32_t)i);
+    for (size_t i = 0; i < filters; i++) {
+        float value = (float)uniform(3, (uint32_t)i);
+        t->filters[i] = element == FM_ELEMENT_BF16 ? fm_round_bf16(value) : value;
+    }
     for (int c = 0; c < s->out_c; c++)
         t->bias[c] = (float)uniform(4, (uint32_t)c);
 }
@@ -178,7 +180,7 @@ static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool
     size_t count = (size_t)t->w.out.c * (size_t)t->w.in.c;
     float *filters = malloc(count * FM_WINOGRAD_POINTS * sizeof *filters);
     assert_non_null(filters);
-    k->winograd_filters(t->w.out.c, t->w.in.c, t->filters, rotated, filters);
+    k->winograd_filters(t->w.out.c, t->w.in.c, t->filters, t->element, rotated, filters);
     return filters;
 }
 
@@ -213,7 +215,8 @@ static void *run_data(const struct fm_kernels *k, const struct trial *t, int thr
     return run_convolution(k, t, &w, &run, true);
 }
 
-static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int threads)
+static float *gradient_of(const struct fm_kernels *k, const struct trial *t, const void *x,
+    struct fm_pending pending, int threads)
 {
     const struct fm_element_kernels *on = k->on[t->element];
     struct fm_winograd w = t->w;
@@ -221,9 +224,14 @@ static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int
     float *scratch = malloc(on->winograd_scratch(&w, true));
     float *dw = malloc((size_t)w.out.c * (size_t)w.in.c * TAPS * sizeof *dw);
     assert_true(scratch != NULL && dw != NULL);
-    on->winograd_gradient(&w, t->view_x, t->view_dy, dw, scratch);
+    on->winograd_gradient(&w, x, pending, t->view_dy, dw, scratch);
     free(scratch);
     return dw;
+}
+
+static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int threads)
+{
+    return gradient_of(k, t, t->view_x, (struct fm_pending){0}, threads);
 }
 
 // ---- comparisons
@@ -362,6 +370,56 @@ static void test_threads(void **state)
     over_all(check_threads);
 }
 
+// A batch norm and ReLU that are pending against the same carried out before, also at the edges,
+// where the padding stays zero.
+static void check_pending(
+    const struct fm_kernels *k, const struct shape *s, enum fm_element element)
+{
+    if (element != FM_ELEMENT_F32)
+        return; // carried out before, it would be rounded
+    struct trial t;
+    trial_make(&t, s, element);
+    size_t channels = (size_t)s->in_c, inputs = fm_view_size(&t.w.in);
+    float *scale = malloc(channels * sizeof *scale), *shift = malloc(channels * sizeof *shift);
+    void *carried_out = malloc(inputs * sizeof(float));
+    assert_true(scale != NULL && shift != NULL && carried_out != NULL);
+    for (uint32_t c = 0; c < (uint32_t)s->in_c; c++) {
+        scale[c] = (float)uniform(5, c);
+        shift[c] = (float)uniform(6, c);
+    }
+    const struct fm_pending pending = {scale, shift}, none = {0};
+    k->on[element]->norm_apply(&t.w.in, t.view_x, scale, shift, true, carried_out);
+
+    struct fm_winograd_run run = {.x = t.view_x, .pending = pending};
+    float *found = run_convolution(k, &t, &t.w, &run, false);
+    run = (struct fm_winograd_run){.x = carried_out};
+    float *expected = run_convolution(k, &t, &t.w, &run, false);
+    struct errors forward = {0}, gradient = {0};
+    for (size_t i = 0; i < fm_view_size(&t.w.out); i++)
+        note(&forward, (double)found[i], (double)expected[i]);
+    check(&forward, element, "forward with a batch norm pending", s, k);
+
+    float *found_dw = gradient_of(k, &t, t.view_x, pending, 1);
+    float *expected_dw = gradient_of(k, &t, carried_out, none, 1);
+    for (size_t i = 0; i < (size_t)s->out_c * channels * TAPS; i++)
+        note(&gradient, (double)found_dw[i], (double)expected_dw[i]);
+    check(&gradient, element, "gradient of the filters with a batch norm pending", s, k);
+    free(scale);
+    free(shift);
+    free(carried_out);
+    free(found);
+    free(expected);
+    free(found_dw);
+    free(expected_dw);
+    trial_free(&t);
+}
+
+static void test_pending(void **state)
+{
+    (void)state;
+    over_all(check_pending);
+}
+
 // Rounding: against a direct sum in fp32, in the order of the channels, of 64 channels.
 static void test_rounding(void **state)
 {
@@ -436,6 +494,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_pending),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_nan_stays),
         cmocka_unit_test(test_what_suits),

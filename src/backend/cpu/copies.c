@@ -11,7 +11,6 @@ enum form {
     WEIGHT, // in some layout
     BIAS,
     FILTERS, // Winograd's
-    FILTERS_ROTATED,
 };
 
 struct fm_copy {
@@ -94,21 +93,10 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
     *shift = beta - mean * *scale;
 }
 
-static bool is_filters(const struct fm_copy *copy)
+// Biases stay fp32 in every precision: they are few, and added to sums in fp32.
+static bool is_rounded(const struct fm_copy *copy)
 {
-    return copy->form == FILTERS || copy->form == FILTERS_ROTATED;
-}
-
-// What a weight is rounded to before it is put in order, which rounds it too where the elements of
-// the layout are smaller. Biases stay fp32 in every precision: they are few, and added to sums in
-// fp32.
-static enum fm_rounding rounding_of(const struct fm_copy *copy)
-{
-    if (copy->form == BIAS)
-        return FM_ROUNDING_NONE;
-    if (is_filters(copy) && copy->model->element == FM_ELEMENT_BF16)
-        return FM_ROUNDING_BF16;
-    return copy->model->rounding;
+    return copy->model->rounding != FM_ROUNDING_NONE && copy->form != BIAS;
 }
 
 static void fold(const struct fm_copy *copy)
@@ -137,14 +125,14 @@ static void compute(const struct fm_copy *copy)
     else
         memcpy(copy->plain.data, copy->source.weights->params + param->offset,
             param->count * sizeof(float));
-    if (rounding_of(copy) != FM_ROUNDING_NONE)
-        copy->model->device->kernels->round(param->count, copy->plain.data, rounding_of(copy));
+    if (is_rounded(copy))
+        fm_cpu_model_round(copy->model, param->count, copy->plain.data);
 }
 
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    copy->computed = copy->source.norm_layer >= 0 || rounding_of(copy) != FM_ROUNDING_NONE;
+    copy->computed = copy->source.norm_layer >= 0 || is_rounded(copy);
     if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,
             copy->source.weights->params + copied_param(copy)->offset);
@@ -172,7 +160,7 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
         if (status == FM_OK)
             status = fm_reorder_create(&copy->reorder, m->device, &plain, md);
     }
-    if (status == FM_OK && is_filters(copy)) {
+    if (status == FM_OK && copy->form == FILTERS) {
         size_t filters = (size_t)layer->out.c * (size_t)layer->in.c;
         void *data = NULL;
         status = fm_buffers_add(
@@ -231,10 +219,10 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
     return want(copies, source, md ? WEIGHT : BIAS, md, copy);
 }
 
-enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
-    bool rotated, struct fm_copy **copy)
+enum fm_status fm_copies_want_filters(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
 {
-    return want(copies, source, rotated ? FILTERS_ROTATED : FILTERS, NULL, copy);
+    return want(copies, source, FILTERS, NULL, copy);
 }
 
 enum fm_status fm_copy_refresh(struct fm_copy *copy)
@@ -246,10 +234,10 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
     if (copy->ordered.memory)
         FM_TRY(fm_reorder_run(
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
-    if (is_filters(copy)) {
+    if (copy->form == FILTERS) {
         const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
         copy->model->device->kernels->winograd_filters(layer->out.c, layer->in.c, copy->plain.data,
-            copy->form == FILTERS_ROTATED, copy->filters);
+            copy->model->element, false, copy->filters);
     }
     copy->version = copy->model->version;
     return FM_OK;
@@ -262,5 +250,5 @@ dnnl_memory_t fm_copy_memory(const struct fm_copy *copy)
 
 const float *fm_copy_values(const struct fm_copy *copy)
 {
-    return is_filters(copy) ? copy->filters : copy->plain.data;
+    return copy->form == FILTERS ? copy->filters : copy->plain.data;
 }

@@ -21,11 +21,11 @@ struct fm_copy_source {
     int layer, norm_layer;
     const struct fm_cpu_weights *weights;
 };
-// The weight of a convolution as filters of struct fm_winograd, rotated for the data's gradient.
-enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
-    bool rotated, struct fm_copy **copy);
 enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
     const struct fm_md *md, struct fm_copy **copy);
+// The weight of a convolution as filters of struct fm_winograd_run.
+enum fm_status fm_copies_want_filters(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
 
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);

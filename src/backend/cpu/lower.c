@@ -1,7 +1,7 @@
 // Lowering: from the network's layers to operations, deciding what is fused.
 //
-//   training:  conv or dense with ReLU, batch norm with ReLU, a ReLU's backward into the max-pool
-//              behind it
+//   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
+//              behind them where that takes them, a ReLU's backward into the max-pool behind it
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
 //              vanishes
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster
@@ -81,13 +81,25 @@ static enum fm_status lower_linear(struct lowering *low)
     return placed(low, op, status);
 }
 
+// Whether the operation of `layer`, which reads what the present one puts out, applies a batch norm
+// as it reads. An emulated precision rounds what is stored between the two.
+static bool applies_pending(const struct lowering *low, int layer)
+{
+    struct fm_executor *e = low->executor;
+    if (e->model->rounding != FM_ROUNDING_NONE || layer >= low->net->layer_count)
+        return false;
+    const struct fm_op_place place = {e, layer, low->present, NULL};
+    return is_kind(low, layer, FM_LAYER_MAXPOOL) || fm_op_winograd_suits(&place);
+}
+
 static enum fm_status lower_norm(struct lowering *low)
 {
     int first = low->next;
     bool relu = fm_executor_fuses(low->executor) && is_kind(low, first + 1, FM_LAYER_RELU);
+    bool deferred = relu && applies_pending(low, first + 2);
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, relu ? first + 1 : first);
-    enum fm_status status = fm_op_norm(&place, relu, &op);
+    enum fm_status status = fm_op_norm(&place, relu, deferred, &op);
     low->next += relu ? 2 : 1;
     return placed(low, op, status);
 }

@@ -16,6 +16,7 @@ struct fm_value {
     struct fm_md md;
     struct fm_view view;
     struct fm_tensor_mem activation;
+    struct fm_pending pending;     // of the activation, for its reader to apply
     struct fm_tensor_mem gradient; // memory NULL where no gradient flows
 };
 
@@ -146,7 +147,9 @@ bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
-enum fm_status fm_op_norm(const struct fm_op_place *place, bool relu, struct fm_op **op);
+// `deferred`: the reader applies it and the ReLU; the output stands for what is still the input.
+enum fm_status fm_op_norm(
+    const struct fm_op_place *place, bool relu, bool deferred, struct fm_op **op);
 enum fm_status fm_op_relu(const struct fm_op_place *place, struct fm_op **op);
 // `gated`: the operation in front is fused with a ReLU whose backward this one does.
 enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct fm_op **op);

@@ -1,4 +1,5 @@
-// Batch norm, with the ReLU behind it fused (Ioffe and Szegedy 2015, arXiv:1502.03167).
+// Batch norm, with the ReLU behind it fused, and both left to the operation behind where that can
+// do them as it reads (Ioffe and Szegedy 2015, arXiv:1502.03167).
 //
 // With xhat = (x - mean) * inv, inv = 1 / sqrt(var + eps), M = N H W:
 //   y  = gamma * xhat + beta
@@ -10,7 +11,7 @@
 
 struct norm {
     struct fm_op op;
-    bool relu;
+    bool relu, deferred;
     double *image_sums; // [2][n][c]
     // all [c] with zeros for padding channels
     float *mean, *variance, *inverse, *scale, *shift, *dgamma, *dbeta, *a, *b, *k;
@@ -65,9 +66,17 @@ static enum fm_status norm_forward(struct fm_op *op, const struct fm_pass *pass)
         n->scale[c] = gamma[c] * n->inverse[c];
         n->shift[c] = beta[c] - n->mean[c] * n->scale[c];
     }
+    if (n->deferred)
+        return FM_OK;
     fm_op_kernels(&n->op)->norm_apply(&op->in->view, op->in->activation.data, n->scale, n->shift,
         n->relu, op->out->activation.data);
     return FM_OK;
+}
+
+// What a gradient passes backward: the ReLU's gate, if there is one.
+static struct fm_pending gate_of(const struct norm *n)
+{
+    return n->relu ? (struct fm_pending){n->scale, n->shift} : (struct fm_pending){0};
 }
 
 static enum fm_status norm_prepare(struct fm_op *op, const struct fm_pass *pass)
@@ -75,8 +84,8 @@ static enum fm_status norm_prepare(struct fm_op *op, const struct fm_pass *pass)
     (void)pass;
     struct norm *n = (struct norm *)op;
     fm_op_kernels(&n->op)->norm_backward_sums(&op->in->view, op->in->activation.data,
-        op->out->gradient.data, n->relu ? op->out->activation.data : NULL, n->mean, n->inverse,
-        n->image_sums, n->dgamma, n->dbeta);
+        op->out->gradient.data, gate_of(n), n->mean, n->inverse, n->image_sums, n->dgamma,
+        n->dbeta);
     return FM_OK;
 }
 
@@ -107,7 +116,7 @@ static enum fm_status norm_data(struct fm_op *op, const struct fm_pass *pass)
         n->k[c] = -n->scale[c] * mean_dy - n->b[c] * n->mean[c];
     }
     fm_op_kernels(&n->op)->norm_backward_apply(v, op->in->activation.data, op->out->gradient.data,
-        n->relu ? op->out->activation.data : NULL, n->a, n->b, n->k, op->in->gradient.data);
+        gate_of(n), n->a, n->b, n->k, op->in->gradient.data);
     return FM_OK;
 }
 
@@ -124,6 +133,8 @@ static enum fm_status norm_connect(struct fm_op *op)
         FM_TRY(fm_op_buffer(op, (size_t)v->c * sizeof(float), &data));
         *vectors[i] = data;
     }
+    if (n->deferred)
+        op->out->pending = gate_of(n);
     return FM_OK;
 }
 
@@ -134,12 +145,15 @@ static const struct fm_op_class norm_class = {
     .gradient_in_place = true,
 };
 
-enum fm_status fm_op_norm(const struct fm_op_place *place, bool relu, struct fm_op **op)
+enum fm_status fm_op_norm(
+    const struct fm_op_place *place, bool relu, bool deferred, struct fm_op **op)
 {
     FM_TRY(fm_op_new(place, &norm_class, sizeof(struct norm), op));
     ((struct norm *)*op)->relu = relu;
-    fm_op_moves(*op, FM_PASS_FORWARD, 2, 1);
-    fm_op_moves(*op, FM_PASS_PREPARE, 1, relu ? 2 : 1);
-    fm_op_moves(*op, FM_PASS_DATA, 2, relu ? 2 : 1);
+    ((struct norm *)*op)->deferred = deferred;
+    (*op)->in_place = deferred;
+    fm_op_moves(*op, FM_PASS_FORWARD, deferred ? 1 : 2, deferred ? 0 : 1);
+    fm_op_moves(*op, FM_PASS_PREPARE, 1, 1);
+    fm_op_moves(*op, FM_PASS_DATA, 2, 1);
     return fm_op_same_layout(*op, place->in->shape);
 }

@@ -11,8 +11,8 @@ static enum fm_status maxpool_forward(struct fm_op *op, const struct fm_pass *pa
 {
     (void)pass;
     struct maxpool *p = (struct maxpool *)op;
-    fm_op_kernels(op)->maxpool_forward(
-        &op->in->view, op->in->activation.data, op->out->activation.data, p->index);
+    fm_op_kernels(op)->maxpool_forward(&op->in->view, op->in->activation.data, op->in->pending,
+        op->out->activation.data, p->index);
     return FM_OK;
 }
 

@@ -1,5 +1,8 @@
 // A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
 // (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products.
+//
+// Filters are four times as large when transformed. They are kept, but of weights that are trained,
+// and so change with every step, made anew in the scratchpad.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -9,21 +12,41 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters, *rotated, *bias;
-    double *image_sums; // of the bias's gradient
+    struct fm_copy *filters, *bias; // filters NULL where the weights are trained
+    size_t kernel_scratch;          // bytes of the scratchpad in front of the filters made there
+    double *image_sums;             // of the bias's gradient
     char plan[64];
 };
+
+static size_t filter_bytes(const struct fm_layer *layer)
+{
+    return (size_t)layer->out.c * (size_t)layer->in.c * FM_WINOGRAD_POINTS * sizeof(float);
+}
+
+// The filters of the weights as they are, in the scratchpad.
+static const float *make_filters(struct winograd *w, bool rotated)
+{
+    const struct fm_executor *e = w->op.executor;
+    const struct fm_layer *layer = fm_op_layer(&w->op);
+    float *filters = (float *)((char *)e->scratch + w->kernel_scratch);
+    e->model->device->kernels->winograd_filters(layer->out.c, layer->in.c,
+        e->weights->params + e->model->net.params[layer->weight].offset, e->model->element, rotated,
+        filters);
+    return filters;
+}
 
 static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
-    FM_TRY(fm_copy_refresh(w->filters));
+    if (w->filters)
+        FM_TRY(fm_copy_refresh(w->filters));
     if (w->bias)
         FM_TRY(fm_copy_refresh(w->bias));
     const struct fm_winograd_run run = {
         .x = op->in->activation.data,
-        .filters = fm_copy_values(w->filters),
+        .pending = op->in->pending,
+        .filters = w->filters ? fm_copy_values(w->filters) : make_filters(w, false),
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
@@ -45,7 +68,7 @@ static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *p
     struct winograd *w = (struct winograd *)op;
     const struct fm_model *m = op->executor->model;
     const struct fm_layer *layer = fm_op_layer(op);
-    fm_op_kernels(op)->winograd_gradient(&w->forward, op->in->activation.data,
+    fm_op_kernels(op)->winograd_gradient(&w->forward, op->in->activation.data, op->in->pending,
         op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
         op->executor->scratch);
     if (w->bias)
@@ -58,20 +81,20 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
-    FM_TRY(fm_copy_refresh(w->rotated));
     const struct fm_winograd_run run = {
         .x = op->out->gradient.data,
-        .filters = fm_copy_values(w->rotated),
+        .filters = make_filters(w, true),
         .y = op->in->gradient.data,
     };
     fm_op_kernels(op)->winograd_forward(&w->data, &run, op->executor->scratch);
     return FM_OK;
 }
 
+// Notes that a pass is computed, with its scratch; the filters come behind the largest.
 static void uses(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
-    bool gradient = pass == FM_PASS_WEIGHTS;
-    fm_op_scratch(&w->op, fm_op_kernels(&w->op)->winograd_scratch(shape, gradient));
+    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, pass == FM_PASS_WEIGHTS);
+    w->kernel_scratch = bytes > w->kernel_scratch ? bytes : w->kernel_scratch;
     w->op.plans[pass] = w->plan;
 }
 
@@ -80,22 +103,24 @@ static enum fm_status winograd_connect(struct fm_op *op)
     struct winograd *w = (struct winograd *)op;
     struct fm_copies *copies = op->executor->model->copies;
     struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
-    FM_TRY(fm_copies_want_filters(copies, &source, false, &w->filters));
+    if (!op->trains)
+        FM_TRY(fm_copies_want_filters(copies, &source, &w->filters));
     if (w->fusion.bias || w->fusion.norm_layer >= 0)
         FM_TRY(fm_copies_want(copies, &source, NULL, &w->bias));
     uses(w, FM_PASS_FORWARD, &w->forward);
     if (op->trains)
         uses(w, FM_PASS_WEIGHTS, &w->forward);
-    if (op->trains && w->bias) {
-        void *data = NULL;
-        const struct fm_view *v = &op->out->view;
-        FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *w->image_sums, &data));
-        w->image_sums = data;
-    }
-    if (!op->input_gradient)
+    if (op->input_gradient)
+        uses(w, FM_PASS_DATA, &w->data);
+    bool makes = !w->filters || op->input_gradient;
+    fm_op_scratch(op, w->kernel_scratch + (makes ? filter_bytes(fm_op_layer(op)) : 0));
+    if (!op->trains || !w->bias)
         return FM_OK;
-    uses(w, FM_PASS_DATA, &w->data);
-    return fm_copies_want_filters(copies, &source, true, &w->rotated);
+    void *data = NULL;
+    const struct fm_view *v = &op->out->view;
+    FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *w->image_sums, &data));
+    w->image_sums = data;
+    return FM_OK;
 }
 
 static const struct fm_op_class winograd_class = {

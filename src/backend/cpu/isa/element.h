@@ -6,6 +6,8 @@
 #include "backend/cpu/isa/kernels.h"
 #include "rounding.h"
 
+#include <math.h>
+
 // bf16 is converted by integer arithmetic, which every instruction set has.
 #if defined(FM_ELEMENT_IS_BF16)
 typedef uint16_t element;
@@ -31,6 +33,27 @@ static inline element store(float x)
 #define FM_ELEMENT_KERNEL(name) FM_ISA_CAT(FM_KERNEL(name), f32)
 #endif
 
+// Channels are taken in groups of at most this many: a constant, so that a group is a vector and
+// its sums stay in registers.
+enum {
+    GROUP = 16
+};
+
+// What a reader makes of channel k's element.
+static inline float apply_pending(struct fm_pending pending, int k, float x)
+{
+    float y = fmaf(x, pending.scale[k], pending.shift[k]);
+    return y < 0.0f ? 0.0f : y; // a NaN stays one
+}
+
+// The same, from channel c on.
+static inline struct fm_pending pending_from(struct fm_pending pending, int c)
+{
+    if (pending.scale)
+        pending = (struct fm_pending){pending.scale + c, pending.shift + c};
+    return pending;
+}
+
 void FM_ELEMENT_KERNEL(input)(const struct fm_input_work *work, void *out);
 void FM_ELEMENT_KERNEL(bias_forward)(const struct fm_view *v, const float *bias, void *y);
 void FM_ELEMENT_KERNEL(bias_backward)(
@@ -38,7 +61,7 @@ void FM_ELEMENT_KERNEL(bias_backward)(
 void FM_ELEMENT_KERNEL(relu_forward)(size_t count, const void *x, void *y);
 void FM_ELEMENT_KERNEL(relu_backward)(size_t count, const void *y, const void *dy, void *dx);
 void FM_ELEMENT_KERNEL(maxpool_forward)(
-    const struct fm_view *v, const void *x, void *y, uint8_t *index);
+    const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index);
 void FM_ELEMENT_KERNEL(maxpool_backward)(
     const struct fm_view *v, const void *dy, const void *gate, const uint8_t *index, void *dx);
 void FM_ELEMENT_KERNEL(meanpool_forward)(const struct fm_view *v, const void *x, void *y);
@@ -48,15 +71,15 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
 void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const float *scale,
     const float *shift, bool relu, void *y);
 void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-    const void *y, const float *mean, const float *inverse_deviation, double *image_sums,
+    struct fm_pending gate, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta);
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-    const void *y, const float *a, const float *b, const float *k, void *dx);
+    struct fm_pending gate, const float *a, const float *b, const float *k, void *dx);
 size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gradient);
 void FM_ELEMENT_KERNEL(winograd_forward)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-void FM_ELEMENT_KERNEL(winograd_gradient)(
-    const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch);
+void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
+    struct fm_pending pending, const void *dy, float *dw, float *scratch);
 void FM_ELEMENT_KERNEL(dropout_apply)(
     size_t count, const uint8_t *mask, float scale, const void *x, void *y);
 

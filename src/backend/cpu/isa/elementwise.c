@@ -16,18 +16,29 @@ void FM_ELEMENT_KERNEL(bias_forward)(const struct fm_view *v, const float *bias,
     }
 }
 
+static inline __attribute__((always_inline)) void plane_sums(
+    const element *dy, int pixels, int block, const int count, double *sums)
+{
+    double sum[GROUP] = {0};
+    for (int i = 0; i < pixels; i++)
+        for (int k = 0; k < count; k++)
+            sum[k] += (double)load(dy[(size_t)i * (size_t)block + (size_t)k]);
+    for (int k = 0; k < count; k++)
+        sums[k] = sum[k];
+}
+
 void FM_ELEMENT_KERNEL(bias_backward)(
     const struct fm_view *v, const void *dy, double *image_sums, float *db)
 {
-    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    int planes = v->n * (v->c / v->block), pixels = v->h * v->w, block = v->block;
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
-        const element *row = (const element *)dy + (size_t)p * (size_t)(pixels * v->block);
-        double *sums = image_sums + (size_t)p * (size_t)v->block;
-        memset(sums, 0, (size_t)v->block * sizeof *sums);
-        for (int i = 0; i < pixels; i++)
-            for (int k = 0; k < v->block; k++)
-                sums[k] += (double)load(row[i * v->block + k]);
+        const element *from = (const element *)dy + (size_t)p * (size_t)(pixels * block);
+        double *sums = image_sums + (size_t)p * (size_t)block;
+        int k = 0;
+        for (; k + GROUP <= block; k += GROUP)
+            plane_sums(from + k, pixels, block, GROUP, sums + k);
+        plane_sums(from + k, pixels, block, block - k, sums + k);
     }
 #pragma omp parallel for schedule(static)
     for (int c = 0; c < v->c; c++) {

@@ -32,6 +32,12 @@ static inline size_t fm_view_size(const struct fm_view *v)
     return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
 }
 
+// A batch norm and its ReLU that were not carried out: whoever reads the activation takes
+// max(x * scale[c] + shift[c], 0) for its element x. Without a scale, elements are as they stand.
+struct fm_pending {
+    const float *scale, *shift; // [c]
+};
+
 enum {
     FM_RECORD_MAX = 64 * 64 // bytes of a record that the input kernel takes
 };
@@ -72,9 +78,10 @@ struct fm_winograd {
 
 struct fm_winograd_run {
     const void *x;
-    const float *filters; // as winograd_filters makes them
-    const float *bias;    // [out channels] or NULL
-    bool relu;            // after the bias
+    struct fm_pending pending; // of x
+    const float *filters;      // as winograd_filters makes them
+    const float *bias;         // [out channels] or NULL
+    bool relu;                 // after the bias
     void *y;
 };
 
@@ -120,7 +127,8 @@ struct fm_element_kernels {
     // 2x2 pooling, stride 2, of view `v` (the input's). `index` [outputs] keeps which of the four
     // it was (NULL in inference). With `gate` (the pooled output) the gradient passes only where it
     // is above zero: the backward of a ReLU in front of the pool, for free.
-    void (*maxpool_forward)(const struct fm_view *v, const void *x, void *y, uint8_t *index);
+    void (*maxpool_forward)(
+        const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index);
     void (*maxpool_backward)(
         const struct fm_view *v, const void *dy, const void *gate, const uint8_t *index, void *dx);
     void (*meanpool_forward)(const struct fm_view *v, const void *x, void *y);
@@ -133,21 +141,21 @@ struct fm_element_kernels {
     // y = x * scale[c] + shift[c], then ReLU if asked for.
     void (*norm_apply)(const struct fm_view *v, const void *x, const float *scale,
         const float *shift, bool relu, void *y);
-    // Gradients of gamma and beta; with `y` (the output of the fused ReLU) dy counts where y > 0.
+    // Gradients of gamma and beta; with `gate`, the fused ReLU's, dy counts where it lets pass.
     void (*norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-        const void *y, const float *mean, const float *inverse_deviation, double *image_sums,
-        float *dgamma, float *dbeta);
+        struct fm_pending gate, const float *mean, const float *inverse_deviation,
+        double *image_sums, float *dgamma, float *dbeta);
     // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be dy.
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-        const void *y, const float *a, const float *b, const float *k, void *dx);
+        struct fm_pending gate, const float *a, const float *b, const float *k, void *dx);
 
     // Winograd: forward or the data's gradient; and the gradient of filters [out][in][3][3], fp32.
     // `scratch` has the bytes that winograd_scratch says.
     size_t (*winograd_scratch)(const struct fm_winograd *w, bool gradient);
     void (*winograd_forward)(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-    void (*winograd_gradient)(
-        const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch);
+    void (*winograd_gradient)(const struct fm_winograd *w, const void *x, struct fm_pending pending,
+        const void *dy, float *dw, float *scratch);
 
     // y = mask ? x * scale : 0, y may be x.
     void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);
@@ -158,10 +166,11 @@ struct fm_kernels {
     bool avx512;
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
-    // Filters w [out_c][in_c][3][3] as winograd_forward takes them: FM_WINOGRAD_POINTS values for
-    // each of out_c * in_c; rotated by half a turn and with in and out exchanged for the data's
-    // gradient.
-    void (*winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *filters);
+    // Filters w [out_c][in_c][3][3], rounded to the elements, as winograd_forward takes them:
+    // FM_WINOGRAD_POINTS values for each of out_c * in_c; rotated by half a turn and with in and
+    // out exchanged for the data's gradient.
+    void (*winograd_filters)(
+        int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *filters);
     const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
@@ -225,7 +234,8 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
 extern const struct fm_winograd_units FM_KERNEL(winograd_units);
-void FM_KERNEL(winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *filters);
+void FM_KERNEL(winograd_filters)(
+    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *filters);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(

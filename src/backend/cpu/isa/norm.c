@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-// A plane's channels are taken in groups of this many, so that their sums stay in registers.
-enum {
-    GROUP = 16
-};
-
 static int group_size(int block, int first)
 {
     return block - first < GROUP ? block - first : GROUP;
@@ -101,18 +96,26 @@ void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const
     }
 }
 
-// Sums of dy and of dy * xhat over a plane, for `count` channels; dy counts where y > 0 (if y).
-static void plane_gradient_sums(const element *x, const element *dy, const element *y, int pixels,
-    int block, int count, const float *mean, const float *inverse, double *sum_dy,
-    double *sum_dy_xhat)
+// The gradient that passes a gate, if there is one: fused ReLU's output is above zero.
+static inline float gated(struct fm_pending gate, int k, float x, float dy)
+{
+    if (!gate.scale)
+        return dy;
+    return fmaf(x, gate.scale[k], gate.shift[k]) > 0.0f ? dy : 0.0f;
+}
+
+// Sums of dy and of dy * xhat over a plane, for `count` channels.
+static inline __attribute__((always_inline)) void plane_gradient_sums(const element *x,
+    const element *dy, struct fm_pending gate, int pixels, int block, const int count,
+    const float *mean, const float *inverse, double *sum_dy, double *sum_dy_xhat)
 {
     float plain[GROUP] = {0}, times_xhat[GROUP] = {0};
     for (int i = 0; i < pixels; i++)
         for (int k = 0; k < count; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float g = !y || load(y[at]) > 0.0f ? load(dy[at]) : 0.0f;
+            float value = load(x[at]), g = gated(gate, k, value, load(dy[at]));
             plain[k] += g;
-            times_xhat[k] += g * (load(x[at]) - mean[k]);
+            times_xhat[k] += g * (value - mean[k]);
         }
     for (int k = 0; k < count; k++) {
         sum_dy[k] = (double)plain[k];
@@ -121,10 +124,10 @@ static void plane_gradient_sums(const element *x, const element *dy, const eleme
 }
 
 void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-    const void *y, const float *mean, const float *inverse_deviation, double *image_sums,
+    struct fm_pending gate, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta)
 {
-    const element *in = x, *gradient = dy, *out = y;
+    const element *in = x, *gradient = dy;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
     size_t half = (size_t)v->n * (size_t)v->c;
 #pragma omp parallel for schedule(static)
@@ -133,12 +136,12 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
             size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
             int c = (p % groups) * v->block + first, count = group_size(v->block, first);
-            const element *gate = out ? out + pixel : NULL;
-            if (count == GROUP && gate)
-                plane_gradient_sums(in + pixel, gradient + pixel, gate, pixels, v->block, GROUP,
+            struct fm_pending own = pending_from(gate, c);
+            if (count == GROUP && gate.scale)
+                plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, GROUP,
                     mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
             else
-                plane_gradient_sums(in + pixel, gradient + pixel, gate, pixels, v->block, count,
+                plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, count,
                     mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
         }
 #pragma omp parallel for schedule(static)
@@ -153,34 +156,35 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
     }
 }
 
-static void backward_plane(const element *x, const element *dy, const element *y, int pixels,
-    int block, const float *a, const float *b, const float *k0, element *dx)
+static inline __attribute__((always_inline)) void backward_plane(const element *x,
+    const element *dy, struct fm_pending gate, int pixels, const int block, const float *a,
+    const float *b, const float *k0, element *dx)
 {
     for (int i = 0; i < pixels; i++)
 #pragma omp simd
         for (int k = 0; k < block; k++) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float g = !y || load(y[at]) > 0.0f ? load(dy[at]) : 0.0f;
-            dx[at] = store(fmaf(a[k], g, fmaf(b[k], load(x[at]), k0[k])));
+            float value = load(x[at]), g = gated(gate, k, value, load(dy[at]));
+            dx[at] = store(fmaf(a[k], g, fmaf(b[k], value, k0[k])));
         }
 }
 
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-    const void *y, const float *a, const float *b, const float *k, void *dx)
+    struct fm_pending gate, const float *a, const float *b, const float *k, void *dx)
 {
-    const element *in = x, *gradient = dy, *out = y;
+    const element *in = x, *gradient = dy;
     element *to = dx;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
         int c = (p % groups) * v->block;
         size_t at = (size_t)p * (size_t)(pixels * v->block);
-        const element *gate = out ? out + at : NULL;
-        if (v->block == GROUP && gate)
+        struct fm_pending own = pending_from(gate, c);
+        if (v->block == GROUP && gate.scale)
             backward_plane(
-                in + at, gradient + at, gate, pixels, GROUP, a + c, b + c, k + c, to + at);
+                in + at, gradient + at, own, pixels, GROUP, a + c, b + c, k + c, to + at);
         else
             backward_plane(
-                in + at, gradient + at, gate, pixels, v->block, a + c, b + c, k + c, to + at);
+                in + at, gradient + at, own, pixels, v->block, a + c, b + c, k + c, to + at);
     }
 }

@@ -18,37 +18,47 @@ static inline int larger_at(float a, float b, int at_a, int at_b)
     return b != b ? at_b : at;
 }
 
-// Channels are taken in groups of at most this many: a constant, so that a group is a vector.
-enum {
-    GROUP = 16
-};
-
 // A 2x2 window's corners, as distances from the first in elements.
 struct window {
     size_t right, below;
 };
 
+// A window's elements of channel k.
+struct four {
+    float a, b, c, d;
+};
+
+static inline __attribute__((always_inline)) struct four four_of(
+    const element *x, struct window w, struct fm_pending pending, int k)
+{
+    struct four f = {load(x[k]), load((x + w.right)[k]), load((x + w.below)[k]),
+        load((x + w.below + w.right)[k])};
+    if (!pending.scale)
+        return f;
+    return (struct four){apply_pending(pending, k, f.a), apply_pending(pending, k, f.b),
+        apply_pending(pending, k, f.c), apply_pending(pending, k, f.d)};
+}
+
 // One output pixel of `count` channels.
-static inline __attribute__((always_inline)) void max_of_four(
-    const int count, const element *restrict x, struct window w, element *restrict y)
+static inline __attribute__((always_inline)) void max_of_four(const int count,
+    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y)
 {
     for (int k = 0; k < count; k++) {
-        float a = load(x[k]), b = load((x + w.right)[k]);
-        float c = load((x + w.below)[k]), d = load((x + w.below + w.right)[k]);
-        y[k] = store(larger(larger(a, b), larger(c, d)));
+        struct four f = four_of(x, w, pending, k);
+        y[k] = store(larger(larger(f.a, f.b), larger(f.c, f.d)));
     }
 }
 
 // The same, keeping which it was: the first largest in row-major order.
 static inline __attribute__((always_inline)) void argmax_of_four(const int count,
-    const element *restrict x, struct window w, element *restrict y, uint8_t *restrict index)
+    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y,
+    uint8_t *restrict index)
 {
     int at[GROUP]; // as wide as fp32, so that all is one width of vectors
     for (int k = 0; k < count; k++) {
-        float a = load(x[k]), b = load((x + w.right)[k]);
-        float c = load((x + w.below)[k]), d = load((x + w.below + w.right)[k]);
-        float top = larger(a, b), bottom = larger(c, d);
-        at[k] = larger_at(top, bottom, larger_at(a, b, 0, 1), larger_at(c, d, 2, 3));
+        struct four f = four_of(x, w, pending, k);
+        float top = larger(f.a, f.b), bottom = larger(f.c, f.d);
+        at[k] = larger_at(top, bottom, larger_at(f.a, f.b, 0, 1), larger_at(f.c, f.d, 2, 3));
         y[k] = store(larger(top, bottom));
     }
     for (int k = 0; k < count; k++)
@@ -56,24 +66,31 @@ static inline __attribute__((always_inline)) void argmax_of_four(const int count
 }
 
 static inline __attribute__((always_inline)) void forward_group(const int count,
-    const element *restrict x, struct window w, element *restrict y, uint8_t *restrict index)
+    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y,
+    uint8_t *restrict index)
 {
-    if (index)
-        argmax_of_four(count, x, w, y, index);
+    if (index && pending.scale)
+        argmax_of_four(count, x, w, pending, y, index);
+    else if (index)
+        argmax_of_four(count, x, w, (struct fm_pending){0}, y, index);
+    else if (pending.scale)
+        max_of_four(count, x, w, pending, y);
     else
-        max_of_four(count, x, w, y);
+        max_of_four(count, x, w, (struct fm_pending){0}, y);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_forward)(
-    const struct fm_view *v, const void *x, void *y, uint8_t *index)
+    const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index)
 {
-    int planes = v->n * (v->c / v->block), block = v->block, h = v->h / 2, w = v->w / 2;
+    int groups = v->c / v->block, planes = v->n * groups, block = v->block;
+    int h = v->h / 2, w = v->w / 2;
     size_t row = (size_t)v->w * (size_t)block;
     struct window window = {(size_t)block, row};
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
         const element *from = (const element *)x + (size_t)p * (size_t)v->h * row;
         size_t to = (size_t)p * (size_t)(h * w) * (size_t)block;
+        struct fm_pending own = pending_from(pending, p % groups * block);
         for (int i = 0; i < h * w; i++, to += (size_t)block) {
             const element *corner = from + (size_t)(2 * (i / w)) * row +
                                     (size_t)(2 * (i % w) * block);
@@ -81,8 +98,10 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
             uint8_t *which = index ? index + to : NULL;
             int k = 0;
             for (; k + GROUP <= block; k += GROUP)
-                forward_group(GROUP, corner + k, window, out + k, which ? which + k : NULL);
-            forward_group(block - k, corner + k, window, out + k, which ? which + k : NULL);
+                forward_group(GROUP, corner + k, window, pending_from(own, k), out + k,
+                    which ? which + k : NULL);
+            forward_group(block - k, corner + k, window, pending_from(own, k), out + k,
+                which ? which + k : NULL);
         }
     }
 }

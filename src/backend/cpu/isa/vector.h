@@ -3,6 +3,8 @@
 #ifndef FM_CPU_ISA_VECTOR_H
 #define FM_CPU_ISA_VECTOR_H
 
+#include <stdbool.h>
+
 #if defined(__AVX512F__)
 enum {
     LANES = 16,
@@ -35,6 +37,11 @@ static inline vec vec_load(const float *x)
 static inline void vec_store(float *x, vec v)
 {
     *(vec_in_memory *)x = v;
+}
+// v, or zeros.
+static inline vec vec_if(bool keep, vec v)
+{
+    return (vec)((vec_mask)v & -(int)keep);
 }
 // max(v, 0); a NaN stays one.
 static inline vec vec_relu(vec v)

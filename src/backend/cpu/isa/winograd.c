@@ -82,9 +82,17 @@ static inline void write_elements(element *y, vec v)
 #endif
 }
 
+static inline vec read_pixel(const element *x, struct fm_pending pending)
+{
+    vec value = read_elements(x);
+    if (!pending.scale)
+        return value;
+    return vec_relu(value * vec_load(pending.scale) + vec_load(pending.shift));
+}
+
 // size x size pixels from (y0, x0) on; what lies outside the image is zero.
-static inline __attribute__((always_inline)) void read_tile(
-    const struct fm_view *v, const element *image, int y0, int x0, const int size, vec *tile)
+static inline __attribute__((always_inline)) void read_tile(const struct fm_view *v,
+    const element *image, struct fm_pending pending, int y0, int x0, const int size, vec *tile)
 {
     size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
     if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
@@ -93,7 +101,8 @@ static inline __attribute__((always_inline)) void read_tile(
         for (int r = 0; r < size; r++)
 #pragma GCC unroll 6
             for (int c = 0; c < size; c++)
-                tile[r * size + c] = read_elements(from + (size_t)r * row + (size_t)c * pixel);
+                tile[r * size + c] = read_pixel(
+                    from + (size_t)r * row + (size_t)c * pixel, pending);
         return;
     }
     static const element outside[LANES];
@@ -104,8 +113,9 @@ static inline __attribute__((always_inline)) void read_tile(
 #pragma GCC unroll 6
         for (int c = 0; c < size; c++) {
             int x = x0 + c;
-            const element *at = from && x >= 0 && x < v->w ? from + (size_t)x * pixel : outside;
-            tile[r * size + c] = read_elements(at);
+            bool in = from && x >= 0 && x < v->w;
+            const element *at = in ? from + (size_t)x * pixel : outside;
+            tile[r * size + c] = vec_if(in, read_pixel(at, pending));
         }
     }
 }
@@ -121,17 +131,29 @@ static inline void write_tile(
             write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
 }
 
-// B^T d B of one tile, all channels: to V[point * stride + channel].
-static void transform_input(const struct fm_view *v, const element *x, struct place place,
-    int padding, float *to, size_t stride)
+// B^T d B of one tile, LANES channels from c on.
+static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
+    const element *x, struct fm_pending pending, struct place place, int padding, int c, float *to,
+    size_t stride)
 {
-    for (int c = 0; c < v->c; c += LANES) {
-        vec d[TILE_POINTS], points[TILE_POINTS];
-        read_tile(
-            v, x + image_at(v, place.image, c), place.y - padding, place.x - padding, TILE_IN, d);
-        input_tile(d, points);
-        scatter_points(points, to + c, stride);
-    }
+    vec d[TILE_POINTS], points[TILE_POINTS];
+    const element *image = x + image_at(v, place.image, c);
+    read_tile(v, image, pending, place.y - padding, place.x - padding, TILE_IN, d);
+    input_tile(d, points);
+    scatter_points(points, to, stride);
+}
+
+// Of all channels: to V[point * stride + channel].
+static void transform_input(const struct fm_view *v, const element *x, struct fm_pending pending,
+    struct place place, int padding, float *to, size_t stride)
+{
+    static const struct fm_pending none;
+    if (pending.scale)
+        for (int c = 0; c < v->c; c += LANES)
+            transform_channels(v, x, pending_from(pending, c), place, padding, c, to + c, stride);
+    else
+        for (int c = 0; c < v->c; c += LANES)
+            transform_channels(v, x, none, place, padding, c, to + c, stride);
 }
 
 // ---- forward
@@ -201,7 +223,7 @@ void FM_ELEMENT_KERNEL(winograd_forward)(
         int first = (int)((int64_t)tiles.all * i / blocks);
         int count = (int)((int64_t)tiles.all * (i + 1) / blocks) - first;
         for (int t = 0; t < count; t++)
-            transform_input(&w->in, run->x, place_of(&tiles, first + t), w->padding,
+            transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
                 b.v + (size_t)(t * w->in.c), b.v_point);
         multiply_filters(w, run->filters, count, &b);
         for (int t = 0; t < count; t++)
@@ -218,7 +240,8 @@ static void transform_gradient(
 {
     for (int c = 0; c < v->c; c += LANES) {
         vec tile[TILE_OUT * TILE_OUT], points[TILE_POINTS];
-        read_tile(v, dy + image_at(v, place.image, c), place.y, place.x, TILE_OUT, tile);
+        read_tile(v, dy + image_at(v, place.image, c), (struct fm_pending){0}, place.y, place.x,
+            TILE_OUT, tile);
         gradient_tile(tile, points);
         scatter_points(
             points, to + (size_t)(c / PANEL) * (GRADIENT_TILES * PANEL) + c % PANEL, stride);
@@ -256,8 +279,8 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
     product_panel(&p, w->in.c);
 }
 
-void FM_ELEMENT_KERNEL(winograd_gradient)(
-    const struct fm_winograd *w, const void *x, const void *dy, float *dw, float *scratch)
+void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
+    struct fm_pending pending, const void *dy, float *dw, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
     struct gradient_block b = gradient_block(w, scratch);
@@ -268,7 +291,8 @@ void FM_ELEMENT_KERNEL(winograd_gradient)(
 #pragma omp for schedule(static)
         for (int t = 0; t < count; t++) {
             struct place place = place_of(&tiles, first + t);
-            transform_input(&w->in, x, place, w->padding, b.v + (size_t)(t * w->in.c), b.v_point);
+            transform_input(
+                &w->in, x, pending, place, w->padding, b.v + (size_t)(t * w->in.c), b.v_point);
             transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.d_point);
         }
 #pragma omp for schedule(static)

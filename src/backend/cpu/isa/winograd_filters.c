@@ -2,6 +2,7 @@
 #include "backend/cpu/isa/kernels.h"
 #include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
+#include "rounding.h"
 
 enum {
     TAPS = TILE_FILTER * TILE_FILTER
@@ -10,7 +11,8 @@ enum {
 const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
 
 // U[point][panel][step][PANEL]: what the products of a block take panel by panel.
-void FM_KERNEL(winograd_filters)(int out_c, int in_c, const float *w, bool rotated, float *u)
+void FM_KERNEL(winograd_filters)(
+    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *u)
 {
     int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;
     size_t matrix = (size_t)steps * (size_t)columns;
@@ -21,8 +23,10 @@ void FM_KERNEL(winograd_filters)(int out_c, int in_c, const float *w, bool rotat
             for (int lane = 0; lane < LANES; lane++) {
                 int out = rotated ? s : first + lane, in = rotated ? first + lane : s;
                 const float *g = w + ((size_t)out * (size_t)in_c + (size_t)in) * TAPS;
-                for (int f = 0; f < TAPS; f++)
-                    rows[f][lane] = g[rotated ? TAPS - 1 - f : f];
+                for (int f = 0; f < TAPS; f++) {
+                    float tap = g[rotated ? TAPS - 1 - f : f];
+                    rows[f][lane] = element == FM_ELEMENT_BF16 ? fm_round_bf16(tap) : tap;
+                }
             }
             vec g[TAPS], points[TILE_POINTS];
             for (int f = 0; f < TAPS; f++)
