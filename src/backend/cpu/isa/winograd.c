@@ -14,7 +14,7 @@
 #include <omp.h>
 
 enum {
-    FORWARD_TILES = 48,   // of a block: its V and M are to stay in a core's cache
+    FORWARD_TILES = 72,   // of a block: its V and M are to stay in a core's cache
     GRADIENT_TILES = 192, // of a block: dU is read and written once for each
     LINE = 16,            // fp32 values: a point's matrix starts in another set of the cache
 };

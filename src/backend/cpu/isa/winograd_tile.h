@@ -9,10 +9,10 @@
 // The matrices are those of polynomials evaluated at 0, +-S, +-L and infinity (Toom and Cook).
 // Which points decides how much is lost by rounding (Barabasz et al. 2020, "Error Analysis and
 // Improving the Accuracy of Winograd Convolution for Deep Neural Networks", arXiv:1803.10986).
-// These are the best of a search over pairs of short fractions: the root of the mean square error
-// is twice that of a direct sum over 64 channels; with the customary 1 and 2 it is five times
-// (test_winograd.c). The matrices are sparse and written out: a ..._1d function takes one row or
-// column of a tile.
+// These are the best of a search over pairs (tests/reference/winograd_points.py): the root of the
+// mean square error is twice that of a direct sum over 64 channels; with the customary 1 and 2 it
+// is five times. The matrices are sparse and written out: a ..._1d function takes one row or column
+// of a tile.
 #ifndef FM_CPU_ISA_WINOGRAD_TILE_H
 #define FM_CPU_ISA_WINOGRAD_TILE_H
 
