@@ -496,7 +496,7 @@ static void untrained_prefixes(void **state)
     }
     // The head's training: what inference has, and little more. What the others need besides
     // activations is for their primitives to say.
-    if (bytes[0] > inference + (1 << 17) || bytes[1] >= bytes[2] || bytes[2] < 3 * inference)
+    if (bytes[0] > inference + (1 << 17) || bytes[1] >= bytes[2] || bytes[2] < 2 * inference)
         fail_msg("the head %llu bytes, the last block %llu, all %llu, inference %llu",
             (unsigned long long)bytes[0], (unsigned long long)bytes[1],
             (unsigned long long)bytes[2], (unsigned long long)inference);

@@ -7,8 +7,12 @@
 
 // A list of aligned, zeroed allocations that are freed together. One allocation a tensor, so that a
 // write past its end is seen by AddressSanitizer.
+struct fm_buffer {
+    void *memory;
+    size_t mapped; // bytes from the kernel; 0: from the heap
+};
 struct fm_buffers {
-    void **items;
+    struct fm_buffer *items;
     int count, capacity;
     uint64_t bytes;
 };
