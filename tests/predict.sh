@@ -128,7 +128,7 @@ grep -v '^full,' eval >expected
 cmp -s out expected || fail "another evaluation of the weights alone"
 err_has "what it was trained on is not known"
 predict 1 "$data/classes.txt" good
-err_has "not a safetensors file"
+err_has "is neither safetensors nor HDF5 nor ONNX"
 for command in "label alone.safetensors good -o labels" "audit alone.safetensors" \
     "drift alone.safetensors good" "bench alone.safetensors" "report alone.safetensors"; do
     # shellcheck disable=SC2086 # a list of words

@@ -1,4 +1,5 @@
-// The CPU backend's own kernels, one instruction set against the other: every table that this
+// The CPU backend's own kernels but Winograd's (test_winograd.c), one instruction set against the
+// other: every table that this
 // processor can run gives the bits of the portable one, with any number of threads; and bf16's give
 // the bits of fp32's on the same numbers, rounded. (What fp32's compute is held to plain loops in
 // test_ops.c, with the best table.)
@@ -158,7 +159,7 @@ static void run_relu_backward(const struct fm_kernels *k, struct work *w)
 
 static void run_maxpool_forward(const struct fm_kernels *k, struct work *w)
 {
-    const struct fm_pending none = {0}, pending = {w->channel[0], w->channel[1]};
+    const struct fm_norm_relu none = {0}, pending = {w->channel[0], w->channel[1]};
     on(k, w)->maxpool_forward(&w->view, w->in_x, pending, typed(w, 2), w->out_bytes);
     on(k, w)->maxpool_forward(&w->view, w->in_x, none, typed(w, 0), w->out_bytes);
     on(k, w)->maxpool_forward(&w->view, w->in_x, none, typed(w, 1), NULL);
@@ -189,14 +190,14 @@ static void run_norm_apply(const struct fm_kernels *k, struct work *w)
 
 static void run_norm_backward_sums(const struct fm_kernels *k, struct work *w)
 {
-    const struct fm_pending gate = {w->channel[2], w->channel[3]};
+    const struct fm_norm_relu gate = {w->channel[2], w->channel[3]};
     on(k, w)->norm_backward_sums(&w->view, w->in_x, w->in_dy, gate, w->channel[0], w->channel[1],
         w->sums, w->out[0], w->out[1]);
 }
 
 static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
 {
-    const struct fm_pending none = {0}, gate = {w->channel[3], w->channel[4]};
+    const struct fm_norm_relu none = {0}, gate = {w->channel[3], w->channel[4]};
     on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, gate, w->channel[0], w->channel[1],
         w->channel[2], typed(w, 0));
     on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, none, w->channel[0], w->channel[1],

@@ -180,7 +180,7 @@ static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool
     size_t count = (size_t)t->w.out.c * (size_t)t->w.in.c;
     float *filters = malloc(count * FM_WINOGRAD_POINTS * sizeof *filters);
     assert_non_null(filters);
-    k->winograd_filters(t->w.out.c, t->w.in.c, t->filters, t->element, rotated, filters);
+    k->winograd_transform(t->w.out.c, t->w.in.c, t->filters, t->element, rotated, filters);
     return filters;
 }
 
@@ -192,9 +192,9 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
     void *y = malloc(fm_view_size(&w->out) * sizeof(float));
     assert_true(scratch != NULL && y != NULL);
     struct fm_winograd_run run = *given;
-    run.filters = filters;
+    run.transformed = filters;
     run.y = y;
-    on->winograd_forward(w, &run, scratch);
+    on->winograd_convolve(w, &run, scratch);
     free(filters);
     free(scratch);
     return y;
@@ -216,7 +216,7 @@ static void *run_data(const struct fm_kernels *k, const struct trial *t, int thr
 }
 
 static float *gradient_of(const struct fm_kernels *k, const struct trial *t, const void *x,
-    struct fm_pending pending, int threads)
+    struct fm_norm_relu pending, int threads)
 {
     const struct fm_element_kernels *on = k->on[t->element];
     struct fm_winograd w = t->w;
@@ -231,7 +231,7 @@ static float *gradient_of(const struct fm_kernels *k, const struct trial *t, con
 
 static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int threads)
 {
-    return gradient_of(k, t, t->view_x, (struct fm_pending){0}, threads);
+    return gradient_of(k, t, t->view_x, (struct fm_norm_relu){0}, threads);
 }
 
 // ---- comparisons
@@ -274,7 +274,8 @@ static void check_activation(const struct trial *t, const struct fm_view *v, con
     double (*expected)(const struct trial *t, int n, int c, int y, int x), struct errors *e)
 {
     // Every third channel and all pixels of the first and last image are enough, and quick.
-    for (int n = 0; n<v->n; n += v->n> 1 ? v->n - 1 : 1)
+    int step = v->n > 1 ? v->n - 1 : 1;
+    for (int n = 0; n < v->n; n += step)
         for (int c = 0; c < v->c; c += 3)
             for (int y = 0; y < v->h; y++)
                 for (int x = 0; x < v->w; x++)
@@ -316,7 +317,7 @@ static void over_all(for_each *call)
         for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
             struct trial t;
             trial_make(&t, &shapes[s], FM_ELEMENT_F32);
-            bool suits = fm_winograd_suits(tables[i], &t.w);
+            bool suits = fm_winograd_suits(tables[i]->winograd_units, &t.w);
             trial_free(&t);
             for (int element = 0; suits && element < FM_ELEMENT_COUNT; element++)
                 call(tables[i], &shapes[s], (enum fm_element)element);
@@ -387,7 +388,7 @@ static void check_pending(
         scale[c] = (float)uniform(5, c);
         shift[c] = (float)uniform(6, c);
     }
-    const struct fm_pending pending = {scale, shift}, none = {0};
+    const struct fm_norm_relu pending = {scale, shift}, none = {0};
     k->on[element]->norm_apply(&t.w.in, t.view_x, scale, shift, true, carried_out);
 
     struct fm_winograd_run run = {.x = t.view_x, .pending = pending};
@@ -474,19 +475,19 @@ static void test_what_suits(void **state)
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     fm_kernels_usable(tables);
     struct fm_winograd w = {view_of(1, 32, 8, 8, 16), view_of(1, 64, 8, 8, 16), 1, 1};
-    assert_true(fm_winograd_suits(tables[0], &w));
+    assert_true(fm_winograd_suits(tables[0]->winograd_units, &w));
     struct fm_winograd other = w;
     other.in = view_of(1, 32, 8, 8, 1); // plain: channels are not side by side
-    assert_false(fm_winograd_suits(tables[0], &other));
+    assert_false(fm_winograd_suits(tables[0]->winograd_units, &other));
     other = w;
     other.in.c = 16 + 1;
-    assert_false(fm_winograd_suits(tables[0], &other));
+    assert_false(fm_winograd_suits(tables[0]->winograd_units, &other));
     other = w;
     other.out.c = tables[0]->winograd_units->panel + tables[0]->winograd_units->lanes / 2;
-    assert_false(fm_winograd_suits(tables[0], &other));
+    assert_false(fm_winograd_suits(tables[0]->winograd_units, &other));
     other = w;
     other.padding = 3; // whose gradient would have a padding of -1
-    assert_false(fm_winograd_suits(tables[0], &other));
+    assert_false(fm_winograd_suits(tables[0]->winograd_units, &other));
 }
 
 int main(void)

@@ -4,6 +4,7 @@
 #include "app/trained.h"
 #include "backend/precision.h"
 #include "base/log.h"
+#include "net/files/tensors.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -296,7 +297,18 @@ enum fm_status fm_check_run(const char *directory)
 
 enum fm_status fm_check_run_or_file(const char *path)
 {
-    return fm_trained_is_file(path) ? FM_OK : fm_check_run(path);
+    if (!fm_trained_is_file(path))
+        return fm_check_run(path);
+    struct fm_tensors tensors;
+    FM_TRY(fm_tensors_open(path, &tensors)); // says what else it is
+    enum fm_tensors_format format = tensors.format;
+    fm_tensors_close(&tensors);
+    if (format == FM_TENSORS_SAFETENSORS)
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s is a file of format %s, expected a run folder or a weights file as fmnist writes it "
+        "(safetensors); 'fmnist inspect %s' says what is in it",
+        path, fm_tensors_format_names[format], path);
 }
 
 void fm_note_file(const char *path)

@@ -236,8 +236,8 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
     if (copy->form == FILTERS) {
         const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
-        copy->model->device->kernels->winograd_filters(layer->out.c, layer->in.c, copy->plain.data,
-            copy->model->element, false, copy->filters);
+        copy->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
+            copy->plain.data, copy->model->element, false, copy->filters);
     }
     copy->version = copy->model->version;
     return FM_OK;

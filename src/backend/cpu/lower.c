@@ -36,6 +36,8 @@ static enum fm_status placed(struct lowering *low, struct fm_op *op, enum fm_sta
     e->ops[e->op_count++] = op; // also when it failed: destroyed with the executor
     if (status != FM_OK)
         return status;
+    if (op->in && op->in->norm_pending && !op->class->applies_norm)
+        return fm_fail(FM_BACKEND, "%s: the batch norm in front of it was left to it", op->name);
     FM_TRY(fm_view_of(
         &op->out->md, e->options.batch, op->out->shape, &op->out->view, &op->out->element));
     op->out->logits = fm_op_makes_logits(op);
@@ -83,7 +85,7 @@ static enum fm_status lower_linear(struct lowering *low)
 
 // Whether the operation of `layer`, which reads what the present one puts out, applies a batch norm
 // as it reads. An emulated precision rounds what is stored between the two.
-static bool applies_pending(const struct lowering *low, int layer)
+static bool applies_norm(const struct lowering *low, int layer)
 {
     struct fm_executor *e = low->executor;
     if (e->model->rounding != FM_ROUNDING_NONE || layer >= low->net->layer_count)
@@ -96,7 +98,7 @@ static enum fm_status lower_norm(struct lowering *low)
 {
     int first = low->next;
     bool relu = fm_executor_fuses(low->executor) && is_kind(low, first + 1, FM_LAYER_RELU);
-    bool deferred = relu && applies_pending(low, first + 2);
+    bool deferred = relu && applies_norm(low, first + 2);
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, relu ? first + 1 : first);
     enum fm_status status = fm_op_norm(&place, relu, deferred, &op);

@@ -16,7 +16,8 @@ struct fm_value {
     struct fm_md md;
     struct fm_view view;
     struct fm_tensor_mem activation;
-    struct fm_pending pending;     // of the activation, for its reader to apply
+    bool norm_pending; // the activation is still a batch norm's input: its reader applies ...
+    struct fm_norm_relu pending;   // ... this, which is known once the norm is connected
     struct fm_tensor_mem gradient; // memory NULL where no gradient flows
 };
 
@@ -54,6 +55,7 @@ struct fm_op_class {
     enum fm_status (*connect)(struct fm_op *op);
     void (*destroy)(struct fm_op *op);
     bool gradient_in_place; // the input's gradient may take the output's memory
+    bool applies_norm;      // takes an input whose batch norm and ReLU are pending
 };
 
 struct fm_op {
@@ -69,7 +71,7 @@ struct fm_op {
     uint64_t calls[FM_PASS_COUNT];
     double flops[FM_PASS_COUNT];      // of a call
     double bytes[FM_PASS_COUNT];      // of a call
-    const char *plans[FM_PASS_COUNT]; // NULL: own kernel
+    const char *plans[FM_PASS_COUNT]; // NULL: a small kernel of the project
 };
 
 struct fm_executor {
@@ -135,8 +137,8 @@ struct fm_op_place {
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);
 
 struct fm_linear_fusion {
-    bool bias;       // added by the primitive
-    bool relu;       // applied by the primitive
+    bool bias;       // added by the operation
+    bool relu;       // applied by the operation
     bool relu_gated; // its backward is done by the pool behind it
     int norm_layer;  // folded in (inference), or -1
 };

@@ -74,9 +74,9 @@ static enum fm_status norm_forward(struct fm_op *op, const struct fm_pass *pass)
 }
 
 // What a gradient passes backward: the ReLU's gate, if there is one.
-static struct fm_pending gate_of(const struct norm *n)
+static struct fm_norm_relu gate_of(const struct norm *n)
 {
-    return n->relu ? (struct fm_pending){n->scale, n->shift} : (struct fm_pending){0};
+    return n->relu ? (struct fm_norm_relu){n->scale, n->shift} : (struct fm_norm_relu){0};
 }
 
 static enum fm_status norm_prepare(struct fm_op *op, const struct fm_pass *pass)
@@ -152,6 +152,7 @@ enum fm_status fm_op_norm(
     ((struct norm *)*op)->relu = relu;
     ((struct norm *)*op)->deferred = deferred;
     (*op)->in_place = deferred;
+    place->out->norm_pending = deferred;
     fm_op_moves(*op, FM_PASS_FORWARD, deferred ? 1 : 2, deferred ? 0 : 1);
     fm_op_moves(*op, FM_PASS_PREPARE, 1, 1);
     fm_op_moves(*op, FM_PASS_DATA, 2, 1);

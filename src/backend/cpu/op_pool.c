@@ -40,6 +40,7 @@ static const struct fm_op_class maxpool_class = {
     .name = "maxpool",
     .run = {[FM_PASS_FORWARD] = maxpool_forward, [FM_PASS_DATA] = maxpool_data},
     .connect = maxpool_connect,
+    .applies_norm = true,
 };
 
 enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct fm_op **op)

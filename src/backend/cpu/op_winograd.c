@@ -29,7 +29,7 @@ static const float *make_filters(struct winograd *w, bool rotated)
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
     float *filters = (float *)((char *)e->scratch + w->kernel_scratch);
-    e->model->device->kernels->winograd_filters(layer->out.c, layer->in.c,
+    e->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
         e->weights->params + e->model->net.params[layer->weight].offset, e->model->element, rotated,
         filters);
     return filters;
@@ -46,12 +46,12 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     const struct fm_winograd_run run = {
         .x = op->in->activation.data,
         .pending = op->in->pending,
-        .filters = w->filters ? fm_copy_values(w->filters) : make_filters(w, false),
+        .transformed = w->filters ? fm_copy_values(w->filters) : make_filters(w, false),
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
     };
-    fm_op_kernels(op)->winograd_forward(&w->forward, &run, op->executor->scratch);
+    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, op->executor->scratch);
     return FM_OK;
 }
 
@@ -83,15 +83,15 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
     struct winograd *w = (struct winograd *)op;
     const struct fm_winograd_run run = {
         .x = op->out->gradient.data,
-        .filters = make_filters(w, true),
+        .transformed = make_filters(w, true),
         .y = op->in->gradient.data,
     };
-    fm_op_kernels(op)->winograd_forward(&w->data, &run, op->executor->scratch);
+    fm_op_kernels(op)->winograd_convolve(&w->data, &run, op->executor->scratch);
     return FM_OK;
 }
 
 // Notes that a pass is computed, with its scratch; the filters come behind the largest.
-static void uses(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
+static void plan_pass(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
     size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, pass == FM_PASS_WEIGHTS);
     w->kernel_scratch = bytes > w->kernel_scratch ? bytes : w->kernel_scratch;
@@ -107,11 +107,11 @@ static enum fm_status winograd_connect(struct fm_op *op)
         FM_TRY(fm_copies_want_filters(copies, &source, &w->filters));
     if (w->fusion.bias || w->fusion.norm_layer >= 0)
         FM_TRY(fm_copies_want(copies, &source, NULL, &w->bias));
-    uses(w, FM_PASS_FORWARD, &w->forward);
+    plan_pass(w, FM_PASS_FORWARD, &w->forward);
     if (op->trains)
-        uses(w, FM_PASS_WEIGHTS, &w->forward);
+        plan_pass(w, FM_PASS_WEIGHTS, &w->forward);
     if (op->input_gradient)
-        uses(w, FM_PASS_DATA, &w->data);
+        plan_pass(w, FM_PASS_DATA, &w->data);
     bool makes = !w->filters || op->input_gradient;
     fm_op_scratch(op, w->kernel_scratch + (makes ? filter_bytes(fm_op_layer(op)) : 0));
     if (!op->trains || !w->bias)
@@ -127,6 +127,7 @@ static const struct fm_op_class winograd_class = {
     .name = "winograd",
     .run = {winograd_forward, winograd_prepare, winograd_weights, winograd_data},
     .connect = winograd_connect,
+    .applies_norm = true,
 };
 
 // Views of the input as it is, and of an output in the same layout.
@@ -173,7 +174,7 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
     struct fm_winograd w = shape_of(place);
     if (place->in->shape.c != w.in.c || layer->out.c % w.out.block != 0)
         return false; // padding channels
-    return fm_winograd_suits(e->model->device->kernels, &w) && pays(&w);
+    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) && pays(&w);
 }
 
 enum fm_status fm_op_winograd(

@@ -5,12 +5,13 @@
 
 #include "backend/cpu/device.h"
 
-// A list of aligned, zeroed allocations that are freed together. One allocation a tensor, so that a
-// write past its end is seen by AddressSanitizer.
 struct fm_buffer {
     void *memory;
     size_t mapped; // bytes from the kernel; 0: from the heap
 };
+
+// A list of aligned, zeroed allocations that are freed together. One allocation a tensor, so that a
+// write past its end is seen by AddressSanitizer.
 struct fm_buffers {
     struct fm_buffer *items;
     int count, capacity;

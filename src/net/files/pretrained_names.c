@@ -272,7 +272,7 @@ enum fm_status fm_pretrained_recognise(const struct fm_tensors *tensors, const s
     const struct naming *naming = NULL;
     FM_TRY(find_convs(net, &convs));
     if (tensors->format == FM_TENSORS_ONNX)
-        return fm_fail(FM_UNSUPPORTED,
+        return fm_fail(FM_DATA,
             "%s: an ONNX file: weights to begin with are read from safetensors and HDF5 files",
             tensors->path);
     FM_TRY(check_model(tensors));

@@ -1,4 +1,4 @@
-// Chooses the kernels at run time, once, by what the processor says it has.
+// Chooses the kernels at run time, once, by what the processor says it has and oneDNN uses of it.
 #include "backend/cpu/isa/kernels.h"
 
 extern const struct fm_kernels fm_kernels_portable;

@@ -40,17 +40,17 @@ enum {
 };
 
 // What a reader makes of channel k's element.
-static inline float apply_pending(struct fm_pending pending, int k, float x)
+static inline float apply_pending(struct fm_norm_relu pending, int k, float x)
 {
     float y = fmaf(x, pending.scale[k], pending.shift[k]);
     return y < 0.0f ? 0.0f : y; // a NaN stays one
 }
 
 // The same, from channel c on.
-static inline struct fm_pending pending_from(struct fm_pending pending, int c)
+static inline struct fm_norm_relu pending_from(struct fm_norm_relu pending, int c)
 {
     if (pending.scale)
-        pending = (struct fm_pending){pending.scale + c, pending.shift + c};
+        pending = (struct fm_norm_relu){pending.scale + c, pending.shift + c};
     return pending;
 }
 
@@ -61,7 +61,7 @@ void FM_ELEMENT_KERNEL(bias_backward)(
 void FM_ELEMENT_KERNEL(relu_forward)(size_t count, const void *x, void *y);
 void FM_ELEMENT_KERNEL(relu_backward)(size_t count, const void *y, const void *dy, void *dx);
 void FM_ELEMENT_KERNEL(maxpool_forward)(
-    const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index);
+    const struct fm_view *v, const void *x, struct fm_norm_relu pending, void *y, uint8_t *index);
 void FM_ELEMENT_KERNEL(maxpool_backward)(
     const struct fm_view *v, const void *dy, const void *gate, const uint8_t *index, void *dx);
 void FM_ELEMENT_KERNEL(meanpool_forward)(const struct fm_view *v, const void *x, void *y);
@@ -71,15 +71,15 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
 void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const float *scale,
     const float *shift, bool relu, void *y);
 void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-    struct fm_pending gate, const float *mean, const float *inverse_deviation, double *image_sums,
+    struct fm_norm_relu gate, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta);
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-    struct fm_pending gate, const float *a, const float *b, const float *k, void *dx);
+    struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gradient);
-void FM_ELEMENT_KERNEL(winograd_forward)(
+void FM_ELEMENT_KERNEL(winograd_convolve)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
 void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
-    struct fm_pending pending, const void *dy, float *dw, float *scratch);
+    struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 void FM_ELEMENT_KERNEL(dropout_apply)(
     size_t count, const uint8_t *mask, float scale, const void *x, void *y);
 

@@ -18,7 +18,7 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
     .norm_backward_sums = FM_ELEMENT_KERNEL(norm_backward_sums),
     .norm_backward_apply = FM_ELEMENT_KERNEL(norm_backward_apply),
     .winograd_scratch = FM_ELEMENT_KERNEL(winograd_scratch),
-    .winograd_forward = FM_ELEMENT_KERNEL(winograd_forward),
+    .winograd_convolve = FM_ELEMENT_KERNEL(winograd_convolve),
     .winograd_gradient = FM_ELEMENT_KERNEL(winograd_gradient),
     .dropout_apply = FM_ELEMENT_KERNEL(dropout_apply),
 };

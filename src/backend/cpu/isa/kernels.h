@@ -1,42 +1,26 @@
-// The CPU backend's own kernels: what oneDNN does not do, or does in more passes.
+// The CPU backend's own kernels: what oneDNN does not do, or does in more passes or more slowly.
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
-// table of the best one is chosen when the device is opened; the sources are the same and portable.
+// table of the best one that oneDNN's choice allows is taken when the device is opened (choose.c);
+// the sources are the same and portable.
 // Those that read or write activations (element.h) are compiled once more for each type of an
 // activation's elements. Arithmetic is in fp32 whatever the type.
 // All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
 // per image and added in the order of the images, and nothing is contracted or reassociated:
 // results are the same bits with every instruction set and any number of threads
-// (tests/test_kernels.c). Winograd's convolutions alone contract products and sums, so that only
-// the number of threads leaves their bits as they are.
+// (tests/test_kernels.c). Winograd's kernels alone may fuse a product with its sum: their bits
+// depend on the instruction set, not on the threads (tests/test_winograd.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
 #include "adam.h"
+#include "backend/cpu/isa/winograd.h"
 #include "net/net.h"
 #include "sgd.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-// An activation in memory: [n][c / block][h][w][block]. Plain NCHW has block 1, NHWC block c,
-// oneDNN's nChw16c block 16. `c` is padded to a multiple of `block`; padding channels hold zeros
-// and stay zero, as oneDNN expects. Kernels see the tensor as n * c / block planes of h * w pixels.
-struct fm_view {
-    int n, c, h, w, block;
-};
-
-static inline size_t fm_view_size(const struct fm_view *v)
-{
-    return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
-}
-
-// A batch norm and its ReLU that were not carried out: whoever reads the activation takes
-// max(x * scale[c] + shift[c], 0) for its element x. Without a scale, elements are as they stand.
-struct fm_pending {
-    const float *scale, *shift; // [c]
-};
 
 enum {
     FM_RECORD_MAX = 64 * 64 // bytes of a record that the input kernel takes
@@ -65,30 +49,6 @@ struct fm_dropout_work {
     uint32_t epoch, stream;
     int channels; // logical ones, without padding
     float rate;
-};
-
-// A convolution of 3x3, stride 1, by Winograd's minimal filtering (isa/winograd.c), in fp32
-// whatever the elements are. With `in` and `out` exchanged, padding 2 - padding and rotated filters
-// it is the gradient of the data of the convolution that was.
-struct fm_winograd {
-    struct fm_view in, out; // channels and blocks in whole units, see fm_winograd_suits()
-    int padding;            // on every side, 0 to 2
-    int threads;            // that share the work, each with scratch of its own
-};
-
-struct fm_winograd_run {
-    const void *x;
-    struct fm_pending pending; // of x
-    const float *filters;      // as winograd_filters makes them
-    const float *bias;         // [out channels] or NULL
-    bool relu;                 // after the bias
-    void *y;
-};
-
-// What channels are counted in.
-struct fm_winograd_units {
-    int lanes; // a channel block is a multiple of these
-    int panel; // the channels of a product's right side are
 };
 
 // A format that fp32 values are rounded to: kernels/rounding.h.
@@ -127,8 +87,8 @@ struct fm_element_kernels {
     // 2x2 pooling, stride 2, of view `v` (the input's). `index` [outputs] keeps which of the four
     // it was (NULL in inference). With `gate` (the pooled output) the gradient passes only where it
     // is above zero: the backward of a ReLU in front of the pool, for free.
-    void (*maxpool_forward)(
-        const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index);
+    void (*maxpool_forward)(const struct fm_view *v, const void *x, struct fm_norm_relu pending,
+        void *y, uint8_t *index);
     void (*maxpool_backward)(
         const struct fm_view *v, const void *dy, const void *gate, const uint8_t *index, void *dx);
     void (*meanpool_forward)(const struct fm_view *v, const void *x, void *y);
@@ -143,19 +103,19 @@ struct fm_element_kernels {
         const float *shift, bool relu, void *y);
     // Gradients of gamma and beta; with `gate`, the fused ReLU's, dy counts where it lets pass.
     void (*norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-        struct fm_pending gate, const float *mean, const float *inverse_deviation,
+        struct fm_norm_relu gate, const float *mean, const float *inverse_deviation,
         double *image_sums, float *dgamma, float *dbeta);
     // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be dy.
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-        struct fm_pending gate, const float *a, const float *b, const float *k, void *dx);
+        struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 
     // Winograd: forward or the data's gradient; and the gradient of filters [out][in][3][3], fp32.
     // `scratch` has the bytes that winograd_scratch says.
     size_t (*winograd_scratch)(const struct fm_winograd *w, bool gradient);
-    void (*winograd_forward)(
+    void (*winograd_convolve)(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-    void (*winograd_gradient)(const struct fm_winograd *w, const void *x, struct fm_pending pending,
-        const void *dy, float *dw, float *scratch);
+    void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
+        struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
     // y = mask ? x * scale : 0, y may be x.
     void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);
@@ -166,11 +126,11 @@ struct fm_kernels {
     bool avx512;
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
-    // Filters w [out_c][in_c][3][3], rounded to the elements, as winograd_forward takes them:
+    // Filters w [out_c][in_c][3][3], rounded to the elements, as winograd_convolve takes them:
     // FM_WINOGRAD_POINTS values for each of out_c * in_c; rotated by half a turn and with in and
     // out exchanged for the data's gradient.
-    void (*winograd_filters)(
-        int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *filters);
+    void (*winograd_transform)(int out_c, int in_c, const float *w, enum fm_element element,
+        bool rotated, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
@@ -198,25 +158,6 @@ struct fm_kernels {
     void (*narrow)(size_t count, const float *x, uint16_t *y);
 };
 
-enum {
-    FM_WINOGRAD_TILE = 4,   // outputs are computed in tiles of 4x4
-    FM_WINOGRAD_POINTS = 36 // products for a tile of an in and out channel
-};
-
-// How many tiles cover so many rows or columns.
-static inline int fm_winograd_tiles(int size)
-{
-    return (size + FM_WINOGRAD_TILE - 1) / FM_WINOGRAD_TILE;
-}
-
-// Whether the kernels of `k` take the convolution and its gradients.
-static inline bool fm_winograd_suits(const struct fm_kernels *k, const struct fm_winograd *w)
-{
-    int lanes = k->winograd_units->lanes, panel = k->winograd_units->panel;
-    return w->in.block % lanes == 0 && w->out.block % lanes == 0 && w->in.c % panel == 0 &&
-           w->out.c % panel == 0 && w->padding >= 0 && w->padding <= 2;
-}
-
 // The tables that this processor can run, the best first, the portable one last; returns how many.
 enum {
     FM_KERNEL_TABLES_MAX = 3
@@ -234,8 +175,8 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
 extern const struct fm_winograd_units FM_KERNEL(winograd_units);
-void FM_KERNEL(winograd_filters)(
-    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *filters);
+void FM_KERNEL(winograd_transform)(
+    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(

@@ -97,7 +97,7 @@ void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const
 }
 
 // The gradient that passes a gate, if there is one: fused ReLU's output is above zero.
-static inline float gated(struct fm_pending gate, int k, float x, float dy)
+static inline float gated(struct fm_norm_relu gate, int k, float x, float dy)
 {
     if (!gate.scale)
         return dy;
@@ -106,7 +106,7 @@ static inline float gated(struct fm_pending gate, int k, float x, float dy)
 
 // Sums of dy and of dy * xhat over a plane, for `count` channels.
 static inline __attribute__((always_inline)) void plane_gradient_sums(const element *x,
-    const element *dy, struct fm_pending gate, int pixels, int block, const int count,
+    const element *dy, struct fm_norm_relu gate, int pixels, int block, const int count,
     const float *mean, const float *inverse, double *sum_dy, double *sum_dy_xhat)
 {
     float plain[GROUP] = {0}, times_xhat[GROUP] = {0};
@@ -124,7 +124,7 @@ static inline __attribute__((always_inline)) void plane_gradient_sums(const elem
 }
 
 void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
-    struct fm_pending gate, const float *mean, const float *inverse_deviation, double *image_sums,
+    struct fm_norm_relu gate, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta)
 {
     const element *in = x, *gradient = dy;
@@ -136,7 +136,7 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
             size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
             int c = (p % groups) * v->block + first, count = group_size(v->block, first);
-            struct fm_pending own = pending_from(gate, c);
+            struct fm_norm_relu own = pending_from(gate, c);
             if (count == GROUP && gate.scale)
                 plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, GROUP,
                     mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
@@ -157,7 +157,7 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
 }
 
 static inline __attribute__((always_inline)) void backward_plane(const element *x,
-    const element *dy, struct fm_pending gate, int pixels, const int block, const float *a,
+    const element *dy, struct fm_norm_relu gate, int pixels, const int block, const float *a,
     const float *b, const float *k0, element *dx)
 {
     for (int i = 0; i < pixels; i++)
@@ -170,7 +170,7 @@ static inline __attribute__((always_inline)) void backward_plane(const element *
 }
 
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
-    struct fm_pending gate, const float *a, const float *b, const float *k, void *dx)
+    struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx)
 {
     const element *in = x, *gradient = dy;
     element *to = dx;
@@ -179,7 +179,7 @@ void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void 
     for (int p = 0; p < planes; p++) {
         int c = (p % groups) * v->block;
         size_t at = (size_t)p * (size_t)(pixels * v->block);
-        struct fm_pending own = pending_from(gate, c);
+        struct fm_norm_relu own = pending_from(gate, c);
         if (v->block == GROUP && gate.scale)
             backward_plane(
                 in + at, gradient + at, own, pixels, GROUP, a + c, b + c, k + c, to + at);

@@ -1,4 +1,5 @@
-// Pooling. Reads and writes whole rows of channel blocks, so that the inner loop is a vector.
+// Pooling. A pixel's channels are taken in groups, so that the inner loop is a vector; plain
+// layouts, whose channels do not lie side by side, are taken one by one.
 #include "backend/cpu/isa/element.h"
 
 #include <string.h>
@@ -29,7 +30,7 @@ struct four {
 };
 
 static inline __attribute__((always_inline)) struct four four_of(
-    const element *x, struct window w, struct fm_pending pending, int k)
+    const element *x, struct window w, struct fm_norm_relu pending, int k)
 {
     struct four f = {load(x[k]), load((x + w.right)[k]), load((x + w.below)[k]),
         load((x + w.below + w.right)[k])};
@@ -41,7 +42,7 @@ static inline __attribute__((always_inline)) struct four four_of(
 
 // One output pixel of `count` channels.
 static inline __attribute__((always_inline)) void max_of_four(const int count,
-    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y)
+    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y)
 {
     for (int k = 0; k < count; k++) {
         struct four f = four_of(x, w, pending, k);
@@ -51,7 +52,7 @@ static inline __attribute__((always_inline)) void max_of_four(const int count,
 
 // The same, keeping which it was: the first largest in row-major order.
 static inline __attribute__((always_inline)) void argmax_of_four(const int count,
-    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y,
+    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y,
     uint8_t *restrict index)
 {
     int at[GROUP]; // as wide as fp32, so that all is one width of vectors
@@ -66,21 +67,21 @@ static inline __attribute__((always_inline)) void argmax_of_four(const int count
 }
 
 static inline __attribute__((always_inline)) void forward_group(const int count,
-    const element *restrict x, struct window w, struct fm_pending pending, element *restrict y,
+    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y,
     uint8_t *restrict index)
 {
     if (index && pending.scale)
         argmax_of_four(count, x, w, pending, y, index);
     else if (index)
-        argmax_of_four(count, x, w, (struct fm_pending){0}, y, index);
+        argmax_of_four(count, x, w, (struct fm_norm_relu){0}, y, index);
     else if (pending.scale)
         max_of_four(count, x, w, pending, y);
     else
-        max_of_four(count, x, w, (struct fm_pending){0}, y);
+        max_of_four(count, x, w, (struct fm_norm_relu){0}, y);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_forward)(
-    const struct fm_view *v, const void *x, struct fm_pending pending, void *y, uint8_t *index)
+    const struct fm_view *v, const void *x, struct fm_norm_relu pending, void *y, uint8_t *index)
 {
     int groups = v->c / v->block, planes = v->n * groups, block = v->block;
     int h = v->h / 2, w = v->w / 2;
@@ -90,7 +91,7 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
     for (int p = 0; p < planes; p++) {
         const element *from = (const element *)x + (size_t)p * (size_t)v->h * row;
         size_t to = (size_t)p * (size_t)(h * w) * (size_t)block;
-        struct fm_pending own = pending_from(pending, p % groups * block);
+        struct fm_norm_relu own = pending_from(pending, p % groups * block);
         for (int i = 0; i < h * w; i++, to += (size_t)block) {
             const element *corner = from + (size_t)(2 * (i / w)) * row +
                                     (size_t)(2 * (i % w) * block);

@@ -16,6 +16,7 @@ enum {
     PANEL = PANEL_VECTORS * LANES, // columns
     // rows * PANEL_VECTORS accumulators, the panel's vectors and one element of the left side
     PRODUCT_ROWS = VECTOR_REGISTERS == 32 ? 12 : 6,
+    FEW_ROWS = 4, // of what is left: still sums enough to hide a multiplication's latency
 };
 
 // left[row * row_stride + step * step_stride]; right[step][PANEL]; out[row * out_stride + column].
@@ -69,8 +70,8 @@ static inline void product_panel(const struct product *p, int rows)
     int row = 0;
     for (; row + PRODUCT_ROWS <= rows; row += PRODUCT_ROWS)
         product_block(p, row, PRODUCT_ROWS);
-    for (; row + 4 <= rows; row += 4)
-        product_block(p, row, 4);
+    for (; row + FEW_ROWS <= rows; row += FEW_ROWS)
+        product_block(p, row, FEW_ROWS);
     for (; row < rows; row++)
         product_block(p, row, 1);
 }

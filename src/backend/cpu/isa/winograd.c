@@ -14,9 +14,9 @@
 #include <omp.h>
 
 enum {
-    FORWARD_TILES = 72,   // of a block: its V and M are to stay in a core's cache
+    FORWARD_TILES = 72,   // of a block: fastest of 24 to 96, whole blocks of PRODUCT_ROWS
     GRADIENT_TILES = 192, // of a block: dU is read and written once for each
-    LINE = 16,            // fp32 values: a point's matrix starts in another set of the cache
+    LINE = 16,            // fp32 values between points' matrices, lest all share a set of the cache
 };
 
 // ---- geometry
@@ -82,7 +82,9 @@ static inline void write_elements(element *y, vec v)
 #endif
 }
 
-static inline vec read_pixel(const element *x, struct fm_pending pending)
+// As the norm's own gate, but for a rounding where products and sums are not fused: it decides only
+// on values that are as good as zero.
+static inline vec read_pixel(const element *x, struct fm_norm_relu pending)
 {
     vec value = read_elements(x);
     if (!pending.scale)
@@ -92,7 +94,7 @@ static inline vec read_pixel(const element *x, struct fm_pending pending)
 
 // size x size pixels from (y0, x0) on; what lies outside the image is zero.
 static inline __attribute__((always_inline)) void read_tile(const struct fm_view *v,
-    const element *image, struct fm_pending pending, int y0, int x0, const int size, vec *tile)
+    const element *image, struct fm_norm_relu pending, int y0, int x0, const int size, vec *tile)
 {
     size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
     if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
@@ -133,8 +135,8 @@ static inline void write_tile(
 
 // B^T d B of one tile, LANES channels from c on.
 static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
-    const element *x, struct fm_pending pending, struct place place, int padding, int c, float *to,
-    size_t stride)
+    const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
+    float *to, size_t stride)
 {
     vec d[TILE_POINTS], points[TILE_POINTS];
     const element *image = x + image_at(v, place.image, c);
@@ -144,11 +146,11 @@ static inline __attribute__((always_inline)) void transform_channels(const struc
 }
 
 // Of all channels: to V[point * stride + channel].
-static void transform_input(const struct fm_view *v, const element *x, struct fm_pending pending,
+static void transform_input(const struct fm_view *v, const element *x, struct fm_norm_relu pending,
     struct place place, int padding, float *to, size_t stride)
 {
-    static const struct fm_pending none;
-    if (pending.scale)
+    static const struct fm_norm_relu none;
+    if (pending.scale) // two loops, so that neither asks again for each pixel
         for (int c = 0; c < v->c; c += LANES)
             transform_channels(v, x, pending_from(pending, c), place, padding, c, to + c, stride);
     else
@@ -210,7 +212,7 @@ static void transform_output(const struct fm_view *v, const float *from, size_t 
     }
 }
 
-void FM_ELEMENT_KERNEL(winograd_forward)(
+void FM_ELEMENT_KERNEL(winograd_convolve)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
@@ -225,7 +227,7 @@ void FM_ELEMENT_KERNEL(winograd_forward)(
         for (int t = 0; t < count; t++)
             transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
                 b.v + (size_t)(t * w->in.c), b.v_point);
-        multiply_filters(w, run->filters, count, &b);
+        multiply_filters(w, run->transformed, count, &b);
         for (int t = 0; t < count; t++)
             transform_output(
                 &w->out, b.m + (size_t)(t * w->out.c), b.m_point, place_of(&tiles, first + t), run);
@@ -240,7 +242,7 @@ static void transform_gradient(
 {
     for (int c = 0; c < v->c; c += LANES) {
         vec tile[TILE_OUT * TILE_OUT], points[TILE_POINTS];
-        read_tile(v, dy + image_at(v, place.image, c), (struct fm_pending){0}, place.y, place.x,
+        read_tile(v, dy + image_at(v, place.image, c), (struct fm_norm_relu){0}, place.y, place.x,
             TILE_OUT, tile);
         gradient_tile(tile, points);
         scatter_points(
@@ -280,7 +282,7 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
 }
 
 void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
-    struct fm_pending pending, const void *dy, float *dw, float *scratch)
+    struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
     struct gradient_block b = gradient_block(w, scratch);

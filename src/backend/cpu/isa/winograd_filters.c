@@ -11,7 +11,7 @@ enum {
 const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
 
 // U[point][panel][step][PANEL]: what the products of a block take panel by panel.
-void FM_KERNEL(winograd_filters)(
+void FM_KERNEL(winograd_transform)(
     int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *u)
 {
     int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;

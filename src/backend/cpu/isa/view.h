@@ -1,0 +1,25 @@
+// How own kernels see an activation.
+#ifndef FM_CPU_ISA_VIEW_H
+#define FM_CPU_ISA_VIEW_H
+
+#include <stddef.h>
+
+// An activation in memory: [n][c / block][h][w][block]. Plain NCHW has block 1, NHWC block c,
+// oneDNN's nChw16c block 16. `c` is padded to a multiple of `block`; padding channels hold zeros
+// and stay zero, as oneDNN expects. Kernels see the tensor as n * c / block planes of h * w pixels.
+struct fm_view {
+    int n, c, h, w, block;
+};
+
+static inline size_t fm_view_size(const struct fm_view *v)
+{
+    return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
+}
+
+// A batch norm and its ReLU that were not carried out: whoever reads the activation takes
+// max(x * scale[c] + shift[c], 0) for its element x. Without a scale, elements are as they stand.
+struct fm_norm_relu {
+    const float *scale, *shift; // [c]
+};
+
+#endif
