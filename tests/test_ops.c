@@ -112,6 +112,12 @@ static const struct op_case cases[] = {
     {"6x6>1x6x6 c8k3p1 m n r f3b", 5, false},
     {"12x12>s1x12x12 c16k3p1 n r c16k3p1 n r p c32k3p1 n r c32k3p1 n r p d0.5 f64b r f10b", 2,
         false},
+    // Winograd: channels in multiples of 32, images standardised.
+    {"12x12>s1x12x12 c32k3p1b c32k3p1b x c64k3p0b n r c32k3p1b f3b", 1, false},
+    {"11x13>s1x11x13 c64k3p1b c32k3p2b c32k3p0b c64k3p1 m f3b", 1, false},
+    {"3x3>s1x3x3 c32k3p1 n r c32k3p1b c32k3p2 n r c32k3p0b m f3b", 1, false},
+    {"10x9>s1x10x9 c32k3p1b c32k3p1b r c64k3p1b f3b", 1, false},
+    {"8x8>s1x8x8 c32k3p1b c32k3p1b r p f3b", 1, false},
     // Input: more channels, other sizes.
     {"7x7>3x7x7 c4k3p1b f3b", 1, false},
     {"7x7>s3x9x9 c16k3p1b r p f3b", 1, false},

@@ -160,18 +160,34 @@ static void transform_input(const struct fm_view *v, const element *x, struct fm
 
 // ---- forward
 
-// A thread's V and M, and what one of their points takes.
+// The most tiles of a block: no more than a thread's share.
+static int forward_tiles(const struct fm_winograd *w)
+{
+    return least(FORWARD_TILES, (tiles_of(&w->out).all + w->threads - 1) / w->threads);
+}
+
+// What one point of a thread's V and M takes, in fp32 values.
+struct forward_strides {
+    size_t v, m;
+};
+
+static struct forward_strides forward_strides(const struct fm_winograd *w)
+{
+    int tiles = forward_tiles(w);
+    return (struct forward_strides){
+        (size_t)(tiles * w->in.c + LINE), (size_t)(tiles * w->out.c + LINE)};
+}
+
 struct forward_block {
     float *v, *m;
-    size_t v_point, m_point;
+    struct forward_strides point;
 };
 
 static struct forward_block forward_block(const struct fm_winograd *w, float *scratch, int thread)
 {
-    size_t v = (size_t)(FORWARD_TILES * w->in.c + LINE);
-    size_t m = (size_t)(FORWARD_TILES * w->out.c + LINE);
-    float *own = scratch + (size_t)thread * TILE_POINTS * (v + m);
-    return (struct forward_block){own, own + TILE_POINTS * v, v, m};
+    struct forward_strides point = forward_strides(w);
+    float *own = scratch + (size_t)thread * TILE_POINTS * (point.v + point.m);
+    return (struct forward_block){own, own + TILE_POINTS * point.v, point};
 }
 
 static void multiply_filters(
@@ -182,12 +198,12 @@ static void multiply_filters(
     for (int i = 0; i < TILE_POINTS; i++)
         for (int panel = 0; panel < out_c / PANEL; panel++) {
             const struct product p = {
-                .left = b->v + (size_t)i * b->v_point,
+                .left = b->v + (size_t)i * b->point.v,
                 .row_stride = (size_t)in_c,
                 .step_stride = 1,
                 .right = filters + (size_t)i * matrix + (size_t)panel * (size_t)(PANEL * in_c),
                 .steps = in_c,
-                .out = b->m + (size_t)i * b->m_point + (size_t)(panel * PANEL),
+                .out = b->m + (size_t)i * b->point.m + (size_t)(panel * PANEL),
                 .out_stride = (size_t)out_c,
             };
             product_panel(&p, count);
@@ -217,7 +233,7 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
 {
     struct tiles tiles = tiles_of(&w->out);
     // As many blocks for each thread, none larger than its memory.
-    int most = FORWARD_TILES * w->threads;
+    int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;
 #pragma omp parallel for schedule(static) num_threads(w->threads)
     for (int i = 0; i < blocks; i++) {
@@ -226,11 +242,11 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
         int count = (int)((int64_t)tiles.all * (i + 1) / blocks) - first;
         for (int t = 0; t < count; t++)
             transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
-                b.v + (size_t)(t * w->in.c), b.v_point);
+                b.v + (size_t)(t * w->in.c), b.point.v);
         multiply_filters(w, run->transformed, count, &b);
         for (int t = 0; t < count; t++)
             transform_output(
-                &w->out, b.m + (size_t)(t * w->out.c), b.m_point, place_of(&tiles, first + t), run);
+                &w->out, b.m + (size_t)(t * w->out.c), b.point.m, place_of(&tiles, first + t), run);
     }
 }
 
@@ -250,18 +266,27 @@ static void transform_gradient(
     }
 }
 
-// V, D and dU, and what one of their points takes.
+// What one point of V, D and dU takes, in fp32 values.
+struct gradient_strides {
+    size_t v, d, du;
+};
+
+static struct gradient_strides gradient_strides(const struct fm_winograd *w)
+{
+    return (struct gradient_strides){(size_t)(GRADIENT_TILES * w->in.c + LINE),
+        (size_t)(GRADIENT_TILES * w->out.c + LINE), (size_t)w->in.c * (size_t)w->out.c};
+}
+
 struct gradient_block {
     float *v, *d, *du;
-    size_t v_point, d_point, du_point;
+    struct gradient_strides point;
 };
 
 static struct gradient_block gradient_block(const struct fm_winograd *w, float *scratch)
 {
-    size_t v = (size_t)(GRADIENT_TILES * w->in.c + LINE);
-    size_t d = (size_t)(GRADIENT_TILES * w->out.c + LINE);
-    return (struct gradient_block){scratch, scratch + TILE_POINTS * v,
-        scratch + TILE_POINTS * (v + d), v, d, (size_t)w->in.c * (size_t)w->out.c};
+    struct gradient_strides point = gradient_strides(w);
+    float *d = scratch + TILE_POINTS * point.v;
+    return (struct gradient_block){scratch, d, d + TILE_POINTS * point.d, point};
 }
 
 // dU += V^T D of one point and panel, `count` tiles.
@@ -269,13 +294,13 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
     bool accumulate, const struct gradient_block *b)
 {
     const struct product p = {
-        .left = b->v + (size_t)point * b->v_point,
+        .left = b->v + (size_t)point * b->point.v,
         .row_stride = 1,
         .step_stride = (size_t)w->in.c,
-        .right = b->d + (size_t)point * b->d_point + (size_t)panel * (GRADIENT_TILES * PANEL),
+        .right = b->d + (size_t)point * b->point.d + (size_t)panel * (GRADIENT_TILES * PANEL),
         .steps = count,
         .accumulate = accumulate,
-        .out = b->du + (size_t)point * b->du_point + (size_t)(panel * PANEL),
+        .out = b->du + (size_t)point * b->point.du + (size_t)(panel * PANEL),
         .out_stride = (size_t)w->out.c,
     };
     product_panel(&p, w->in.c);
@@ -294,8 +319,8 @@ void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const voi
         for (int t = 0; t < count; t++) {
             struct place place = place_of(&tiles, first + t);
             transform_input(
-                &w->in, x, pending, place, w->padding, b.v + (size_t)(t * w->in.c), b.v_point);
-            transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.d_point);
+                &w->in, x, pending, place, w->padding, b.v + (size_t)(t * w->in.c), b.point.v);
+            transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.point.d);
         }
 #pragma omp for schedule(static)
         for (int i = 0; i < TILE_POINTS * panels; i++)
@@ -308,13 +333,8 @@ void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const voi
 
 size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gradient)
 {
-    size_t floats;
-    if (gradient) {
-        struct gradient_block b = gradient_block(w, NULL);
-        floats = TILE_POINTS * (b.v_point + b.d_point + b.du_point);
-    } else {
-        struct forward_block b = forward_block(w, NULL, 0);
-        floats = (size_t)w->threads * TILE_POINTS * (b.v_point + b.m_point);
-    }
-    return floats * sizeof(float);
+    struct forward_strides forward = forward_strides(w);
+    struct gradient_strides all = gradient_strides(w);
+    size_t point = gradient ? all.v + all.d + all.du : (size_t)w->threads * (forward.v + forward.m);
+    return TILE_POINTS * point * sizeof(float);
 }
