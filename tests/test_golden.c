@@ -126,8 +126,10 @@ static void check_steps(const char *model, bool unfused)
         if (s == 0 && !t->winograd)
             close &= check_gradients(t, model);
     }
-#if defined(__x86_64__) // elsewhere oneDNN's layouts may be plain ones
-    assert_int_equal(t->winograd, !unfused && t->golden.net.input.standardise);
+#if defined(__x86_64__)
+    // Elsewhere, and held to older instructions, oneDNN's layouts may be plain ones.
+    if (__builtin_cpu_supports("avx2") && !getenv("DNNL_MAX_CPU_ISA"))
+        assert_int_equal(t->winograd, !unfused && t->golden.net.input.standardise);
 #endif
     t->rig.api->executor_destroy(executor);
     tear_down(t);
