@@ -20,6 +20,7 @@ import time
 import bench_features
 import bench_infer
 import bench_memory
+import bench_speedrun
 import bench_start
 import bench_train
 from bench_common import Bench, Failed, Part, say
@@ -30,7 +31,9 @@ PARTS = {
     "memory": bench_memory,
     "features": bench_features,
     "start": bench_start,
+    "speedrun": bench_speedrun,
 }
+USUAL = [name for name in PARTS if name != "speedrun"]
 DATA_PLACES = ("~/.local/share/fmnist", "/usr/share/datasets/fashion-mnist")
 
 
@@ -115,8 +118,8 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="scripts/bench-vs", allow_abbrev=False,
         description="The speed of fmnist beside PyTorch and ONNX Runtime, as a report in Markdown.")
-    parser.add_argument("--parts", type=some_of(PARTS), default=list(PARTS),
-                        help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--parts", type=some_of(PARTS), default=USUAL,
+                        help=f"of {', '.join(PARTS)} (default: all but speedrun, half an hour)")
     parser.add_argument("--models", type=some_of(bench_train.MODELS),
                         help="of simple, deeper, vgg16 (default: those that have a goal in a part)")
     parser.add_argument("--precision", dest="precisions", type=some_of(("fp32", "bf16")),
@@ -127,7 +130,8 @@ def parse_arguments():
     parser.add_argument("--rounds", type=count, default=3, help="turns of each (default: 3)")
     parser.add_argument("--seconds", type=seconds, default=2,
                         help="a turn lasts about (default: 2)")
-    parser.add_argument("--steps", type=count, help="of training a turn, in place of --seconds")
+    parser.add_argument("--steps", type=count, help="of training a turn, in place of --seconds; of a speedrun the "
+                        "epochs")
     parser.add_argument("--feature-images", type=count, default=3072,
                         help="that VGG16's features are computed of (default: 3072)")
     parser.add_argument("--thorough", action="store_true",
