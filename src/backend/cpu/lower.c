@@ -69,9 +69,8 @@ static enum fm_status lower_linear(struct lowering *low)
     }
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);
-    enum fm_status status = fm_executor_fuses(e) && fm_op_winograd_suits(&place)
-                                ? fm_op_winograd(&place, &fusion, &op)
-                                : fm_op_linear(&place, &fusion, &op);
+    enum fm_status status = fm_op_winograd_suits(&place) ? fm_op_winograd(&place, &fusion, &op)
+                                                         : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));
     low->relu_fused = fusion.relu;
     low->next = last + 1;

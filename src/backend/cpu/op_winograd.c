@@ -168,7 +168,7 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
         return false;
     if (e->model->element == FM_ELEMENT_BF16 && e->model->device->amx)
         return false; // a matrix unit has more than four times the products
-    if (layer->kind != FM_LAYER_CONV || layer->kernel != 3 ||
+    if (!fm_executor_fuses(e) || layer->kind != FM_LAYER_CONV || layer->kernel != 3 ||
         e->model->rounding != FM_ROUNDING_NONE)
         return false;
     struct fm_winograd w = shape_of(place);
