@@ -103,16 +103,22 @@ def serve(take_steps, model, batch):
         say(seconds=seconds, images=steps * batch, peak_memory=peak_memory())
 
 
-def contestant_parser(description):
-    """What every contestant on PyTorch is told."""
+def configuration_parser(description):
+    """What everything on PyTorch is told."""
     parser = argparse.ArgumentParser(description=description, allow_abbrev=False)
     parser.add_argument("--layout", required=True, choices=LAYOUTS)
     parser.add_argument("--precision", required=True, choices=PRECISIONS)
     parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument("--batches", type=int, required=True, help="different ones, held in memory")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True)
+    return parser
+
+
+def contestant_parser(description):
+    """What every contestant on PyTorch is told, which waits for questions."""
+    parser = configuration_parser(description)
+    parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument("--batches", type=int, required=True, help="different ones, held in memory")
     return parser
 
 

@@ -8,7 +8,6 @@ tested, alone and with the mirror image. Random numbers are PyTorch's own, so th
 that of another seed.
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -16,7 +15,7 @@ import pathlib
 import torch
 from torch import nn
 
-from bench_pytorch import LAYOUTS, PRECISIONS, build_model, read_idx
+from bench_pytorch import LAYOUTS, build_model, configuration_parser, read_idx
 
 TRAINED, TEST, SIDE, TEST_BATCH = 54_000, 10_000, 28, 500
 
@@ -99,13 +98,8 @@ def test(model, images, labels, normalise, autocast):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
+    parser = configuration_parser(__doc__)
     parser.add_argument("--recipe", type=pathlib.Path, required=True)
-    parser.add_argument("--layout", required=True, choices=LAYOUTS)
-    parser.add_argument("--precision", required=True, choices=PRECISIONS)
-    parser.add_argument("--compile", action="store_true")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--epochs", type=int, help="in place of the recipe's")
     options = parser.parse_args()
     recipe = json.loads(options.recipe.read_text())
