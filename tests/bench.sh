@@ -8,25 +8,14 @@ set -eu
 
 fmnist=$1
 data=$2
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export OMP_WAIT_POLICY=passive
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-# call STATUS ARGUMENT...
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ "$status" -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1': $(cat out)"; }
+. "$tests/calls.sh"
+# This very text.
 err_has() { grep -qF -- "$1" err || fail "standard error lacks '$1'"; }
 
 # value FILE PHASE BATCH SEEN_BY FIGURE: of the base, in the table of values.

@@ -25,20 +25,8 @@ trap 'exit 1' HUP INT TERM
 cd "$work"
 export HOME="$work" # the cache of plans lies below it
 
-fail() {
-    echo "FAILED: $*" >&2
-    [ ! -s err ] || sed 's/^/    stderr: /' err >&2
-    exit 1
-}
-
-# call STATUS ARGUMENT...: runs the tool and checks how it ends.
-call() {
-    wanted=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ "$status" -eq "$wanted" ] || fail "'$*' exits with $status, expected $wanted"
-}
+. "$tests/calls.sh"
+# This very text.
 err_has() { grep -qF -- "$1" err || fail "standard error lacks '$1'"; }
 err_lacks() { ! grep -qF -- "$1" err || fail "standard error has '$1'"; }
 # One message, and the hint that may follow it.

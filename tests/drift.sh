@@ -8,26 +8,12 @@ set -eu
 fmnist=$1
 cases=$2
 tiny=$3
+tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 
-fail() {
-    echo "FAILED: $*"
-    [ ! -s err ] || sed 's/^/    stderr: /' err
-    exit 1
-}
-
-# ends STATUS ARGUMENT...: the exit status; out and err are what it wrote.
-ends() {
-    expected=$1
-    shift
-    status=0
-    "$fmnist" "$@" >out 2>err || status=$?
-    [ "$status" -eq "$expected" ] || fail "'$*' exits with $status, expected $expected"
-}
-out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1': $(cat out)"; }
-err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
+. "$tests/calls.sh"
 
 # Cases of drift, and how often untouched images fire.
 data=$("$fmnist" info --format json | sed -n '/"data"/,/}/s/.*"directory": "\(.*\)".*/\1/p')
@@ -35,11 +21,11 @@ if [ -z "$data" ]; then
     echo "SKIP: the rate over untouched samples: Fashion-MNIST is not here, only $tiny"
     data=$tiny
 fi
-ends 0 train --model simple --data "$data" --epochs 1 --epoch-images 6000 --batch 64 --out cases --quiet
+call 0 train --model simple --data "$data" --epochs 1 --epoch-images 6000 --batch 64 --out cases --quiet
 "$cases" cases "$data" || fail "cases of drift (drift_cases RUN DATA repeats them)"
 
 # The tool, on the small data set: 50 calibration images, 400 to take from.
-ends 0 train --model simple --data "$tiny" --epochs 2 --epoch-images 0 --batch 64 --shift 0 --out run --quiet
+call 0 train --model simple --data "$tiny" --epochs 2 --epoch-images 0 --batch 64 --shift 0 --out run --quiet
 count=150
 
 # slice FIRST COUNT: so many test images as an IDX file on standard output; changed by a filter.
@@ -59,73 +45,73 @@ slice 0 12 >few.idx
 echo 'no picture' >broken.png
 
 # Untouched: 0. Drift: 3, after the result, and not called an error.
-ends 0 drift run clean.idx
+call 0 drift run clean.idx
 out_has "^$count images against [0-9,]+ calibration images, level 0.05: no drift"
 out_has '^images +sharpness '
-ends 3 drift run inverted.idx --quiet
+call 3 drift run inverted.idx --quiet
 out_has 'drift in outputs, images'
 out_has 'inverted.idx#'
 err_has '^fmnist: drift in outputs, images'
 ! grep -q 'error' err || fail "drift is called an error"
-ends 3 drift run inverted.idx --quiet --format json
+call 3 drift run inverted.idx --quiet --format json
 out_has '"drift": true'
 out_has '"class_shares": true'
 out_has '"name": "sharpness"'
 cp out first
-ends 3 drift run inverted.idx --quiet --format json
+call 3 drift run inverted.idx --quiet --format json
 [ "$(grep -v finished out)" = "$(grep -v finished first)" ] || fail "another answer the second time"
-ends 3 drift run inverted.idx --format csv
+call 3 drift run inverted.idx --format csv
 out_has '^kind,name,reference,images,effect,statistic,p,bonferroni,corrected,within,drift'
 out_has '^images,mean,0\.[0-9]+,0\.[0-9]+,'
-ends 3 drift run inverted.idx --format markdown
+call 3 drift run inverted.idx --format markdown
 out_has '^\| images +\| mean '
 
 # What could not be read is told; drift comes first.
-ends 1 drift run clean.idx broken.png
+call 1 drift run clean.idx broken.png
 err_has 'warning: broken.png: '
 err_has "no drift in $count images, but 1 more"
 out_has 'no drift'
-ends 3 drift run inverted.idx broken.png --format json
+call 3 drift run inverted.idx broken.png --format json
 out_has '"unreadable": 1'
 latin=$(printf 'caf\351')
 cp -r run "$latin"
 cp broken.png "$latin.png"
 cp clean.idx "$latin.idx"
-ends 1 drift "$latin" "$latin.idx" "$latin.png" --format json # a name that JSON cannot say as it is
+call 1 drift "$latin" "$latin.idx" "$latin.png" --format json # a name that JSON cannot say as it is
 out_has '"run": "caf�"'
 [ "$(grep -c '"name": "caf�.idx#[0-9]*"' out)" -eq 10 ] || fail "the images furthest off have no names: $(cat out)"
 out_has '"name": "caf�.png"'
-ends 1 drift run broken.png
+call 1 drift run broken.png
 err_has 'none of the 1 images could be read'
 
 # Few images.
-ends 1 drift run four.idx
+call 1 drift run four.idx
 err_has '4 images, expected at least 5'
-ends 0 drift run few.idx
+call 0 drift run few.idx
 out_has '12 images show little'
 
 # Files; those of others stay.
-ends 3 drift run inverted.idx -o answer
+call 3 drift run inverted.idx -o answer
 echo mine >answer/mine
 [ "$(wc -l <answer/drift.csv)" -eq $((count + 1)) ] || fail "drift.csv has not a line an image"
 grep -q '"drift": true' answer/drift.json || fail "drift.json"
 grep -q 'furthest off' answer/drift.html || fail "drift.html"
-ends 1 drift run clean.idx -o answer
+call 1 drift run clean.idx -o answer
 err_has 'answer/drift.json is there already: --force replaces it'
 mkdir own
 echo mine >own/drift.csv
-ends 1 drift run clean.idx -o own
+call 1 drift run clean.idx -o own
 err_has 'own/drift.csv is there already: --force replaces it'
-ends 0 drift run clean.idx -o answer --force
+call 0 drift run clean.idx -o answer --force
 grep -q '"drift": false' answer/drift.json || fail "drift.json was not replaced"
 [ "$(cat answer/mine)" = mine ] || fail "another's file was touched"
 
 # What cannot be compared.
-ends 2 drift run clean.idx --level 0
-ends 2 drift run
-ends 1 drift run nowhere.png
-[ "$data" = "$tiny" ] || ends 1 drift cases clean.idx --data "$tiny"
+call 2 drift run clean.idx --level 0
+call 2 drift run
+call 1 drift run nowhere.png
+[ "$data" = "$tiny" ] || call 1 drift cases clean.idx --data "$tiny"
 [ "$data" = "$tiny" ] || err_has 'not the data that the run cases was trained on'
-ends 0 train --model simple --data "$tiny" --epochs 1 --epoch-images 64 --batch 32 --full --out full --quiet
-ends 2 drift full clean.idx
+call 0 train --model simple --data "$tiny" --epochs 1 --epoch-images 64 --batch 32 --full --out full --quiet
+call 2 drift full clean.idx
 err_has '\(--full\): it has no calibration images'
