@@ -248,7 +248,9 @@ dnnl_memory_t fm_copy_memory(const struct fm_copy *copy)
     return copy->ordered.memory ? copy->ordered.memory : copy->plain.memory;
 }
 
-const float *fm_copy_values(const struct fm_copy *copy)
+const void *fm_copy_values(const struct fm_copy *copy)
 {
-    return copy->form == FILTERS ? copy->filters : copy->plain.data;
+    if (copy->form == FILTERS)
+        return copy->filters;
+    return copy->ordered.memory ? copy->ordered.data : copy->plain.data;
 }

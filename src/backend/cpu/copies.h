@@ -30,7 +30,8 @@ enum fm_status fm_copies_want_filters(
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
-const float *fm_copy_values(const struct fm_copy *copy);  // of filters or a bias
+// The same as elements: of filters and a bias in fp32, of a weight as its layout says.
+const void *fm_copy_values(const struct fm_copy *copy);
 
 // Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
 // dnnl_format_tag_any, its shape with the layout left open.

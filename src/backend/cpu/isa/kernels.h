@@ -14,6 +14,7 @@
 #define FM_CPU_ISA_KERNELS_H
 
 #include "adam.h"
+#include "backend/cpu/isa/dense.h"
 #include "backend/cpu/isa/winograd.h"
 #include "net/net.h"
 #include "sgd.h"
@@ -116,6 +117,12 @@ struct fm_element_kernels {
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
+
+    // A dense layer of the one image of view `v`; inputs of zero are passed over, so a weight that
+    // is not finite shows behind them no more. `scratch` has the bytes that dense_scratch says.
+    size_t (*dense_scratch)(const struct fm_view *v, int out, int threads);
+    void (*dense_single)(
+        const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch);
 
     // y = mask ? x * scale : 0, y may be x.
     void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);

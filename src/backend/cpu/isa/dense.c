@@ -1,0 +1,143 @@
+// A dense layer of a single image: a matrix by a vector, bound by the bytes of the weights. What a
+// ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind a
+// max-pool of trained models four inputs in five are such.
+#include "backend/cpu/isa/element.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum {
+    ROWS = 8,            // read side by side: fewer passes over the sums
+    LINE_BYTES = 64,     // of a cache line: no two threads write to one, or read of one
+    AHEAD = 2 * ROWS,    // rows asked for before their turn: hardware foresees no gathered rows
+    FORESEEN = 64,       // elements
+    FEW_PRODUCTS = 8192, // below which a second thread costs more than it takes over
+};
+
+// The inputs that are not zero, in the order of memory.
+struct nonzero {
+    uint32_t row; // of the weights
+    float value;
+};
+
+static size_t list_bytes(const struct fm_view *v)
+{
+    return ((size_t)v->c * (size_t)v->h * (size_t)v->w + ROWS) * sizeof(struct nonzero);
+}
+
+static size_t sums_bytes(int out)
+{
+    size_t bytes = (size_t)out * sizeof(float);
+    return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+}
+
+size_t FM_ELEMENT_KERNEL(dense_scratch)(const struct fm_view *v, int out, int threads)
+{
+    return sums_bytes(out) + (size_t)threads * list_bytes(v);
+}
+
+// Comparing whole numbers needs no second flag for NaNs, which are not zero.
+static inline bool is_zero(const element *x)
+{
+#if defined(FM_ELEMENT_IS_BF16)
+    return (uint16_t)(*x << 1) == 0;
+#else
+    uint32_t bits;
+    memcpy(&bits, x, sizeof bits);
+    return bits << 1 == 0;
+#endif
+}
+
+// Without a branch, which would be mispredicted for every other input.
+static size_t list_nonzeros(const struct fm_view *v, const element *x, struct nonzero *list)
+{
+    size_t pixels = (size_t)v->h * (size_t)v->w, count = 0;
+    for (size_t first = 0; first < (size_t)v->c; first += (size_t)v->block)
+        for (size_t i = 0; i < pixels; i++)
+            for (size_t k = 0; k < (size_t)v->block; k++) {
+                list[count] = (struct nonzero){(uint32_t)((first + k) * pixels + i), load(*x)};
+                count += !is_zero(x++);
+            }
+    return count;
+}
+
+struct rows {
+    const element *weights[ROWS];
+    float values[ROWS];
+};
+
+static inline float product(const struct rows *rows, int r, int j)
+{
+    return rows->values[r] * load(rows->weights[r][j]);
+}
+
+// Adds ROWS inputs from `list` on to sums [first, end), in pairs, lest one addition wait for seven.
+static inline void add_rows(
+    const struct fm_dense *d, const struct nonzero *list, int first, int end, float *restrict sums)
+{
+    struct rows rows;
+    for (int r = 0; r < ROWS; r++) {
+        rows.weights[r] = (const element *)d->weights + (size_t)list[r].row * (size_t)d->out;
+        rows.values[r] = list[r].value;
+    }
+    for (int j = first; j < end; j++)
+        sums[j] += ((product(&rows, 0, j) + product(&rows, 1, j)) +
+                       (product(&rows, 2, j) + product(&rows, 3, j))) +
+                   ((product(&rows, 4, j) + product(&rows, 5, j)) +
+                       (product(&rows, 6, j) + product(&rows, 7, j)));
+}
+
+static inline void prefetch_rows(
+    const struct fm_dense *d, const struct nonzero *list, int first, int end)
+{
+    for (int r = 0; r < ROWS; r++) {
+        const element *row = (const element *)d->weights + (size_t)list[r].row * (size_t)d->out;
+        for (int j = first; j < end && j < first + FORESEEN; j += LINE_BYTES / (int)sizeof(element))
+            __builtin_prefetch(row + j);
+    }
+}
+
+static void put_out(const struct fm_dense *d, int first, int end, const float *sums)
+{
+    for (int j = first; j < end; j++) {
+        float y = sums[j] + (d->bias ? d->bias[j] : 0.0f);
+        if (d->relu && y < 0.0f)
+            y = 0.0f;
+        if (d->wide)
+            ((float *)d->y)[j] = y;
+        else
+            ((element *)d->y)[j] = store(y);
+    }
+}
+
+static void columns(const struct fm_dense *d, const struct fm_view *v, int first, int end,
+    struct nonzero *list, float *sums)
+{
+    size_t count = list_nonzeros(v, d->x, list), padded = (count + ROWS - 1) / ROWS * ROWS;
+    for (size_t i = count; i < padded; i++)
+        list[i] = (struct nonzero){list[0].row, 0.0f};
+    for (int j = first; j < end; j++)
+        sums[j] = 0.0f;
+    for (size_t i = 0; i < padded; i += ROWS) {
+        if (i + AHEAD < padded)
+            prefetch_rows(d, list + i + AHEAD, first, end);
+        add_rows(d, list + i, first, end, sums);
+    }
+    put_out(d, first, end, sums);
+}
+
+// Threads share the outputs, so that sums are made in the same order whatever their number.
+void FM_ELEMENT_KERNEL(dense_single)(
+    const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch)
+{
+    const int unit = LINE_BYTES / (int)sizeof(element), units = (d->out + unit - 1) / unit;
+    bool few = fm_view_size(v) * (size_t)d->out < FEW_PRODUCTS || units == 1;
+#pragma omp parallel num_threads(few ? 1 : threads)
+    {
+        int team = omp_get_num_threads(), self = omp_get_thread_num();
+        int first = units * self / team * unit, end = units * (self + 1) / team * unit;
+        end = end < d->out ? end : d->out;
+        char *list = (char *)scratch + sums_bytes(d->out) + (size_t)self * list_bytes(v);
+        columns(d, v, first, end, (struct nonzero *)(void *)list, scratch);
+    }
+}

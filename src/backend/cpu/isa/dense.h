@@ -1,0 +1,18 @@
+// What a dense layer of a single image is given: see dense.c.
+#ifndef FM_CPU_ISA_DENSE_H
+#define FM_CPU_ISA_DENSE_H
+
+#include <stdbool.h>
+
+// y = x W + b, then ReLU if asked for, summed in fp32.
+struct fm_dense {
+    const void *x;       // one image, in any layout
+    const void *weights; // [inputs][out], inputs in the order of [c][h][w] whatever the layout
+    const float *bias;   // [out] or NULL
+    bool relu;
+    bool wide; // y is fp32 whatever the elements are
+    int out;
+    void *y; // [out]
+};
+
+#endif

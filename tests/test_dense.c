@@ -1,0 +1,209 @@
+// The dense layer of a single image, with every table that this processor can run, against sums in
+// double: in every layout, with padding channels, with none, some and all of the inputs zero; the
+// same bits with every instruction set and any number of threads.
+#include "backend/cpu/isa/kernels.h"
+#include "philox.h"
+#include "rounding.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    OUT_MAX = 1030
+};
+
+static const struct shape {
+    int c, h, w, block, out; // block 0: channels last
+} shapes[] = {
+    {1, 1, 1, 1, 1}, {1, 28, 28, 1, 10}, // an image as it comes
+    {3, 5, 4, 1, 17},                    // a plane for each channel
+    {64, 3, 5, 16, 128},                 // blocks
+    {5, 3, 3, 8, 130},                   // three padding channels
+    {40, 2, 2, 16, 1030},                // eight of them, and outputs for many lines
+    {72, 1, 1, 0, 256},                  // a vector
+    {32, 4, 4, 0, 33},                   // channels last
+};
+
+struct trial {
+    const struct shape *shape;
+    struct fm_view view;
+    enum fm_element element;
+    void *x, *weights; // [view], [inputs][out]
+    float *bias;
+};
+
+static double load(enum fm_element element, const void *data, size_t at)
+{
+    return element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
+                                      : (double)((const float *)data)[at];
+}
+
+static void put(enum fm_element element, void *data, size_t at, float value)
+{
+    if (element == FM_ELEMENT_BF16)
+        ((uint16_t *)data)[at] = fm_bf16_narrow(value);
+    else
+        ((float *)data)[at] = value;
+}
+
+static float drawn(uint32_t stream, size_t i)
+{
+    return (float)(fm_draw_unit(fm_draw(23, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
+}
+
+static size_t view_at(const struct fm_view *v, int c, int pixel)
+{
+    size_t plane = (size_t)(c / v->block) * (size_t)(v->h * v->w) + (size_t)pixel;
+    return plane * (size_t)v->block + (size_t)(c % v->block);
+}
+
+// Of the inputs, a share of `zeros` is 0, every other of them a negative one.
+static void trial_make(struct trial *t, const struct shape *s, enum fm_element element, float zeros)
+{
+    int block = s->block > 0 ? s->block : s->c, padded = (s->c + block - 1) / block * block;
+    size_t inputs = (size_t)s->c * (size_t)(s->h * s->w), out = (size_t)s->out;
+    *t = (struct trial){.shape = s, .view = {1, padded, s->h, s->w, block}, .element = element};
+    t->x = calloc(fm_view_size(&t->view), sizeof(float));
+    t->weights = malloc(inputs * out * sizeof(float));
+    t->bias = malloc(out * sizeof *t->bias);
+    assert_true(t->x && t->weights && t->bias);
+    for (int c = 0; c < s->c; c++)
+        for (int i = 0; i < s->h * s->w; i++) {
+            size_t at = view_at(&t->view, c, i);
+            bool zero = (drawn(1, at) + 1.0f) / 2.0f < zeros;
+            put(element, t->x, at, zero ? (at % 2 ? -0.0f : 0.0f) : drawn(2, at));
+        }
+    for (size_t i = 0; i < inputs * out; i++)
+        put(element, t->weights, i, drawn(3, i));
+    for (size_t j = 0; j < out; j++)
+        t->bias[j] = drawn(4, j);
+}
+
+static void trial_free(struct trial *t)
+{
+    free(t->x);
+    free(t->weights);
+    free(t->bias);
+}
+
+static void run(const struct trial *t, const struct fm_kernels *kernels, struct fm_dense d,
+    int threads, void *y)
+{
+    const struct fm_element_kernels *on = kernels->on[t->element];
+    d.x = t->x;
+    d.weights = t->weights;
+    d.out = t->shape->out;
+    d.y = y;
+    void *scratch = malloc(on->dense_scratch(&t->view, d.out, threads)); // watched by the sanitizer
+    assert_non_null(scratch);
+    on->dense_single(&t->view, &d, threads, scratch);
+    free(scratch);
+}
+
+// By definition, and how much was added.
+static double expected(const struct trial *t, const struct fm_dense *d, int j, double *magnitude)
+{
+    double sum = d->bias ? (double)d->bias[j] : 0.0;
+    *magnitude = fabs(sum);
+    int pixels = t->shape->h * t->shape->w;
+    for (int c = 0; c < t->shape->c; c++)
+        for (int i = 0; i < pixels; i++) {
+            size_t row = (size_t)c * (size_t)pixels + (size_t)i;
+            double one = load(t->element, t->x, view_at(&t->view, c, i)) *
+                         load(t->element, t->weights, row * (size_t)t->shape->out + (size_t)j);
+            sum += one;
+            *magnitude += fabs(one);
+        }
+    return d->relu && sum < 0.0 ? 0.0 : sum;
+}
+
+static void check(const struct trial *t, const struct fm_kernels *kernels, struct fm_dense d)
+{
+    float y[OUT_MAX];
+    run(t, kernels, d, 1, y);
+    bool wide = d.wide || t->element == FM_ELEMENT_F32;
+    for (int j = 0; j < t->shape->out; j++) {
+        double magnitude, wanted = expected(t, &d, j, &magnitude);
+        double got = load(wide ? FM_ELEMENT_F32 : FM_ELEMENT_BF16, y, (size_t)j);
+        double bound = magnitude * 1e-6 + (wide ? 0.0 : fabs(wanted) / 256.0);
+        if (!(fabs(got - wanted) <= bound))
+            fail_msg("%s: %dx%dx%d in blocks of %d, output %d of %d: %.9g, expected %.9g",
+                kernels->name, t->shape->c, t->shape->h, t->shape->w, t->view.block, j,
+                t->shape->out, got, wanted);
+    }
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    static const float zeros[] = {0.0f, 0.8f, 1.0f};
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int element = 0; element < FM_ELEMENT_COUNT; element++)
+            for (size_t z = 0; z < sizeof zeros / sizeof zeros[0]; z++) {
+                struct trial t;
+                trial_make(&t, &shapes[s], (enum fm_element)element, zeros[z]);
+                for (int k = 0; k < count; k++) {
+                    check(&t, tables[k], (struct fm_dense){.bias = t.bias});
+                    check(&t, tables[k], (struct fm_dense){.wide = true});
+                    check(&t, tables[k], (struct fm_dense){.bias = t.bias, .relu = true});
+                }
+                trial_free(&t);
+            }
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
+            struct trial t;
+            trial_make(&t, &shapes[s], (enum fm_element)element, 0.5f);
+            struct fm_dense d = {.bias = t.bias, .wide = true};
+            float first[OUT_MAX], other[OUT_MAX];
+            run(&t, tables[0], d, 1, first);
+            for (int k = 0; k < count; k++)
+                for (int threads = 1; threads <= 5; threads++) {
+                    run(&t, tables[k], d, threads, other);
+                    assert_memory_equal(first, other, (size_t)d.out * sizeof *first);
+                }
+            trial_free(&t);
+        }
+}
+
+static void test_nan_stays(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
+        struct trial t;
+        trial_make(&t, &shapes[4], (enum fm_element)element, 0.8f);
+        put((enum fm_element)element, t.x, 0, -NAN);
+        for (int k = 0; k < count; k++) {
+            float y[OUT_MAX];
+            run(&t, tables[k], (struct fm_dense){.relu = true, .wide = true}, 2, y);
+            for (int j = 0; j < t.shape->out; j++)
+                assert_true(isnan(y[j]));
+        }
+        trial_free(&t);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_nan_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
