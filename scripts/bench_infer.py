@@ -106,5 +106,7 @@ def measure(bench):
         "Inference", "From u8 images in memory to probabilities, on ONNX Runtime's CPU provider "
         "with the file that `fmnist export` writes, in fp32. Of single images the median time "
         f"counts, at batch {MANY} the images by the median time. fmnist is timed in C, ONNX "
-        "Runtime in Python.",
+        "Runtime in Python. In single images fmnist passes over a dense layer's inputs that are "
+        "zero, so its time depends on the network and the images: trained by recipe quick, and "
+        "the data set's, for both.",
         comparisons, bench.left_out() + percentiles)
