@@ -43,6 +43,8 @@ enum fm_status fm_cpu_device_open(
     d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";
+    dnnl_set_jit_profiling_flags(
+        0); // else every process looks in 50 places for a profiler's library
     enum fm_status status = fm_dnnl_check(
         dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
     if (status == FM_OK)
