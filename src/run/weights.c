@@ -139,7 +139,7 @@ static enum fm_status fail_foreign(const struct fm_weights *weights)
         "\"fmnist_format\" (\"" WEIGHTS_FORMAT "\"), \"model\" (one of 'fmnist models'), "
         "\"classes\" (\"10\"), \"class_names\" (a JSON array), \"input_mean\" and "
         "\"input_deviation\" (of pixels from 0 to 1: a JSON number, or an array of one for each "
-        "channel)",
+        "channel). Weights that a training is to begin with are for 'fmnist train --weights'",
         weights->path);
 }
 
