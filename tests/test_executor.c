@@ -295,6 +295,43 @@ static void test_same_bits_and_sharing(void **state)
     free(ends[1]);
 }
 
+// Executors of a model share what they need within a step only: one more adds little, one less
+// takes nothing from those that stay, and none changes what another computes.
+static void test_shared_memory(void **state)
+{
+    (void)state;
+    float *ends[2], logits[2][BATCH * CLASSES];
+    size_t count;
+    for (int others = 0; others < 2; others++) {
+        struct bench b;
+        open_bench(&b, "deeper", false, 2);
+        const struct fm_backend *api = b.engine.api;
+        struct fm_executor *whole = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+        uint64_t alone = api->executor_memory(whole);
+        assert_ok(api->submit(whole, b.staging, 0));
+        struct fm_executor *infer = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
+        assert_true(api->executor_memory(infer) < alone / 20);
+        if (others > 0) {
+            struct fm_executor *tail = compile(
+                &b, (struct fm_compile_options){.mode = FM_MODE_TRAIN, .batch = 3});
+            assert_true(api->executor_memory(tail) < alone / 5);
+            fill_slot(&b, 1, 3);
+            assert_ok(api->predict(infer, b.staging, 1, logits[1]));
+            api->executor_destroy(tail);
+        }
+        assert_ok(api->submit(whole, b.staging, 0));
+        api->executor_destroy(whole);
+        assert_ok(api->predict(infer, b.staging, 0, logits[others]));
+        ends[others] = snapshot(&b, &count);
+        api->executor_destroy(infer);
+        close_bench(&b);
+    }
+    assert_memory_equal(ends[0], ends[1], count * sizeof **ends);
+    assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
+    free(ends[0]);
+    free(ends[1]);
+}
+
 static void test_average(void **state)
 {
     (void)state;
@@ -666,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_nonfinite_gradient_changes_nothing),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_same_bits_and_sharing),
+        cmocka_unit_test(test_shared_memory),
         cmocka_unit_test(test_average),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_scores_of_ties_and_nan),

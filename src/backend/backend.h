@@ -255,7 +255,8 @@ struct fm_backend {
     // Seconds from the begin of the last timed run's work on the device to its end; waits for it.
     // Of predict() with both copies, of submit() without the upload, which others hide.
     enum fm_status (*executor_seconds)(struct fm_executor *executor, double *seconds);
-    // Bytes that the executor owns.
+    // Bytes that compiling it has added: its own, and of what the model's executors share those
+    // that were not there yet.
     uint64_t (*executor_memory)(const struct fm_executor *executor);
     // Calls `emit` with a line for every plan chosen ("conv2 forward: jit:avx512_core").
     void (*executor_plans)(const struct fm_executor *executor,

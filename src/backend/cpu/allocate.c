@@ -2,9 +2,21 @@
 // needs shares two buffers, and what is in front of the first trained parameter has no backward.
 #include "backend/cpu/executor.h"
 
-static enum fm_status allocate(struct fm_executor *e, size_t bytes, void **data)
+// Whether what a step leaves in memory means nothing to the next. A probe is read after its step,
+// and padding channels hold the zeros that buffers come with.
+static bool shares(const struct fm_executor *e)
 {
-    return fm_buffers_add(&e->buffers, bytes, "activations", data);
+    for (int i = 0; i < e->op_count; i++)
+        if (e->values[i].view.c != e->values[i].shape.c)
+            return false;
+    return !e->options.probe;
+}
+
+static enum fm_status allocate(struct fm_executor *e, size_t bytes, const char *what, void **data)
+{
+    if (!shares(e))
+        return fm_buffers_add(&e->buffers, bytes, what, data);
+    return fm_workspace_take(&e->model->workspace, &e->share, bytes, what, data);
 }
 
 // Two buffers that values take in turn, each as large as the largest of values [first, end).
@@ -28,7 +40,7 @@ static enum fm_status take(struct fm_executor *e, struct pair *pair, void **data
 {
     pair->side ^= 1;
     if (!pair->data[pair->side])
-        FM_TRY(allocate(e, pair->bytes, &pair->data[pair->side]));
+        FM_TRY(allocate(e, pair->bytes, "activations", &pair->data[pair->side]));
     *data = pair->data[pair->side];
     return FM_OK;
 }
@@ -61,7 +73,7 @@ static enum fm_status allocate_activations(struct fm_executor *e)
         if (e->ops[i]->in_place)
             data = e->ops[i]->in->activation.data;
         else if (i >= kept)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), &data));
+            FM_TRY(allocate(e, fm_md_bytes(&value->md), "activations", &data));
         else
             FM_TRY(take(e, &pair, &data));
         FM_TRY(fm_tensor_mem_create(&value->activation, e->model->device, &value->md, data));
@@ -95,7 +107,7 @@ static enum fm_status allocate_logit_gradient(struct fm_executor *e)
     if (logits->element == e->model->element)
         return FM_OK;
     void *data = NULL;
-    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), &data));
+    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), "logits", &data));
     e->logit_gradient = data;
     return FM_OK;
 }
@@ -114,7 +126,7 @@ static enum fm_status allocate_gradients(struct fm_executor *e)
         if (reader && (reader->in_place || (reader->class->gradient_in_place && !e->options.probe)))
             data = reader->out->gradient.data;
         else if (e->options.probe)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), &data));
+            FM_TRY(allocate(e, fm_md_bytes(&value->md), "activations", &data));
         else
             FM_TRY(take(e, &pair, &data));
         FM_TRY(create_gradient(e, value, data));
@@ -140,7 +152,7 @@ enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *e)
     }
     if (e->scratch_bytes == 0)
         return FM_OK;
-    FM_TRY(fm_buffers_add(&e->buffers, e->scratch_bytes, "scratchpad", &e->scratch));
+    FM_TRY(allocate(e, e->scratch_bytes, "scratchpad", &e->scratch));
     for (int i = 0; i < e->primitive_count; i++) {
         struct fm_primitive *p = e->primitives[i];
         if (fm_md_bytes(&p->scratch_md) > 0)

@@ -87,6 +87,7 @@ void fm_cpu_executor_destroy(struct fm_executor *e)
     free(e->values);
     free(e->primitives);
     fm_buffers_free(&e->buffers);
+    fm_workspace_release(&e->model->workspace, &e->share);
     free(e);
 }
 

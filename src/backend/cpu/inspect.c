@@ -101,7 +101,7 @@ enum fm_status fm_cpu_executor_seconds(struct fm_executor *e, double *seconds)
 
 uint64_t fm_cpu_executor_memory(const struct fm_executor *e)
 {
-    return e->buffers.bytes;
+    return e->buffers.bytes + e->share.added;
 }
 
 void fm_cpu_executor_plans(

@@ -100,6 +100,7 @@ void fm_cpu_model_destroy(struct fm_model *model)
     if (!model)
         return;
     fm_copies_destroy(model->copies);
+    fm_workspace_free(&model->workspace);
     fm_buffers_free(&model->buffers);
     free(model);
 }

@@ -6,7 +6,7 @@
 #ifndef FM_CPU_MODEL_H
 #define FM_CPU_MODEL_H
 
-#include "backend/cpu/tensor.h"
+#include "backend/cpu/workspace.h"
 
 struct fm_copies;
 
@@ -32,6 +32,7 @@ struct fm_model {
     struct fm_sums sums;
     uint64_t version; // changes with every change of parameters, running statistics or averages
     struct fm_copies *copies;
+    struct fm_workspace workspace; // of its executors
 };
 
 enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net *net,

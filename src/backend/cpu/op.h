@@ -81,8 +81,9 @@ struct fm_executor {
     struct fm_value *values; // [op_count], values[i] is the output of ops[i]
     struct fm_op **ops;
     int op_count;
-    int layer_op[FM_LAYERS_MAX]; // the operation that ends a layer, -1 where it is fused away
-    struct fm_buffers buffers;
+    int layer_op[FM_LAYERS_MAX];      // the operation that ends a layer, -1 where it is fused away
+    struct fm_buffers buffers;        // its own
+    struct fm_workspace_share share;  // of the model's workspace
     struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
     int primitive_count, primitive_capacity;
     size_t scratch_bytes;  // of the operation that needs most

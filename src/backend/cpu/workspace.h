@@ -1,0 +1,37 @@
+// Memory of a model that its executors share: those of whole batches, of an epoch's last and of
+// evaluation. What they put there is theirs within a step alone, and one of them runs at a time.
+#ifndef FM_CPU_WORKSPACE_H
+#define FM_CPU_WORKSPACE_H
+
+#include "backend/cpu/tensor.h"
+
+struct fm_block {
+    struct fm_buffers memory; // one buffer
+    void *data;
+    int users; // executors
+};
+
+struct fm_workspace {
+    struct fm_block **blocks;
+    int count, capacity;
+};
+
+// What an executor has taken, each block once.
+struct fm_workspace_share {
+    struct fm_block **blocks;
+    int count, capacity;
+    uint64_t added; // bytes of the blocks that were made for it
+};
+
+// The smallest block of at least so many bytes that the share has not yet, or a new one. What is in
+// it is undefined; aligned as fm_buffers_add() does.
+enum fm_status fm_workspace_take(struct fm_workspace *workspace, struct fm_workspace_share *share,
+    size_t bytes, const char *what, void **data);
+
+// Gives all of a share back; frees the blocks that no other executor has.
+void fm_workspace_release(struct fm_workspace *workspace, struct fm_workspace_share *share);
+
+// Of a workspace whose shares are all released.
+void fm_workspace_free(struct fm_workspace *workspace);
+
+#endif
