@@ -3,6 +3,7 @@
 #include "net/safetensors.h"
 
 #include "base/file.h"
+#include "base/pages.h"
 #include "net/files/tensors_class.h"
 
 #include <jansson.h>
@@ -172,7 +173,7 @@ enum fm_status fm_safetensors_write(
 
 // What the file's tensors and metadata point into.
 struct memory {
-    float *elements;
+    struct fm_pages elements;
     char **metadata;
 };
 
@@ -222,10 +223,10 @@ static enum fm_status read_elements(
 {
     struct memory *memory = file->memory;
     struct fm_tensor *tensor = file->tensors;
-    memory->elements = malloc(elements > 0 ? elements * sizeof(float) : 1);
-    if (memory->elements == NULL)
+    memory->elements = fm_pages_allocate(elements * sizeof(float));
+    if (memory->elements.memory == NULL)
         return fm_fail_memory("tensors", elements * sizeof(float));
-    float *next = memory->elements;
+    float *next = memory->elements.memory;
     for (int t = 0; t < from->count; t++) {
         if (is_counter(&from->list[t]))
             continue;
@@ -283,7 +284,7 @@ void fm_safetensors_free(struct fm_tensor_file *file)
 {
     struct memory *memory = file->memory;
     if (memory != NULL) {
-        free(memory->elements);
+        fm_pages_free(&memory->elements);
         fm_tensors_free_metadata(memory->metadata);
         free(memory);
     }

@@ -6,77 +6,31 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-enum {
-    LINE = 64,
-    HUGE_PAGE = 2 << 20,
-    HUGE_FROM = 4 << 20
-};
-
-#if !defined(__SANITIZE_ADDRESS__) // which watches the heap's ends alone
-// Whole huge pages from the kernel. They are zero as they come, and those that are never touched
-// (the gradients and moments of a model that only predicts) cost neither time nor memory.
-static void *map_pages(size_t bytes)
-{
-    char *memory = mmap(
-        NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return NULL;
-    size_t before = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
-    if (before > 0)
-        munmap(memory, before);
-    munmap(memory + before + bytes, HUGE_PAGE - before);
-    madvise(memory + before, bytes, MADV_HUGEPAGE); // a wish: refused where the kernel has none
-    return memory + before;
-}
-#endif
-
-// Zeroed memory of a multiple of LINE bytes; says how much of it is mapped.
-static void *allocate(size_t *bytes, size_t *mapped)
-{
-#if !defined(__SANITIZE_ADDRESS__)
-    if (*bytes >= HUGE_FROM) {
-        *bytes = *mapped = (*bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-        return map_pages(*bytes);
-    }
-#endif
-    *mapped = 0;
-    *bytes = *bytes == 0 ? LINE : (*bytes + LINE - 1) / LINE * LINE;
-    void *memory = aligned_alloc(LINE, *bytes);
-    if (memory)
-        memset(memory, 0, *bytes);
-    return memory;
-}
 
 enum fm_status fm_buffers_add(
     struct fm_buffers *buffers, size_t bytes, const char *what, void **data)
 {
     if (buffers->count == buffers->capacity) {
         int capacity = buffers->capacity ? 2 * buffers->capacity : 16;
-        struct fm_buffer *items = realloc(buffers->items, (size_t)capacity * sizeof *items);
+        struct fm_pages *items = realloc(buffers->items, (size_t)capacity * sizeof *items);
         if (!items)
             return fm_fail_memory(what, bytes);
         buffers->items = items;
         buffers->capacity = capacity;
     }
-    size_t rounded = bytes, mapped;
-    void *memory = allocate(&rounded, &mapped);
-    if (!memory)
+    struct fm_pages pages = fm_pages_allocate(bytes);
+    if (!pages.memory)
         return fm_fail_memory(what, bytes);
-    buffers->items[buffers->count++] = (struct fm_buffer){memory, mapped};
-    buffers->bytes += rounded;
-    *data = memory;
+    buffers->items[buffers->count++] = pages;
+    buffers->bytes += pages.bytes;
+    *data = pages.memory;
     return FM_OK;
 }
 
 void fm_buffers_free(struct fm_buffers *buffers)
 {
     for (int i = 0; i < buffers->count; i++)
-        if (buffers->items[i].mapped > 0)
-            munmap(buffers->items[i].memory, buffers->items[i].mapped);
-        else
-            free(buffers->items[i].memory);
+        fm_pages_free(&buffers->items[i]);
     free(buffers->items);
     memset(buffers, 0, sizeof *buffers);
 }

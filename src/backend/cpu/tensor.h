@@ -5,19 +5,15 @@
 
 #include "backend/cpu/device.h"
 
-struct fm_buffer {
-    void *memory;
-    size_t mapped; // bytes from the kernel; 0: from the heap
-};
+#include "base/pages.h"
 
-// A list of aligned, zeroed allocations that are freed together. One allocation a tensor, so that a
-// write past its end is seen by AddressSanitizer.
+// A list of aligned, zeroed allocations (base/pages.h) that are freed together. One allocation a
+// tensor, so that a write past its end is seen by AddressSanitizer.
 struct fm_buffers {
-    struct fm_buffer *items;
+    struct fm_pages *items;
     int count, capacity;
     uint64_t bytes;
 };
-// Zeroed memory aligned to 64 bytes (2 MiB and huge pages from 4 MiB on).
 enum fm_status fm_buffers_add(
     struct fm_buffers *buffers, size_t bytes, const char *what, void **data);
 void fm_buffers_free(struct fm_buffers *buffers);

@@ -1,0 +1,62 @@
+#include "base/pages.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum {
+    LINE = 64,
+    HUGE_PAGE = 2 << 20,
+    HUGE_FROM = 1 << 20 // below which most of a huge page would be zeroed in vain
+};
+
+static size_t round_up(size_t bytes, size_t unit)
+{
+    return (bytes + unit - 1) / unit * unit;
+}
+
+#if !defined(__SANITIZE_ADDRESS__) // which watches the heap's ends alone
+// Whole huge pages, zero as they come from the kernel.
+static void *map(size_t bytes)
+{
+    char *memory = mmap(
+        NULL, bytes + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return NULL;
+    size_t before = (HUGE_PAGE - (uintptr_t)memory % HUGE_PAGE) % HUGE_PAGE;
+    if (before > 0)
+        munmap(memory, before);
+    munmap(memory + before + bytes, HUGE_PAGE - before);
+    madvise(memory + before, bytes, MADV_HUGEPAGE); // a wish: refused where the kernel has none
+    return memory + before;
+}
+#endif
+
+struct fm_pages fm_pages_allocate(size_t bytes)
+{
+    struct fm_pages pages = {0};
+    if (bytes > SIZE_MAX - 2 * HUGE_PAGE)
+        return pages;
+#if !defined(__SANITIZE_ADDRESS__)
+    if (bytes >= HUGE_FROM) {
+        pages.bytes = pages.mapped = round_up(bytes, HUGE_PAGE);
+        pages.memory = map(pages.bytes);
+        return pages;
+    }
+#endif
+    pages.bytes = bytes > 0 ? round_up(bytes, LINE) : LINE;
+    pages.memory = aligned_alloc(LINE, pages.bytes);
+    if (pages.memory)
+        memset(pages.memory, 0, pages.bytes);
+    return pages;
+}
+
+void fm_pages_free(struct fm_pages *pages)
+{
+    if (pages->memory && pages->mapped > 0)
+        munmap(pages->memory, pages->mapped);
+    else
+        free(pages->memory);
+    *pages = (struct fm_pages){0};
+}
