@@ -295,41 +295,55 @@ static void test_same_bits_and_sharing(void **state)
     free(ends[1]);
 }
 
-// Executors of a model share what they need within a step only: one more adds little, one less
-// takes nothing from those that stay, and none changes what another computes.
+// Two steps with whole batches, one with a smaller between them, and predictions: with executors
+// that live side by side, or each compiled, run and destroyed alone.
+static float *run_sharing(bool together, float logits[BATCH * CLASSES], size_t *count)
+{
+    static const struct fm_compile_options options[] = {
+        {.mode = FM_MODE_TRAIN}, {.mode = FM_MODE_TRAIN, .batch = 3}, {.mode = FM_MODE_INFER}};
+    static const int order[] = {0, 1, 0, 2};
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    fill_slot(&b, 1, 3);
+    struct fm_executor *executors[3] = {NULL};
+    for (int i = 0; together && i < 3; i++)
+        executors[i] = compile(&b, options[i]);
+    if (together) { // one more adds little
+        uint64_t whole = api->executor_memory(executors[0]);
+        assert_true(api->executor_memory(executors[1]) < whole / 5);
+        assert_true(api->executor_memory(executors[2]) < whole / 20);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct fm_executor *e = together ? executors[order[i]] : compile(&b, options[order[i]]);
+        if (order[i] == 2)
+            assert_ok(api->predict(e, b.staging, 0, logits));
+        else
+            assert_ok(api->submit(e, b.staging, order[i]));
+        if (!together)
+            api->executor_destroy(e);
+        else if (i == 2) // one less takes nothing from the others
+            api->executor_destroy(executors[0]);
+    }
+    for (int i = 1; together && i < 3; i++)
+        api->executor_destroy(executors[i]);
+    float *end = snapshot(&b, count);
+    close_bench(&b);
+    return end;
+}
+
+// What executors share means nothing between steps.
 static void test_shared_memory(void **state)
 {
     (void)state;
-    float *ends[2], logits[2][BATCH * CLASSES];
+    float logits[2][BATCH * CLASSES];
     size_t count;
-    for (int others = 0; others < 2; others++) {
-        struct bench b;
-        open_bench(&b, "deeper", false, 2);
-        const struct fm_backend *api = b.engine.api;
-        struct fm_executor *whole = compile(&b, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
-        uint64_t alone = api->executor_memory(whole);
-        assert_ok(api->submit(whole, b.staging, 0));
-        struct fm_executor *infer = compile(&b, (struct fm_compile_options){.mode = FM_MODE_INFER});
-        assert_true(api->executor_memory(infer) < alone / 20);
-        if (others > 0) {
-            struct fm_executor *tail = compile(
-                &b, (struct fm_compile_options){.mode = FM_MODE_TRAIN, .batch = 3});
-            assert_true(api->executor_memory(tail) < alone / 5);
-            fill_slot(&b, 1, 3);
-            assert_ok(api->predict(infer, b.staging, 1, logits[1]));
-            api->executor_destroy(tail);
-        }
-        assert_ok(api->submit(whole, b.staging, 0));
-        api->executor_destroy(whole);
-        assert_ok(api->predict(infer, b.staging, 0, logits[others]));
-        ends[others] = snapshot(&b, &count);
-        api->executor_destroy(infer);
-        close_bench(&b);
-    }
-    assert_memory_equal(ends[0], ends[1], count * sizeof **ends);
+    float *alone = run_sharing(false, logits[0], &count);
+    float *together = run_sharing(true, logits[1], &count);
+    assert_memory_equal(alone, together, count * sizeof *alone);
     assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
-    free(ends[0]);
-    free(ends[1]);
+    free(alone);
+    free(together);
 }
 
 static void test_average(void **state)
@@ -567,6 +581,36 @@ static void count_line(void *context, const char *line)
     ++*(int *)context;
 }
 
+static void count_gathered(void *context, const char *line)
+{
+    *(int *)context += strstr(line, ": gathered:") != NULL;
+}
+
+// Dense layers of single images that are predicted, alone.
+static void test_gathered(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fm_mode mode;
+        int batch;
+        bool unfused;
+        int layers;
+    } cases[] = {{FM_MODE_INFER, 1, false, 3}, {FM_MODE_INFER, 2, false, 0},
+        {FM_MODE_INFER, 1, true, 0}, {FM_MODE_TRAIN, 1, false, 0}};
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fm_executor *e = compile(
+            &b, (struct fm_compile_options){
+                    .mode = cases[i].mode, .batch = cases[i].batch, .unfused = cases[i].unfused});
+        int layers = 0;
+        b.engine.api->executor_plans(e, count_gathered, &layers);
+        assert_int_equal(layers, cases[i].layers);
+        b.engine.api->executor_destroy(e);
+    }
+    close_bench(&b);
+}
+
 static void test_profile_and_plans(void **state)
 {
     (void)state;
@@ -710,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_nan_is_not_lost),
         cmocka_unit_test(test_large_records_are_refused),
         cmocka_unit_test(test_unfused),
+        cmocka_unit_test(test_gathered),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_steps_allocate_nothing),

@@ -438,33 +438,43 @@ static void test_native_against_plain(void **state)
         "3x3>s1x3x3 c512k3p1 c512k3p0 f4b", FM_PRECISION_BF16, false, false, allowed);
 }
 
-// Inference, too: batch norm folded into bf16 weights, or on its own.
+// Of a single image, whose dense layers are gathered, or of a part of a batch.
+static void check_inference_of(const char *text, enum fm_precision precision, bool emulate,
+    bool unfused, int batch, double allowed)
+{
+    struct trial *t = open_trial(text, precision, emulate, BATCH);
+    struct fm_plain *plain = plain_beside(t);
+    struct fm_executor *e = fm_rig_compile(&t->rig,
+        &(struct fm_compile_options){.batch = batch, .mode = FM_MODE_INFER, .unfused = unfused});
+    float logits[BATCH * 16];
+    uint32_t count = batch > 1 ? (uint32_t)batch - 1 : 1;
+    char what[192];
+    fm_rig_predict(&t->rig, e, 0, t->drawn.records, count, logits);
+    snprintf(what, sizeof what, "%s in %s%s, batch %d: logits", text, fm_precision_name(precision),
+        unfused ? ", unfused" : "", batch);
+    compare(what, logits, fm_plain_infer(plain, t->drawn.records, count),
+        count * (size_t)t->net.classes, allowed);
+    fm_plain_destroy(plain);
+    t->rig.api->executor_destroy(e);
+    close_trial(t);
+}
+
+// Inference, too: batch norm folded into bf16 weights, a dense layer's as well, or on its own.
 static void check_inference(enum fm_precision precision, bool emulate, double allowed)
 {
-    for (size_t i = 0; i < sizeof net_texts / sizeof net_texts[0]; i++)
-        for (int unfused = 0; unfused < 2; unfused++) {
-            struct trial *t = open_trial(net_texts[i], precision, emulate, BATCH);
-            struct fm_plain *plain = plain_beside(t);
-            struct fm_executor *e = fm_rig_compile(
-                &t->rig, &(struct fm_compile_options){
-                             .batch = BATCH, .mode = FM_MODE_INFER, .unfused = unfused == 1});
-            float logits[BATCH * 16];
-            uint32_t count = BATCH - 1; // a part of a batch
-            char what[192];
-            fm_rig_predict(&t->rig, e, 0, t->drawn.records, count, logits);
-            snprintf(what, sizeof what, "%s in %s%s: logits", net_texts[i],
-                fm_precision_name(precision), unfused ? ", unfused" : "");
-            compare(what, logits, fm_plain_infer(plain, t->drawn.records, count),
-                count * (size_t)t->net.classes, allowed);
-            fm_plain_destroy(plain);
-            t->rig.api->executor_destroy(e);
-            close_trial(t);
+    for (int unfused = 0; unfused < 2; unfused++)
+        for (int batch = 1; batch <= BATCH; batch += BATCH - 1) {
+            for (size_t i = 0; i < sizeof net_texts / sizeof net_texts[0]; i++)
+                check_inference_of(net_texts[i], precision, emulate, unfused == 1, batch, allowed);
+            check_inference_of(
+                "6x6>s1x6x6 f16b n r f4b", precision, emulate, unfused == 1, batch, allowed);
         }
 }
 
 static void test_inference(void **state)
 {
     (void)state;
+    check_inference(FM_PRECISION_FP32, false, 1e-5);
     check_inference(FM_PRECISION_BF16, true, 0.02);
     check_inference(FM_PRECISION_FP16, true, 0.0025);
     if (native_missing() == NULL)

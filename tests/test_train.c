@@ -593,8 +593,8 @@ static void test_no_memory_for_evaluations(void **state)
     struct fm_model *model;
     assert_int_equal(train_with(&options, &result, &model), FM_MEMORY);
     assert_string_equal(fm_error_message(),
-        "evaluations between epochs (their batch is not --batch, but a smaller --batch leaves "
-        "them more memory): the device is full");
+        "evaluations between epochs (a smaller --batch leaves them more memory): the device is "
+        "full");
     assert_int_equal(seen.step_count, 0);
     assert_null(model);
     assert_int_equal(seen.live, 0);

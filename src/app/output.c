@@ -12,7 +12,7 @@ enum fm_status fm_output_check(const char *directory, const char *const *names, 
         FM_TRY(fm_path_join(path, directory, names[i]));
         if (fm_path_exists(path))
             return fm_fail(FM_EXISTS,
-                "%s is there already: --force replaces it; or name another folder", path);
+                "%s is there already: --force replaces it, or name another folder", path);
     }
     return FM_OK;
 }

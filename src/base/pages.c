@@ -1,3 +1,4 @@
+// Page faults are what a large array costs at first: some 0.7 us for each page that is touched.
 #include "base/pages.h"
 
 #include <stdint.h>
@@ -45,9 +46,11 @@ struct fm_pages fm_pages_allocate(size_t bytes)
         return pages;
     }
 #endif
-    pages.bytes = bytes > 0 ? round_up(bytes, LINE) : LINE;
-    pages.memory = aligned_alloc(LINE, pages.bytes);
-    if (pages.memory)
+    // No more than asked for, lest AddressSanitizer takes the rest for part of the array.
+    pages.bytes = bytes > 0 ? bytes : 1;
+    if (posix_memalign(&pages.memory, LINE, pages.bytes) != 0)
+        pages.memory = NULL;
+    else
         memset(pages.memory, 0, pages.bytes);
     return pages;
 }

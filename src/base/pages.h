@@ -7,7 +7,7 @@
 
 struct fm_pages {
     void *memory;
-    size_t bytes;  // what was asked for, rounded up
+    size_t bytes;  // what was asked for, at least
     size_t mapped; // bytes from the kernel; 0: from the heap
 };
 

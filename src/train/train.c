@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum {
-    EVALUATION_BATCH = 256
+    EVALUATION_MIN = 64, // images of an evaluation's batch: --batch, but no fewer ...
+    EVALUATION_MAX = 256 // ... and no more
 };
 
 // The order that train accuracy's sample is drawn from: of a seed and an epoch that no run uses.
@@ -138,7 +139,14 @@ static uint32_t select_count(const struct trainer *t)
     if (t->split->select_count > 0)
         return t->split->select_count;
     // A batch to train on shows whether the weights have blown up.
-    return t->epoch_images < EVALUATION_BATCH ? t->epoch_images : EVALUATION_BATCH;
+    return t->epoch_images < EVALUATION_MAX ? t->epoch_images : EVALUATION_MAX;
+}
+
+// Where it is the training's, evaluations find their memory there.
+static int evaluation_batch(const struct trainer *t)
+{
+    uint32_t batch = t->batch > EVALUATION_MIN ? t->batch : EVALUATION_MIN;
+    return (int)(batch < EVALUATION_MAX ? batch : EVALUATION_MAX);
 }
 
 static enum fm_status on_batch(void *context, uint32_t done, uint32_t total)
@@ -160,7 +168,7 @@ static enum fm_status open_evaluator(struct trainer *t, bool averages)
         .ids = t->order,
         .count = count,
         .classes = t->net->classes,
-        .batch = EVALUATION_BATCH,
+        .batch = evaluation_batch(t),
         .average = averages,
         .totals = true,
         .progress = on_batch,
@@ -169,9 +177,8 @@ static enum fm_status open_evaluator(struct trainer *t, bool averages)
         t->engine, t->model, &options, &t->evaluators[averages]);
     if (status != FM_MEMORY)
         return status;
-    return fm_context(status,
-        "evaluations between epochs (their batch is not --batch, but a smaller --batch leaves them "
-        "more memory)");
+    return fm_context(
+        status, "evaluations between epochs (a smaller --batch leaves them more memory)");
 }
 
 static uint64_t steps_of_epoch(const struct trainer *t)

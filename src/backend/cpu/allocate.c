@@ -21,14 +21,15 @@ static enum fm_status allocate(struct fm_executor *e, size_t bytes, const char *
 
 // Two buffers that values take in turn, each as large as the largest of values [first, end).
 struct pair {
+    const char *what;
     size_t bytes;
     void *data[2]; // allocated when first taken
     int side;
 };
 
-static struct pair pair_of(const struct fm_executor *e, int first, int end)
+static struct pair pair_of(const struct fm_executor *e, const char *what, int first, int end)
 {
-    struct pair pair = {0};
+    struct pair pair = {.what = what};
     for (int i = first; i < end; i++) {
         size_t bytes = fm_md_bytes(&e->values[i].md);
         pair.bytes = bytes > pair.bytes ? bytes : pair.bytes;
@@ -40,7 +41,7 @@ static enum fm_status take(struct fm_executor *e, struct pair *pair, void **data
 {
     pair->side ^= 1;
     if (!pair->data[pair->side])
-        FM_TRY(allocate(e, pair->bytes, "activations", &pair->data[pair->side]));
+        FM_TRY(allocate(e, pair->bytes, pair->what, &pair->data[pair->side]));
     *data = pair->data[pair->side];
     return FM_OK;
 }
@@ -66,7 +67,7 @@ static int first_kept(const struct fm_executor *e)
 static enum fm_status allocate_activations(struct fm_executor *e)
 {
     int kept = first_kept(e);
-    struct pair pair = pair_of(e, 0, kept);
+    struct pair pair = pair_of(e, "activations", 0, kept);
     for (int i = 0; i < e->op_count; i++) {
         struct fm_value *value = &e->values[i];
         void *data = NULL;
@@ -107,7 +108,7 @@ static enum fm_status allocate_logit_gradient(struct fm_executor *e)
     if (logits->element == e->model->element)
         return FM_OK;
     void *data = NULL;
-    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), "logits", &data));
+    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), "gradients", &data));
     e->logit_gradient = data;
     return FM_OK;
 }
@@ -118,7 +119,7 @@ static enum fm_status allocate_gradients(struct fm_executor *e)
 {
     int first = first_of_backward(e);
     first = first < e->op_count ? first : e->op_count - 1; // the loss puts its own out, always
-    struct pair pair = pair_of(e, first, e->op_count);
+    struct pair pair = pair_of(e, "gradients", first, e->op_count);
     for (int i = e->op_count - 1; i >= first; i--) {
         struct fm_value *value = &e->values[i];
         const struct fm_op *reader = i + 1 < e->op_count ? e->ops[i + 1] : NULL;
@@ -126,7 +127,7 @@ static enum fm_status allocate_gradients(struct fm_executor *e)
         if (reader && (reader->in_place || (reader->class->gradient_in_place && !e->options.probe)))
             data = reader->out->gradient.data;
         else if (e->options.probe)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), "activations", &data));
+            FM_TRY(allocate(e, fm_md_bytes(&value->md), "gradients", &data));
         else
             FM_TRY(take(e, &pair, &data));
         FM_TRY(create_gradient(e, value, data));

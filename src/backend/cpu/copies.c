@@ -11,6 +11,7 @@ enum form {
     WEIGHT, // in some layout
     BIAS,
     FILTERS, // Winograd's
+    ROWS,    // a dense weight, transposed
 };
 
 struct fm_copy {
@@ -23,6 +24,7 @@ struct fm_copy {
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
     float *filters;               // of the plain weight, for the forms that are
+    bool finite;                  // ROWS: all of its values
     struct fm_buffers buffers;
 };
 
@@ -225,6 +227,20 @@ enum fm_status fm_copies_want_filters(
     return want(copies, source, FILTERS, NULL, copy);
 }
 
+enum fm_status fm_copies_want_rows(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
+{
+    const struct fm_model *m = copies->model;
+    const struct fm_layer *layer = &m->net.layers[source->layer];
+    int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
+    struct fm_md md = {0};
+    enum fm_status status = fm_md_create(&md, 2, dims, fm_element_type(m->element), dnnl_ba);
+    if (status == FM_OK)
+        status = want(copies, source, ROWS, &md, copy);
+    fm_md_free(&md);
+    return status;
+}
+
 enum fm_status fm_copy_refresh(struct fm_copy *copy)
 {
     if (copy->version == copy->model->version)
@@ -239,6 +255,9 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
         copy->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
             copy->plain.data, copy->model->element, false, copy->filters);
     }
+    if (copy->form == ROWS)
+        copy->finite = copy->model->device->kernels->all_finite(
+            copied_param(copy)->count, copy->plain.data);
     copy->version = copy->model->version;
     return FM_OK;
 }
@@ -253,4 +272,9 @@ const void *fm_copy_values(const struct fm_copy *copy)
     if (copy->form == FILTERS)
         return copy->filters;
     return copy->ordered.memory ? copy->ordered.data : copy->plain.data;
+}
+
+bool fm_copy_finite(const struct fm_copy *copy)
+{
+    return copy->finite;
 }

@@ -26,12 +26,16 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
 // The weight of a convolution as filters of struct fm_winograd_run.
 enum fm_status fm_copies_want_filters(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
+// The weight of a dense layer as rows [inputs][outputs] of the model's elements.
+enum fm_status fm_copies_want_rows(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
 
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
 // The same as elements: of filters and a bias in fp32, of a weight as its layout says.
 const void *fm_copy_values(const struct fm_copy *copy);
+bool fm_copy_finite(const struct fm_copy *copy); // of rows: whether all of their values are
 
 // Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
 // dnnl_format_tag_any, its shape with the layout left open.

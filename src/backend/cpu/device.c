@@ -24,6 +24,13 @@ static const char *bf16_missing(const struct fm_machine *machine)
     return "this processor has neither AVX512-BF16 nor AMX-BF16";
 }
 
+// Unless one is asked for: oneDNN would look for a profiler's library in some fifty places.
+static void look_for_no_profiler(void)
+{
+    if (!getenv("DNNL_JIT_PROFILE") && !getenv("ONEDNN_JIT_PROFILE"))
+        (void)dnnl_set_jit_profiling_flags(0); // a oneDNN built without them looks for none
+}
+
 enum fm_status fm_cpu_device_open(
     const struct fm_device_options *options, struct fm_device **device)
 {
@@ -43,8 +50,7 @@ enum fm_status fm_cpu_device_open(
     d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";
-    dnnl_set_jit_profiling_flags(
-        0); // else every process looks in 50 places for a profiler's library
+    look_for_no_profiler();
     enum fm_status status = fm_dnnl_check(
         dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
     if (status == FM_OK)

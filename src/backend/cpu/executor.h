@@ -36,8 +36,8 @@ uint64_t fm_cpu_executor_memory(const struct fm_executor *executor);
 void fm_cpu_executor_plans(const struct fm_executor *executor,
     void (*emit)(void *context, const char *line), void *context);
 
-// What executor.c and score.c ask of each other: a forward pass, whose output stays the executor's
-// until the next; whether all labels of a slot are classes; memory for scores.
+// What executor.c and score.c ask of each other: a forward pass, whose output stays until an
+// executor of the model runs next; whether all labels of a slot are classes; memory for scores.
 enum fm_status fm_cpu_infer(struct fm_executor *executor, struct fm_staging *staging, int slot,
     const struct fm_value **output);
 enum fm_status fm_cpu_check_labels(const struct fm_executor *executor, const struct fm_slot *slot);

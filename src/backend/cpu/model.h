@@ -6,6 +6,7 @@
 #ifndef FM_CPU_MODEL_H
 #define FM_CPU_MODEL_H
 
+#include "backend/cpu/tensor.h"
 #include "backend/cpu/workspace.h"
 
 struct fm_copies;

@@ -8,7 +8,7 @@
 struct dense {
     struct fm_op op;
     struct fm_linear_fusion fusion;
-    struct fm_copy *weight, *bias; // weight as [inputs][outputs]
+    struct fm_copy *rows, *bias;
     char plan[64];
 };
 
@@ -16,12 +16,14 @@ static enum fm_status dense_forward(struct fm_op *op, const struct fm_pass *pass
 {
     (void)pass;
     struct dense *d = (struct dense *)op;
-    FM_TRY(fm_copy_refresh(d->weight));
+    FM_TRY(fm_copy_refresh(d->rows));
     if (d->bias)
         FM_TRY(fm_copy_refresh(d->bias));
     const struct fm_dense run = {
         .x = op->in->activation.data,
-        .weights = fm_copy_values(d->weight),
+        .inputs = (int)fm_shape_size(fm_op_layer(op)->in),
+        .weights = fm_copy_values(d->rows),
+        .all = !fm_copy_finite(d->rows),
         .bias = d->bias ? fm_copy_values(d->bias) : NULL,
         .relu = d->fusion.relu,
         .wide = fm_op_element(op) == FM_ELEMENT_F32,
@@ -33,25 +35,12 @@ static enum fm_status dense_forward(struct fm_op *op, const struct fm_pass *pass
     return FM_OK;
 }
 
-static enum fm_status want_weight(struct dense *d, const struct fm_copy_source *source)
-{
-    const struct fm_model *m = d->op.executor->model;
-    const struct fm_layer *layer = fm_op_layer(&d->op);
-    int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
-    struct fm_md md = {0};
-    enum fm_status status = fm_md_create(&md, 2, dims, fm_element_type(m->element), dnnl_ba);
-    if (status == FM_OK)
-        status = fm_copies_want(m->copies, source, &md, &d->weight);
-    fm_md_free(&md);
-    return status;
-}
-
 static enum fm_status dense_connect(struct fm_op *op)
 {
     struct dense *d = (struct dense *)op;
     const struct fm_model *m = op->executor->model;
     const struct fm_copy_source source = {op->layer, d->fusion.norm_layer, op->executor->weights};
-    FM_TRY(want_weight(d, &source));
+    FM_TRY(fm_copies_want_rows(m->copies, &source, &d->rows));
     if (d->fusion.bias || d->fusion.norm_layer >= 0)
         FM_TRY(fm_copies_want(m->copies, &source, NULL, &d->bias));
     fm_op_scratch(op, fm_op_kernels(op)->dense_scratch(

@@ -1,6 +1,7 @@
 // Blocks are few, some tens a network: lists are searched from end to end.
 #include "backend/cpu/workspace.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,14 +27,23 @@ static bool has(const struct fm_workspace_share *share, const struct fm_block *b
     return false;
 }
 
+static bool fits(const struct fm_block *block, size_t bytes)
+{
+#if defined(__SANITIZE_ADDRESS__)
+    return block->pages.bytes == bytes;
+#else
+    return block->pages.bytes >= bytes;
+#endif
+}
+
 static struct fm_block *smallest_free(
     const struct fm_workspace *workspace, const struct fm_workspace_share *share, size_t bytes)
 {
     struct fm_block *best = NULL;
     for (int i = 0; i < workspace->count; i++) {
         struct fm_block *block = workspace->blocks[i];
-        bool fits = block->memory.bytes >= bytes && !has(share, block);
-        if (fits && (!best || block->memory.bytes < best->memory.bytes))
+        if (fits(block, bytes) && !has(share, block) &&
+            (!best || block->pages.bytes < best->pages.bytes))
             best = block;
     }
     return best;
@@ -41,7 +51,7 @@ static struct fm_block *smallest_free(
 
 static void destroy(struct fm_block *block)
 {
-    fm_buffers_free(&block->memory);
+    fm_pages_free(&block->pages);
     free(block);
 }
 
@@ -52,10 +62,10 @@ static enum fm_status create(
     struct fm_block *b = calloc(1, sizeof *b);
     if (!b)
         return fm_fail_memory(what, sizeof *b);
-    enum fm_status status = fm_buffers_add(&b->memory, bytes, what, &b->data);
-    if (status != FM_OK) {
-        destroy(b);
-        return status;
+    b->pages = fm_pages_allocate(bytes);
+    if (!b->pages.memory) {
+        free(b);
+        return fm_fail_memory(what, bytes);
     }
     workspace->blocks[workspace->count++] = *block = b;
     return FM_OK;
@@ -68,11 +78,11 @@ enum fm_status fm_workspace_take(struct fm_workspace *workspace, struct fm_works
     struct fm_block *block = smallest_free(workspace, share, bytes);
     if (!block) {
         FM_TRY(create(workspace, bytes, what, &block));
-        share->added += block->memory.bytes;
+        share->added += block->pages.bytes;
     }
     block->users++;
     share->blocks[share->count++] = block;
-    *data = block->data;
+    *data = block->pages.memory;
     return FM_OK;
 }
 

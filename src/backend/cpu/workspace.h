@@ -1,13 +1,17 @@
 // Memory of a model that its executors share: those of whole batches, of an epoch's last and of
 // evaluation. What they put there is theirs within a step alone, and one of them runs at a time.
+// Blocks are taken whole: an executor finds its memory there if another of no smaller batch was
+// compiled before.
 #ifndef FM_CPU_WORKSPACE_H
 #define FM_CPU_WORKSPACE_H
 
-#include "backend/cpu/tensor.h"
+#include "base/pages.h"
+#include "base/status.h"
+
+#include <stdint.h>
 
 struct fm_block {
-    struct fm_buffers memory; // one buffer
-    void *data;
+    struct fm_pages pages;
     int users; // executors
 };
 
@@ -24,7 +28,8 @@ struct fm_workspace_share {
 };
 
 // The smallest block of at least so many bytes that the share has not yet, or a new one. What is in
-// it is undefined; aligned as fm_buffers_add() does.
+// it is undefined; aligned as fm_pages_allocate() does. Where AddressSanitizer watches, a block is
+// shared for exactly its size only, so that a write past a tensor's end is seen.
 enum fm_status fm_workspace_take(struct fm_workspace *workspace, struct fm_workspace_share *share,
     size_t bytes, const char *what, void **data);
 

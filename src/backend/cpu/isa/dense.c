@@ -1,6 +1,6 @@
 // A dense layer of a single image: a matrix by a vector, bound by the bytes of the weights. What a
-// ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind a
-// max-pool of trained models four inputs in five are such.
+// ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind
+// `simple`'s max-pool, once trained, four inputs in five are such.
 #include "backend/cpu/isa/element.h"
 
 #include <omp.h>
@@ -8,21 +8,21 @@
 
 enum {
     ROWS = 8,            // read side by side: fewer passes over the sums
-    LINE_BYTES = 64,     // of a cache line: no two threads write to one, or read of one
+    LINE_BYTES = 64,     // of a cache line: no two threads write sums to one
     AHEAD = 2 * ROWS,    // rows asked for before their turn: hardware foresees no gathered rows
     FORESEEN = 64,       // elements
     FEW_PRODUCTS = 8192, // below which a second thread costs more than it takes over
 };
 
-// The inputs that are not zero, in the order of memory.
-struct nonzero {
+// An input that counts; they are listed in the order of memory.
+struct entry {
     uint32_t row; // of the weights
     float value;
 };
 
 static size_t list_bytes(const struct fm_view *v)
 {
-    return ((size_t)v->c * (size_t)v->h * (size_t)v->w + ROWS) * sizeof(struct nonzero);
+    return ((size_t)v->c * (size_t)v->h * (size_t)v->w + 1) * sizeof(struct entry);
 }
 
 static size_t sums_bytes(int out)
@@ -48,15 +48,19 @@ static inline bool is_zero(const element *x)
 #endif
 }
 
-// Without a branch, which would be mispredicted for every other input.
-static size_t list_nonzeros(const struct fm_view *v, const element *x, struct nonzero *list)
+// The entries that are not zero, or `all` but padding channels'. Without a branch, which would be
+// mispredicted for every other input: what does not count is written over by the next.
+static inline __attribute__((always_inline)) size_t list_entries(
+    const struct fm_view *v, const struct fm_dense *d, const bool all, struct entry *list)
 {
+    const element *x = d->x;
     size_t pixels = (size_t)v->h * (size_t)v->w, count = 0;
     for (size_t first = 0; first < (size_t)v->c; first += (size_t)v->block)
         for (size_t i = 0; i < pixels; i++)
-            for (size_t k = 0; k < (size_t)v->block; k++) {
-                list[count] = (struct nonzero){(uint32_t)((first + k) * pixels + i), load(*x)};
-                count += !is_zero(x++);
+            for (size_t k = 0; k < (size_t)v->block; k++, x++) {
+                uint32_t row = (uint32_t)((first + k) * pixels + i);
+                list[count] = (struct entry){row, load(*x)};
+                count += all ? row < (uint32_t)d->inputs : !is_zero(x);
             }
     return count;
 }
@@ -71,13 +75,18 @@ static inline float product(const struct rows *rows, int r, int j)
     return rows->values[r] * load(rows->weights[r][j]);
 }
 
-// Adds ROWS inputs from `list` on to sums [first, end), in pairs, lest one addition wait for seven.
+static inline const element *row_of(const struct fm_dense *d, const struct entry *entry)
+{
+    return (const element *)d->weights + (size_t)entry->row * (size_t)d->out;
+}
+
+// Adds ROWS entries to sums [first, end), in pairs, lest one addition wait for seven.
 static inline void add_rows(
-    const struct fm_dense *d, const struct nonzero *list, int first, int end, float *restrict sums)
+    const struct fm_dense *d, const struct entry *list, int first, int end, float *restrict sums)
 {
     struct rows rows;
     for (int r = 0; r < ROWS; r++) {
-        rows.weights[r] = (const element *)d->weights + (size_t)list[r].row * (size_t)d->out;
+        rows.weights[r] = row_of(d, &list[r]);
         rows.values[r] = list[r].value;
     }
     for (int j = first; j < end; j++)
@@ -87,11 +96,19 @@ static inline void add_rows(
                        (product(&rows, 6, j) + product(&rows, 7, j)));
 }
 
+static inline void add_row(
+    const struct fm_dense *d, const struct entry *entry, int first, int end, float *restrict sums)
+{
+    const element *row = row_of(d, entry);
+    for (int j = first; j < end; j++)
+        sums[j] += entry->value * load(row[j]);
+}
+
 static inline void prefetch_rows(
-    const struct fm_dense *d, const struct nonzero *list, int first, int end)
+    const struct fm_dense *d, const struct entry *list, int first, int end)
 {
     for (int r = 0; r < ROWS; r++) {
-        const element *row = (const element *)d->weights + (size_t)list[r].row * (size_t)d->out;
+        const element *row = row_of(d, &list[r]);
         for (int j = first; j < end && j < first + FORESEEN; j += LINE_BYTES / (int)sizeof(element))
             __builtin_prefetch(row + j);
     }
@@ -111,18 +128,18 @@ static void put_out(const struct fm_dense *d, int first, int end, const float *s
 }
 
 static void columns(const struct fm_dense *d, const struct fm_view *v, int first, int end,
-    struct nonzero *list, float *sums)
+    struct entry *list, float *sums)
 {
-    size_t count = list_nonzeros(v, d->x, list), padded = (count + ROWS - 1) / ROWS * ROWS;
-    for (size_t i = count; i < padded; i++)
-        list[i] = (struct nonzero){list[0].row, 0.0f};
+    size_t count = d->all ? list_entries(v, d, true, list) : list_entries(v, d, false, list), i = 0;
     for (int j = first; j < end; j++)
         sums[j] = 0.0f;
-    for (size_t i = 0; i < padded; i += ROWS) {
-        if (i + AHEAD < padded)
+    for (; i + ROWS <= count; i += ROWS) {
+        if (i + AHEAD + ROWS <= count)
             prefetch_rows(d, list + i + AHEAD, first, end);
         add_rows(d, list + i, first, end, sums);
     }
+    for (; i < count; i++)
+        add_row(d, list + i, first, end, sums);
     put_out(d, first, end, sums);
 }
 
@@ -138,6 +155,6 @@ void FM_ELEMENT_KERNEL(dense_single)(
         int first = units * self / team * unit, end = units * (self + 1) / team * unit;
         end = end < d->out ? end : d->out;
         char *list = (char *)scratch + sums_bytes(d->out) + (size_t)self * list_bytes(v);
-        columns(d, v, first, end, (struct nonzero *)(void *)list, scratch);
+        columns(d, v, first, end, (struct entry *)(void *)list, scratch);
     }
 }

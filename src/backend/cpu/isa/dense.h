@@ -7,8 +7,10 @@
 // y = x W + b, then ReLU if asked for, summed in fp32.
 struct fm_dense {
     const void *x;       // one image, in any layout
+    int inputs;          // without padding channels
     const void *weights; // [inputs][out], inputs in the order of [c][h][w] whatever the layout
     const float *bias;   // [out] or NULL
+    bool all;            // inputs of zero count, too: there are weights that are not finite
     bool relu;
     bool wide; // y is fp32 whatever the elements are
     int out;

@@ -118,8 +118,8 @@ struct fm_element_kernels {
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
-    // A dense layer of the one image of view `v`; inputs of zero are passed over, so a weight that
-    // is not finite shows behind them no more. `scratch` has the bytes that dense_scratch says.
+    // A dense layer of the one image of view `v`, which reads the weights of inputs alone that are
+    // not zero. `scratch` has the bytes that dense_scratch says.
     size_t (*dense_scratch)(const struct fm_view *v, int out, int threads);
     void (*dense_single)(
         const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch);
