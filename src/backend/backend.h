@@ -171,7 +171,7 @@ struct fm_profile_entry {
     double seconds;          // sum over `calls`
     uint64_t calls;
     double flops; // of one call
-    double bytes; // read and written by one call, each tensor once
+    double bytes; // read and written by one call, each tensor once, by the layer's definition
 };
 
 struct fm_backend {

@@ -183,7 +183,9 @@ const struct fm_command fm_commands[] = {
             "\n"
             "What --versus names is measured beside it, in turn: a precision, 'unfused' (one\n"
             "operation at a time, in the base's precision) or both. An item that the device\n"
-            "does not have is left out, with the reason. Without a data set random images do.",
+            "does not have is left out, with the reason. Without a data set random images do.\n"
+            "On a processor a single image's time depends on the weights, too, as inputs of a\n"
+            "dense layer that are zero cost nothing: a trained RUN tells it.",
         .operand = "RUN",
         .operand_type = FM_OPTION_DIR,
         .options = {fm_bench_options, fm_out_options, fm_data_options, fm_device_options,
