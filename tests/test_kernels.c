@@ -1,5 +1,5 @@
 // The CPU backend's own kernels but Winograd's (test_winograd.c) and the dense layer's
-// (test_dense.c), one instruction set against the other: every table that this processor can run
+// (test_gathered.c), one instruction set against the other: every table that this processor can run
 // gives the bits of the portable one, with any number of threads; and bf16's give the bits of
 // fp32's on the same numbers, rounded. (What fp32's compute is held to plain loops in test_ops.c,
 // with the best table.)

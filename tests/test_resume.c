@@ -26,7 +26,7 @@
 
 enum {
     TRAIN = 70,
-    SELECT = 100, // two batches of an evaluation
+    SELECT = 100, // two batches of an evaluation, of 64 where training's are smaller
     TRAIN_EVAL = 40,
     EPOCHS = 3,
     BATCH = 16,

@@ -13,6 +13,9 @@
 // step. Tensors cross the waist as fp32 in canonical layout: conv OIHW, dense [out, in] with the
 // inputs flattened in the order C, H, W, activations NCHW.
 //
+// What an executor leaves in its activations is lost when another of its model runs, unless it was
+// compiled for probing.
+//
 // Threads: a device and its objects are used by one thread at a time, except slot_wait(), which the
 // loader's thread may call at any time. Destroy executors and staging before their model, models
 // before the device. Destroying NULL is allowed. Failures are recorded as base/status.h says.

@@ -14,6 +14,6 @@ struct fm_pages {
 // Zeroed memory aligned to 64 bytes; memory NULL where there is none. Pages from the kernel that
 // are never touched cost neither time nor memory.
 struct fm_pages fm_pages_allocate(size_t bytes);
-void fm_pages_free(struct fm_pages *pages); // all zeros, too
+void fm_pages_free(struct fm_pages *pages); // does nothing to a struct of zeros
 
 #endif

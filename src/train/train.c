@@ -13,8 +13,9 @@
 #include <string.h>
 
 enum {
-    EVALUATION_MIN = 64, // images of an evaluation's batch: --batch, but no fewer ...
-    EVALUATION_MAX = 256 // ... and no more
+    EVALUATION_MIN = 64,   // images of an evaluation's batch: --batch, but no fewer ...
+    EVALUATION_MAX = 256,  // ... and no more
+    BLOWN_UP_SAMPLE = 256, // training images that show whether the weights have blown up
 };
 
 // The order that train accuracy's sample is drawn from: of a seed and an epoch that no run uses.
@@ -138,11 +139,10 @@ static uint32_t select_count(const struct trainer *t)
 {
     if (t->split->select_count > 0)
         return t->split->select_count;
-    // A batch to train on shows whether the weights have blown up.
-    return t->epoch_images < EVALUATION_MAX ? t->epoch_images : EVALUATION_MAX;
+    return t->epoch_images < BLOWN_UP_SAMPLE ? t->epoch_images : BLOWN_UP_SAMPLE;
 }
 
-// Where it is the training's, evaluations find their memory there.
+// The training's within bounds, so that the evaluations' executors fit into its memory.
 static int evaluation_batch(const struct trainer *t)
 {
     uint32_t batch = t->batch > EVALUATION_MIN ? t->batch : EVALUATION_MIN;

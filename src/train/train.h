@@ -73,7 +73,7 @@ struct fm_train_result {
     double train_accuracy;              // of the kept weights, without augmentation
     uint32_t train_eval_count;          // images it was measured on
     uint64_t peak_memory;     // bytes, process, while it trained; 0: could not be measured
-    uint64_t executor_memory; // bytes of the training executor
+    uint64_t executor_memory; // bytes that compiling the executors of training has added
     struct fm_counters counters;
 };
 

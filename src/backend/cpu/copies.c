@@ -23,8 +23,8 @@ struct fm_copy {
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
-    float *filters;               // of the plain weight, for the forms that are
-    bool finite;                  // ROWS: all of its values
+    float *filters;               // FILTERS: made of the plain weight
+    bool finite;                  // ROWS: all of the plain weight
     struct fm_buffers buffers;
 };
 
@@ -274,7 +274,7 @@ const void *fm_copy_values(const struct fm_copy *copy)
     return copy->ordered.memory ? copy->ordered.data : copy->plain.data;
 }
 
-bool fm_copy_finite(const struct fm_copy *copy)
+bool fm_copy_rows_finite(const struct fm_copy *copy)
 {
     return copy->finite;
 }

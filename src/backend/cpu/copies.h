@@ -33,9 +33,9 @@ enum fm_status fm_copies_want_rows(
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
-// The same as elements: of filters and a bias in fp32, of a weight as its layout says.
+// Its memory: filters and a bias are fp32; a weight and rows are of the type and layout asked for.
 const void *fm_copy_values(const struct fm_copy *copy);
-bool fm_copy_finite(const struct fm_copy *copy); // of rows: whether all of their values are
+bool fm_copy_rows_finite(const struct fm_copy *copy); // the fp32 weights that they are made of
 
 // Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
 // dnnl_format_tag_any, its shape with the layout left open.

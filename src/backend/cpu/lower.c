@@ -3,7 +3,7 @@
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
-//              vanishes; the dense layers of a single image pass over zeros
+//              vanishes; dense layers of a single image gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
@@ -69,9 +69,9 @@ static enum fm_status lower_linear(struct lowering *low)
     }
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);
-    enum fm_status status = fm_op_winograd_suits(&place) ? fm_op_winograd(&place, &fusion, &op)
-                            : fm_op_dense_suits(&place)  ? fm_op_dense(&place, &fusion, &op)
-                                                         : fm_op_linear(&place, &fusion, &op);
+    enum fm_status status = fm_op_winograd_suits(&place)   ? fm_op_winograd(&place, &fusion, &op)
+                            : fm_op_gathered_suits(&place) ? fm_op_gathered(&place, &fusion, &op)
+                                                           : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));
     low->relu_fused = fusion.relu;
     low->next = last + 1;

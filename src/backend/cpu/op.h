@@ -1,8 +1,9 @@
 // An operation of a compiled network: one primitive or kernel forward, and its backward.
 //
 // Each op_*.c file holds one family, forward and backward side by side. An operation owns its
-// primitives; the tensors belong to the executor. Creation decides the layout of the output from
-// the layout of the input and what oneDNN prefers.
+// primitives; activations, gradients and scratch lie in the model's workspace, or in buffers of the
+// executor where they may not be shared (allocate.c). Creation decides the layout of the output
+// from the layout of the input and what oneDNN prefers.
 #ifndef FM_CPU_OP_H
 #define FM_CPU_OP_H
 
@@ -82,8 +83,8 @@ struct fm_executor {
     struct fm_op **ops;
     int op_count;
     int layer_op[FM_LAYERS_MAX];      // the operation that ends a layer, -1 where it is fused away
-    struct fm_buffers buffers;        // its own
-    struct fm_workspace_share share;  // of the model's workspace
+    struct fm_buffers buffers;        // kept from step to step, and all of one that may not share
+    struct fm_workspace_share share;  // activations, gradients and scratch of all others
     struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
     int primitive_count, primitive_capacity;
     size_t scratch_bytes;  // of the operation that needs most
@@ -149,9 +150,10 @@ enum fm_status fm_op_linear(
 bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// A dense layer of a single image that is predicted.
-bool fm_op_dense_suits(const struct fm_op_place *place);
-enum fm_status fm_op_dense(
+// A dense layer of a single image, forward, without reading the weights of inputs that are zero:
+// inference at batch 1 in an executor that fuses; in native bf16 layers of few outputs only.
+bool fm_op_gathered_suits(const struct fm_op_place *place);
+enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
 // `deferred`: the reader applies it and the ReLU; the output stands for what is still the input.

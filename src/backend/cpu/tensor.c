@@ -1,4 +1,5 @@
-// Memory is zeroed because oneDNN expects padding channels to hold zeros.
+// Buffers are zeroed because oneDNN expects padding channels to hold zeros. A workspace is not:
+// what has padding channels does not share (allocate.c).
 #include "backend/cpu/tensor.h"
 
 #include "rounding.h"

@@ -6,12 +6,12 @@
 #include <string.h>
 
 // Room for one more in a list of blocks.
-static enum fm_status make_room(struct fm_block ***blocks, int count, int *capacity)
+static enum fm_status make_room(struct fm_workspace_block ***blocks, int count, int *capacity)
 {
     if (count < *capacity)
         return FM_OK;
     int wanted = *capacity > 0 ? 2 * *capacity : 16;
-    struct fm_block **list = realloc(*blocks, (size_t)wanted * sizeof(*list));
+    struct fm_workspace_block **list = realloc(*blocks, (size_t)wanted * sizeof(*list));
     if (!list)
         return fm_fail_memory("a list of blocks", (size_t)wanted * sizeof(*list));
     *blocks = list;
@@ -19,7 +19,7 @@ static enum fm_status make_room(struct fm_block ***blocks, int count, int *capac
     return FM_OK;
 }
 
-static bool has(const struct fm_workspace_share *share, const struct fm_block *block)
+static bool has(const struct fm_workspace_share *share, const struct fm_workspace_block *block)
 {
     for (int i = 0; i < share->count; i++)
         if (share->blocks[i] == block)
@@ -27,21 +27,21 @@ static bool has(const struct fm_workspace_share *share, const struct fm_block *b
     return false;
 }
 
-static bool fits(const struct fm_block *block, size_t bytes)
+static bool fits(const struct fm_workspace_block *block, size_t bytes)
 {
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) // sees a write past a block's end, not past a tensor's within
     return block->pages.bytes == bytes;
 #else
     return block->pages.bytes >= bytes;
 #endif
 }
 
-static struct fm_block *smallest_free(
+static struct fm_workspace_block *smallest_free(
     const struct fm_workspace *workspace, const struct fm_workspace_share *share, size_t bytes)
 {
-    struct fm_block *best = NULL;
+    struct fm_workspace_block *best = NULL;
     for (int i = 0; i < workspace->count; i++) {
-        struct fm_block *block = workspace->blocks[i];
+        struct fm_workspace_block *block = workspace->blocks[i];
         if (fits(block, bytes) && !has(share, block) &&
             (!best || block->pages.bytes < best->pages.bytes))
             best = block;
@@ -49,17 +49,17 @@ static struct fm_block *smallest_free(
     return best;
 }
 
-static void destroy(struct fm_block *block)
+static void destroy(struct fm_workspace_block *block)
 {
     fm_pages_free(&block->pages);
     free(block);
 }
 
-static enum fm_status create(
-    struct fm_workspace *workspace, size_t bytes, const char *what, struct fm_block **block)
+static enum fm_status create(struct fm_workspace *workspace, size_t bytes, const char *what,
+    struct fm_workspace_block **block)
 {
     FM_TRY(make_room(&workspace->blocks, workspace->count, &workspace->capacity));
-    struct fm_block *b = calloc(1, sizeof *b);
+    struct fm_workspace_block *b = calloc(1, sizeof *b);
     if (!b)
         return fm_fail_memory(what, sizeof *b);
     b->pages = fm_pages_allocate(bytes);
@@ -75,7 +75,7 @@ enum fm_status fm_workspace_take(struct fm_workspace *workspace, struct fm_works
     size_t bytes, const char *what, void **data)
 {
     FM_TRY(make_room(&share->blocks, share->count, &share->capacity));
-    struct fm_block *block = smallest_free(workspace, share, bytes);
+    struct fm_workspace_block *block = smallest_free(workspace, share, bytes);
     if (!block) {
         FM_TRY(create(workspace, bytes, what, &block));
         share->added += block->pages.bytes;

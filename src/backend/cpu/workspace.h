@@ -1,7 +1,7 @@
 // Memory of a model that its executors share: those of whole batches, of an epoch's last and of
 // evaluation. What they put there is theirs within a step alone, and one of them runs at a time.
-// Blocks are taken whole: an executor finds its memory there if another of no smaller batch was
-// compiled before.
+// An executor takes whole blocks. So it adds little if one of the same or a larger batch was
+// compiled before it: compile the largest first.
 #ifndef FM_CPU_WORKSPACE_H
 #define FM_CPU_WORKSPACE_H
 
@@ -10,26 +10,26 @@
 
 #include <stdint.h>
 
-struct fm_block {
+struct fm_workspace_block {
     struct fm_pages pages;
     int users; // executors
 };
 
 struct fm_workspace {
-    struct fm_block **blocks;
+    struct fm_workspace_block **blocks;
     int count, capacity;
 };
 
 // What an executor has taken, each block once.
 struct fm_workspace_share {
-    struct fm_block **blocks;
+    struct fm_workspace_block **blocks;
     int count, capacity;
     uint64_t added; // bytes of the blocks that were made for it
 };
 
 // The smallest block of at least so many bytes that the share has not yet, or a new one. What is in
-// it is undefined; aligned as fm_pages_allocate() does. Where AddressSanitizer watches, a block is
-// shared for exactly its size only, so that a write past a tensor's end is seen.
+// it is undefined; aligned as memory of fm_pages_allocate(). Where AddressSanitizer watches, a
+// block is shared for exactly its size only, so that a write past a tensor's end is seen.
 enum fm_status fm_workspace_take(struct fm_workspace *workspace, struct fm_workspace_share *share,
     size_t bytes, const char *what, void **data);
 

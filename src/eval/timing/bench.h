@@ -44,7 +44,7 @@ struct fm_bench_figure {
     // faster.
     struct fm_spread gain;
     double joules;   // that the device used for 1,000 images; NaN: not measured
-    uint64_t memory; // bytes that the executor owns
+    uint64_t memory; // bytes that compiling the executor has added
 };
 
 // figures [count]. With the timer's mode FM_MODE_INFER or FM_MODE_TRAIN.

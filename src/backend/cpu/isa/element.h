@@ -80,9 +80,9 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
 void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
     struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
-size_t FM_ELEMENT_KERNEL(dense_scratch)(const struct fm_view *v, int out, int threads);
-void FM_ELEMENT_KERNEL(dense_single)(
-    const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch);
+size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads);
+void FM_ELEMENT_KERNEL(gathered)(
+    const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch);
 void FM_ELEMENT_KERNEL(dropout_apply)(
     size_t count, const uint8_t *mask, float scale, const void *x, void *y);
 

@@ -8,13 +8,13 @@
 // All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
 // per image and added in the order of the images, and nothing is contracted or reassociated:
 // results are the same bits with every instruction set and any number of threads
-// (tests/test_kernels.c). Winograd's kernels alone may fuse a product with its sum: their bits
-// depend on the instruction set, not on the threads (tests/test_winograd.c).
+// (tests/test_kernels.c, tests/test_gathered.c). Winograd's kernels alone may fuse a product with
+// its sum: their bits depend on the instruction set, not on the threads (tests/test_winograd.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
 #include "adam.h"
-#include "backend/cpu/isa/dense.h"
+#include "backend/cpu/isa/gathered.h"
 #include "backend/cpu/isa/winograd.h"
 #include "net/net.h"
 #include "sgd.h"
@@ -118,11 +118,11 @@ struct fm_element_kernels {
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
-    // A dense layer of the one image of view `v`, which reads the weights of inputs alone that are
-    // not zero. `scratch` has the bytes that dense_scratch says.
-    size_t (*dense_scratch)(const struct fm_view *v, int out, int threads);
-    void (*dense_single)(
-        const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch);
+    // A dense layer of the one image of view `v`. The weights of inputs that are zero are not read,
+    // unless `d` says so. `scratch` has the bytes that gathered_scratch says.
+    size_t (*gathered_scratch)(const struct fm_view *v, int out, int threads);
+    void (*gathered)(
+        const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch);
 
     // y = mask ? x * scale : 0, y may be x.
     void (*dropout_apply)(size_t count, const uint8_t *mask, float scale, const void *x, void *y);

@@ -7,11 +7,12 @@
 #include <string.h>
 
 enum {
-    ROWS = 8,            // read side by side: fewer passes over the sums
-    LINE_BYTES = 64,     // of a cache line: no two threads write sums to one
-    AHEAD = 2 * ROWS,    // rows asked for before their turn: hardware foresees no gathered rows
-    FORESEEN = 64,       // elements
-    FEW_PRODUCTS = 8192, // below which a second thread costs more than it takes over
+    ROWS_AT_ONCE = 8, // read side by side: fewer passes over the sums
+    LINE_BYTES = 64,  // of a cache line: no two threads write sums to one
+    AHEAD = 2 *
+            ROWS_AT_ONCE, // rows asked for before their turn: hardware foresees no gathered rows
+    PREFETCHED = 64,      // elements
+    FEW_PRODUCTS = 8192,  // below which a second thread costs more than it takes over
 };
 
 // An input that counts; they are listed in the order of memory.
@@ -31,12 +32,12 @@ static size_t sums_bytes(int out)
     return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
 }
 
-size_t FM_ELEMENT_KERNEL(dense_scratch)(const struct fm_view *v, int out, int threads)
+size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads)
 {
     return sums_bytes(out) + (size_t)threads * list_bytes(v);
 }
 
-// Comparing whole numbers needs no second flag for NaNs, which are not zero.
+// As whole numbers: a comparison of floats would have to ask for NaNs, too, which are not zero.
 static inline bool is_zero(const element *x)
 {
 #if defined(FM_ELEMENT_IS_BF16)
@@ -48,10 +49,11 @@ static inline bool is_zero(const element *x)
 #endif
 }
 
-// The entries that are not zero, or `all` but padding channels'. Without a branch, which would be
-// mispredicted for every other input: what does not count is written over by the next.
+// Lists the inputs that are not zero, or `all` but padding channels. Without a branch, which would
+// be mispredicted for every other input: each is written, and the next over it if it does not
+// count.
 static inline __attribute__((always_inline)) size_t list_entries(
-    const struct fm_view *v, const struct fm_dense *d, const bool all, struct entry *list)
+    const struct fm_view *v, const struct fm_gathered_run *d, const bool all, struct entry *list)
 {
     const element *x = d->x;
     size_t pixels = (size_t)v->h * (size_t)v->w, count = 0;
@@ -66,8 +68,8 @@ static inline __attribute__((always_inline)) size_t list_entries(
 }
 
 struct rows {
-    const element *weights[ROWS];
-    float values[ROWS];
+    const element *weights[ROWS_AT_ONCE];
+    float values[ROWS_AT_ONCE];
 };
 
 static inline float product(const struct rows *rows, int r, int j)
@@ -75,17 +77,17 @@ static inline float product(const struct rows *rows, int r, int j)
     return rows->values[r] * load(rows->weights[r][j]);
 }
 
-static inline const element *row_of(const struct fm_dense *d, const struct entry *entry)
+static inline const element *row_of(const struct fm_gathered_run *d, const struct entry *entry)
 {
     return (const element *)d->weights + (size_t)entry->row * (size_t)d->out;
 }
 
-// Adds ROWS entries to sums [first, end), in pairs, lest one addition wait for seven.
-static inline void add_rows(
-    const struct fm_dense *d, const struct entry *list, int first, int end, float *restrict sums)
+// Adds ROWS_AT_ONCE entries to sums [first, end), in pairs, lest one addition wait for seven.
+static inline void add_rows(const struct fm_gathered_run *d, const struct entry *list, int first,
+    int end, float *restrict sums)
 {
     struct rows rows;
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < ROWS_AT_ONCE; r++) {
         rows.weights[r] = row_of(d, &list[r]);
         rows.values[r] = list[r].value;
     }
@@ -96,8 +98,8 @@ static inline void add_rows(
                        (product(&rows, 6, j) + product(&rows, 7, j)));
 }
 
-static inline void add_row(
-    const struct fm_dense *d, const struct entry *entry, int first, int end, float *restrict sums)
+static inline void add_row(const struct fm_gathered_run *d, const struct entry *entry, int first,
+    int end, float *restrict sums)
 {
     const element *row = row_of(d, entry);
     for (int j = first; j < end; j++)
@@ -105,16 +107,17 @@ static inline void add_row(
 }
 
 static inline void prefetch_rows(
-    const struct fm_dense *d, const struct entry *list, int first, int end)
+    const struct fm_gathered_run *d, const struct entry *list, int first, int end)
 {
-    for (int r = 0; r < ROWS; r++) {
+    for (int r = 0; r < ROWS_AT_ONCE; r++) {
         const element *row = row_of(d, &list[r]);
-        for (int j = first; j < end && j < first + FORESEEN; j += LINE_BYTES / (int)sizeof(element))
+        for (int j = first; j < end && j < first + PREFETCHED;
+             j += LINE_BYTES / (int)sizeof(element))
             __builtin_prefetch(row + j);
     }
 }
 
-static void put_out(const struct fm_dense *d, int first, int end, const float *sums)
+static void put_out(const struct fm_gathered_run *d, int first, int end, const float *sums)
 {
     for (int j = first; j < end; j++) {
         float y = sums[j] + (d->bias ? d->bias[j] : 0.0f);
@@ -127,14 +130,14 @@ static void put_out(const struct fm_dense *d, int first, int end, const float *s
     }
 }
 
-static void columns(const struct fm_dense *d, const struct fm_view *v, int first, int end,
+static void columns(const struct fm_gathered_run *d, const struct fm_view *v, int first, int end,
     struct entry *list, float *sums)
 {
     size_t count = d->all ? list_entries(v, d, true, list) : list_entries(v, d, false, list), i = 0;
     for (int j = first; j < end; j++)
         sums[j] = 0.0f;
-    for (; i + ROWS <= count; i += ROWS) {
-        if (i + AHEAD + ROWS <= count)
+    for (; i + ROWS_AT_ONCE <= count; i += ROWS_AT_ONCE) {
+        if (i + AHEAD + ROWS_AT_ONCE <= count)
             prefetch_rows(d, list + i + AHEAD, first, end);
         add_rows(d, list + i, first, end, sums);
     }
@@ -143,9 +146,10 @@ static void columns(const struct fm_dense *d, const struct fm_view *v, int first
     put_out(d, first, end, sums);
 }
 
-// Threads share the outputs, so that sums are made in the same order whatever their number.
-void FM_ELEMENT_KERNEL(dense_single)(
-    const struct fm_view *v, const struct fm_dense *d, int threads, void *scratch)
+// Each thread has outputs of its own, and a list of its own of all inputs, so that sums are made in
+// the same order whatever their number.
+void FM_ELEMENT_KERNEL(gathered)(
+    const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch)
 {
     const int unit = LINE_BYTES / (int)sizeof(element), units = (d->out + unit - 1) / unit;
     bool few = fm_view_size(v) * (size_t)d->out < FEW_PRODUCTS || units == 1;

@@ -1,11 +1,11 @@
-// What a dense layer of a single image is given: see dense.c.
-#ifndef FM_CPU_ISA_DENSE_H
-#define FM_CPU_ISA_DENSE_H
+// What a dense layer of a single image is given: see gathered.c.
+#ifndef FM_CPU_ISA_GATHERED_H
+#define FM_CPU_ISA_GATHERED_H
 
 #include <stdbool.h>
 
 // y = x W + b, then ReLU if asked for, summed in fp32.
-struct fm_dense {
+struct fm_gathered_run {
     const void *x;       // one image, in any layout
     int inputs;          // without padding channels
     const void *weights; // [inputs][out], inputs in the order of [c][h][w] whatever the layout

@@ -58,7 +58,7 @@ static size_t view_at(const struct fm_view *v, int c, int pixel)
     return plane * (size_t)v->block + (size_t)(c % v->block);
 }
 
-// Of the inputs, a share of `zeros` is 0, every other of them a negative one.
+// A share `zeros` of the inputs is zero: 0.0 at even places in memory, -0.0 at odd ones.
 static void trial_make(struct trial *t, const struct shape *s, enum fm_element element, float zeros)
 {
     int block = s->block > 0 ? s->block : s->c, padded = (s->c + block - 1) / block * block;
@@ -90,12 +90,12 @@ static void trial_free(struct trial *t)
 
 // What the kernel puts out, in fp32; to be freed.
 static float *run(
-    const struct trial *t, const struct fm_kernels *kernels, struct fm_dense d, int threads)
+    const struct trial *t, const struct fm_kernels *kernels, struct fm_gathered_run d, int threads)
 {
     const struct fm_element_kernels *on = kernels->on[t->element];
     enum fm_element element = d.wide ? FM_ELEMENT_F32 : t->element;
     size_t out = (size_t)t->shape->out;
-    void *scratch = malloc(on->dense_scratch(&t->view, t->shape->out, threads));
+    void *scratch = malloc(on->gathered_scratch(&t->view, t->shape->out, threads));
     void *y = malloc(out * fm_element_size(element));
     float *values = malloc(out * sizeof *values);
     assert_true(scratch && y && values);
@@ -104,7 +104,7 @@ static float *run(
     d.weights = t->weights;
     d.out = t->shape->out;
     d.y = y;
-    on->dense_single(&t->view, &d, threads, scratch);
+    on->gathered(&t->view, &d, threads, scratch);
     for (size_t j = 0; j < out; j++)
         values[j] = (float)load(element, y, j);
     free(scratch);
@@ -113,7 +113,8 @@ static float *run(
 }
 
 // By definition, and how much was added.
-static double expected(const struct trial *t, const struct fm_dense *d, int j, double *magnitude)
+static double expected(
+    const struct trial *t, const struct fm_gathered_run *d, int j, double *magnitude)
 {
     double sum = d->bias ? (double)d->bias[j] : 0.0;
     *magnitude = fabs(sum);
@@ -129,7 +130,7 @@ static double expected(const struct trial *t, const struct fm_dense *d, int j, d
     return d->relu && sum < 0.0 ? 0.0 : sum;
 }
 
-static void check(const struct trial *t, const struct fm_kernels *kernels, struct fm_dense d)
+static void check(const struct trial *t, const struct fm_kernels *kernels, struct fm_gathered_run d)
 {
     float *y = run(t, kernels, d, 1);
     bool wide = d.wide || t->element == FM_ELEMENT_F32;
@@ -156,10 +157,10 @@ static void test_values(void **state)
                 struct trial t;
                 trial_make(&t, &shapes[s], (enum fm_element)element, zeros[z]);
                 for (int k = 0; k < count; k++) {
-                    check(&t, tables[k], (struct fm_dense){.bias = t.bias});
-                    check(&t, tables[k], (struct fm_dense){.wide = true});
-                    check(&t, tables[k], (struct fm_dense){.bias = t.bias, .relu = true});
-                    check(&t, tables[k], (struct fm_dense){.bias = t.bias, .all = true});
+                    check(&t, tables[k], (struct fm_gathered_run){.bias = t.bias});
+                    check(&t, tables[k], (struct fm_gathered_run){.wide = true});
+                    check(&t, tables[k], (struct fm_gathered_run){.bias = t.bias, .relu = true});
+                    check(&t, tables[k], (struct fm_gathered_run){.bias = t.bias, .all = true});
                 }
                 trial_free(&t);
             }
@@ -174,7 +175,7 @@ static void test_same_bits(void **state)
         for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
             struct trial t;
             trial_make(&t, &shapes[s], (enum fm_element)element, 0.5f);
-            struct fm_dense d = {.bias = t.bias, .wide = true};
+            struct fm_gathered_run d = {.bias = t.bias, .wide = true};
             float *first = run(&t, tables[0], d, 1);
             for (int k = 0; k < count; k++)
                 for (int threads = 1; threads <= 5; threads++) {
@@ -197,7 +198,7 @@ static void test_nan_stays(void **state)
         trial_make(&t, &shapes[4], (enum fm_element)element, 0.8f);
         put((enum fm_element)element, t.x, 0, -NAN);
         for (int k = 0; k < count; k++) {
-            float *y = run(&t, tables[k], (struct fm_dense){.relu = true, .wide = true}, 2);
+            float *y = run(&t, tables[k], (struct fm_gathered_run){.relu = true, .wide = true}, 2);
             for (int j = 0; j < t.shape->out; j++)
                 assert_true(isnan(y[j]));
             free(y);
@@ -224,7 +225,8 @@ static void test_zeros_are_passed_over(void **state)
                             (size_t)(c * pixels + i) * (size_t)t.shape->out + (size_t)j, NAN);
         for (int k = 0; k < count; k++)
             for (int all = 0; all < 2; all++) {
-                float *y = run(&t, tables[k], (struct fm_dense){.all = all > 0, .wide = true}, 2);
+                float *y = run(
+                    &t, tables[k], (struct fm_gathered_run){.all = all > 0, .wide = true}, 2);
                 for (int j = 0; j < t.shape->out; j++)
                     assert_int_equal(isfinite(y[j]) != 0, all == 0);
                 free(y);

@@ -1,0 +1,83 @@
+// A dense layer of a single image, forward: own kernels (isa/gathered.c), which read the weights of
+// those inputs alone that are not zero. Batches share their weights' bytes, and are oneDNN's.
+#include "backend/cpu/copies.h"
+#include "backend/cpu/op.h"
+
+#include <stdio.h>
+
+struct gathered {
+    struct fm_op op;
+    struct fm_linear_fusion fusion;
+    struct fm_copy *rows, *bias;
+    char plan[64];
+};
+
+static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    struct gathered *g = (struct gathered *)op;
+    FM_TRY(fm_copy_refresh(g->rows));
+    if (g->bias)
+        FM_TRY(fm_copy_refresh(g->bias));
+    const struct fm_gathered_run run = {
+        .x = op->in->activation.data,
+        .inputs = (int)fm_shape_size(fm_op_layer(op)->in),
+        .weights = fm_copy_values(g->rows),
+        .all = !fm_copy_rows_finite(g->rows),
+        .bias = g->bias ? fm_copy_values(g->bias) : NULL,
+        .relu = g->fusion.relu,
+        .wide = fm_op_element(op) == FM_ELEMENT_F32,
+        .out = fm_op_layer(op)->out.c,
+        .y = op->out->activation.data,
+    };
+    fm_op_kernels(op)->gathered(
+        &op->in->view, &run, op->executor->model->device->threads, op->executor->scratch);
+    return FM_OK;
+}
+
+static enum fm_status gathered_connect(struct fm_op *op)
+{
+    struct gathered *g = (struct gathered *)op;
+    const struct fm_model *m = op->executor->model;
+    const struct fm_copy_source source = {op->layer, g->fusion.norm_layer, op->executor->weights};
+    FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
+    if (g->fusion.bias || g->fusion.norm_layer >= 0)
+        FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
+    fm_op_scratch(op, fm_op_kernels(op)->gathered_scratch(
+                          &op->in->view, fm_op_layer(op)->out.c, m->device->threads));
+    op->plans[FM_PASS_FORWARD] = g->plan;
+    return FM_OK;
+}
+
+static const struct fm_op_class gathered_class = {
+    .name = "gathered",
+    .run = {[FM_PASS_FORWARD] = gathered_forward},
+    .connect = gathered_connect,
+};
+
+enum {
+    // oneDNN multiplies bf16 in pairs, and is faster where rows are long (docs/cpu-performance.md).
+    MOST_OUTPUTS_BF16 = 256
+};
+
+bool fm_op_gathered_suits(const struct fm_op_place *place)
+{
+    const struct fm_executor *e = place->executor;
+    const struct fm_layer *layer = &e->model->net.layers[place->layer];
+    return layer->kind == FM_LAYER_DENSE && e->options.batch == 1 && !fm_executor_trains(e) &&
+           fm_executor_fuses(e) &&
+           (e->model->element == FM_ELEMENT_F32 || layer->out.c <= MOST_OUTPUTS_BF16);
+}
+
+enum fm_status fm_op_gathered(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
+{
+    FM_TRY(fm_op_new(place, &gathered_class, sizeof(struct gathered), op));
+    struct gathered *g = (struct gathered *)*op;
+    g->fusion = *fusion;
+    snprintf(g->plan, sizeof g->plan, "gathered:%s", (*op)->executor->model->device->kernels->name);
+    fm_op_counts_products(*op);
+    int dims[2] = {1, fm_op_layer(*op)->out.c};
+    place->out->shape = fm_op_layer(*op)->out;
+    return fm_md_create(&place->out->md, 2, dims, fm_element_type(fm_op_element(*op)), dnnl_ab);
+}
