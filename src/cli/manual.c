@@ -307,6 +307,10 @@ static void append_environment(struct fm_text *out)
         "Without an absolute \\fBXDG_DATA_HOME\\fR they are looked for in "
         "\\fB.local/share/fmnist\\fR from here,\nand without an absolute \\fBXDG_CACHE_HOME\\fR "
         "that folder is \\fB.cache/fmnist\\fR.");
+    append_entry(out, "ONEDNN_JIT_PROFILE",
+        "oneDNN tells profilers of the code that it generates for a processor, as its own manual "
+        "says.\nUnset, none is looked for.");
+    append_entry(out, "DNNL_JIT_PROFILE", "The former name of the same.");
 }
 
 static void append_examples(struct fm_text *out)
