@@ -130,8 +130,8 @@ def parse_arguments():
     parser.add_argument("--rounds", type=count, default=3, help="turns of each (default: 3)")
     parser.add_argument("--seconds", type=seconds, default=2,
                         help="a turn lasts about (default: 2)")
-    parser.add_argument("--steps", type=count, help="of training a turn, in place of --seconds; of a speedrun the "
-                        "epochs")
+    parser.add_argument("--steps", type=count, help="of training a turn, in place of --seconds; "
+                        "of a speedrun the epochs")
     parser.add_argument("--feature-images", type=count, default=3072,
                         help="that VGG16's features are computed of (default: 3072)")
     parser.add_argument("--thorough", action="store_true",

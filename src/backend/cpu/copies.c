@@ -62,15 +62,15 @@ void fm_copies_destroy(struct fm_copies *copies)
     free(copies);
 }
 
-enum fm_status fm_canonical_weight_md(
+enum fm_status fm_weight_md(
     const struct fm_layer *layer, dnnl_data_type_t type, dnnl_format_tag_t tag, struct fm_md *md)
 {
     if (layer->kind == FM_LAYER_CONV) {
         int dims[4] = {layer->out.c, layer->in.c, layer->kernel, layer->kernel};
-        return fm_md_create(md, 4, dims, type, tag == dnnl_format_tag_any ? tag : dnnl_oihw);
+        return fm_md_create(md, 4, dims, type, tag == dnnl_format_tag_undef ? dnnl_oihw : tag);
     }
     int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
-    return fm_md_create(md, 2, dims, type, tag == dnnl_format_tag_any ? tag : dnnl_ab);
+    return fm_md_create(md, 2, dims, type, tag == dnnl_format_tag_undef ? dnnl_ab : tag);
 }
 
 static const struct fm_param *copied_param(const struct fm_copy *copy)
@@ -150,8 +150,7 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
     struct fm_md plain = {0};
     enum fm_status status = copy->form == BIAS
                                 ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
-                                : fm_canonical_weight_md(
-                                      layer, dnnl_f32, dnnl_format_tag_undef, &plain);
+                                : fm_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &plain);
     if (status == FM_OK)
         status = build_plain(copy, &plain);
     if (status == FM_OK && md && !fm_md_equal(md, &plain)) {
@@ -232,9 +231,8 @@ enum fm_status fm_copies_want_rows(
 {
     const struct fm_model *m = copies->model;
     const struct fm_layer *layer = &m->net.layers[source->layer];
-    int dims[2] = {layer->out.c, (int)fm_shape_size(layer->in)};
     struct fm_md md = {0};
-    enum fm_status status = fm_md_create(&md, 2, dims, fm_element_type(m->element), dnnl_ba);
+    enum fm_status status = fm_weight_md(layer, fm_element_type(m->element), dnnl_ba, &md);
     if (status == FM_OK)
         status = want(copies, source, ROWS, &md, copy);
     fm_md_free(&md);

@@ -37,9 +37,9 @@ dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
 const void *fm_copy_values(const struct fm_copy *copy);
 bool fm_copy_rows_finite(const struct fm_copy *copy); // the fp32 weights that they are made of
 
-// Layout of a layer's weight in the model's ranges: OIHW, or [out, in] for a dense layer; with
-// dnnl_format_tag_any, its shape with the layout left open.
-enum fm_status fm_canonical_weight_md(
+// A layer's weight, [out][in][rows][columns] or a dense layer's [out][in], in layout `tag`: undef
+// is that of the model's ranges, OIHW and [out, in]; any leaves it open.
+enum fm_status fm_weight_md(
     const struct fm_layer *layer, dnnl_data_type_t type, dnnl_format_tag_t tag, struct fm_md *md);
 
 #endif

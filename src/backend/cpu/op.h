@@ -144,6 +144,10 @@ struct fm_linear_fusion {
     bool relu_gated; // its backward is done by the pool behind it
     int norm_layer;  // folded in (inference), or -1
 };
+static inline bool fm_fusion_adds(const struct fm_linear_fusion *fusion)
+{
+    return fusion->bias || fusion->norm_layer >= 0; // a folded norm brings a bias of its own
+}
 enum fm_status fm_op_linear(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 // The same by Winograd's minimal filtering, where that is faster.

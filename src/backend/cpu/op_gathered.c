@@ -41,7 +41,7 @@ static enum fm_status gathered_connect(struct fm_op *op)
     const struct fm_model *m = op->executor->model;
     const struct fm_copy_source source = {op->layer, g->fusion.norm_layer, op->executor->weights};
     FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
-    if (g->fusion.bias || g->fusion.norm_layer >= 0)
+    if (fm_fusion_adds(&g->fusion))
         FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
     fm_op_scratch(op, fm_op_kernels(op)->gathered_scratch(
                           &op->in->view, fm_op_layer(op)->out.c, m->device->threads));

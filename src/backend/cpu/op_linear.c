@@ -152,8 +152,8 @@ static enum fm_status wishes_make(const struct linear *l, struct wishes *w)
     dnnl_data_type_t type = fm_element_type(l->op.executor->model->element);
     dnnl_data_type_t weights_type = fm_element_type(weights_element(l));
     dnnl_data_type_t dst_type = fm_element_type(fm_op_element(&l->op));
-    FM_TRY(fm_canonical_weight_md(layer, type, dnnl_format_tag_any, &w->weights));
-    FM_TRY(fm_canonical_weight_md(layer, dnnl_f32, dnnl_format_tag_any, &w->diff_weights));
+    FM_TRY(fm_weight_md(layer, type, dnnl_format_tag_any, &w->weights));
+    FM_TRY(fm_weight_md(layer, dnnl_f32, dnnl_format_tag_any, &w->diff_weights));
     FM_TRY(fm_md_create(&w->bias, 1, &layer->out.c, dnnl_f32, dnnl_a));
     if (is_dense(l)) {
         int src[2] = {batch, (int)fm_shape_size(layer->in)}, dst[2] = {batch, layer->out.c};
@@ -194,8 +194,7 @@ static enum fm_status create_forward_pd(
     struct linear *l, const struct wishes *w, dnnl_primitive_desc_t *pd)
 {
     struct fm_executor *e = l->op.executor;
-    bool bias = l->fusion.bias || l->fusion.norm_layer >= 0;
-    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, bias);
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, fm_fusion_adds(&l->fusion));
     dnnl_primitive_attr_t attr = NULL;
     enum fm_status status = fm_attr_create(&attr, l->fusion.relu);
     if (status == FM_OK)
@@ -225,7 +224,7 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
     if (status == FM_OK)
         status = fm_copies_want(copies, &source, &md, &l->forward_weight);
-    if (status == FM_OK && (l->fusion.bias || l->fusion.norm_layer >= 0))
+    if (status == FM_OK && fm_fusion_adds(&l->fusion))
         status = fm_copies_want(copies, &source, NULL, &l->bias);
     // The output keeps the layout that the primitive chose unless own kernels cannot walk it.
     if (status == FM_OK)
@@ -282,7 +281,7 @@ static enum fm_status connect_gradients(struct linear *l)
     const struct fm_model *m = l->op.executor->model;
     const struct fm_layer *layer = fm_op_layer(&l->op);
     struct fm_md md = {0};
-    enum fm_status status = fm_canonical_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &md);
+    enum fm_status status = fm_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &md);
     if (status == FM_OK)
         status = fm_tensor_mem_create(
             &l->canonical_gradient, m->device, &md, m->grads + m->net.params[layer->weight].offset);

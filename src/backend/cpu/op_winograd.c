@@ -105,7 +105,7 @@ static enum fm_status winograd_connect(struct fm_op *op)
     struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
     if (!op->trains)
         FM_TRY(fm_copies_want_filters(copies, &source, &w->filters));
-    if (w->fusion.bias || w->fusion.norm_layer >= 0)
+    if (fm_fusion_adds(&w->fusion))
         FM_TRY(fm_copies_want(copies, &source, NULL, &w->bias));
     plan_pass(w, FM_PASS_FORWARD, &w->forward);
     if (op->trains)

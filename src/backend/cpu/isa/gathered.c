@@ -7,12 +7,11 @@
 #include <string.h>
 
 enum {
-    ROWS_AT_ONCE = 8, // read side by side: fewer passes over the sums
-    LINE_BYTES = 64,  // of a cache line: no two threads write sums to one
-    AHEAD = 2 *
-            ROWS_AT_ONCE, // rows asked for before their turn: hardware foresees no gathered rows
-    PREFETCHED = 64,      // elements
-    FEW_PRODUCTS = 8192,  // below which a second thread costs more than it takes over
+    ROWS_AT_ONCE = 8,         // read side by side: fewer passes over the sums
+    AHEAD = 2 * ROWS_AT_ONCE, // rows asked for before their turn, as hardware foresees none ...
+    PREFETCHED = 64,          // ... elements at the beginning of each
+    LINE_BYTES = 64,          // of a cache line: no two threads write sums to one
+    FEW_PRODUCTS = 8192,      // below which a second thread costs more than it takes over
 };
 
 // An input that counts; they are listed in the order of memory.
