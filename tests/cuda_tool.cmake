@@ -24,6 +24,13 @@ set_target_properties(fmnist_simulated PROPERTIES
 # The library looks for modules beside the file that it is, so it is a copy.
 get_filename_component(simulated_recipes ${simulated_lib}/${recipes_installed} ABSOLUTE)
 get_filename_component(simulated_share ${simulated_recipes} DIRECTORY)
+set(simulated_modules)
+get_property(modules GLOBAL PROPERTY FM_MODULES)
+list(REMOVE_ITEM modules fmnist-cuda)
+foreach(module ${modules})
+  list(APPEND simulated_modules COMMAND ${CMAKE_COMMAND} -E create_symlink $<TARGET_FILE:${module}>
+    ${simulated_lib}/fmnist/${module}${CMAKE_SHARED_MODULE_SUFFIX})
+endforeach()
 add_custom_command(OUTPUT ${simulated}/made
   COMMAND ${CMAKE_COMMAND} -E make_directory
     ${simulated_lib}/fmnist ${simulated_share} ${simulated}/driver
@@ -31,13 +38,12 @@ add_custom_command(OUTPUT ${simulated}/made
     ${simulated_lib}/$<TARGET_SONAME_FILE_NAME:libfmnist>
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cuda-sim> ${simulated_lib}/fmnist/fmnist-cuda${CMAKE_SHARED_MODULE_SUFFIX}
-  COMMAND ${CMAKE_COMMAND} -E create_symlink
-    $<TARGET_FILE:fmnist-cpu> ${simulated_lib}/fmnist/fmnist-cpu${CMAKE_SHARED_MODULE_SUFFIX}
+  ${simulated_modules}
   COMMAND ${CMAKE_COMMAND} -E create_symlink
     $<TARGET_FILE:fmnist-cuda-sim> ${simulated}/driver/libcuda.so.1
   COMMAND ${CMAKE_COMMAND} -E create_symlink ${CMAKE_SOURCE_DIR}/data/recipes ${simulated_recipes}
   COMMAND ${CMAKE_COMMAND} -E touch ${simulated}/made
-  DEPENDS libfmnist fmnist-cuda-sim fmnist-cpu VERBATIM)
+  DEPENDS libfmnist fmnist-cuda-sim ${modules} VERBATIM)
 add_custom_target(simulated ALL DEPENDS ${simulated}/made)
 add_dependencies(simulated fmnist_simulated measure)
 add_dependencies(tests_cuda simulated weights_tool)

@@ -395,7 +395,7 @@ static void close_all(void)
 int main(int argc, char **argv)
 {
     int failed = 0;
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     if (argc < 2 || open_all(argv[1], argc > 2 ? argv[2] : NULL) != FM_OK)
         return argc < 2 ? 2 : fail();
     // A small set's few images allow for few samples of few images.

@@ -45,9 +45,9 @@ static const struct fm_backend backend = {
     .device_describe = device_describe,
 };
 
-__attribute__((visibility("default"))) fm_backend_entry fm_backend_module;
+__attribute__((visibility("default"))) fm_module_entry fm_backend_module;
 
-const struct fm_backend *fm_backend_module(const struct fm_backend_host *host)
+const void *fm_backend_module(const struct fm_module_host *host)
 {
     fm_error_set_sink(host->errors);
     return &backend;

@@ -147,7 +147,7 @@ static void open_engine(const char *plan_cache)
 {
     const struct fm_device_options options = {.plan_cache = plan_cache};
     memset(&it, 0, sizeof it);
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/tests/modules-sim");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/tests/modules-sim");
     assert_ok(fm_engine_open("cuda", &options, &it.engine));
     it.api = it.engine.api;
     fm_case_net(net_text, &it.net);

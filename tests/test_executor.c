@@ -128,7 +128,7 @@ static void open_bench(struct bench *b, const char *model, bool ema, int threads
 {
     memset(b, 0, sizeof *b);
     struct fm_device_options device = {.threads = threads};
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     assert_ok(fm_engine_open("cpu", &device, &b->engine));
     assert_ok(fm_zoo_build(model, CLASSES, &b->net));
     fm_net_set_input_statistics(&b->net, 0.5f, 0.25f);

@@ -59,7 +59,7 @@ static bool is_there(const struct manner *manner)
         return missing == NULL;
     struct fm_engine engine;
     const struct fm_device_options device = {.threads = 1};
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     fm_rig_must(fm_engine_open("cpu", &device, &engine), "fm_engine_open");
     missing = engine.info.missing[manner->precision];
     known = true;

@@ -385,7 +385,7 @@ static const char *native_missing(void)
 {
     struct fm_engine engine;
     const struct fm_device_options device = {.threads = 1};
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     fm_rig_must(fm_engine_open("cpu", &device, &engine), "fm_engine_open");
     const char *missing = engine.info.missing[FM_PRECISION_BF16];
     fm_engine_close(&engine);

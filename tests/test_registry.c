@@ -27,7 +27,7 @@ static enum fm_status open_in(const char *folder, const char *name, struct fm_en
 {
     char directory[512];
     snprintf(directory, sizeof directory, "%s/%s", FM_TEST_MODULES, folder);
-    fm_registry_set_directory(directory);
+    fm_module_set_directory(directory);
     return fm_engine_open(name, &all, engine);
 }
 

@@ -48,7 +48,7 @@ static int open_all(void **state)
 {
     (void)state;
     struct fm_device_options options = {.threads = 2};
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     if (fm_engine_open("cpu", &options, &engine) != FM_OK ||
         fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &dataset) != FM_OK) {
         print_error("%s\n", fm_error_message());

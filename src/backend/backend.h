@@ -22,7 +22,7 @@
 #ifndef FM_BACKEND_BACKEND_H
 #define FM_BACKEND_BACKEND_H
 
-#include "base/log.h"
+#include "base/module.h"
 #include "base/status.h"
 #include "data/slot.h"
 #include "net/net.h"
@@ -266,13 +266,7 @@ struct fm_backend {
         void (*emit)(void *context, const char *line), void *context);
 };
 
-// What a module is given when it is loaded, and the one symbol that it exports.
-struct fm_backend_host {
-    uint32_t abi;
-    const struct fm_error_sink *errors;
-    const struct fm_log_sink *log;
-};
+// The function that a backend's module exports (base/module.h): it gives out a struct fm_backend.
 #define FM_BACKEND_ENTRY "fm_backend_module"
-typedef const struct fm_backend *fm_backend_entry(const struct fm_backend_host *host);
 
 #endif

@@ -2,53 +2,15 @@
 // command that computes nothing maps nothing.
 #include "backend/registry.h"
 
-#include "base/file.h"
 #include "base/log.h"
+#include "base/module.h"
 #include "base/text.h"
-#include "base/version.h"
 
 #include <dlfcn.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 // In the order of preference: a GPU, where there is one, is what the tool is for.
 const char *const fm_backend_names[] = {"cuda", "cpu", NULL};
-
-enum {
-    LOADED_MAX = 8
-};
-
-static char fixed_directory[FM_PATH_MAX];
-
-void fm_registry_set_directory(const char *directory)
-{
-    snprintf(fixed_directory, sizeof fixed_directory, "%s", directory);
-}
-
-// "DIRECTORY/fmnist-NAME.so" into `out`; true if the file is there.
-static bool module_in(char out[FM_PATH_MAX], const char *directory, const char *name)
-{
-    int need = snprintf(out, FM_PATH_MAX, "%s/fmnist-%s%s", directory, name, FM_MODULE_SUFFIX);
-    return need > 0 && need < FM_PATH_MAX && fm_path_exists(out);
-}
-
-static bool find_module(char out[FM_PATH_MAX], const char *name)
-{
-    static const char *const places[] = {"fmnist", "modules", "../modules"};
-    char library[FM_PATH_MAX], directory[FM_PATH_MAX];
-    if (fixed_directory[0])
-        return module_in(out, fixed_directory, name);
-    bool found = false;
-    enum fm_status status = fm_library_directory(library);
-    for (size_t i = 0; status == FM_OK && !found && i < sizeof places / sizeof places[0]; i++) {
-        status = fm_path_join(directory, library, places[i]);
-        found = status == FM_OK && module_in(out, directory, name);
-    }
-    if (status != FM_OK)
-        fm_error_clear(); // no module: the caller says what there is
-    return found;
-}
 
 static bool is_known(const char *name)
 {
@@ -60,8 +22,7 @@ static bool is_known(const char *name)
 
 static bool has_module(const char *name)
 {
-    char path[FM_PATH_MAX];
-    return is_known(name) && find_module(path, name);
+    return is_known(name) && fm_module_exists(name);
 }
 
 static enum fm_status fail_unavailable(const char *name)
@@ -87,63 +48,16 @@ static enum fm_status fail_unavailable(const char *name)
     return status;
 }
 
-// The module's table, from its entry function.
-static enum fm_status ask_module(void *module, const char *path, const struct fm_backend **backend)
-{
-    fm_backend_entry *entry;
-    void *symbol = dlsym(module, FM_BACKEND_ENTRY);
-    memcpy(&entry, &symbol, sizeof entry); // ISO C has no cast from an object to a function pointer
-    if (!symbol)
-        return fm_fail(
-            FM_BACKEND, "%s: no symbol %s: not a backend of fmnist", path, FM_BACKEND_ENTRY);
-    static const struct fm_backend_host host = {
-        FM_BACKEND_ABI, &fm_error_own_sink, &fm_log_own_sink};
-    const struct fm_backend *table = entry(&host);
-    if (!table || table->abi != FM_BACKEND_ABI)
-        return fm_fail(FM_BACKEND, "%s: interface version %u, expected %d: build it again", path,
-            table ? table->abi : 0, FM_BACKEND_ABI);
-    *backend = table;
-    return FM_OK;
-}
-
-// The modules loaded, each with its table: a module is asked once, as other threads may be using
-// it.
-static struct loaded_module {
-    void *module;
-    const struct fm_backend *backend;
-} loaded_modules[LOADED_MAX];
-static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
-
-static enum fm_status load_file(
-    const char *name, const char *path, const struct fm_backend **backend)
-{
-    // Never closed: OpenMP's worker threads and the GPU libraries outlive any moment to do so.
-    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!module)
-        return fm_fail(FM_BACKEND, "cannot load backend '%s': %s", name, dlerror());
-    int i = 0; // the loader gives the same handle for the same file
-    while (i < LOADED_MAX && loaded_modules[i].module && loaded_modules[i].module != module)
-        i++;
-    if (i == LOADED_MAX)
-        return fm_fail(FM_BACKEND, "%s: more than %d backends loaded", path, LOADED_MAX);
-    if (!loaded_modules[i].module) {
-        FM_TRY(ask_module(module, path, &loaded_modules[i].backend));
-        loaded_modules[i].module = module;
-    }
-    *backend = loaded_modules[i].backend;
-    return FM_OK;
-}
-
 // An unknown or missing module fails with FM_NOT_FOUND and the list of those there are.
 static enum fm_status load_module(const char *name, const struct fm_backend **backend)
 {
-    char path[FM_PATH_MAX];
-    if (!is_known(name) || !find_module(path, name))
+    static const struct fm_module_kind kind = {"backend", FM_BACKEND_ENTRY, FM_BACKEND_ABI};
+    const void *table = NULL;
+    if (!has_module(name))
         return fail_unavailable(name);
-    pthread_mutex_lock(&loading);
-    enum fm_status status = load_file(name, path, backend);
-    pthread_mutex_unlock(&loading);
-    return status;
+    FM_TRY(fm_module_load(&kind, name, &table));
+    *backend = table;
+    return FM_OK;
 }
 
 static enum fm_status open_named(
@@ -174,7 +88,7 @@ static bool is_missed(enum fm_status status, const struct fm_engine *engine)
 // folder that was named is taken at its word: it may hold another implementation.
 static bool may_serve(const char *name)
 {
-    if (fixed_directory[0] || strcmp(name, "cuda") != 0)
+    if (fm_module_directory_is_set() || strcmp(name, "cuda") != 0)
         return true;
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
     if (!driver)

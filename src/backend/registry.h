@@ -1,9 +1,5 @@
-// The registry: finds and loads backend modules.
-//
-// A backend NAME is the shared object fmnist-NAME.so in one fixed directory: from that of libfmnist
-// (or of a program that has it linked in) "fmnist" in an installation, "modules" or "../modules" in
-// the build tree. It is loaded when it is asked for and stays loaded. Engines may be opened from
-// several threads at the same time.
+// The registry: backends, which are modules (base/module.h) by their names. Engines may be opened
+// from several threads at the same time.
 #ifndef FM_BACKEND_REGISTRY_H
 #define FM_BACKEND_REGISTRY_H
 
@@ -11,9 +7,6 @@
 
 // Names of all backends that this version knows, built or not; ends with NULL.
 extern const char *const fm_backend_names[];
-
-// For tests, whose programs lie elsewhere: the directory to look in.
-void fm_registry_set_directory(const char *directory);
 
 // A loaded backend with an open device: what the layers above pass around.
 struct fm_engine {

@@ -6,10 +6,10 @@
 #include "base/version.h"
 #include "data/pictures/picture.h"
 #include "net/files/libraries.h"
+#include "report/charts/chart.h"
 #include "run/json.h"
 #include "run/run.h"
 
-#include <cairo.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,10 +88,11 @@ static json_t *optional_library_json(const struct fm_library *library)
 
 static json_t *libraries_json(void)
 {
-    struct fm_library pictures[FM_PICTURE_LIBRARIES], tensors[FM_TENSORS_LIBRARIES], digest;
+    struct fm_library charts, pictures[FM_PICTURE_LIBRARIES], tensors[FM_TENSORS_LIBRARIES], digest;
+    fm_charts_library(&charts);
     json_t *all = json_pack("[o, o, o]", library_json("zlib", ZLIB_VERSION, zlibVersion()),
         library_json("jansson", JANSSON_VERSION, jansson_version_str()),
-        library_json("cairo", CAIRO_VERSION_STRING, cairo_version_string()));
+        optional_library_json(&charts));
     fm_picture_libraries(pictures);
     for (int i = 0; i < FM_PICTURE_LIBRARIES; i++)
         json_array_append_new(all, optional_library_json(&pictures[i]));

@@ -307,6 +307,9 @@ static void append_environment(struct fm_text *out)
         "Without an absolute \\fBXDG_DATA_HOME\\fR they are looked for in "
         "\\fB.local/share/fmnist\\fR from here,\nand without an absolute \\fBXDG_CACHE_HOME\\fR "
         "that folder is \\fB.cache/fmnist\\fR.");
+    append_entry(out, "OMP_WAIT_POLICY",
+        "How OpenMP's threads wait for work, as its specification says. Unset, they spin for some "
+        "0.1\nms at most, which \\fBGOMP_SPINCOUNT\\fR changes, as libgomp's manual says.");
     append_entry(out, "ONEDNN_JIT_PROFILE",
         "oneDNN tells profilers of the code that it generates for a processor, as its own manual "
         "says.\nUnset, none is looked for.");

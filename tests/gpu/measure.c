@@ -395,7 +395,7 @@ int main(int argc, char **argv)
         return 2;
     }
     if (options.modules)
-        fm_registry_set_directory(options.modules);
+        fm_module_set_directory(options.modules);
     json_t *result = json_object();
     int code = 1;
     if (run(argv[optind], &options, result) != FM_OK)

@@ -336,7 +336,7 @@ static void open_engine(struct fm_engine *engine, const char *name, const char *
 {
     char path[FM_PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", FM_TEST_BINARY_DIR, folder);
-    fm_registry_set_directory(modules ? modules : path);
+    fm_module_set_directory(modules ? modules : path);
     const struct fm_device_options options = {.threads = threads, .plan_cache = plans};
     parity_must(fm_engine_open(name, &options, engine));
 }

@@ -42,7 +42,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: reference_logits WEIGHTS DATA OUT\n");
         return 2;
     }
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     fm_rig_must(fm_dataset_open(argv[2], &dataset), argv[2]);
     fm_rig_must(fm_engine_open("cpu", &device, &engine), "the CPU backend");
     fm_rig_must(fm_predictor_open(&engine, argv[1], &options, &predictor), argv[1]);

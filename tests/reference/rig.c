@@ -28,7 +28,7 @@ void fm_rig_open_as(struct fm_rig *rig, const char *backend, const struct fm_net
     static const struct fm_device_options device = {.threads = 2};
     memset(rig, 0, sizeof *rig);
     rig->net = net;
-    fm_registry_set_directory(FM_TEST_BINARY_DIR "/modules");
+    fm_module_set_directory(FM_TEST_BINARY_DIR "/modules");
     fm_rig_must(fm_engine_open(backend, &device, &rig->engine), "fm_engine_open");
     rig->api = rig->engine.api;
     fm_rig_must(rig->api->model_create(rig->engine.device, net, options, &rig->model), net->name);

@@ -37,9 +37,9 @@ static const struct fm_backend backend = {
 };
 
 // Named by FM_BACKEND_ENTRY; visible although everything else of the module is hidden.
-__attribute__((visibility("default"))) fm_backend_entry fm_backend_module;
+__attribute__((visibility("default"))) fm_module_entry fm_backend_module;
 
-const struct fm_backend *fm_backend_module(const struct fm_backend_host *host)
+const void *fm_backend_module(const struct fm_module_host *host)
 {
     if (host->abi != FM_BACKEND_ABI)
         return NULL;

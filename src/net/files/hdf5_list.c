@@ -4,7 +4,6 @@
 #include "net/files/hdf5_list.h"
 
 #include "net/files/child.h"
-#include "net/files/libraries.h"
 
 #include <hdf5.h>
 #include <stdio.h>
@@ -405,7 +404,7 @@ void fm_hdf5_list(int pipe, void *work)
     say(&l, &done, "", NULL, 0);
 }
 
-void fm_hdf5_library(struct fm_library *library)
+void fm_hdf5_linked(struct fm_library *library)
 {
     unsigned major = 0, minor = 0, release = 0;
     *library = (struct fm_library){.name = "libhdf5", .compiled = HDF5_VERSION};

@@ -4,6 +4,7 @@
 #ifndef FM_NET_FILES_HDF5_LIST_H
 #define FM_NET_FILES_HDF5_LIST_H
 
+#include "base/library.h"
 #include "net/files/tensors.h"
 
 #include <stdint.h>
@@ -48,5 +49,7 @@ struct fm_hdf5_work {
     int descriptor;
 };
 void fm_hdf5_list(int pipe, void *work);
+
+void fm_hdf5_linked(struct fm_library *library); // libhdf5, its version
 
 #endif

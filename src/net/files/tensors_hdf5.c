@@ -3,6 +3,7 @@
 // (hdf5_list.c), and this one reads the elements from where they are said to be, after its own
 // checks.
 #include "net/files/child.h"
+#include "net/files/hdf5.h"
 #include "net/files/hdf5_list.h"
 #include "net/files/tensors_class.h"
 
@@ -291,10 +292,13 @@ static enum fm_status open_hdf5(struct fm_tensors *tensors)
     struct fm_hdf5_work work = {.descriptor = tensors->descriptor};
     struct fm_hdf5_record record = {.kind = FM_HDF5_TENSOR};
     struct fm_child child;
+    const struct fm_hdf5 *hdf5;
+    FM_TRY(fm_hdf5_load(tensors->path, "an HDF5 file, which this fmnist cannot read",
+        "convert it to safetensors", &hdf5));
     tensors->file = calloc(1, sizeof(struct file));
     if (tensors->file == NULL)
         return fm_fail_memory("an HDF5 file", sizeof(struct file));
-    FM_TRY(fm_child_start(&child, tensors->path, "libhdf5", &fm_child_limits, fm_hdf5_list, &work));
+    FM_TRY(fm_child_start(&child, tensors->path, "libhdf5", &fm_child_limits, hdf5->list, &work));
     enum fm_status status = FM_OK;
     while (status == FM_OK && record.kind != FM_HDF5_DONE)
         status = take_record(tensors, &child, &record);

@@ -51,4 +51,9 @@ void fm_keras_weights(const struct fm_net *net, const struct fm_keras_layer *lay
 void fm_keras_values(
     const struct fm_format_model *model, const struct fm_keras_layer *layer, int index, float *out);
 
+// The file of a model that fm_format_check() has passed: *size bytes, freed by the caller. In the
+// module with libhdf5. FM_IO: libhdf5 failed; `path` is for messages.
+enum fm_status fm_keras_image(
+    const char *path, const struct fm_format_model *model, unsigned char **image, size_t *size);
+
 #endif

@@ -237,13 +237,6 @@ static cairo_status_t draw_bytes(struct fm_text *file, bool svg, double width, d
     return drawn;
 }
 
-enum fm_status fm_chart_path(char out[], const char *stem, const char *suffix)
-{
-    if (snprintf(out, FM_PATH_MAX, "%s%s", stem, suffix) >= FM_PATH_MAX)
-        return fm_fail(FM_IO, "%s%s: the path is longer than %d bytes", stem, suffix, FM_PATH_MAX);
-    return FM_OK;
-}
-
 static enum fm_status draw_file(
     const char *path, double width, double height, fm_draw_function *draw, const void *what)
 {

@@ -1,20 +1,24 @@
-// Charts drawn with cairo.
+// Charts drawn with cairo, by a module that the first one loads (module.h).
 //
 // The end of a `path` says what is written: ".png" or ".svg" that file; anything else is a stem,
 // and both <path>.png and <path>.svg are written, the same drawing. A file appears whole or not at
-// all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY. What is to be
-// drawn never makes a chart fail: without data it says so in the picture, values that are not
-// finite are left out, texts from outside are shortened, and what is not UTF-8 in them becomes '?'.
+// all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY, and those of
+// fm_module_load(). What is to be drawn never makes a chart fail: without data it says so in the
+// picture, values that are not finite are left out, texts from outside are shortened, and what is
+// not UTF-8 in them becomes '?'.
 //
 // Colours are Okabe and Ito's, told apart by people with any colour vision, on white. The same
 // chart gives the same bytes on a machine (another machine's fonts give other bytes).
 #ifndef FM_REPORT_CHART_H
 #define FM_REPORT_CHART_H
 
+#include "base/library.h"
 #include "eval/metrics.h"
 
 #include <stdbool.h>
 #include <stdint.h>
+
+void fm_charts_library(struct fm_library *library); // cairo, its version
 
 // <stem><suffix>: where a chart drawn to a stem is. fm_chart_path(svg, stem, ".svg")
 enum fm_status fm_chart_path(char out[], const char *stem, const char *suffix); // [FM_PATH_MAX]
