@@ -49,6 +49,5 @@ __attribute__((visibility("default"))) fm_module_entry fm_backend_module;
 
 const void *fm_backend_module(const struct fm_module_host *host)
 {
-    fm_error_set_sink(host->errors);
-    return &backend;
+    return fm_module_join(host, FM_BACKEND_ABI) ? &backend : NULL;
 }

@@ -67,8 +67,8 @@ static enum fm_status ask_module(
     const struct fm_module_host host = {kind->abi, &fm_error_own_sink, &fm_log_own_sink};
     const uint32_t *given = entry(&host);
     if (!given || *given != kind->abi)
-        return fm_fail(FM_BACKEND, "%s: interface version %u, expected %u: build it again", path,
-            given ? *given : 0, kind->abi);
+        return fm_fail(
+            FM_BACKEND, "%s: not of interface version %u: build it again", path, kind->abi);
     *table = given;
     return FM_OK;
 }
@@ -99,6 +99,15 @@ static enum fm_status load_file(
     }
     *table = loaded_modules[i].table;
     return FM_OK;
+}
+
+bool fm_module_join(const struct fm_module_host *host, uint32_t abi)
+{
+    if (host->abi != abi)
+        return false;
+    fm_error_set_sink(host->errors);
+    fm_log_set_sink(host->log);
+    return true;
 }
 
 enum fm_status fm_module_load(

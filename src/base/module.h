@@ -24,6 +24,10 @@ struct fm_module_host {
 // The exported function. The table begins with a uint32_t, its version; NULL: none of the host's.
 typedef const void *fm_module_entry(const struct fm_module_host *host);
 
+// For the exported function: from now on the module's failures and log lines are the host's. False
+// where the host expects another version than `abi`.
+bool fm_module_join(const struct fm_module_host *host, uint32_t abi);
+
 // What modules of one kind have in common.
 struct fm_module_kind {
     const char *name;  // for messages: "backend"

@@ -16,9 +16,5 @@ __attribute__((visibility("default"))) fm_module_entry fm_hdf5_module;
 
 const void *fm_hdf5_module(const struct fm_module_host *host)
 {
-    if (host->abi != FM_HDF5_ABI)
-        return NULL;
-    fm_error_set_sink(host->errors);
-    fm_log_set_sink(host->log);
-    return &table;
+    return fm_module_join(host, FM_HDF5_ABI) ? &table : NULL;
 }

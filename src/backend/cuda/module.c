@@ -41,9 +41,5 @@ __attribute__((visibility("default"))) fm_module_entry fm_backend_module;
 
 const void *fm_backend_module(const struct fm_module_host *host)
 {
-    if (host->abi != FM_BACKEND_ABI)
-        return NULL;
-    fm_error_set_sink(host->errors);
-    fm_log_set_sink(host->log);
-    return &backend;
+    return fm_module_join(host, FM_BACKEND_ABI) ? &backend : NULL;
 }

@@ -28,9 +28,5 @@ __attribute__((visibility("default"))) fm_module_entry fm_charts_module;
 
 const void *fm_charts_module(const struct fm_module_host *host)
 {
-    if (host->abi != FM_CHARTS_ABI)
-        return NULL;
-    fm_error_set_sink(host->errors);
-    fm_log_set_sink(host->log);
-    return &table;
+    return fm_module_join(host, FM_CHARTS_ABI) ? &table : NULL;
 }
