@@ -1,5 +1,5 @@
 # What `cmake --install` puts in place: the program, libfmnist with what it takes to build against
-# it, and the recipes. (A backend's folder installs its module.) Every path from one installed file to
+# it, and the recipes. (fm_module() installs the modules.) Every path from one installed file to
 # another is relative, so that an installation can be moved as a whole.
 include(CMakePackageConfigHelpers)
 

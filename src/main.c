@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 // Between two loops OpenMP's threads wait by spinning, which libgomp does for milliseconds. In the
-// beginning both threads may be on one processor, and until the scheduler parts them all of that is
+// beginning two threads may be on one processor, and until the scheduler parts them all of that is
 // lost. The loops of a step follow each other within this many turns, some 0.1 ms. It is read when
 // libgomp is loaded, with the backend; what a user has set stays.
 static void shorten_spinning(void)

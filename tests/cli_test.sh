@@ -154,7 +154,7 @@ case $mapped in
 *) complain "the loader does not tell which files it maps" ;;
 esac
 case $mapped in
-*dnnl* | *cudnn* | *cudart* | *fmnist-cpu* | *fmnist-cuda*) complain "'models' maps a backend" ;;
+*dnnl* | *cudnn* | *cudart* | *cairo* | *libhdf5* | */fmnist-*.so*) complain "'models' maps a module" ;;
 esac
 
 # Recipes: the list in four formats; one as a file that says the same when it is read.

@@ -37,10 +37,8 @@ set(tensors tensors.c tensors_read.c)
 fm_fuzz(safetensors SOURCES ${tensors} LINKS fm_app DEFINES FORMAT=fm_tensors_safetensors
   FUZZER fuzz/mutate_safetensors.c CUTS 1000)
 if(FM_HAVE_HDF5)
-  fm_fuzz(hdf5 SOURCES ${tensors} hdf5_linked.c LINKS fm_app DEFINES FORMAT=fm_tensors_hdf5
+  fm_fuzz(hdf5 SOURCES ${tensors} hdf5_linked.c LINKS "fm_hdf5;fm_app" DEFINES FORMAT=fm_tensors_hdf5
     FUZZER fuzz/child_coverage.c WRAP fork write waitpid CUTS 10) # a process each
-  target_sources(fuzz_hdf5 PRIVATE $<TARGET_OBJECTS:fm_hdf5>)
-  target_link_libraries(fuzz_hdf5 PRIVATE PkgConfig::HDF5)
   fm_fuzz(hdf5_said SOURCES said.c tensors_read.c LINKS fm_net CUTS 1000)
 endif()
 if(FM_HAVE_ONNX)

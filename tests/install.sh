@@ -41,11 +41,13 @@ commands=$("$build/fmnist" help | sed -n '/^commands:/,/^$/s/^  \([a-z]*\) .*/\1
     echo bin/fmnist
     echo include/fmnist/fmnist.h
     for file in cmake/fmnist/fmnistConfig.cmake cmake/fmnist/fmnistConfigVersion.cmake \
-        cmake/fmnist/fmnistTargets-release.cmake cmake/fmnist/fmnistTargets.cmake fmnist/fmnist-cpu.so \
+        cmake/fmnist/fmnistTargets-release.cmake cmake/fmnist/fmnistTargets.cmake fmnist/fmnist-charts.so fmnist/fmnist-cpu.so \
         libfmnist.so libfmnist.so.0 libfmnist.so.0.1.0 pkgconfig/fmnist.pc; do
         echo "$libdir/$file"
     done
-    [ ! -e "$build/modules/fmnist-cuda.so" ] || echo "$libdir/fmnist/fmnist-cuda.so"
+    for module in cuda hdf5; do
+        [ ! -e "$build/modules/fmnist-$module.so" ] || echo "$libdir/fmnist/fmnist-$module.so"
+    done
     echo share/bash-completion/completions/fmnist
     echo share/doc/fmnist/LICENSE
     echo share/doc/fmnist/README.md
@@ -81,6 +83,22 @@ run_fmnist() {
 run_fmnist stage/usr/bin/fmnist train --model simple --data "$source/data/tiny" --recipe quick --epochs 2 \
     --epoch-images 0 --batch 64 --shift 0 --precision fp32 --out run
 run_fmnist moved/bin/fmnist eval run --data "$source/data/tiny"
+if [ -e "$build/modules/fmnist-hdf5.so" ]; then
+    run_fmnist moved/bin/fmnist export run --format h5 --out exported
+    run_fmnist moved/bin/fmnist inspect exported/model.h5
+fi
+
+# A module that is damaged is told of before the work begins, which would be lost; what takes none goes on.
+echo damaged >"moved/$libdir/fmnist/fmnist-charts.so"
+if moved/bin/fmnist train --model simple --data "$source/data/tiny" --out lost >out 2>err; then
+    fail "trained without the charts' module"
+fi
+grep -q "cannot load module 'charts': " err || fail "the module is not named: $(cat err)"
+! grep -q epoch err || fail "trained before it failed: $(cat err)"
+moved/bin/fmnist info >out 2>err || fail "no info without charts: $(cat err)"
+grep -q "^cairo .*cannot load module 'charts': .*, which cannot draw charts" out ||
+    fail "info does not tell of the module: $(cat out)"
+run_fmnist moved/bin/fmnist models
 
 # Its manual is read, where there is a man (a minimized system has one that only says so), and its
 # options are completed in a shell that has loaded nothing but the script.

@@ -42,6 +42,17 @@ lines() { [ "$(wc -l <"$1")" -eq "$2" ] || fail "$1 has not $2 lines"; }
 predict 0 run good --format csv --quiet
 [ ! -s err ] || fail "--quiet is not quiet"
 lines out 11
+
+# Nothing is loaded for it that it does not take: charts and Keras's files need libraries of a long start.
+mapped=$(LD_DEBUG=files "$fmnist" predict run good/plain.png 2>&1 >out)
+case $mapped in
+*fmnist-cpu.so*) ;;
+*) fail "the loader does not tell which files it maps" ;;
+esac
+case $mapped in
+*cairo* | *libhdf5* | *fmnist-charts* | *fmnist-hdf5*) fail "'predict' maps a module that it has no use for" ;;
+esac
+predict 0 run good --format csv --quiet
 head -n 1 out | tr -d '\r' | grep -qx 'image,class,probability,error' || fail "the CSV's heading"
 for name in 'cut out.png' deep.png palette.png photo.jpg plain.png print.jpg slow.JPEG turned.jpg \
     woven.png ycck.jpg; do

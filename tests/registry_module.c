@@ -1,4 +1,5 @@
-// A backend module for test_registry.c, which opens a device or refuses to, as it was compiled:
+// A backend module for test_registry.c and test_module.c, which opens a device or refuses to, as it
+// was compiled:
 //   MODULE_NAME      "cuda"
 //   MODULE_THREADS   of the device; 0: a GPU
 //   MODULE_USABLE    0: there is no device; -1: it cannot be used

@@ -1,7 +1,6 @@
 fm_test(test_table LABEL unit TIMEOUT 30 LINKS fm_report)
 foreach(name test_chart test_chart_kinds test_axis)
-  fm_test(${name} LABEL unit TIMEOUT 60 LINKS "fm_eval;PkgConfig::CAIRO")
-  target_sources(${name} PRIVATE $<TARGET_OBJECTS:fm_charts>)
+  fm_test(${name} LABEL unit TIMEOUT 60 LINKS fm_charts)
 endforeach()
 fm_test(test_page LABEL unit TIMEOUT 30 LINKS fm_report)
 

@@ -1,8 +1,8 @@
 // A build without libhdf5 has no module for it, and says so.
 #include "base/module.h"
-#include "net/files/libraries.h"
 #include "net/files/tensors.h"
 #include "net/formats/formats.h"
+#include "net/hdf5_module.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +43,7 @@ static void the_library_is_told_to_be_missing(void **state)
     fm_hdf5_library(&library);
     assert_string_equal(library.name, "libhdf5");
     assert_null(library.compiled);
-    assert_string_equal(library.without, "HDF5 files (Keras)");
+    assert_string_equal(library.without, "read HDF5 files (Keras)");
     assert_string_equal(fm_error_message(), "");
 }
 

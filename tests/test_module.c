@@ -47,11 +47,12 @@ static void a_module_of_another_version_is_refused(void **state)
     const struct fm_module_kind newer = {"backend", FM_BACKEND_ENTRY, FM_BACKEND_ABI + 1};
     const void *table;
     assert_fails(fm_module_load(&newer, "cpu", &table), FM_BACKEND,
-        "fmnist-cpu.so: not of interface version");
+        "fmnist-cpu.so: not a backend of interface version");
     fm_error_clear();
 }
 
-// After those that were refused, too: they have left nothing behind.
+// After those that were refused, too: they have left nothing behind. (And once it is loaded another
+// version is refused still.)
 static void a_module_is_asked_once_and_fails_into_the_hosts_record(void **state)
 {
     (void)state;
@@ -75,6 +76,7 @@ int main(void)
         cmocka_unit_test(a_module_of_another_kind_is_refused),
         cmocka_unit_test(a_module_of_another_version_is_refused),
         cmocka_unit_test(a_module_is_asked_once_and_fails_into_the_hosts_record),
+        cmocka_unit_test(a_module_of_another_version_is_refused),
     };
     return cmocka_run_group_tests_name("module", tests, choose_directory, NULL);
 }

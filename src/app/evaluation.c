@@ -95,6 +95,8 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     FM_TRY(fm_trained_open(engine, options->directory, 1, &trained)); // its model alone is used
     take_trained(&trained, e);
     FM_TRY_GOTO(status, check_data(dataset, e), out);
+    if (e->same_data) // the run's picture is of the run's data
+        FM_TRY_GOTO(status, fm_charts_load(), out);
 
     struct fm_evaluate_options images = part_of(dataset, split, options->part);
     images.classes = e->config.data.classes;
@@ -104,7 +106,7 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     double start = fm_clock_seconds();
     FM_TRY_GOTO(status, fm_evaluate(engine, trained.predictor.state, &images, &e->metrics), out);
     e->seconds = fm_clock_seconds() - start;
-    if (e->same_data) // the run's picture is of the run's data
+    if (e->same_data)
         FM_TRY_GOTO(status, draw(dataset, e), out);
 out:
     fm_trained_close(&trained);

@@ -6,6 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+void fm_library_missing(
+    struct fm_library *library, const char *name, const char *without, enum fm_status status)
+{
+    *library = (struct fm_library){.name = name, .without = without};
+    if (status != FM_NOT_FOUND)
+        snprintf(library->fault, sizeof library->fault, "%s", fm_error_message());
+    fm_error_clear();
+}
+
 void fm_library_file(const void *function, struct fm_library *library)
 {
     Dl_info info;

@@ -54,6 +54,12 @@ bool fm_module_exists(const char *name)
     return find_module(path, name);
 }
 
+static enum fm_status fail_kind(const struct fm_module_kind *kind, const char *path)
+{
+    return fm_fail(FM_BACKEND, "%s: not a %s of interface version %u: build it again", path,
+        kind->name, kind->abi);
+}
+
 // The module's table, from its entry function.
 static enum fm_status ask_module(
     const struct fm_module_kind *kind, void *module, const char *path, const void **table)
@@ -67,8 +73,7 @@ static enum fm_status ask_module(
     const struct fm_module_host host = {kind->abi, &fm_error_own_sink, &fm_log_own_sink};
     const uint32_t *given = entry(&host);
     if (!given || *given != kind->abi)
-        return fm_fail(
-            FM_BACKEND, "%s: not of interface version %u: build it again", path, kind->abi);
+        return fail_kind(kind, path);
     *table = given;
     return FM_OK;
 }
@@ -78,6 +83,7 @@ static enum fm_status ask_module(
 static struct loaded_module {
     void *module;
     const void *table;
+    struct fm_module_kind kind;
 } loaded_modules[LOADED_MAX];
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
@@ -93,11 +99,15 @@ static enum fm_status load_file(
         i++;
     if (i == LOADED_MAX)
         return fm_fail(FM_BACKEND, "%s: more than %d modules loaded", path, LOADED_MAX);
-    if (!loaded_modules[i].module) {
-        FM_TRY(ask_module(kind, module, path, &loaded_modules[i].table));
-        loaded_modules[i].module = module;
+    struct loaded_module *loaded = &loaded_modules[i];
+    if (!loaded->module) {
+        FM_TRY(ask_module(kind, module, path, &loaded->table));
+        loaded->module = module;
+        loaded->kind = *kind;
     }
-    *table = loaded_modules[i].table;
+    if (strcmp(loaded->kind.entry, kind->entry) != 0 || loaded->kind.abi != kind->abi)
+        return fail_kind(kind, path);
+    *table = loaded->table;
     return FM_OK;
 }
 

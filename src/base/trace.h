@@ -10,7 +10,7 @@
 // whose closing bracket is optional there. Perfetto (https://ui.perfetto.dev) and chrome://tracing
 // open it.
 //
-// A backend module has a copy of base of its own, in which no trace is open: only the host's code
+// A module has a copy of base of its own, in which no trace is open: only the host's code
 // is traced.
 #ifndef FM_BASE_TRACE_H
 #define FM_BASE_TRACE_H

@@ -230,6 +230,18 @@ static enum fm_status measure(const struct fm_args *args, const struct fm_bench_
     return status == FM_OK ? printed : status;
 }
 
+// What another program takes of the processor is missed more than its share: where a layer is
+// computed by two threads, the one waits for the other.
+static void tell_of_load(void)
+{
+    double load;
+    if (getloadavg(&load, 1) == 1 && load >= 0.5)
+        fm_note(
+            "the load average is %.1f: what other programs compute meanwhile makes times longer, "
+            "those of single images many times",
+            load);
+}
+
 static enum fm_status bench(const struct fm_args *args, const struct fm_bench_plan *plan)
 {
     struct fm_session session;
@@ -243,8 +255,10 @@ static enum fm_status bench(const struct fm_args *args, const struct fm_bench_pl
     enum fm_status status = choose_precision(&as_run, &session);
     if (status == FM_OK)
         status = open_data(args, as_run.data, &session, &has_data);
-    if (status == FM_OK)
+    if (status == FM_OK) {
+        tell_of_load();
         status = measure(&as_run, plan, &session, has_data);
+    }
     fm_session_close(&session);
     return status;
 }

@@ -82,8 +82,8 @@ static json_t *optional_library_json(const struct fm_library *library)
 {
     if (library->compiled)
         return library_json(library->name, library->compiled, library->found);
-    return json_pack("{s:s, s:n, s:n, s:s}", "name", library->name, "compiled", "found", "without",
-        library->without);
+    return json_pack("{s:s, s:n, s:n, s:s, s:s*}", "name", library->name, "compiled", "found",
+        "without", library->without, "fault", library->fault[0] ? library->fault : NULL);
 }
 
 static json_t *libraries_json(void)
@@ -169,8 +169,10 @@ static void append_backend(struct fm_table *table, const json_t *backend)
 static void append_library(struct fm_table *table, const json_t *library)
 {
     const char *name = fm_json_string(library, "name");
+    const json_t *fault = json_object_get(library, "fault");
     if (json_is_null(json_object_get(library, "compiled")))
-        append_item(table, name, "not in this build, which cannot read %s",
+        append_item(table, name, "%s, which cannot %s",
+            json_is_string(fault) ? json_string_value(fault) : "not in this build",
             fm_json_string(library, "without"));
     else
         append_item(table, name, "%s (compiled against %s)", fm_json_string(library, "found"),

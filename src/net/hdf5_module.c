@@ -1,6 +1,6 @@
 // The module's one exported symbol: all that takes libhdf5.
+#include "net/hdf5_module.h"
 #include "base/module.h"
-#include "net/files/hdf5.h"
 #include "net/files/hdf5_list.h"
 #include "net/formats/keras.h"
 

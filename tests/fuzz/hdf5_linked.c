@@ -1,8 +1,7 @@
 // The module with libhdf5 as a part of this program, so that what its code covers is counted: this
 // function is found before the one that loads it.
 #include "base/module.h"
-#include "net/files/hdf5.h"
-#include "net/files/libraries.h"
+#include "net/hdf5_module.h"
 
 fm_module_entry fm_hdf5_module;
 

@@ -11,7 +11,7 @@
 
 struct measure_options {
     const char *backend, *against; // parity: `backend` is held against `against`
-    const char *modules;           // the backends' folder; NULL: where the registry looks
+    const char *modules;           // the backends' folder; NULL: where the library looks
     const char *data;
     const char *model, *precision;
     const char *batches; // latency: "1,2,4"

@@ -14,6 +14,7 @@ static const char *const names[] = {"bench.md", "bench.csv", "latency.png", "lat
 
 enum fm_status fm_bench_check_folder(const char *directory, bool force)
 {
+    FM_TRY(fm_charts_load());
     return fm_output_check(directory, names, force);
 }
 

@@ -6,6 +6,7 @@
 #include "app/data_label.h"
 #include "app/train/tensorboard.h"
 #include "base/clock.h"
+#include "report/charts/chart.h"
 #include "run/json.h"
 
 #include <errno.h>
@@ -223,6 +224,7 @@ enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_datase
     enum fm_status status;
     memset(out, 0, sizeof *out);
     FM_TRY(check_options(options));
+    FM_TRY(fm_charts_load());
     FM_TRY(choose_directory(options, out->directory));
     fm_data_label(dataset, c.label);
     c.rows = calloc((size_t)options->entry_count, sizeof *c.rows);

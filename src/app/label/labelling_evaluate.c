@@ -23,6 +23,8 @@ static void add(struct fm_label_count *count, bool taken, bool right)
 
 enum fm_status fm_labelling_measure(struct fm_labelling *l, const struct fm_dataset *dataset)
 {
+    if (l->options.out)
+        FM_TRY(fm_charts_load());
     struct fm_label_measure *m = &l->measure;
     const struct fm_samples *test = &dataset->test;
     FM_TRY(fm_labelling_guess(l, "measuring", test->records, NULL, test->count, &m->guesses));

@@ -4,6 +4,7 @@
 
 #include "app/data_label.h"
 #include "base/clock.h"
+#include "report/charts/chart.h"
 #include "run/json.h"
 
 #include <stdio.h>
@@ -64,6 +65,7 @@ enum fm_status fm_report_check(const struct fm_report_options *options, char dir
 {
     char stamp[32], path[FM_PATH_MAX];
     FM_TRY(check_runs(options));
+    FM_TRY(fm_charts_load());
     if (options->directory)
         FM_TRY(fm_path_copy(directory, options->directory));
     else

@@ -265,6 +265,7 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     };
     int lock;
     enum fm_status status;
+    FM_TRY(fm_charts_load()); // lest the work be done when it turns out that nothing can be drawn
     FM_TRY(fm_job_config(engine, dataset, split, job, &w.config));
     FM_TRY_GOTO(status, fm_training_open_weights(&w), out);
     FM_TRY_GOTO(status, build_net(&w), out);

@@ -25,6 +25,6 @@ enum fm_status fm_exif_orientation(
 void fm_exif_library(struct fm_library *library)
 {
     *library = (struct fm_library){
-        .name = "libexif", .compiled = FM_EXIF_VERSION, .without = "pictures with EXIF data"};
+        .name = "libexif", .compiled = FM_EXIF_VERSION, .without = "read pictures with EXIF data"};
     fm_library_file((const void *)(size_t)exif_data_new_from_data, library);
 }

@@ -15,5 +15,5 @@ enum fm_status fm_exif_orientation(
 
 void fm_exif_library(struct fm_library *library)
 {
-    *library = (struct fm_library){.name = "libexif", .without = "pictures with EXIF data"};
+    *library = (struct fm_library){.name = "libexif", .without = "read pictures with EXIF data"};
 }

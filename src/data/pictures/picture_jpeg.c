@@ -213,6 +213,6 @@ void fm_jpeg_library(struct fm_library *library)
 {
     *library = (struct fm_library){.name = "libjpeg-turbo",
         .compiled = TEXT(LIBJPEG_TURBO_VERSION),
-        .without = "JPEG pictures"};
+        .without = "read JPEG pictures"};
     fm_library_file((const void *)(size_t)jpeg_std_error, library);
 }

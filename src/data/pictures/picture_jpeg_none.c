@@ -13,5 +13,5 @@ enum fm_status fm_jpeg_decode(const char *name, const uint8_t *bytes, size_t siz
 
 void fm_jpeg_library(struct fm_library *library)
 {
-    *library = (struct fm_library){.name = "libjpeg-turbo", .without = "JPEG pictures"};
+    *library = (struct fm_library){.name = "libjpeg-turbo", .without = "read JPEG pictures"};
 }

@@ -1,6 +1,6 @@
 // What the process that has libhdf5 says to the one that has not: records, each of these with what
-// follows it. Both are of one build, so that the bytes of a struct are the same to both; that they
-// make sense is for the reader to check.
+// follows it. Both are of one version (hdf5_module.h), so that the bytes of a struct are the same
+// to both; that they make sense is for the reader to check.
 #ifndef FM_NET_FILES_HDF5_LIST_H
 #define FM_NET_FILES_HDF5_LIST_H
 

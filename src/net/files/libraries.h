@@ -10,7 +10,6 @@ enum {
 void fm_tensors_libraries(struct fm_library libraries[FM_TENSORS_LIBRARIES]);
 
 // Of each what its reader's file says.
-void fm_hdf5_library(struct fm_library *library);
 void fm_onnx_library(struct fm_library *library);
 
 #endif

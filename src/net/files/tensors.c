@@ -1,6 +1,7 @@
 // Which format a file has, and the way to its reader; what all readers need.
 #include "net/files/libraries.h"
 #include "net/files/tensors_class.h"
+#include "net/hdf5_module.h"
 
 #include "base/text.h"
 

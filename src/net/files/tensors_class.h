@@ -26,7 +26,7 @@ struct fm_tensors_class {
 };
 
 extern const struct fm_tensors_class fm_tensors_safetensors;
-extern const struct fm_tensors_class fm_tensors_hdf5; // tensors_hdf5.c or tensors_hdf5_none.c
+extern const struct fm_tensors_class fm_tensors_hdf5; // tensors_hdf5.c
 extern const struct fm_tensors_class fm_tensors_onnx; // tensors_onnx.c or tensors_onnx_none.c
 
 // The next tensor of the list, which the caller fills but for its name: *info is valid until the

@@ -3,9 +3,9 @@
 // (hdf5_list.c), and this one reads the elements from where they are said to be, after its own
 // checks.
 #include "net/files/child.h"
-#include "net/files/hdf5.h"
 #include "net/files/hdf5_list.h"
 #include "net/files/tensors_class.h"
+#include "net/hdf5_module.h"
 
 #include "base/text.h"
 

@@ -26,5 +26,5 @@ const struct fm_tensors_class fm_tensors_onnx = {
 
 void fm_onnx_library(struct fm_library *library)
 {
-    *library = (struct fm_library){.name = "protobuf-c", .without = "ONNX files"};
+    *library = (struct fm_library){.name = "protobuf-c", .without = "read ONNX files"};
 }

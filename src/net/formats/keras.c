@@ -2,8 +2,8 @@
 #include "net/formats/keras.h"
 
 #include "base/file.h"
-#include "net/files/hdf5.h"
 #include "net/formats/check.h"
+#include "net/hdf5_module.h"
 
 #include <stdlib.h>
 

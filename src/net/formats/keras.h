@@ -1,4 +1,4 @@
-// What a Keras model of a network is made of, apart from the file that holds it: a Sequential model
+// What a Keras model of a network is made of, and the file that holds it: a Sequential model
 // of layers by their names, as Keras 2 and 3 both read them from a JSON text, and the weights of
 // each in Keras's order and layout.
 //

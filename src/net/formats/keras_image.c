@@ -3,8 +3,6 @@
 // orders of both as lists of names.
 #include "net/formats/keras.h"
 
-#include "base/text.h"
-
 #include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,11 +1,12 @@
-// Charts drawn with cairo, by a module that the first one loads (module.h).
+// Charts drawn with cairo, by a module that the first one loads (charts_module.h): the functions
+// here are in the library, where they load it, and once more in the module, where they draw.
 //
 // The end of a `path` says what is written: ".png" or ".svg" that file; anything else is a stem,
 // and both <path>.png and <path>.svg are written, the same drawing. A file appears whole or not at
-// all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY, and those of
-// fm_module_load(). What is to be drawn never makes a chart fail: without data it says so in the
-// picture, values that are not finite are left out, texts from outside are shortened, and what is
-// not UTF-8 in them becomes '?'.
+// all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY, and of the
+// module FM_NOT_FOUND and FM_BACKEND. What is to be drawn never makes a chart fail: without data it
+// says so in the picture, values that are not finite are left out, texts from outside are
+// shortened, and what is not UTF-8 in them becomes '?'.
 //
 // Colours are Okabe and Ito's, told apart by people with any colour vision, on white. The same
 // chart gives the same bytes on a machine (another machine's fonts give other bytes).
@@ -17,6 +18,9 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+// Loads the module: for who has long work to do before there is something to draw.
+enum fm_status fm_charts_load(void);
 
 void fm_charts_library(struct fm_library *library); // cairo, its version
 

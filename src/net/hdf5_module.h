@@ -1,7 +1,7 @@
 // What takes libhdf5 is a module (base/module.h) of its own: with it come 35 libraries, which take
 // longer to load than a prediction takes to compute, and few commands touch such files.
-#ifndef FM_NET_FILES_HDF5_H
-#define FM_NET_FILES_HDF5_H
+#ifndef FM_NET_HDF5_MODULE_H
+#define FM_NET_HDF5_MODULE_H
 
 #include "base/library.h"
 #include "base/status.h"
@@ -12,7 +12,7 @@
 struct fm_format_model;
 
 enum {
-    FM_HDF5_ABI = 1
+    FM_HDF5_ABI = 1 // another one for any change of this file, hdf5_list.h, formats.h or net.h
 };
 #define FM_HDF5_ENTRY "fm_hdf5_module"
 
@@ -25,6 +25,8 @@ struct fm_hdf5 {
         const char *path, const struct fm_format_model *model, unsigned char **image, size_t *size);
     void (*library)(struct fm_library *library); // libhdf5, its version
 };
+
+void fm_hdf5_library(struct fm_library *library); // the same, for `fmnist info`
 
 // Loads the module, for the file at `path`. FM_UNSUPPORTED: it is not part of this build, or cannot
 // be loaded; the message says `refused` of the file ("an HDF5 file, which this fmnist cannot

@@ -1,5 +1,5 @@
 // The functions of chart.h as the library has them: each loads the module, which draws.
-#include "report/charts/module.h"
+#include "report/charts/charts_module.h"
 
 #include "base/module.h"
 
@@ -10,6 +10,12 @@ static enum fm_status load(const struct fm_charts **charts)
     FM_TRY(fm_module_load(&kind, "charts", &table));
     *charts = table;
     return FM_OK;
+}
+
+enum fm_status fm_charts_load(void)
+{
+    const struct fm_charts *charts;
+    return load(&charts);
 }
 
 enum fm_status fm_chart_confusion(const char *path, const struct fm_metrics *metrics,
@@ -61,9 +67,9 @@ enum fm_status fm_chart_pictures(const char *path, const char *title,
 void fm_charts_library(struct fm_library *library)
 {
     const struct fm_charts *charts;
-    *library = (struct fm_library){.name = "cairo", .without = "charts"};
-    if (load(&charts) == FM_OK)
+    enum fm_status status = load(&charts);
+    if (status == FM_OK)
         charts->library(library);
     else
-        fm_error_clear();
+        fm_library_missing(library, "cairo", "draw charts", status);
 }

@@ -1,5 +1,5 @@
 // The module's one exported symbol: the charts.
-#include "report/charts/module.h"
+#include "report/charts/charts_module.h"
 
 #include "base/module.h"
 

@@ -1,7 +1,7 @@
-#include "net/files/hdf5.h"
+// How the library comes to the module with libhdf5.
+#include "net/hdf5_module.h"
 
 #include "base/module.h"
-#include "net/files/libraries.h"
 
 static enum fm_status load(const struct fm_hdf5 **hdf5)
 {
@@ -29,9 +29,9 @@ enum fm_status fm_hdf5_load(
 void fm_hdf5_library(struct fm_library *library)
 {
     const struct fm_hdf5 *hdf5;
-    *library = (struct fm_library){.name = "libhdf5", .without = "HDF5 files (Keras)"};
-    if (load(&hdf5) == FM_OK)
+    enum fm_status status = load(&hdf5);
+    if (status == FM_OK)
         hdf5->library(library);
     else
-        fm_error_clear();
+        fm_library_missing(library, "libhdf5", "read HDF5 files (Keras)", status);
 }
