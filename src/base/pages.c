@@ -8,6 +8,7 @@
 
 enum {
     LINE = 64,
+    PAGE = 4 << 10,
     HUGE_PAGE = 2 << 20,
     HUGE_FROM = 1 << 20 // below which most of a huge page would be zeroed in vain
 };
@@ -18,7 +19,14 @@ static size_t round_up(size_t bytes, size_t unit)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) // which watches the heap's ends alone
-// Whole huge pages, zero as they come from the kernel.
+// Huge pages, and small ones for a rest that is no more than half of one.
+static size_t mapped_bytes(size_t bytes)
+{
+    size_t rest = bytes % HUGE_PAGE;
+    return bytes - rest + round_up(rest, rest > HUGE_FROM ? HUGE_PAGE : PAGE);
+}
+
+// From the beginning of a huge page on, zero as it comes from the kernel.
 static void *map(size_t bytes)
 {
     char *memory = mmap(
@@ -41,7 +49,7 @@ struct fm_pages fm_pages_allocate(size_t bytes)
         return pages;
 #if !defined(__SANITIZE_ADDRESS__)
     if (bytes >= HUGE_FROM) {
-        pages.bytes = pages.mapped = round_up(bytes, HUGE_PAGE);
+        pages.bytes = pages.mapped = mapped_bytes(bytes);
         pages.memory = map(pages.bytes);
         return pages;
     }

@@ -1,6 +1,182 @@
-// Where an executor's tensors live: what the backward needs is kept, what only the next operation
-// needs shares two buffers, and what is in front of the first trained parameter has no backward.
+// Where an executor's tensors live. A step is a sequence of moments: the forward of each operation,
+// the loss, the backward passes. An activation lives from the one that computes it to the last that
+// reads it, a gradient likewise; plan.h lays them into one piece of memory by that.
+//
+// The activation of a first convolution is not kept for the backward: from a channel or three it
+// is computed again for less than the memory is worth, just before it is read.
+#include "backend/cpu/bridge.h"
 #include "backend/cpu/executor.h"
+#include "backend/cpu/plan.h"
+
+#include <stdlib.h>
+
+// ---- moments
+
+enum {
+    BACKWARD_PASSES = FM_PASS_COUNT - FM_PASS_PREPARE
+};
+
+static int loss_moment(const struct fm_executor *e)
+{
+    return e->op_count; // the forward of operation i is moment i
+}
+
+static int backward_moment(const struct fm_executor *e, int op, enum fm_op_pass pass)
+{
+    return loss_moment(e) + 1 + BACKWARD_PASSES * (e->op_count - 1 - op) +
+           (int)(pass - FM_PASS_PREPARE);
+}
+
+// ---- which memory a value has
+
+// The value whose memory the activation of value i is.
+static int home_of(const struct fm_executor *e, int i)
+{
+    while (e->ops[i]->in_place)
+        i--;
+    return i;
+}
+
+// The first operation of the backward; op_count if there is none.
+static int first_of_backward(const struct fm_executor *e)
+{
+    for (int i = 0; i < e->op_count; i++)
+        if (e->ops[i]->trains)
+            return i;
+    return e->op_count;
+}
+
+// The first value with a gradient; the loss puts its own out, always.
+static int first_gradient(const struct fm_executor *e)
+{
+    int first = first_of_backward(e);
+    return first < e->op_count ? first : e->op_count - 1;
+}
+
+// The value whose memory the gradient of value i is: where an operation can work in place, that of
+// its output. A probe keeps each that is not in place forward, too.
+static int gradient_home_of(const struct fm_executor *e, int i)
+{
+    for (; i + 1 < e->op_count; i++) {
+        const struct fm_op *reader = e->ops[i + 1];
+        if (!reader->in_place && (!reader->class->gradient_in_place || e->options.probe))
+            break;
+    }
+    return i;
+}
+
+// ---- what is computed anew
+
+// Whether pass `pass` of operation i reads the activation whose memory is that of value `home`.
+static bool reads(const struct fm_executor *e, int i, enum fm_op_pass pass, int home)
+{
+    const struct fm_op *op = e->ops[i];
+    if (!fm_op_runs(op, pass))
+        return false;
+    unsigned bit = 1u << pass;
+    return ((op->reads_out & bit) && home_of(e, i) == home) ||
+           ((op->reads_in & bit) && home_of(e, i - 1) == home);
+}
+
+enum {
+    FEW_CHANNELS = 4
+};
+
+static bool is_cheap(const struct fm_executor *e, int i)
+{
+    const struct fm_op *op = e->ops[i];
+    if (!fm_executor_fuses(e) || op->in != &e->values[0])
+        return false;
+    const struct fm_layer *layer = fm_op_layer(op);
+    if (layer->kind != FM_LAYER_CONV || layer->in.c > FEW_CHANNELS)
+        return false;
+    // What is done to it in place would have to be done again.
+    for (int k = i + 1; k < e->op_count && e->ops[k]->in_place; k++)
+        if (!e->values[k].norm_pending)
+            return false;
+    return true;
+}
+
+// Has operation i run again before the first pass that reads its output in the backward.
+static void renew(struct fm_executor *e, int i)
+{
+    for (int k = e->op_count - 1; k >= i; k--)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
+            if (reads(e, k, (enum fm_op_pass)pass, i)) {
+                e->ops[k]->renews = e->ops[i];
+                e->ops[k]->renews_at = (enum fm_op_pass)pass;
+                return;
+            }
+}
+
+static void mark_renewed(struct fm_executor *e)
+{
+    for (int i = 1; i < e->op_count; i++)
+        if (is_cheap(e, i))
+            renew(e, i);
+}
+
+// The moment from which value i, which `op` renews, is there again; -1 if it is not.
+static int renewed_at(const struct fm_executor *e, int i)
+{
+    for (int k = 0; k < e->op_count; k++)
+        if (e->ops[k]->renews == e->ops[i])
+            return backward_moment(e, k, e->ops[k]->renews_at);
+    return -1;
+}
+
+// ---- lifetimes
+
+static void lives_until(struct fm_lifetime *t, int moment)
+{
+    t->last = moment > t->last ? moment : t->last;
+}
+
+// A lifetime for each value, empty where the activation lies in another's memory.
+static void activation_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = 0; i < e->op_count; i++) {
+        struct fm_lifetime *t = &lives[home_of(e, i)];
+        if (home_of(e, i) == i)
+            *t = (struct fm_lifetime){
+                .bytes = fm_md_bytes(&e->values[i].md), .first = i, .last = i, .again_last = -1};
+        lives_until(t, i + 1); // its reader, or, after the last, the loss or whoever asked for it
+    }
+    for (int i = 0; i < e->op_count; i++) {
+        struct fm_lifetime *t = &lives[i];
+        int again = renewed_at(e, i);
+        if (again >= 0) {
+            t->again_first = t->again_last = again;
+            lives_until(&lives[home_of(e, i - 1)], again);
+        }
+        for (int k = 0; k < e->op_count; k++)
+            for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++) {
+                if (!reads(e, k, (enum fm_op_pass)pass, i))
+                    continue;
+                int moment = backward_moment(e, k, (enum fm_op_pass)pass);
+                int *last = again >= 0 ? &t->again_last : &t->last;
+                *last = moment > *last ? moment : *last;
+            }
+    }
+}
+
+// The same for gradients.
+static void gradient_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = e->op_count - 1; i >= first_gradient(e); i--) {
+        struct fm_lifetime *t = &lives[gradient_home_of(e, i)];
+        bool last = i + 1 == e->op_count;
+        if (gradient_home_of(e, i) == i)
+            *t = (struct fm_lifetime){
+                .bytes = fm_md_bytes(&e->values[i].md),
+                .first = last ? loss_moment(e) : backward_moment(e, i + 1, FM_PASS_DATA),
+                .again_last = -1,
+            };
+        lives_until(t, backward_moment(e, i, FM_PASS_DATA));
+    }
+}
+
+// ---- memory
 
 // Whether what a step leaves in memory means nothing to the next. A probe is read after its step,
 // and padding channels hold the zeros that buffers come with.
@@ -19,66 +195,23 @@ static enum fm_status allocate(struct fm_executor *e, size_t bytes, const char *
     return fm_workspace_take(&e->model->workspace, &e->share, bytes, what, data);
 }
 
-// Two buffers that values take in turn, each as large as the largest of values [first, end).
-struct pair {
-    const char *what;
-    size_t bytes;
-    void *data[2]; // allocated when first taken
-    int side;
-};
-
-static struct pair pair_of(const struct fm_executor *e, const char *what, int first, int end)
+// One piece of memory for all; where AddressSanitizer watches, or nothing may be shared, one each.
+static enum fm_status allocate_lifetimes(
+    struct fm_executor *e, struct fm_lifetime *lives, int count, void **data)
 {
-    struct pair pair = {.what = what};
-    for (int i = first; i < end; i++) {
-        size_t bytes = fm_md_bytes(&e->values[i].md);
-        pair.bytes = bytes > pair.bytes ? bytes : pair.bytes;
+#if !defined(__SANITIZE_ADDRESS__)
+    if (shares(e)) {
+        void *memory = NULL;
+        size_t bytes = fm_plan_memory(lives, count);
+        FM_TRY(allocate(e, bytes, "activations and gradients", &memory));
+        for (int i = 0; i < count; i++)
+            data[i] = (char *)memory + lives[i].offset;
+        return FM_OK;
     }
-    return pair;
-}
-
-static enum fm_status take(struct fm_executor *e, struct pair *pair, void **data)
-{
-    pair->side ^= 1;
-    if (!pair->data[pair->side])
-        FM_TRY(allocate(e, pair->bytes, pair->what, &pair->data[pair->side]));
-    *data = pair->data[pair->side];
-    return FM_OK;
-}
-
-// The first operation of the backward; op_count if there is none.
-static int first_of_backward(const struct fm_executor *e)
-{
-    for (int i = 0; i < e->op_count; i++)
-        if (e->ops[i]->trains)
-            return i;
-    return e->op_count;
-}
-
-// The first value that stays until the step's end: the backward needs every activation from the
-// input of its first operation on, a probe all of them, inference none.
-static int first_kept(const struct fm_executor *e)
-{
-    if (e->options.probe)
-        return 0;
-    return fm_executor_trains(e) ? first_of_backward(e) - 1 : e->op_count;
-}
-
-static enum fm_status allocate_activations(struct fm_executor *e)
-{
-    int kept = first_kept(e);
-    struct pair pair = pair_of(e, "activations", 0, kept);
-    for (int i = 0; i < e->op_count; i++) {
-        struct fm_value *value = &e->values[i];
-        void *data = NULL;
-        if (e->ops[i]->in_place)
-            data = e->ops[i]->in->activation.data;
-        else if (i >= kept)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), "activations", &data));
-        else
-            FM_TRY(take(e, &pair, &data));
-        FM_TRY(fm_tensor_mem_create(&value->activation, e->model->device, &value->md, data));
-    }
+#endif
+    for (int i = 0; i < count; i++)
+        if (lives[i].bytes > 0)
+            FM_TRY(allocate(e, lives[i].bytes, "activations and gradients", &data[i]));
     return FM_OK;
 }
 
@@ -102,63 +235,82 @@ static enum fm_status create_gradient(struct fm_executor *e, struct fm_value *va
     return status;
 }
 
-static enum fm_status allocate_logit_gradient(struct fm_executor *e)
+static enum fm_status create_values(struct fm_executor *e, void *const *data)
 {
-    const struct fm_value *logits = &e->values[e->op_count - 1];
-    if (logits->element == e->model->element)
-        return FM_OK;
-    void *data = NULL;
-    FM_TRY(allocate(e, fm_view_size(&logits->view) * sizeof(float), "gradients", &data));
-    e->logit_gradient = data;
-    return FM_OK;
-}
-
-// Gradients flow through two buffers, or one where an operation can work in place; a probe keeps
-// each. None flows to what is in front of the first operation of the backward.
-static enum fm_status allocate_gradients(struct fm_executor *e)
-{
-    int first = first_of_backward(e);
-    first = first < e->op_count ? first : e->op_count - 1; // the loss puts its own out, always
-    struct pair pair = pair_of(e, "gradients", first, e->op_count);
-    for (int i = e->op_count - 1; i >= first; i--) {
+    for (int i = 0; i < e->op_count; i++) {
         struct fm_value *value = &e->values[i];
-        const struct fm_op *reader = i + 1 < e->op_count ? e->ops[i + 1] : NULL;
-        void *data = NULL;
-        if (reader && (reader->in_place || (reader->class->gradient_in_place && !e->options.probe)))
-            data = reader->out->gradient.data;
-        else if (e->options.probe)
-            FM_TRY(allocate(e, fm_md_bytes(&value->md), "gradients", &data));
-        else
-            FM_TRY(take(e, &pair, &data));
-        FM_TRY(create_gradient(e, value, data));
+        FM_TRY(fm_tensor_mem_create(
+            &value->activation, e->model->device, &value->md, data[home_of(e, i)]));
+        if (fm_executor_trains(e) && i >= first_gradient(e))
+            FM_TRY(create_gradient(e, value, data[e->op_count + gradient_home_of(e, i)]));
     }
     return FM_OK;
 }
 
 enum fm_status fm_cpu_allocate_values(struct fm_executor *e)
 {
-    FM_TRY(allocate_activations(e));
-    if (!fm_executor_trains(e))
-        return FM_OK;
-    FM_TRY(allocate_gradients(e));
-    return allocate_logit_gradient(e);
+    int count = 2 * e->op_count + 1; // activations, gradients, the logits' gradient in fp32
+    struct fm_lifetime *lives = calloc((size_t)count, sizeof *lives);
+    void **data = calloc((size_t)count, sizeof(*data));
+    enum fm_status status = lives && data ? FM_OK : fm_fail_memory("lifetimes", sizeof *lives);
+    if (status == FM_OK) {
+        const struct fm_value *logits = &e->values[e->op_count - 1];
+        struct fm_lifetime *wide = &lives[count - 1];
+        if (fm_executor_trains(e)) {
+            mark_renewed(e);
+            gradient_lifetimes(e, lives + e->op_count);
+            if (logits->element != e->model->element)
+                *wide = (struct fm_lifetime){.bytes = fm_view_size(&logits->view) * sizeof(float),
+                    .first = loss_moment(e),
+                    .last = loss_moment(e),
+                    .again_last = -1};
+        }
+        activation_lifetimes(e, lives);
+        status = allocate_lifetimes(e, lives, count, data);
+        if (status == FM_OK && wide->bytes > 0)
+            e->logit_gradient = data[count - 1];
+    }
+    if (status == FM_OK)
+        status = create_values(e, data);
+    free(lives);
+    free(data);
+    return status;
+}
+
+// ---- the scratchpad
+
+// Where the bridges begin, behind what a primitive needs.
+static size_t bridges_at(const struct fm_executor *e)
+{
+    size_t most = 0;
+    for (const struct fm_primitive *p = e->primitives; p; p = p->next) {
+        size_t bytes = fm_md_bytes(&p->scratch_md);
+        most = bytes > most ? bytes : most;
+    }
+    return fm_plan_aligned(most);
+}
+
+static size_t scratchpad_bytes(const struct fm_executor *e)
+{
+    size_t at = bridges_at(e), most = e->scratch_bytes > at ? e->scratch_bytes : at;
+    for (const struct fm_bridge *b = e->bridges; b; b = b->next)
+        if (at + b->offset + b->bytes > most)
+            most = at + b->offset + b->bytes;
+    return most;
 }
 
 // Passes run one after another, so one scratchpad of the largest size serves them all.
 enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *e)
 {
-    for (int i = 0; i < e->primitive_count; i++) {
-        size_t bytes = fm_md_bytes(&e->primitives[i]->scratch_md);
-        e->scratch_bytes = bytes > e->scratch_bytes ? bytes : e->scratch_bytes;
-    }
-    if (e->scratch_bytes == 0)
+    size_t bytes = scratchpad_bytes(e);
+    if (bytes == 0)
         return FM_OK;
-    FM_TRY(allocate(e, e->scratch_bytes, "scratchpad", &e->scratch));
-    for (int i = 0; i < e->primitive_count; i++) {
-        struct fm_primitive *p = e->primitives[i];
+    FM_TRY(allocate(e, bytes, "scratchpad", &e->scratch));
+    for (struct fm_primitive *p = e->primitives; p; p = p->next)
         if (fm_md_bytes(&p->scratch_md) > 0)
             FM_TRY(fm_memory_create(
                 &p->scratchpad, &p->scratch_md, e->model->device->engine, e->scratch));
-    }
+    for (struct fm_bridge *b = e->bridges; b; b = b->next)
+        FM_TRY(fm_bridge_place(b, (char *)e->scratch + bridges_at(e) + b->offset));
     return FM_OK;
 }

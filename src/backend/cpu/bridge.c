@@ -19,15 +19,14 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
 {
     if (same_bytes(&given->md, want, flattened))
         return fm_tensor_mem_create(&b->wanted, device, want, given->data);
-    void *data = NULL;
-    FM_TRY(fm_buffers_add(&b->buffers, fm_md_bytes(want), "reordered tensor", &data));
-    FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, data));
+    b->bytes = fm_md_bytes(want);
+    FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, NULL));
     struct fm_md staged = {0};
     enum fm_status status = flattened
                                 ? fm_md_create(&staged, 4, flattened, fm_md_type(want), dnnl_nchw)
                                 : fm_md_copy(&staged, want);
     if (status == FM_OK)
-        status = fm_tensor_mem_create(&b->staged, device, &staged, data);
+        status = fm_tensor_mem_create(&b->staged, device, &staged, NULL);
     if (status == FM_OK && direction == FM_BRIDGE_INWARD)
         status = fm_reorder_create(&b->reorder, device, &given->md, &staged);
     else if (status == FM_OK)
@@ -36,12 +35,17 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     return status;
 }
 
+enum fm_status fm_bridge_place(struct fm_bridge *b, void *data)
+{
+    FM_TRY(fm_tensor_mem_move(&b->wanted, data));
+    return fm_tensor_mem_move(&b->staged, data);
+}
+
 void fm_bridge_free(struct fm_bridge *b)
 {
     fm_reorder_free(&b->reorder);
     fm_tensor_mem_free(&b->wanted);
     fm_tensor_mem_free(&b->staged);
-    fm_buffers_free(&b->buffers);
 }
 
 enum fm_status fm_bridge_in(

@@ -4,13 +4,16 @@
 
 #include "backend/cpu/tensor.h"
 
-// The given tensor's memory where the layouts agree, else a buffer with a reorder in front of the
-// primitive (inputs) or behind it (outputs). Zero-initialise; fm_bridge_free() when done.
+// The given tensor's memory where the layouts agree, else memory of its own, with a reorder in
+// front of the primitive (inputs) or behind it (outputs). What is there means nothing outside the
+// pass that the primitive is run in. Zero-initialise; fm_bridge_free() when done.
 struct fm_bridge {
     struct fm_tensor_mem wanted; // what the primitive is given
     struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
     struct fm_reorder reorder;
-    struct fm_buffers buffers;
+    size_t bytes;           // of its own memory; 0: none
+    size_t offset;          // in front of it: of the other bridges of the pass
+    struct fm_bridge *next; // of the executor's, which places them (allocate.c)
 };
 
 enum fm_bridge_direction {
@@ -23,6 +26,8 @@ enum fm_bridge_direction {
 enum fm_status fm_bridge_create(struct fm_bridge *bridge, const struct fm_device *device,
     const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
     enum fm_bridge_direction direction);
+// Gives the bridge its memory, `bytes` of it, which it does not own.
+enum fm_status fm_bridge_place(struct fm_bridge *bridge, void *data);
 void fm_bridge_free(struct fm_bridge *bridge);
 
 // Run the reorder, if there is one.

@@ -60,6 +60,7 @@ enum fm_status fm_cpu_compile(
     if (!e)
         return fm_fail_memory("executor", sizeof *e);
     e->model = model;
+    model->is_trained = model->is_trained || options->mode == FM_MODE_TRAIN;
     e->weights = options->average ? &model->average : &model->trained;
     e->options = *options;
     enum fm_status status = build(e);
@@ -85,7 +86,6 @@ void fm_cpu_executor_destroy(struct fm_executor *e)
     }
     free(e->ops);
     free(e->values);
-    free(e->primitives);
     fm_buffers_free(&e->buffers);
     fm_workspace_release(&e->model->workspace, &e->share);
     free(e);
@@ -113,8 +113,6 @@ static enum fm_status compute_pass(
 
 static enum fm_status run_pass(struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass)
 {
-    if (!op->class->run[which])
-        return FM_OK;
     if (!op->executor->options.profile)
         return compute_pass(op, which, pass);
     double start = fm_clock_seconds();
@@ -137,11 +135,13 @@ static enum fm_status backward(struct fm_executor *e, const struct fm_pass *pass
         struct fm_op *op = e->ops[i];
         if (!op->trains && !op->input_gradient)
             break;
-        FM_TRY(run_pass(op, FM_PASS_PREPARE, pass));
-        if (op->trains)
-            FM_TRY(run_pass(op, FM_PASS_WEIGHTS, pass));
-        if (op->input_gradient)
-            FM_TRY(run_pass(op, FM_PASS_DATA, pass));
+        for (int which = FM_PASS_PREPARE; which < FM_PASS_COUNT; which++) {
+            if (!fm_op_runs(op, (enum fm_op_pass)which))
+                continue;
+            if (op->renews && op->renews_at == (enum fm_op_pass)which)
+                FM_TRY(run_pass(op->renews, FM_PASS_FORWARD, pass));
+            FM_TRY(run_pass(op, (enum fm_op_pass)which, pass));
+        }
     }
     return FM_OK;
 }

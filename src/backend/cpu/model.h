@@ -21,6 +21,7 @@ struct fm_model {
     struct fm_device *device;
     struct fm_net net;
     struct fm_model_options options;
+    bool is_trained;           // an executor of it that trains has been compiled
     enum fm_element element;   // of activations and working copies of weights
     enum fm_rounding rounding; // of what an emulated precision would store
     struct fm_buffers buffers;

@@ -67,6 +67,12 @@ void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double o
     op->bytes[pass] = size * op->executor->options.batch * (inputs * in + outputs * out);
 }
 
+void fm_op_reads_linear(struct fm_op *op, const struct fm_linear_fusion *fusion)
+{
+    op->reads_in = FM_IN_WEIGHTS;
+    op->reads_out = fusion->relu && !fusion->relu_gated ? FM_IN_PREPARE : 0;
+}
+
 void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion)
 {
     if (fusion->relu && !fusion->relu_gated)
@@ -91,20 +97,6 @@ void fm_op_counts_products(struct fm_op *op)
     }
 }
 
-static enum fm_status register_primitive(struct fm_executor *e, struct fm_primitive *p)
-{
-    if (e->primitive_count == e->primitive_capacity) {
-        int capacity = e->primitive_capacity ? 2 * e->primitive_capacity : 32;
-        struct fm_primitive **list = realloc(e->primitives, (size_t)capacity * sizeof(*list));
-        if (!list)
-            return fm_fail_memory("primitives", (size_t)capacity * sizeof(*list));
-        e->primitives = list;
-        e->primitive_capacity = capacity;
-    }
-    e->primitives[e->primitive_count++] = p;
-    return FM_OK;
-}
-
 enum fm_status fm_primitive_create(
     struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where)
 {
@@ -114,7 +106,11 @@ enum fm_status fm_primitive_create(
         status = fm_dnnl_check(
             dnnl_primitive_create(&p->primitive, pd), "dnnl_primitive_create", where);
     dnnl_primitive_desc_destroy(pd);
-    return status == FM_OK ? register_primitive(e, p) : status;
+    if (status == FM_OK) {
+        p->next = e->primitives;
+        e->primitives = p;
+    }
+    return status;
 }
 
 enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,

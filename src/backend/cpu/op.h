@@ -35,6 +35,7 @@ struct fm_primitive {
     struct fm_md scratch_md;
     dnnl_memory_t scratchpad;
     char plan[64];
+    struct fm_primitive *next; // of the executor's, for the shared scratchpad
 };
 
 enum fm_op_pass {
@@ -45,6 +46,14 @@ enum fm_op_pass {
     FM_PASS_COUNT,
 };
 
+// Sets of backward passes.
+enum {
+    FM_IN_PREPARE = 1 << FM_PASS_PREPARE,
+    FM_IN_WEIGHTS = 1 << FM_PASS_WEIGHTS,
+    FM_IN_DATA = 1 << FM_PASS_DATA,
+};
+
+struct fm_bridge;
 struct fm_op;
 
 struct fm_op_class {
@@ -68,6 +77,10 @@ struct fm_op {
     bool trains;               // has parameters that are trained
     bool input_gradient;       // the input's gradient is needed
     bool in_place;             // the output is the input's memory
+    unsigned reads_in;         // the backward passes that read the input's activation ...
+    unsigned reads_out;        // ... and the output's, FM_IN_... of each
+    struct fm_op *renews;      // whose output is computed anew, as it is not kept, ...
+    enum fm_op_pass renews_at; // ... before this pass; NULL: none
     double seconds[FM_PASS_COUNT];
     uint64_t calls[FM_PASS_COUNT];
     double flops[FM_PASS_COUNT];      // of a call
@@ -82,14 +95,14 @@ struct fm_executor {
     struct fm_value *values; // [op_count], values[i] is the output of ops[i]
     struct fm_op **ops;
     int op_count;
-    int layer_op[FM_LAYERS_MAX];      // the operation that ends a layer, -1 where it is fused away
-    struct fm_buffers buffers;        // kept from step to step, and all of one that may not share
-    struct fm_workspace_share share;  // activations, gradients and scratch of all others
-    struct fm_primitive **primitives; // all of the operations', for the shared scratchpad
-    int primitive_count, primitive_capacity;
-    size_t scratch_bytes;  // of the operation that needs most
-    void *scratch;         // the scratchpad
-    float *logit_gradient; // in fp32, where the gradients are not
+    int layer_op[FM_LAYERS_MAX];     // the operation that ends a layer, -1 where it is fused away
+    struct fm_buffers buffers;       // kept from step to step, and all of one that may not share
+    struct fm_workspace_share share; // activations, gradients and scratch of all others
+    struct fm_primitive *primitives; // all of the operations'
+    struct fm_bridge *bridges;       // all that have memory of their own
+    size_t scratch_bytes;            // of the operation that needs most
+    void *scratch;                   // the scratchpad
+    float *logit_gradient;           // in fp32, where the gradients are not
     double update_seconds, loss_seconds;
     uint64_t update_calls;
     struct fm_sums scores; // of inference, since they were last taken
@@ -118,6 +131,15 @@ static inline bool fm_op_makes_logits(const struct fm_op *op)
 static inline enum fm_element fm_op_element(const struct fm_op *op)
 {
     return fm_op_makes_logits(op) ? FM_ELEMENT_F32 : op->executor->model->element;
+}
+// Whether a training step runs this backward pass of the operation.
+static inline bool fm_op_runs(const struct fm_op *op, enum fm_op_pass pass)
+{
+    if (!op->class->run[pass])
+        return false;
+    return pass == FM_PASS_WEIGHTS ? op->trains
+           : pass == FM_PASS_DATA  ? op->input_gradient
+                                   : op->trains || op->input_gradient;
 }
 static inline bool fm_executor_trains(const struct fm_executor *e)
 {
@@ -187,8 +209,15 @@ enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_pri
 void fm_primitive_free(struct fm_primitive *p);
 // Scratch or saved memory of the operation, zeroed, owned by the executor.
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data);
+// What kernels add up image by image, a double a channel: of the scratchpad.
+static inline size_t fm_op_image_sums(const struct fm_view *v)
+{
+    return (size_t)v->n * (size_t)v->c * sizeof(double);
+}
 // Asks for so much of executor->scratch, which the passes of all operations use in turn.
 void fm_op_scratch(struct fm_op *op, size_t bytes);
+// Notes what the backward of a convolution or dense layer reads.
+void fm_op_reads_linear(struct fm_op *op, const struct fm_linear_fusion *fusion);
 // The gradient of a fused ReLU, in place, where no operation behind does it.
 void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion);
 // Notes the work of a convolution or dense layer: the floating-point operations are those of its

@@ -7,8 +7,7 @@
 
 struct bias {
     struct fm_op op;
-    double *image_sums; // [n][c], where it is trained
-    float *padded;      // [c]: the bias, and its gradient, with zeros for padding channels
+    float *padded; // [c]: the bias, and its gradient, with zeros for padding channels
 };
 
 static const struct fm_param *bias_param(const struct fm_op *op)
@@ -36,7 +35,7 @@ static enum fm_status bias_weights(struct fm_op *op, const struct fm_pass *pass)
     struct bias *b = (struct bias *)op;
     const struct fm_param *param = bias_param(op);
     fm_op_kernels(op)->bias_backward(
-        &op->out->view, op->out->gradient.data, b->image_sums, b->padded);
+        &op->out->view, op->out->gradient.data, op->executor->scratch, b->padded);
     for (size_t i = 0; i < param->count; i++)
         op->executor->model->grads[param->offset + i] = b->padded[i];
     return FM_OK;
@@ -48,8 +47,7 @@ static enum fm_status bias_connect(struct fm_op *op)
     const struct fm_view *v = &op->out->view;
     void *data = NULL;
     if (op->trains)
-        FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *b->image_sums, &data));
-    b->image_sums = data;
+        fm_op_scratch(op, fm_op_image_sums(v));
     FM_TRY(fm_op_buffer(op, (size_t)v->c * sizeof *b->padded, &data));
     b->padded = data;
     return FM_OK;
@@ -98,6 +96,7 @@ static const struct fm_op_class relu_class = {
 enum fm_status fm_op_relu(const struct fm_op_place *place, struct fm_op **op)
 {
     FM_TRY(fm_op_new(place, &relu_class, sizeof **op, op));
+    (*op)->reads_out = FM_IN_DATA;
     fm_op_moves(*op, FM_PASS_FORWARD, 1, 1);
     fm_op_moves(*op, FM_PASS_DATA, 1, 2);
     return fm_op_same_layout(*op, place->in->shape);

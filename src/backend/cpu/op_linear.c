@@ -4,6 +4,7 @@
 #include "backend/cpu/bridge.h"
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
+#include "backend/cpu/plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +15,13 @@ struct linear {
     struct fm_linear_fusion fusion;
     struct fm_primitive forward, data, weights;
     struct fm_copy *forward_weight, *data_weight, *bias;
-    struct fm_bridge src;           // in->activation -> forward's and weights' source
-    struct fm_bridge dst;           // forward's output -> out->activation
-    struct fm_bridge data_diff_dst; // out->gradient -> data's
-    struct fm_bridge data_diff_src; // data's output -> in->gradient
-    struct fm_bridge weights_src, weights_diff_dst;
-    struct fm_bridge weight_gradient; // weights' output -> the model's range
+    struct fm_bridge src;                           // in->activation -> forward's
+    struct fm_bridge dst;                           // forward's output -> out->activation
+    struct fm_bridge data_diff_dst;                 // out->gradient -> data's
+    struct fm_bridge data_diff_src;                 // data's output -> in->gradient
+    struct fm_bridge weights_src, weights_diff_dst; // in->activation, out->gradient -> weights'
+    struct fm_bridge weight_gradient;               // weights' output -> the model's range
+    size_t bridged[FM_PASS_COUNT];                  // bytes of a pass's bridges
     struct fm_tensor_mem canonical_gradient, bias_gradient;
 };
 
@@ -242,10 +244,10 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     return status;
 }
 
-// A bridge between `given` and what `pd` wants for `what`.
-static enum fm_status connect_bridge(struct linear *l, struct fm_bridge *bridge,
-    const struct fm_tensor_mem *given, dnnl_primitive_desc_t pd, dnnl_query_t what,
-    enum fm_bridge_direction direction)
+// A bridge between `given` and what `pd`, the primitive of a pass, wants for `what`.
+static enum fm_status connect_bridge(struct linear *l, enum fm_op_pass pass,
+    struct fm_bridge *bridge, const struct fm_tensor_mem *given, dnnl_primitive_desc_t pd,
+    dnnl_query_t what, enum fm_bridge_direction direction)
 {
     struct fm_shape in = fm_op_layer(&l->op)->in;
     int sizes[4] = {l->op.executor->options.batch, in.c, in.h, in.w};
@@ -256,23 +258,14 @@ static enum fm_status connect_bridge(struct linear *l, struct fm_bridge *bridge,
         status = fm_bridge_create(bridge, l->op.executor->model->device, given, &md,
             input && is_dense(l) ? sizes : NULL, direction);
     fm_md_free(&md);
+    if (status == FM_OK && bridge->bytes > 0) {
+        struct fm_executor *e = l->op.executor;
+        bridge->offset = l->bridged[pass];
+        l->bridged[pass] += fm_plan_aligned(bridge->bytes);
+        bridge->next = e->bridges;
+        e->bridges = bridge;
+    }
     return status;
-}
-
-// The source of the weights' gradient is most often the one that the forward has reordered already.
-static enum fm_status connect_weights_source(struct linear *l, dnnl_primitive_desc_t pd)
-{
-    struct fm_md md = {0};
-    enum fm_status status = wanted(pd, dnnl_query_src_md, &md, l->op.name);
-    bool same = status == FM_OK && fm_md_equal(&md, &l->src.wanted.md);
-    if (same)
-        status = fm_tensor_mem_create(
-            &l->weights_src.wanted, l->op.executor->model->device, &md, l->src.wanted.data);
-    fm_md_free(&md);
-    if (status != FM_OK || same)
-        return status;
-    return connect_bridge(
-        l, &l->weights_src, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD);
 }
 
 // The model's gradient ranges, as tensors.
@@ -310,10 +303,11 @@ static enum fm_status finish_primitive(struct linear *l, enum fm_op_pass pass,
 static enum fm_status connect_weights(struct linear *l, dnnl_primitive_desc_t pd)
 {
     FM_TRY(connect_gradients(l));
-    FM_TRY(connect_weights_source(l, pd));
-    FM_TRY(connect_bridge(l, &l->weights_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md,
-        FM_BRIDGE_INWARD));
-    return connect_bridge(l, &l->weight_gradient, &l->canonical_gradient, pd,
+    FM_TRY(connect_bridge(l, FM_PASS_WEIGHTS, &l->weights_src, &l->op.in->activation, pd,
+        dnnl_query_src_md, FM_BRIDGE_INWARD));
+    FM_TRY(connect_bridge(l, FM_PASS_WEIGHTS, &l->weights_diff_dst, &l->op.out->gradient, pd,
+        dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
+    return connect_bridge(l, FM_PASS_WEIGHTS, &l->weight_gradient, &l->canonical_gradient, pd,
         dnnl_query_diff_weights_md, FM_BRIDGE_OUTWARD);
 }
 
@@ -336,10 +330,10 @@ static enum fm_status connect_data(struct linear *l, dnnl_primitive_desc_t pd)
         status = fm_copies_want(l->op.executor->model->copies, &source, &md, &l->data_weight);
     fm_md_free(&md);
     FM_TRY(status);
-    FM_TRY(connect_bridge(
-        l, &l->data_diff_dst, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
-    return connect_bridge(
-        l, &l->data_diff_src, &l->op.in->gradient, pd, dnnl_query_diff_src_md, FM_BRIDGE_OUTWARD);
+    FM_TRY(connect_bridge(l, FM_PASS_DATA, &l->data_diff_dst, &l->op.out->gradient, pd,
+        dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
+    return connect_bridge(l, FM_PASS_DATA, &l->data_diff_src, &l->op.in->gradient, pd,
+        dnnl_query_diff_src_md, FM_BRIDGE_OUTWARD);
 }
 
 static enum fm_status create_data(struct linear *l, const struct wishes *w,
@@ -372,11 +366,11 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
 {
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(create_forward_pd(l, w, &pd));
-    enum fm_status status = connect_bridge(
-        l, &l->src, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD);
+    enum fm_status status = connect_bridge(l, FM_PASS_FORWARD, &l->src, &l->op.in->activation, pd,
+        dnnl_query_src_md, FM_BRIDGE_INWARD);
     if (status == FM_OK)
-        status = connect_bridge(
-            l, &l->dst, &l->op.out->activation, pd, dnnl_query_dst_md, FM_BRIDGE_OUTWARD);
+        status = connect_bridge(l, FM_PASS_FORWARD, &l->dst, &l->op.out->activation, pd,
+            dnnl_query_dst_md, FM_BRIDGE_OUTWARD);
     if (status == FM_OK)
         status = create_backward(l, w, pd);
     return finish_primitive(l, FM_PASS_FORWARD, &l->forward, pd, status);
@@ -407,6 +401,7 @@ enum fm_status fm_op_linear(
     struct linear *l = (struct linear *)*op;
     l->fusion = *fusion;
     place->out->shape = fm_op_layer(&l->op)->out;
+    fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);
     struct wishes w = {0};
     dnnl_primitive_desc_t pd = NULL;

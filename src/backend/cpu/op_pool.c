@@ -47,6 +47,7 @@ enum fm_status fm_op_maxpool(const struct fm_op_place *place, bool gated, struct
 {
     FM_TRY(fm_op_new(place, &maxpool_class, sizeof(struct maxpool), op));
     ((struct maxpool *)*op)->gated = gated;
+    (*op)->reads_out = gated ? FM_IN_DATA : 0;
     fm_op_moves(*op, FM_PASS_FORWARD, 1, 1.25);
     fm_op_moves(*op, FM_PASS_DATA, 1, gated ? 2.25 : 1.25);
     return fm_op_same_layout(*op, place->executor->model->net.layers[place->layer].out);

@@ -1,8 +1,9 @@
 // A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
 // (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products.
 //
-// Filters are four times as large when transformed. They are kept, but of weights that are trained,
-// and so change with every step, made anew in the scratchpad.
+// Filters are four times as large when transformed. They are kept where a model only predicts.
+// Where it is trained, its weights change all the time, and filters are made in the scratchpad, for
+// each batch that is evaluated, too: that takes a fiftieth of its time.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -12,9 +13,10 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters, *bias; // filters NULL where the weights are trained
-    size_t kernel_scratch;          // bytes of the scratchpad in front of the filters made there
-    double *image_sums;             // of the bias's gradient
+    struct fm_copy *filters; // kept ones; NULL where they are made in the scratchpad, ...
+    struct fm_copy *folded;  // ... of these weights, or, NULL, of the model's own
+    struct fm_copy *bias;
+    size_t before_filters; // bytes of the scratchpad in front of the filters made there
     char plan[64];
 };
 
@@ -28,10 +30,12 @@ static const float *make_filters(struct winograd *w, bool rotated)
 {
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
-    float *filters = (float *)((char *)e->scratch + w->kernel_scratch);
-    e->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
-        e->weights->params + e->model->net.params[layer->weight].offset, e->model->element, rotated,
-        filters);
+    float *filters = (float *)((char *)e->scratch + w->before_filters);
+    const float *weights = w->folded
+                               ? fm_copy_values(w->folded)
+                               : e->weights->params + e->model->net.params[layer->weight].offset;
+    e->model->device->kernels->winograd_transform(
+        layer->out.c, layer->in.c, weights, e->model->element, rotated, filters);
     return filters;
 }
 
@@ -41,6 +45,8 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     struct winograd *w = (struct winograd *)op;
     if (w->filters)
         FM_TRY(fm_copy_refresh(w->filters));
+    if (w->folded)
+        FM_TRY(fm_copy_refresh(w->folded));
     if (w->bias)
         FM_TRY(fm_copy_refresh(w->bias));
     const struct fm_winograd_run run = {
@@ -72,8 +78,8 @@ static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *p
         op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
         op->executor->scratch);
     if (w->bias)
-        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data, w->image_sums,
-            m->grads + m->net.params[layer->bias].offset);
+        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
+            op->executor->scratch, m->grads + m->net.params[layer->bias].offset);
     return FM_OK;
 }
 
@@ -90,36 +96,49 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
     return FM_OK;
 }
 
-// Notes that a pass is computed, with its scratch; the filters come behind the largest.
+// Notes that a pass is computed, with its scratch. The gradient of the filters takes none.
 static void plan_pass(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
-    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, pass == FM_PASS_WEIGHTS);
-    w->kernel_scratch = bytes > w->kernel_scratch ? bytes : w->kernel_scratch;
+    bool gradient = pass == FM_PASS_WEIGHTS;
+    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, gradient);
+    if (!gradient && bytes > w->before_filters)
+        w->before_filters = bytes;
+    fm_op_scratch(&w->op, bytes);
     w->op.plans[pass] = w->plan;
+}
+
+static enum fm_status want_filters(struct winograd *w)
+{
+    struct fm_executor *e = w->op.executor;
+    const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
+    if (!e->model->is_trained)
+        return fm_copies_want_filters(e->model->copies, &source, &w->filters);
+    if (w->fusion.norm_layer < 0)
+        return FM_OK;
+    struct fm_md md = {0};
+    enum fm_status status = fm_weight_md(fm_op_layer(&w->op), dnnl_f32, dnnl_format_tag_undef, &md);
+    if (status == FM_OK)
+        status = fm_copies_want(e->model->copies, &source, &md, &w->folded);
+    fm_md_free(&md);
+    return status;
 }
 
 static enum fm_status winograd_connect(struct fm_op *op)
 {
     struct winograd *w = (struct winograd *)op;
-    struct fm_copies *copies = op->executor->model->copies;
-    struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
-    if (!op->trains)
-        FM_TRY(fm_copies_want_filters(copies, &source, &w->filters));
+    const struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
+    FM_TRY(want_filters(w));
     if (fm_fusion_adds(&w->fusion))
-        FM_TRY(fm_copies_want(copies, &source, NULL, &w->bias));
+        FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
     plan_pass(w, FM_PASS_FORWARD, &w->forward);
     if (op->trains)
         plan_pass(w, FM_PASS_WEIGHTS, &w->forward);
     if (op->input_gradient)
         plan_pass(w, FM_PASS_DATA, &w->data);
-    bool makes = !w->filters || op->input_gradient;
-    fm_op_scratch(op, w->kernel_scratch + (makes ? filter_bytes(fm_op_layer(op)) : 0));
-    if (!op->trains || !w->bias)
-        return FM_OK;
-    void *data = NULL;
-    const struct fm_view *v = &op->out->view;
-    FM_TRY(fm_op_buffer(op, (size_t)v->n * (size_t)v->c * sizeof *w->image_sums, &data));
-    w->image_sums = data;
+    if (!w->filters || op->input_gradient)
+        fm_op_scratch(op, w->before_filters + filter_bytes(fm_op_layer(op)));
+    if (op->trains && w->bias)
+        fm_op_scratch(op, fm_op_image_sums(&op->out->view));
     return FM_OK;
 }
 
@@ -188,6 +207,7 @@ enum fm_status fm_op_winograd(
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
     snprintf(w->plan, sizeof w->plan, "winograd:%s", (*op)->executor->model->device->kernels->name);
+    fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);
     return fm_op_same_layout(*op, fm_op_layer(*op)->out);
 }

@@ -44,6 +44,13 @@ enum fm_status fm_tensor_mem_create(
     return fm_memory_create(&t->memory, &t->md, device->engine, data);
 }
 
+enum fm_status fm_tensor_mem_move(struct fm_tensor_mem *t, void *data)
+{
+    t->data = data;
+    FM_DNNL(dnnl_memory_set_data_handle(t->memory, data), "tensor");
+    return FM_OK;
+}
+
 void fm_tensor_mem_free(struct fm_tensor_mem *t)
 {
     if (t->memory)

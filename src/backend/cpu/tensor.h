@@ -26,6 +26,7 @@ struct fm_tensor_mem {
 };
 enum fm_status fm_tensor_mem_create(
     struct fm_tensor_mem *t, const struct fm_device *device, const struct fm_md *md, void *data);
+enum fm_status fm_tensor_mem_move(struct fm_tensor_mem *t, void *data);
 void fm_tensor_mem_free(struct fm_tensor_mem *t);
 
 static inline dnnl_data_type_t fm_element_type(enum fm_element element)
