@@ -38,6 +38,8 @@ static const struct shape {
     {5, 64, 32, 13, 13, 1, 8},   // blocks of 8
     {33, 32, 32, 14, 14, 1, 16}, // 528 tiles: several blocks for each thread, and of the gradient
     {2, 160, 32, 4, 6, 1, 16},   // more channels than a panel
+    {39, 32, 32, 7, 8, 1, 16},   // 4 tiles an image, several blocks: in place, too
+    {5, 64, 64, 9, 5, 1, 0},     // 6 tiles an image, channels last: in place
 };
 
 static double uniform(uint32_t stream, uint32_t i)
@@ -184,12 +186,13 @@ static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool
     return filters;
 }
 
+// To `given->y`, or, NULL, to memory of its own; returns it.
 static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *given, bool rotated)
 {
     const struct fm_element_kernels *on = k->on[t->element];
     float *filters = filters_of(k, t, rotated), *scratch = malloc(on->winograd_scratch(w, false));
-    void *y = malloc(fm_view_size(&w->out) * sizeof(float));
+    void *y = given->y ? given->y : malloc(fm_view_size(&w->out) * sizeof(float));
     assert_true(scratch != NULL && y != NULL);
     struct fm_winograd_run run = *given;
     run.transformed = filters;
@@ -208,9 +211,14 @@ static void *run_forward(const struct fm_kernels *k, const struct trial *t, int 
     return run_convolution(k, t, &w, &run, false);
 }
 
+static struct fm_winograd data_of(const struct trial *t, int threads)
+{
+    return (struct fm_winograd){t->w.out, t->w.in, 2 - t->w.padding, threads};
+}
+
 static void *run_data(const struct fm_kernels *k, const struct trial *t, int threads)
 {
-    struct fm_winograd w = {t->w.out, t->w.in, 2 - t->w.padding, threads};
+    const struct fm_winograd w = data_of(t, threads);
     const struct fm_winograd_run run = {.x = t->view_dy};
     return run_convolution(k, t, &w, &run, true);
 }
@@ -337,7 +345,7 @@ static void expect_same(
     const void *one, const void *other, size_t bytes, const char *what, const struct fm_kernels *k)
 {
     if (memcmp(one, other, bytes) != 0)
-        fail_msg("%s, %s: other bits with other threads", what, k->name);
+        fail_msg("%s, %s: other bits", what, k->name);
 }
 
 static void check_threads(
@@ -357,7 +365,7 @@ static void check_threads(
         void *one = runs[r].run(k, &t, 1);
         for (int threads = 2; threads <= 5; threads += 3) {
             void *other = runs[r].run(k, &t, threads);
-            expect_same(one, other, bytes[r], runs[r].what, k);
+            expect_same(one, other, bytes[r], runs[r].what, k); // with other threads
             free(other);
         }
         free(one);
@@ -369,6 +377,39 @@ static void test_threads(void **state)
 {
     (void)state;
     over_all(check_threads);
+}
+
+// Where the output may take the input's memory it gets the same bits there.
+static int in_place_shapes;
+
+static void check_in_place(
+    const struct fm_kernels *k, const struct shape *s, enum fm_element element)
+{
+    struct trial t;
+    trial_make(&t, s, element);
+    size_t bytes = fm_view_size(&t.w.in) * fm_element_size(element);
+    void *apart = run_data(k, &t, 1);
+    for (int threads = 1; threads <= 5; threads += 2) {
+        const struct fm_winograd w = data_of(&t, threads);
+        if (!fm_winograd_in_place(&w))
+            continue;
+        in_place_shapes++;
+        void *data = malloc(bytes);
+        assert_non_null(data);
+        memcpy(data, t.view_dy, bytes);
+        const struct fm_winograd_run run = {.x = data, .y = data};
+        expect_same(apart, run_convolution(k, &t, &w, &run, true), bytes, "in place", k);
+        free(data);
+    }
+    free(apart);
+    trial_free(&t);
+}
+
+static void test_in_place(void **state)
+{
+    (void)state;
+    over_all(check_in_place);
+    assert_true(in_place_shapes > 0);
 }
 
 // A batch norm and ReLU that are pending against the same carried out before, also at the edges,
@@ -495,6 +536,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_pending),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_nan_stays),

@@ -1,10 +1,10 @@
 // Where an executor's tensors live. A step is a sequence of moments: the forward of each operation,
 // the loss, the backward passes. An activation lives from the one that computes it to the last that
-// reads it, a gradient likewise; plan.h lays them into one piece of memory by that.
+// reads it, a gradient likewise, scratch in its pass; plan.h lays them into one piece of memory by
+// that.
 //
 // The activation of a first convolution is not kept for the backward: from a channel or three it
 // is computed again for less than the memory is worth, just before it is read.
-#include "backend/cpu/bridge.h"
 #include "backend/cpu/executor.h"
 #include "backend/cpu/plan.h"
 
@@ -59,7 +59,7 @@ static int gradient_home_of(const struct fm_executor *e, int i)
 {
     for (; i + 1 < e->op_count; i++) {
         const struct fm_op *reader = e->ops[i + 1];
-        if (!reader->in_place && (!reader->class->gradient_in_place || e->options.probe))
+        if (!reader->in_place && (!reader->gradient_in_place || e->options.probe))
             break;
     }
     return i;
@@ -176,44 +176,24 @@ static void gradient_lifetimes(const struct fm_executor *e, struct fm_lifetime *
     }
 }
 
-// ---- memory
-
-// Whether what a step leaves in memory means nothing to the next. A probe is read after its step,
-// and padding channels hold the zeros that buffers come with.
-static bool shares(const struct fm_executor *e)
+static void scratch_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
 {
     for (int i = 0; i < e->op_count; i++)
-        if (e->values[i].view.c != e->values[i].shape.c)
-            return false;
-    return !e->options.probe;
+        for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+            bool forward = pass == FM_PASS_FORWARD;
+            int moment = forward ? i : backward_moment(e, i, (enum fm_op_pass)pass);
+            int again = forward ? renewed_at(e, i) : -1;
+            lives[i * FM_PASS_COUNT + pass] = (struct fm_lifetime){
+                .bytes = e->ops[i]->scratch_bytes[pass],
+                .first = moment,
+                .last = moment,
+                .again_first = again >= 0 ? again : 0,
+                .again_last = again,
+            };
+        }
 }
 
-static enum fm_status allocate(struct fm_executor *e, size_t bytes, const char *what, void **data)
-{
-    if (!shares(e))
-        return fm_buffers_add(&e->buffers, bytes, what, data);
-    return fm_workspace_take(&e->model->workspace, &e->share, bytes, what, data);
-}
-
-// One piece of memory for all; where AddressSanitizer watches, or nothing may be shared, one each.
-static enum fm_status allocate_lifetimes(
-    struct fm_executor *e, struct fm_lifetime *lives, int count, void **data)
-{
-#if !defined(__SANITIZE_ADDRESS__)
-    if (shares(e)) {
-        void *memory = NULL;
-        size_t bytes = fm_plan_memory(lives, count);
-        FM_TRY(allocate(e, bytes, "activations and gradients", &memory));
-        for (int i = 0; i < count; i++)
-            data[i] = (char *)memory + lives[i].offset;
-        return FM_OK;
-    }
-#endif
-    for (int i = 0; i < count; i++)
-        if (lives[i].bytes > 0)
-            FM_TRY(allocate(e, lives[i].bytes, "activations and gradients", &data[i]));
-    return FM_OK;
-}
+// ---- values
 
 // A gradient has its activation's layout, but the logits' is not in fp32 where the others are not.
 static enum fm_status gradient_md(
@@ -225,92 +205,133 @@ static enum fm_status gradient_md(
     return fm_md_create(md, 2, dims, fm_element_type(e->model->element), dnnl_ab);
 }
 
-static enum fm_status create_gradient(struct fm_executor *e, struct fm_value *value, void *data)
+static enum fm_status create_gradient(struct fm_executor *e, struct fm_value *value)
 {
     struct fm_md md = {0};
     enum fm_status status = gradient_md(e, value, &md);
     if (status == FM_OK)
-        status = fm_tensor_mem_create(&value->gradient, e->model->device, &md, data);
+        status = fm_tensor_mem_create(&value->gradient, e->model->device, &md, NULL);
     fm_md_free(&md);
     return status;
 }
 
-static enum fm_status create_values(struct fm_executor *e, void *const *data)
+enum fm_status fm_cpu_create_values(struct fm_executor *e)
 {
     for (int i = 0; i < e->op_count; i++) {
         struct fm_value *value = &e->values[i];
-        FM_TRY(fm_tensor_mem_create(
-            &value->activation, e->model->device, &value->md, data[home_of(e, i)]));
+        FM_TRY(fm_tensor_mem_create(&value->activation, e->model->device, &value->md, NULL));
         if (fm_executor_trains(e) && i >= first_gradient(e))
-            FM_TRY(create_gradient(e, value, data[e->op_count + gradient_home_of(e, i)]));
+            FM_TRY(create_gradient(e, value));
     }
     return FM_OK;
 }
 
-enum fm_status fm_cpu_allocate_values(struct fm_executor *e)
+// ---- memory
+
+// All that an executor needs memory for.
+struct needs {
+    struct fm_lifetime *lives; // activations, gradients, scratch, the logits' gradient in fp32
+    void **data;               // their memory, NULL where they need none
+    int gradients, scratch, wide, count;
+};
+
+static void collect(struct fm_executor *e, struct needs *n)
 {
-    int count = 2 * e->op_count + 1; // activations, gradients, the logits' gradient in fp32
-    struct fm_lifetime *lives = calloc((size_t)count, sizeof *lives);
-    void **data = calloc((size_t)count, sizeof(*data));
-    enum fm_status status = lives && data ? FM_OK : fm_fail_memory("lifetimes", sizeof *lives);
+    activation_lifetimes(e, n->lives);
+    scratch_lifetimes(e, n->lives + n->scratch);
+    if (!fm_executor_trains(e))
+        return;
+    gradient_lifetimes(e, n->lives + n->gradients);
+    const struct fm_value *logits = &e->values[e->op_count - 1];
+    if (logits->element != e->model->element)
+        n->lives[n->wide] = (struct fm_lifetime){
+            .bytes = fm_view_size(&logits->view) * sizeof(float),
+            .first = loss_moment(e),
+            .last = loss_moment(e),
+            .again_last = -1,
+        };
+}
+
+// Whether what a step leaves in memory means nothing to the next. A probe is read after its step,
+// and padding channels hold the zeros that buffers come with.
+static bool shares(const struct fm_executor *e)
+{
+    for (int i = 0; i < e->op_count; i++)
+        if (e->values[i].view.c != e->values[i].shape.c)
+            return false;
+    return !e->options.probe;
+}
+
+static const char *const what = "activations, gradients and scratch";
+
+static enum fm_status take_one_piece(struct fm_executor *e, struct needs *n)
+{
+    void *memory = NULL;
+    size_t bytes = fm_plan_memory(n->lives, n->count);
+    FM_TRY(fm_workspace_take(&e->model->workspace, &e->share, bytes, what, &memory));
+    for (int i = 0; i < n->count; i++)
+        if (n->lives[i].bytes > 0)
+            n->data[i] = (char *)memory + n->lives[i].offset;
+    return FM_OK;
+}
+
+static enum fm_status take_each(struct fm_executor *e, struct needs *n)
+{
+    bool own = !shares(e);
+    for (int i = 0; i < n->count; i++) {
+        size_t bytes = n->lives[i].bytes;
+        if (bytes > 0 && own)
+            FM_TRY(fm_buffers_add(&e->buffers, bytes, what, &n->data[i]));
+        else if (bytes > 0)
+            FM_TRY(fm_workspace_take(&e->model->workspace, &e->share, bytes, what, &n->data[i]));
+    }
+    return FM_OK;
+}
+
+// One piece of memory for all; where AddressSanitizer watches, or nothing may be shared, one each.
+static enum fm_status take(struct fm_executor *e, struct needs *n)
+{
+#if !defined(__SANITIZE_ADDRESS__)
+    if (shares(e))
+        return take_one_piece(e, n);
+#endif
+    return take_each(e, n);
+}
+
+static enum fm_status hand_out(struct fm_executor *e, const struct needs *n)
+{
+    for (int i = 0; i < e->op_count; i++) {
+        struct fm_value *value = &e->values[i];
+        FM_TRY(fm_tensor_mem_move(&value->activation, n->data[home_of(e, i)]));
+        if (value->gradient.memory)
+            FM_TRY(fm_tensor_mem_move(
+                &value->gradient, n->data[n->gradients + gradient_home_of(e, i)]));
+        for (int pass = 0; pass < FM_PASS_COUNT; pass++)
+            e->ops[i]->scratch[pass] = n->data[n->scratch + i * FM_PASS_COUNT + pass];
+    }
+    e->logit_gradient = n->data[n->wide];
+    return FM_OK;
+}
+
+enum fm_status fm_cpu_allocate(struct fm_executor *e)
+{
+    struct needs n = {.gradients = e->op_count, .scratch = 2 * e->op_count};
+    n.wide = n.scratch + FM_PASS_COUNT * e->op_count;
+    n.count = n.wide + 1;
+    n.lives = calloc((size_t)n.count, sizeof *n.lives);
+    n.data = calloc((size_t)n.count, sizeof(*n.data));
+    enum fm_status status = FM_OK;
+    if (!n.lives || !n.data)
+        status = fm_fail_memory("lifetimes", (size_t)n.count * sizeof *n.lives);
     if (status == FM_OK) {
-        const struct fm_value *logits = &e->values[e->op_count - 1];
-        struct fm_lifetime *wide = &lives[count - 1];
-        if (fm_executor_trains(e)) {
+        if (fm_executor_trains(e))
             mark_renewed(e);
-            gradient_lifetimes(e, lives + e->op_count);
-            if (logits->element != e->model->element)
-                *wide = (struct fm_lifetime){.bytes = fm_view_size(&logits->view) * sizeof(float),
-                    .first = loss_moment(e),
-                    .last = loss_moment(e),
-                    .again_last = -1};
-        }
-        activation_lifetimes(e, lives);
-        status = allocate_lifetimes(e, lives, count, data);
-        if (status == FM_OK && wide->bytes > 0)
-            e->logit_gradient = data[count - 1];
+        collect(e, &n);
+        status = take(e, &n);
     }
     if (status == FM_OK)
-        status = create_values(e, data);
-    free(lives);
-    free(data);
+        status = hand_out(e, &n);
+    free(n.lives);
+    free(n.data);
     return status;
-}
-
-// ---- the scratchpad
-
-// Where the bridges begin, behind what a primitive needs.
-static size_t bridges_at(const struct fm_executor *e)
-{
-    size_t most = 0;
-    for (const struct fm_primitive *p = e->primitives; p; p = p->next) {
-        size_t bytes = fm_md_bytes(&p->scratch_md);
-        most = bytes > most ? bytes : most;
-    }
-    return fm_plan_aligned(most);
-}
-
-static size_t scratchpad_bytes(const struct fm_executor *e)
-{
-    size_t at = bridges_at(e), most = e->scratch_bytes > at ? e->scratch_bytes : at;
-    for (const struct fm_bridge *b = e->bridges; b; b = b->next)
-        if (at + b->offset + b->bytes > most)
-            most = at + b->offset + b->bytes;
-    return most;
-}
-
-// Passes run one after another, so one scratchpad of the largest size serves them all.
-enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *e)
-{
-    size_t bytes = scratchpad_bytes(e);
-    if (bytes == 0)
-        return FM_OK;
-    FM_TRY(allocate(e, bytes, "scratchpad", &e->scratch));
-    for (struct fm_primitive *p = e->primitives; p; p = p->next)
-        if (fm_md_bytes(&p->scratch_md) > 0)
-            FM_TRY(fm_memory_create(
-                &p->scratchpad, &p->scratch_md, e->model->device->engine, e->scratch));
-    for (struct fm_bridge *b = e->bridges; b; b = b->next)
-        FM_TRY(fm_bridge_place(b, (char *)e->scratch + bridges_at(e) + b->offset));
-    return FM_OK;
 }

@@ -17,8 +17,9 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
     enum fm_bridge_direction direction)
 {
+    b->given = given;
     if (same_bytes(&given->md, want, flattened))
-        return fm_tensor_mem_create(&b->wanted, device, want, given->data);
+        return fm_tensor_mem_create(&b->wanted, device, want, NULL);
     b->bytes = fm_md_bytes(want);
     FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, NULL));
     struct fm_md staged = {0};
@@ -37,6 +38,10 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
 
 enum fm_status fm_bridge_place(struct fm_bridge *b, void *data)
 {
+    if (!b->given)
+        return FM_OK;
+    if (!b->staged.memory)
+        return fm_tensor_mem_move(&b->wanted, b->given->data);
     FM_TRY(fm_tensor_mem_move(&b->wanted, data));
     return fm_tensor_mem_move(&b->staged, data);
 }
@@ -48,18 +53,16 @@ void fm_bridge_free(struct fm_bridge *b)
     fm_tensor_mem_free(&b->staged);
 }
 
-enum fm_status fm_bridge_in(
-    const struct fm_bridge *b, const struct fm_device *device, const struct fm_tensor_mem *given)
+enum fm_status fm_bridge_in(const struct fm_bridge *b, const struct fm_device *device)
 {
     if (!b->staged.memory)
         return FM_OK;
-    return fm_reorder_run(&b->reorder, device, given->memory, b->staged.memory);
+    return fm_reorder_run(&b->reorder, device, b->given->memory, b->staged.memory);
 }
 
-enum fm_status fm_bridge_out(
-    const struct fm_bridge *b, const struct fm_device *device, const struct fm_tensor_mem *given)
+enum fm_status fm_bridge_out(const struct fm_bridge *b, const struct fm_device *device)
 {
     if (!b->staged.memory)
         return FM_OK;
-    return fm_reorder_run(&b->reorder, device, b->staged.memory, given->memory);
+    return fm_reorder_run(&b->reorder, device, b->staged.memory, b->given->memory);
 }

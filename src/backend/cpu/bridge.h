@@ -8,12 +8,11 @@
 // front of the primitive (inputs) or behind it (outputs). What is there means nothing outside the
 // pass that the primitive is run in. Zero-initialise; fm_bridge_free() when done.
 struct fm_bridge {
+    const struct fm_tensor_mem *given;
     struct fm_tensor_mem wanted; // what the primitive is given
     struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
     struct fm_reorder reorder;
-    size_t bytes;           // of its own memory; 0: none
-    size_t offset;          // in front of it: of the other bridges of the pass
-    struct fm_bridge *next; // of the executor's, which places them (allocate.c)
+    size_t bytes; // of memory of its own; 0: none
 };
 
 enum fm_bridge_direction {
@@ -22,18 +21,17 @@ enum fm_bridge_direction {
 };
 
 // `flattened` (may be NULL): the given tensor is an activation [n, c, h, w] of these four sizes
-// that the primitive takes as vectors [n, c h w].
+// that the primitive takes as vectors [n, c h w]. `given` has to outlive the bridge.
 enum fm_status fm_bridge_create(struct fm_bridge *bridge, const struct fm_device *device,
     const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
     enum fm_bridge_direction direction);
-// Gives the bridge its memory, `bytes` of it, which it does not own.
+// Called once the given tensor has its memory: gives the bridge its own, `bytes` of it, which stays
+// the caller's. Does nothing to a struct of zeros.
 enum fm_status fm_bridge_place(struct fm_bridge *bridge, void *data);
 void fm_bridge_free(struct fm_bridge *bridge);
 
 // Run the reorder, if there is one.
-enum fm_status fm_bridge_in(const struct fm_bridge *bridge, const struct fm_device *device,
-    const struct fm_tensor_mem *given);
-enum fm_status fm_bridge_out(const struct fm_bridge *bridge, const struct fm_device *device,
-    const struct fm_tensor_mem *given);
+enum fm_status fm_bridge_in(const struct fm_bridge *bridge, const struct fm_device *device);
+enum fm_status fm_bridge_out(const struct fm_bridge *bridge, const struct fm_device *device);
 
 #endif

@@ -43,13 +43,17 @@ static enum fm_status build(struct fm_executor *e)
     FM_TRY(fm_lower(e));
     if (fm_executor_trains(e))
         mark_backward(e);
-    FM_TRY(fm_cpu_allocate_values(e));
     if (!fm_executor_trains(e))
         FM_TRY(fm_cpu_scores_allocate(e));
+    FM_TRY(fm_cpu_create_values(e));
     for (int i = 0; i < e->op_count; i++)
         if (e->ops[i]->class->connect)
             FM_TRY(e->ops[i]->class->connect(e->ops[i]));
-    return fm_cpu_allocate_scratchpad(e);
+    FM_TRY(fm_cpu_allocate(e));
+    for (int i = 0; i < e->op_count; i++)
+        if (e->ops[i]->class->place)
+            FM_TRY(e->ops[i]->class->place(e->ops[i]));
+    return FM_OK;
 }
 
 enum fm_status fm_cpu_compile(

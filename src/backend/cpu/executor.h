@@ -12,10 +12,10 @@ struct fm_staging {
 // lower.c: creates the operations in network order, fusing where the options allow.
 enum fm_status fm_lower(struct fm_executor *executor);
 
-// allocate.c: memory of the operations' values, once it is known what trains; and, once the
-// primitives are made, what they share.
-enum fm_status fm_cpu_allocate_values(struct fm_executor *executor);
-enum fm_status fm_cpu_allocate_scratchpad(struct fm_executor *executor);
+// allocate.c: the operations' values, once it is known what trains, without memory; and memory for
+// them and for the scratch that operations have asked for.
+enum fm_status fm_cpu_create_values(struct fm_executor *executor);
+enum fm_status fm_cpu_allocate(struct fm_executor *executor);
 
 enum fm_status fm_cpu_compile(struct fm_model *model, const struct fm_compile_options *options,
     struct fm_executor **executor);

@@ -1,5 +1,4 @@
-// What all operations share: creation with a layout, memory, and oneDNN primitives on one
-// scratchpad.
+// What all operations share: creation with a layout, memory, and oneDNN primitives.
 #include "backend/cpu/op.h"
 
 #include <stdio.h>
@@ -52,10 +51,10 @@ enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
     return fm_buffers_add(&op->executor->buffers, bytes, op->name, data);
 }
 
-void fm_op_scratch(struct fm_op *op, size_t bytes)
+void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes)
 {
-    struct fm_executor *e = op->executor;
-    e->scratch_bytes = bytes > e->scratch_bytes ? bytes : e->scratch_bytes;
+    if (bytes > op->scratch_bytes[pass])
+        op->scratch_bytes[pass] = bytes;
 }
 
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs)
@@ -98,7 +97,7 @@ void fm_op_counts_products(struct fm_op *op)
 }
 
 enum fm_status fm_primitive_create(
-    struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where)
+    struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where)
 {
     snprintf(p->plan, sizeof p->plan, "%s", fm_pd_implementation(pd));
     enum fm_status status = fm_pd_md(pd, dnnl_query_scratchpad_md, &p->scratch_md);
@@ -106,11 +105,15 @@ enum fm_status fm_primitive_create(
         status = fm_dnnl_check(
             dnnl_primitive_create(&p->primitive, pd), "dnnl_primitive_create", where);
     dnnl_primitive_desc_destroy(pd);
-    if (status == FM_OK) {
-        p->next = e->primitives;
-        e->primitives = p;
-    }
     return status;
+}
+
+enum fm_status fm_primitive_place(
+    struct fm_primitive *p, const struct fm_device *device, void *data)
+{
+    if (!p->primitive || fm_md_bytes(&p->scratch_md) == 0)
+        return FM_OK;
+    return fm_memory_create(&p->scratchpad, &p->scratch_md, device->engine, data);
 }
 
 enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,

@@ -29,13 +29,12 @@ struct fm_pass {
     bool training;
 };
 
-// An oneDNN primitive ready to run, with its share of the executor's scratchpad.
+// An oneDNN primitive ready to run.
 struct fm_primitive {
     dnnl_primitive_t primitive;
     struct fm_md scratch_md;
-    dnnl_memory_t scratchpad;
+    dnnl_memory_t scratchpad; // in the scratch of its pass
     char plan[64];
-    struct fm_primitive *next; // of the executor's, for the shared scratchpad
 };
 
 enum fm_op_pass {
@@ -53,7 +52,6 @@ enum {
     FM_IN_DATA = 1 << FM_PASS_DATA,
 };
 
-struct fm_bridge;
 struct fm_op;
 
 struct fm_op_class {
@@ -61,11 +59,13 @@ struct fm_op_class {
     // By enum fm_op_pass; NULL where there is nothing to do. WEIGHTS runs only where a parameter of
     // the operation is trained, DATA only where the input's gradient is needed.
     enum fm_status (*run[FM_PASS_COUNT])(struct fm_op *op, const struct fm_pass *pass);
-    // Called once the values have their memory. May be NULL, like destroy.
+    // Called once it is known what trains, while no value has memory yet: makes primitives, asks
+    // for buffers and scratch. May be NULL, like the next two.
     enum fm_status (*connect)(struct fm_op *op);
+    // Called once values and scratch have their memory, for what keeps pointers to it.
+    enum fm_status (*place)(struct fm_op *op);
     void (*destroy)(struct fm_op *op);
-    bool gradient_in_place; // the input's gradient may take the output's memory
-    bool applies_norm;      // takes an input whose batch norm and ReLU are pending
+    bool applies_norm; // takes an input whose batch norm and ReLU are pending
 };
 
 struct fm_op {
@@ -77,10 +77,13 @@ struct fm_op {
     bool trains;               // has parameters that are trained
     bool input_gradient;       // the input's gradient is needed
     bool in_place;             // the output is the input's memory
+    bool gradient_in_place;    // the input's gradient may take the output's memory
     unsigned reads_in;         // the backward passes that read the input's activation ...
     unsigned reads_out;        // ... and the output's, FM_IN_... of each
     struct fm_op *renews;      // whose output is computed anew, as it is not kept, ...
     enum fm_op_pass renews_at; // ... before this pass; NULL: none
+    size_t scratch_bytes[FM_PASS_COUNT];
+    void *scratch[FM_PASS_COUNT]; // what a pass leaves there means nothing to the next
     double seconds[FM_PASS_COUNT];
     uint64_t calls[FM_PASS_COUNT];
     double flops[FM_PASS_COUNT];      // of a call
@@ -98,10 +101,6 @@ struct fm_executor {
     int layer_op[FM_LAYERS_MAX];     // the operation that ends a layer, -1 where it is fused away
     struct fm_buffers buffers;       // kept from step to step, and all of one that may not share
     struct fm_workspace_share share; // activations, gradients and scratch of all others
-    struct fm_primitive *primitives; // all of the operations'
-    struct fm_bridge *bridges;       // all that have memory of their own
-    size_t scratch_bytes;            // of the operation that needs most
-    void *scratch;                   // the scratchpad
     float *logit_gradient;           // in fp32, where the gradients are not
     double update_seconds, loss_seconds;
     uint64_t update_calls;
@@ -126,6 +125,13 @@ static inline bool fm_op_makes_logits(const struct fm_op *op)
 {
     const struct fm_net *net = &op->executor->model->net;
     return net->classes > 0 && op->layer == net->layer_count - 1;
+}
+// Whether its weight, with that norm folded in (or -1), is soon another: what is made of it is then
+// not worth keeping.
+static inline bool fm_op_weight_changes(const struct fm_op *op, int norm_layer)
+{
+    const struct fm_model *m = op->executor->model;
+    return m->is_trained && (norm_layer >= 0 || m->net.params[fm_op_layer(op)->weight].trainable);
 }
 // Of the activation that the operation puts out.
 static inline enum fm_element fm_op_element(const struct fm_op *op)
@@ -201,21 +207,24 @@ enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
 // The channel block of that layout for `channels` channels: the view's, or all of them where they
 // come last.
 int fm_op_same_block(const struct fm_view *view, int channels);
-// Makes a primitive of `pd` (which it destroys) and registers it for the shared scratchpad.
+// Makes a primitive of `pd`, which it destroys; fm_primitive_place() gives it its scratchpad, of
+// scratch_md's bytes.
 enum fm_status fm_primitive_create(
-    struct fm_executor *e, struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where);
+    struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where);
+enum fm_status fm_primitive_place(
+    struct fm_primitive *p, const struct fm_device *device, void *data);
 enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,
     dnnl_exec_arg_t *args, int count, const char *where);
 void fm_primitive_free(struct fm_primitive *p);
 // Scratch or saved memory of the operation, zeroed, owned by the executor.
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data);
-// What kernels add up image by image, a double a channel: of the scratchpad.
+// What kernels add up image by image, a double a channel: bytes of scratch.
 static inline size_t fm_op_image_sums(const struct fm_view *v)
 {
     return (size_t)v->n * (size_t)v->c * sizeof(double);
 }
-// Asks for so much of executor->scratch, which the passes of all operations use in turn.
-void fm_op_scratch(struct fm_op *op, size_t bytes);
+// Asks for so much scratch in a pass, at least.
+void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes);
 // Notes what the backward of a convolution or dense layer reads.
 void fm_op_reads_linear(struct fm_op *op, const struct fm_linear_fusion *fusion);
 // The gradient of a fused ReLU, in place, where no operation behind does it.

@@ -35,7 +35,7 @@ static enum fm_status bias_weights(struct fm_op *op, const struct fm_pass *pass)
     struct bias *b = (struct bias *)op;
     const struct fm_param *param = bias_param(op);
     fm_op_kernels(op)->bias_backward(
-        &op->out->view, op->out->gradient.data, op->executor->scratch, b->padded);
+        &op->out->view, op->out->gradient.data, op->scratch[FM_PASS_WEIGHTS], b->padded);
     for (size_t i = 0; i < param->count; i++)
         op->executor->model->grads[param->offset + i] = b->padded[i];
     return FM_OK;
@@ -47,7 +47,7 @@ static enum fm_status bias_connect(struct fm_op *op)
     const struct fm_view *v = &op->out->view;
     void *data = NULL;
     if (op->trains)
-        fm_op_scratch(op, fm_op_image_sums(v));
+        fm_op_scratch(op, FM_PASS_WEIGHTS, fm_op_image_sums(v));
     FM_TRY(fm_op_buffer(op, (size_t)v->c * sizeof *b->padded, &data));
     b->padded = data;
     return FM_OK;
@@ -57,7 +57,6 @@ static const struct fm_op_class bias_class = {
     .name = "bias",
     .run = {[FM_PASS_FORWARD] = bias_forward, [FM_PASS_WEIGHTS] = bias_weights},
     .connect = bias_connect,
-    .gradient_in_place = true,
 };
 
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op)
@@ -90,13 +89,13 @@ static enum fm_status relu_data(struct fm_op *op, const struct fm_pass *pass)
 static const struct fm_op_class relu_class = {
     .name = "relu",
     .run = {[FM_PASS_FORWARD] = relu_forward, [FM_PASS_DATA] = relu_data},
-    .gradient_in_place = true,
 };
 
 enum fm_status fm_op_relu(const struct fm_op_place *place, struct fm_op **op)
 {
     FM_TRY(fm_op_new(place, &relu_class, sizeof **op, op));
     (*op)->reads_out = FM_IN_DATA;
+    (*op)->gradient_in_place = true;
     fm_op_moves(*op, FM_PASS_FORWARD, 1, 1);
     fm_op_moves(*op, FM_PASS_DATA, 1, 2);
     return fm_op_same_layout(*op, place->in->shape);
@@ -152,13 +151,13 @@ static const struct fm_op_class dropout_class = {
     .name = "dropout",
     .run = {[FM_PASS_FORWARD] = dropout_forward, [FM_PASS_DATA] = dropout_data},
     .connect = dropout_connect,
-    .gradient_in_place = true,
 };
 
 enum fm_status fm_op_dropout(const struct fm_op_place *place, struct fm_op **op)
 {
     FM_TRY(fm_op_new(place, &dropout_class, sizeof(struct dropout), op));
     (*op)->in_place = fm_executor_fuses(place->executor);
+    (*op)->gradient_in_place = true;
     fm_op_moves(*op, FM_PASS_FORWARD, 1, 1);
     fm_op_moves(*op, FM_PASS_DATA, 1, 1);
     return fm_op_same_layout(*op, place->in->shape);

@@ -31,7 +31,7 @@ static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *p
         .y = op->out->activation.data,
     };
     fm_op_kernels(op)->gathered(
-        &op->in->view, &run, op->executor->model->device->threads, op->executor->scratch);
+        &op->in->view, &run, op->executor->model->device->threads, op->scratch[FM_PASS_FORWARD]);
     return FM_OK;
 }
 
@@ -43,8 +43,9 @@ static enum fm_status gathered_connect(struct fm_op *op)
     FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
     if (fm_fusion_adds(&g->fusion))
         FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
-    fm_op_scratch(op, fm_op_kernels(op)->gathered_scratch(
-                          &op->in->view, fm_op_layer(op)->out.c, m->device->threads));
+    fm_op_scratch(op, FM_PASS_FORWARD,
+        fm_op_kernels(op)->gathered_scratch(
+            &op->in->view, fm_op_layer(op)->out.c, m->device->threads));
     op->plans[FM_PASS_FORWARD] = g->plan;
     return FM_OK;
 }

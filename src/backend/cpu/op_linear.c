@@ -10,42 +10,59 @@
 #include <stdlib.h>
 #include <string.h>
 
+// A pass of it: its primitive and what lies between that and the layer's input, output and weight,
+// or their gradients where the pass takes or puts out those.
+struct linear_pass {
+    struct fm_primitive primitive;
+    struct fm_bridge input, output, weight;
+    struct fm_copy *copy; // in place of the weight's bridge: kept from step to step
+};
+
 struct linear {
     struct fm_op op;
     struct fm_linear_fusion fusion;
-    struct fm_primitive forward, data, weights;
-    struct fm_copy *forward_weight, *data_weight, *bias;
-    struct fm_bridge src;                           // in->activation -> forward's
-    struct fm_bridge dst;                           // forward's output -> out->activation
-    struct fm_bridge data_diff_dst;                 // out->gradient -> data's
-    struct fm_bridge data_diff_src;                 // data's output -> in->gradient
-    struct fm_bridge weights_src, weights_diff_dst; // in->activation, out->gradient -> weights'
-    struct fm_bridge weight_gradient;               // weights' output -> the model's range
-    size_t bridged[FM_PASS_COUNT];                  // bytes of a pass's bridges
-    struct fm_tensor_mem canonical_gradient, bias_gradient;
+    struct linear_pass passes[FM_PASS_COUNT];
+    struct fm_copy *bias;
+    struct fm_tensor_mem weight, weight_gradient, bias_gradient; // the model's
 };
 
 // ---- running
+
+static const struct fm_device *device_of(const struct linear *l)
+{
+    return l->op.executor->model->device;
+}
+
+// The weight as a pass takes it.
+static enum fm_status bring_weight(const struct linear *l, struct linear_pass *p)
+{
+    return p->copy ? fm_copy_refresh(p->copy) : fm_bridge_in(&p->weight, device_of(l));
+}
+
+static dnnl_memory_t weight_memory(const struct linear_pass *p)
+{
+    return p->copy ? fm_copy_memory(p->copy) : p->weight.wanted.memory;
+}
 
 static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct linear *l = (struct linear *)op;
-    const struct fm_device *device = op->executor->model->device;
-    FM_TRY(fm_copy_refresh(l->forward_weight));
+    struct linear_pass *p = &l->passes[FM_PASS_FORWARD];
+    FM_TRY(bring_weight(l, p));
     if (l->bias)
         FM_TRY(fm_copy_refresh(l->bias));
-    FM_TRY(fm_bridge_in(&l->src, device, &op->in->activation));
+    FM_TRY(fm_bridge_in(&p->input, device_of(l)));
     dnnl_exec_arg_t args[5] = {
-        {DNNL_ARG_SRC, l->src.wanted.memory},
-        {DNNL_ARG_WEIGHTS, fm_copy_memory(l->forward_weight)},
-        {DNNL_ARG_DST, l->dst.wanted.memory},
+        {DNNL_ARG_SRC, p->input.wanted.memory},
+        {DNNL_ARG_WEIGHTS, weight_memory(p)},
+        {DNNL_ARG_DST, p->output.wanted.memory},
     };
     int count = 3;
     if (l->bias)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, fm_copy_memory(l->bias)};
-    FM_TRY(fm_primitive_run(op->executor, &l->forward, args, count, op->name));
-    return fm_bridge_out(&l->dst, device, &op->out->activation);
+    FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, count, op->name));
+    return fm_bridge_out(&p->output, device_of(l));
 }
 
 static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
@@ -59,21 +76,21 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
 {
     (void)pass;
     struct linear *l = (struct linear *)op;
-    const struct fm_device *device = op->executor->model->device;
-    FM_TRY(fm_bridge_in(&l->weights_src, device, &op->in->activation));
-    FM_TRY(fm_bridge_in(&l->weights_diff_dst, device, &op->out->gradient));
+    struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
+    FM_TRY(fm_bridge_in(&p->input, device_of(l)));
+    FM_TRY(fm_bridge_in(&p->output, device_of(l)));
     dnnl_exec_arg_t args[5] = {
-        {DNNL_ARG_SRC, l->weights_src.wanted.memory},
-        {DNNL_ARG_DIFF_DST, l->weights_diff_dst.wanted.memory},
-        {DNNL_ARG_DIFF_WEIGHTS, l->weight_gradient.wanted.memory},
+        {DNNL_ARG_SRC, p->input.wanted.memory},
+        {DNNL_ARG_DIFF_DST, p->output.wanted.memory},
+        {DNNL_ARG_DIFF_WEIGHTS, p->weight.wanted.memory},
     };
     int count = 3;
     if (l->bias_gradient.memory)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_DIFF_BIAS, l->bias_gradient.memory};
-    FM_TRY(fm_primitive_run(op->executor, &l->weights, args, count, op->name));
-    FM_TRY(fm_bridge_out(&l->weight_gradient, device, &l->canonical_gradient));
+    FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, count, op->name));
+    FM_TRY(fm_bridge_out(&p->weight, device_of(l)));
     const struct fm_model *m = op->executor->model;
-    fm_cpu_model_round(m, m->net.params[fm_op_layer(op)->weight].count, l->canonical_gradient.data);
+    fm_cpu_model_round(m, m->net.params[fm_op_layer(op)->weight].count, l->weight_gradient.data);
     return FM_OK;
 }
 
@@ -81,30 +98,31 @@ static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct linear *l = (struct linear *)op;
-    const struct fm_device *device = op->executor->model->device;
-    FM_TRY(fm_copy_refresh(l->data_weight));
-    FM_TRY(fm_bridge_in(&l->data_diff_dst, device, &op->out->gradient));
+    struct linear_pass *p = &l->passes[FM_PASS_DATA];
+    FM_TRY(bring_weight(l, p));
+    FM_TRY(fm_bridge_in(&p->output, device_of(l)));
     dnnl_exec_arg_t args[4] = {
-        {DNNL_ARG_DIFF_DST, l->data_diff_dst.wanted.memory},
-        {DNNL_ARG_WEIGHTS, fm_copy_memory(l->data_weight)},
-        {DNNL_ARG_DIFF_SRC, l->data_diff_src.wanted.memory},
+        {DNNL_ARG_DIFF_DST, p->output.wanted.memory},
+        {DNNL_ARG_WEIGHTS, weight_memory(p)},
+        {DNNL_ARG_DIFF_SRC, p->input.wanted.memory},
     };
-    FM_TRY(fm_primitive_run(op->executor, &l->data, args, 3, op->name));
-    return fm_bridge_out(&l->data_diff_src, device, &op->in->gradient);
+    FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, 3, op->name));
+    return fm_bridge_out(&p->input, device_of(l));
 }
 
 static void linear_destroy(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
-    struct fm_bridge *bridges[] = {&l->src, &l->dst, &l->data_diff_dst, &l->data_diff_src,
-        &l->weights_src, &l->weights_diff_dst, &l->weight_gradient};
-    for (size_t i = 0; i < sizeof bridges / sizeof bridges[0]; i++)
-        fm_bridge_free(bridges[i]);
-    fm_tensor_mem_free(&l->canonical_gradient);
+    for (int i = 0; i < FM_PASS_COUNT; i++) {
+        struct linear_pass *p = &l->passes[i];
+        fm_bridge_free(&p->input);
+        fm_bridge_free(&p->output);
+        fm_bridge_free(&p->weight);
+        fm_primitive_free(&p->primitive);
+    }
+    fm_tensor_mem_free(&l->weight);
+    fm_tensor_mem_free(&l->weight_gradient);
     fm_tensor_mem_free(&l->bias_gradient);
-    fm_primitive_free(&l->forward);
-    fm_primitive_free(&l->data);
-    fm_primitive_free(&l->weights);
 }
 
 // ---- creation
@@ -217,20 +235,11 @@ static enum fm_status wanted(
     return FM_OK;
 }
 
-static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
+// The output keeps the layout that the primitive chose unless own kernels cannot walk it.
+static enum fm_status keep_output(struct linear *l, dnnl_primitive_desc_t pd)
 {
     struct fm_md md = {0};
-    struct fm_copies *copies = l->op.executor->model->copies;
-    const struct fm_copy_source source = {
-        l->op.layer, l->fusion.norm_layer, l->op.executor->weights};
-    enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
-    if (status == FM_OK)
-        status = fm_copies_want(copies, &source, &md, &l->forward_weight);
-    if (status == FM_OK && fm_fusion_adds(&l->fusion))
-        status = fm_copies_want(copies, &source, NULL, &l->bias);
-    // The output keeps the layout that the primitive chose unless own kernels cannot walk it.
-    if (status == FM_OK)
-        status = wanted(pd, dnnl_query_dst_md, &md, l->op.name);
+    enum fm_status status = wanted(pd, dnnl_query_dst_md, &md, l->op.name);
     int block; // the layout has channel blocks
     if (status == FM_OK && fm_md_channel_block(&md, &block))
         status = fm_md_copy(&l->op.out->md, &md);
@@ -244,10 +253,10 @@ static enum fm_status keep_forward(struct linear *l, dnnl_primitive_desc_t pd)
     return status;
 }
 
-// A bridge between `given` and what `pd`, the primitive of a pass, wants for `what`.
-static enum fm_status connect_bridge(struct linear *l, enum fm_op_pass pass,
-    struct fm_bridge *bridge, const struct fm_tensor_mem *given, dnnl_primitive_desc_t pd,
-    dnnl_query_t what, enum fm_bridge_direction direction)
+// A bridge between `given` and what `pd` wants for `what`.
+static enum fm_status connect_bridge(struct linear *l, struct fm_bridge *bridge,
+    const struct fm_tensor_mem *given, dnnl_primitive_desc_t pd, dnnl_query_t what,
+    enum fm_bridge_direction direction)
 {
     struct fm_shape in = fm_op_layer(&l->op)->in;
     int sizes[4] = {l->op.executor->options.batch, in.c, in.h, in.w};
@@ -255,29 +264,44 @@ static enum fm_status connect_bridge(struct linear *l, enum fm_op_pass pass,
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, what, &md, l->op.name);
     if (status == FM_OK)
-        status = fm_bridge_create(bridge, l->op.executor->model->device, given, &md,
-            input && is_dense(l) ? sizes : NULL, direction);
+        status = fm_bridge_create(
+            bridge, device_of(l), given, &md, input && is_dense(l) ? sizes : NULL, direction);
     fm_md_free(&md);
-    if (status == FM_OK && bridge->bytes > 0) {
-        struct fm_executor *e = l->op.executor;
-        bridge->offset = l->bridged[pass];
-        l->bridged[pass] += fm_plan_aligned(bridge->bytes);
-        bridge->next = e->bridges;
-        e->bridges = bridge;
-    }
     return status;
 }
 
-// The model's gradient ranges, as tensors.
-static enum fm_status connect_gradients(struct linear *l)
+// A weight that is trained is brought into the layout wanted in scratch; one that stays, or is
+// computed (folded, rounded), has a copy.
+static enum fm_status connect_weight(
+    struct linear *l, struct linear_pass *p, int norm_layer, dnnl_primitive_desc_t pd)
 {
-    const struct fm_model *m = l->op.executor->model;
+    const struct fm_executor *e = l->op.executor;
+    if (fm_op_weight_changes(&l->op, norm_layer) && norm_layer < 0 &&
+        e->model->rounding == FM_ROUNDING_NONE)
+        return connect_bridge(
+            l, &p->weight, &l->weight, pd, dnnl_query_weights_md, FM_BRIDGE_INWARD);
+    const struct fm_copy_source source = {l->op.layer, norm_layer, e->weights};
+    struct fm_md md = {0};
+    enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
+    if (status == FM_OK)
+        status = fm_copies_want(e->model->copies, &source, &md, &p->copy);
+    fm_md_free(&md);
+    return status;
+}
+
+// The model's ranges, as tensors.
+static enum fm_status connect_ranges(struct linear *l)
+{
+    const struct fm_executor *e = l->op.executor;
+    const struct fm_model *m = e->model;
     const struct fm_layer *layer = fm_op_layer(&l->op);
+    size_t offset = m->net.params[layer->weight].offset;
     struct fm_md md = {0};
     enum fm_status status = fm_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &md);
     if (status == FM_OK)
-        status = fm_tensor_mem_create(
-            &l->canonical_gradient, m->device, &md, m->grads + m->net.params[layer->weight].offset);
+        status = fm_tensor_mem_create(&l->weight, m->device, &md, e->weights->params + offset);
+    if (status == FM_OK)
+        status = fm_tensor_mem_create(&l->weight_gradient, m->device, &md, m->grads + offset);
     if (status == FM_OK && l->fusion.bias)
         status = fm_md_create(&md, 1, &layer->out.c, dnnl_f32, dnnl_a);
     if (status == FM_OK && l->fusion.bias)
@@ -287,63 +311,67 @@ static enum fm_status connect_gradients(struct linear *l)
     return status;
 }
 
-// Makes the primitive of `pd`, destroying it whatever `status` says.
-static enum fm_status finish_primitive(struct linear *l, enum fm_op_pass pass,
-    struct fm_primitive *primitive, dnnl_primitive_desc_t pd, enum fm_status status)
+static size_t scratch_of(const struct linear_pass *p)
 {
+    return fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md)) +
+           fm_plan_aligned(p->input.bytes) + fm_plan_aligned(p->output.bytes) +
+           fm_plan_aligned(p->weight.bytes);
+}
+
+// Makes the primitive of `pd`, destroying it whatever `status` says.
+static enum fm_status finish_pass(
+    struct linear *l, enum fm_op_pass pass, dnnl_primitive_desc_t pd, enum fm_status status)
+{
+    struct linear_pass *p = &l->passes[pass];
     if (status != FM_OK) {
         dnnl_primitive_desc_destroy(pd);
         return status;
     }
-    status = fm_primitive_create(l->op.executor, primitive, pd, l->op.name);
-    l->op.plans[pass] = primitive->plan;
+    status = fm_primitive_create(&p->primitive, pd, l->op.name);
+    l->op.plans[pass] = p->primitive.plan;
+    fm_op_scratch(&l->op, pass, scratch_of(p));
     return status;
 }
 
-static enum fm_status connect_weights(struct linear *l, dnnl_primitive_desc_t pd)
+static enum fm_status connect_weights(
+    struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
-    FM_TRY(connect_gradients(l));
-    FM_TRY(connect_bridge(l, FM_PASS_WEIGHTS, &l->weights_src, &l->op.in->activation, pd,
-        dnnl_query_src_md, FM_BRIDGE_INWARD));
-    FM_TRY(connect_bridge(l, FM_PASS_WEIGHTS, &l->weights_diff_dst, &l->op.out->gradient, pd,
-        dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
-    return connect_bridge(l, FM_PASS_WEIGHTS, &l->weight_gradient, &l->canonical_gradient, pd,
-        dnnl_query_diff_weights_md, FM_BRIDGE_OUTWARD);
+    FM_TRY(connect_bridge(
+        l, &p->input, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD));
+    FM_TRY(connect_bridge(
+        l, &p->output, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
+    return connect_bridge(
+        l, &p->weight, &l->weight_gradient, pd, dnnl_query_diff_weights_md, FM_BRIDGE_OUTWARD);
 }
 
 static enum fm_status create_weights(struct linear *l, const struct wishes *w,
     const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
     struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_WEIGHTS, l->fusion.bias);
+    struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
     dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(fm_pd_linear_backward_weights(
-        &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
-    return finish_primitive(l, FM_PASS_WEIGHTS, &l->weights, pd, connect_weights(l, pd));
+    FM_TRY(fm_pd_linear_backward_weights(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
+    return finish_pass(l, FM_PASS_WEIGHTS, pd, connect_weights(l, p, pd));
 }
 
-static enum fm_status connect_data(struct linear *l, dnnl_primitive_desc_t pd)
+static enum fm_status connect_data(
+    struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
-    struct fm_md md = {0};
-    enum fm_status status = wanted(pd, dnnl_query_weights_md, &md, l->op.name);
-    const struct fm_copy_source source = {l->op.layer, -1, l->op.executor->weights};
-    if (status == FM_OK)
-        status = fm_copies_want(l->op.executor->model->copies, &source, &md, &l->data_weight);
-    fm_md_free(&md);
-    FM_TRY(status);
-    FM_TRY(connect_bridge(l, FM_PASS_DATA, &l->data_diff_dst, &l->op.out->gradient, pd,
-        dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
-    return connect_bridge(l, FM_PASS_DATA, &l->data_diff_src, &l->op.in->gradient, pd,
-        dnnl_query_diff_src_md, FM_BRIDGE_OUTWARD);
+    FM_TRY(connect_weight(l, p, -1, pd));
+    FM_TRY(connect_bridge(
+        l, &p->output, &l->op.out->gradient, pd, dnnl_query_diff_dst_md, FM_BRIDGE_INWARD));
+    return connect_bridge(
+        l, &p->input, &l->op.in->gradient, pd, dnnl_query_diff_src_md, FM_BRIDGE_OUTWARD);
 }
 
 static enum fm_status create_data(struct linear *l, const struct wishes *w,
     const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
     struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_DATA, false);
+    struct linear_pass *p = &l->passes[FM_PASS_DATA];
     dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(fm_pd_linear_backward_data(
-        &pd, l->op.executor->model->device->engine, &desc, attr, hint, l->op.name));
-    return finish_primitive(l, FM_PASS_DATA, &l->data, pd, connect_data(l, pd));
+    FM_TRY(fm_pd_linear_backward_data(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
+    return finish_pass(l, FM_PASS_DATA, pd, connect_data(l, p, pd));
 }
 
 static enum fm_status create_backward(
@@ -362,18 +390,29 @@ static enum fm_status create_backward(
     return status;
 }
 
+static enum fm_status connect_forward(
+    struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
+{
+    FM_TRY(connect_weight(l, p, l->fusion.norm_layer, pd));
+    FM_TRY(connect_bridge(
+        l, &p->input, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD));
+    return connect_bridge(
+        l, &p->output, &l->op.out->activation, pd, dnnl_query_dst_md, FM_BRIDGE_OUTWARD);
+}
+
 static enum fm_status connect_with(struct linear *l, const struct wishes *w)
 {
+    const struct fm_executor *e = l->op.executor;
+    const struct fm_copy_source source = {l->op.layer, l->fusion.norm_layer, e->weights};
+    FM_TRY(connect_ranges(l));
+    if (fm_fusion_adds(&l->fusion))
+        FM_TRY(fm_copies_want(e->model->copies, &source, NULL, &l->bias));
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(create_forward_pd(l, w, &pd));
-    enum fm_status status = connect_bridge(l, FM_PASS_FORWARD, &l->src, &l->op.in->activation, pd,
-        dnnl_query_src_md, FM_BRIDGE_INWARD);
-    if (status == FM_OK)
-        status = connect_bridge(l, FM_PASS_FORWARD, &l->dst, &l->op.out->activation, pd,
-            dnnl_query_dst_md, FM_BRIDGE_OUTWARD);
+    enum fm_status status = connect_forward(l, &l->passes[FM_PASS_FORWARD], pd);
     if (status == FM_OK)
         status = create_backward(l, w, pd);
-    return finish_primitive(l, FM_PASS_FORWARD, &l->forward, pd, status);
+    return finish_pass(l, FM_PASS_FORWARD, pd, status);
 }
 
 static enum fm_status linear_connect(struct fm_op *op)
@@ -387,10 +426,29 @@ static enum fm_status linear_connect(struct fm_op *op)
     return status;
 }
 
+// The primitive's own scratch, then the bridges'.
+static enum fm_status linear_place(struct fm_op *op)
+{
+    struct linear *l = (struct linear *)op;
+    for (int i = 0; i < FM_PASS_COUNT; i++) {
+        struct linear_pass *p = &l->passes[i];
+        struct fm_bridge *const bridges[] = {&p->input, &p->output, &p->weight};
+        char *data = op->scratch[i];
+        FM_TRY(fm_primitive_place(&p->primitive, device_of(l), data));
+        size_t at = fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md));
+        for (int k = 0; k < 3; k++) {
+            FM_TRY(fm_bridge_place(bridges[k], data ? data + at : NULL));
+            at += fm_plan_aligned(bridges[k]->bytes);
+        }
+    }
+    return FM_OK;
+}
+
 static const struct fm_op_class linear_class = {
     .name = "linear",
     .run = {linear_forward, linear_prepare, linear_weights, linear_data},
     .connect = linear_connect,
+    .place = linear_place,
     .destroy = linear_destroy,
 };
 
@@ -409,7 +467,7 @@ enum fm_status fm_op_linear(
     if (status == FM_OK)
         status = create_forward_pd(l, &w, &pd);
     if (status == FM_OK)
-        status = keep_forward(l, pd);
+        status = keep_output(l, pd);
     if (pd)
         dnnl_primitive_desc_destroy(pd);
     wishes_free(&w);

@@ -33,7 +33,7 @@ static void batch_statistics(struct norm *n)
     const struct fm_view *v = &n->op.in->view;
     float *range = n->op.executor->model->batch_running;
     fm_op_kernels(&n->op)->norm_statistics(
-        v, n->op.in->activation.data, n->op.executor->scratch, n->mean, n->variance);
+        v, n->op.in->activation.data, n->op.scratch[FM_PASS_FORWARD], n->mean, n->variance);
     float count = (float)v->n * (float)(v->h * v->w);
     float unbiased = count > 1.0f ? count / (count - 1.0f) : 1.0f;
     for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
@@ -83,8 +83,8 @@ static enum fm_status norm_prepare(struct fm_op *op, const struct fm_pass *pass)
     (void)pass;
     struct norm *n = (struct norm *)op;
     fm_op_kernels(&n->op)->norm_backward_sums(&op->in->view, op->in->activation.data,
-        op->out->gradient.data, gate_of(n), n->mean, n->inverse, op->executor->scratch, n->dgamma,
-        n->dbeta);
+        op->out->gradient.data, gate_of(n), n->mean, n->inverse, op->scratch[FM_PASS_PREPARE],
+        n->dgamma, n->dbeta);
     return FM_OK;
 }
 
@@ -124,7 +124,9 @@ static enum fm_status norm_connect(struct fm_op *op)
     struct norm *n = (struct norm *)op;
     const struct fm_view *v = &op->in->view;
     void *data = NULL;
-    fm_op_scratch(op, 2 * fm_op_image_sums(v));
+    if (fm_executor_trains(op->executor))
+        fm_op_scratch(op, FM_PASS_FORWARD, 2 * fm_op_image_sums(v));
+    fm_op_scratch(op, FM_PASS_PREPARE, 2 * fm_op_image_sums(v));
     float **vectors[] = {&n->mean, &n->variance, &n->inverse, &n->scale, &n->shift, &n->dgamma,
         &n->dbeta, &n->a, &n->b, &n->k};
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
@@ -140,7 +142,6 @@ static const struct fm_op_class norm_class = {
     .name = "batchnorm",
     .run = {norm_forward, norm_prepare, norm_weights, norm_data},
     .connect = norm_connect,
-    .gradient_in_place = true,
 };
 
 enum fm_status fm_op_norm(
@@ -150,6 +151,7 @@ enum fm_status fm_op_norm(
     ((struct norm *)*op)->relu = relu;
     ((struct norm *)*op)->deferred = deferred;
     (*op)->in_place = deferred;
+    (*op)->gradient_in_place = true;
     (*op)->reads_in = FM_IN_PREPARE | FM_IN_DATA;
     place->out->norm_pending = deferred;
     fm_op_moves(*op, FM_PASS_FORWARD, deferred ? 1 : 2, deferred ? 0 : 1);

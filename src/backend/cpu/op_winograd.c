@@ -1,9 +1,9 @@
 // A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
 // (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products.
 //
-// Filters are four times as large when transformed. They are kept where a model only predicts.
-// Where it is trained, its weights change all the time, and filters are made in the scratchpad, for
-// each batch that is evaluated, too: that takes a fiftieth of its time.
+// Filters are four times as large when transformed. They are kept where weights stay. Those of
+// weights that are trained, and so change all the time, are made in scratch, also for a batch that
+// is evaluated: that takes a fiftieth of its time.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -13,10 +13,10 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters; // kept ones; NULL where they are made in the scratchpad, ...
+    struct fm_copy *filters; // kept ones; NULL where they are made in scratch, ...
     struct fm_copy *folded;  // ... of these weights, or, NULL, of the model's own
     struct fm_copy *bias;
-    size_t before_filters; // bytes of the scratchpad in front of the filters made there
+    size_t before_filters; // bytes of scratch in front of the filters made there
     char plan[64];
 };
 
@@ -25,17 +25,17 @@ static size_t filter_bytes(const struct fm_layer *layer)
     return (size_t)layer->out.c * (size_t)layer->in.c * FM_WINOGRAD_POINTS * sizeof(float);
 }
 
-// The filters of the weights as they are, in the scratchpad.
-static const float *make_filters(struct winograd *w, bool rotated)
+// The filters of the weights as they are, in scratch; rotated for the gradient of the data.
+static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
-    float *filters = (float *)((char *)e->scratch + w->before_filters);
+    float *filters = (float *)((char *)w->op.scratch[pass] + w->before_filters);
     const float *weights = w->folded
                                ? fm_copy_values(w->folded)
                                : e->weights->params + e->model->net.params[layer->weight].offset;
     e->model->device->kernels->winograd_transform(
-        layer->out.c, layer->in.c, weights, e->model->element, rotated, filters);
+        layer->out.c, layer->in.c, weights, e->model->element, pass == FM_PASS_DATA, filters);
     return filters;
 }
 
@@ -52,12 +52,12 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     const struct fm_winograd_run run = {
         .x = op->in->activation.data,
         .pending = op->in->pending,
-        .transformed = w->filters ? fm_copy_values(w->filters) : make_filters(w, false),
+        .transformed = w->filters ? fm_copy_values(w->filters) : make_filters(w, FM_PASS_FORWARD),
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, op->executor->scratch);
+    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, op->scratch[FM_PASS_FORWARD]);
     return FM_OK;
 }
 
@@ -76,10 +76,10 @@ static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *p
     const struct fm_layer *layer = fm_op_layer(op);
     fm_op_kernels(op)->winograd_gradient(&w->forward, op->in->activation.data, op->in->pending,
         op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
-        op->executor->scratch);
+        op->scratch[FM_PASS_WEIGHTS]);
     if (w->bias)
         fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
-            op->executor->scratch, m->grads + m->net.params[layer->bias].offset);
+            op->scratch[FM_PASS_WEIGHTS], m->grads + m->net.params[layer->bias].offset);
     return FM_OK;
 }
 
@@ -89,29 +89,36 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
     struct winograd *w = (struct winograd *)op;
     const struct fm_winograd_run run = {
         .x = op->out->gradient.data,
-        .transformed = make_filters(w, true),
+        .transformed = make_filters(w, FM_PASS_DATA),
         .y = op->in->gradient.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->data, &run, op->executor->scratch);
+    fm_op_kernels(op)->winograd_convolve(&w->data, &run, op->scratch[FM_PASS_DATA]);
     return FM_OK;
 }
 
-// Notes that a pass is computed, with its scratch. The gradient of the filters takes none.
-static void plan_pass(struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
+static void plan_convolution(
+    struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape, bool kept)
 {
-    bool gradient = pass == FM_PASS_WEIGHTS;
-    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, gradient);
-    if (!gradient && bytes > w->before_filters)
-        w->before_filters = bytes;
-    fm_op_scratch(&w->op, bytes);
+    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, false);
+    w->before_filters = bytes > w->before_filters ? bytes : w->before_filters;
+    fm_op_scratch(&w->op, pass, w->before_filters + (kept ? 0 : filter_bytes(fm_op_layer(&w->op))));
     w->op.plans[pass] = w->plan;
+}
+
+static void plan_gradient(struct winograd *w)
+{
+    fm_op_scratch(
+        &w->op, FM_PASS_WEIGHTS, fm_op_kernels(&w->op)->winograd_scratch(&w->forward, true));
+    if (w->bias)
+        fm_op_scratch(&w->op, FM_PASS_WEIGHTS, fm_op_image_sums(&w->op.out->view));
+    w->op.plans[FM_PASS_WEIGHTS] = w->plan;
 }
 
 static enum fm_status want_filters(struct winograd *w)
 {
     struct fm_executor *e = w->op.executor;
     const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
-    if (!e->model->is_trained)
+    if (!fm_op_weight_changes(&w->op, w->fusion.norm_layer))
         return fm_copies_want_filters(e->model->copies, &source, &w->filters);
     if (w->fusion.norm_layer < 0)
         return FM_OK;
@@ -130,15 +137,11 @@ static enum fm_status winograd_connect(struct fm_op *op)
     FM_TRY(want_filters(w));
     if (fm_fusion_adds(&w->fusion))
         FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
-    plan_pass(w, FM_PASS_FORWARD, &w->forward);
+    plan_convolution(w, FM_PASS_FORWARD, &w->forward, w->filters != NULL);
     if (op->trains)
-        plan_pass(w, FM_PASS_WEIGHTS, &w->forward);
+        plan_gradient(w);
     if (op->input_gradient)
-        plan_pass(w, FM_PASS_DATA, &w->data);
-    if (!w->filters || op->input_gradient)
-        fm_op_scratch(op, w->before_filters + filter_bytes(fm_op_layer(op)));
-    if (op->trains && w->bias)
-        fm_op_scratch(op, fm_op_image_sums(&op->out->view));
+        plan_convolution(w, FM_PASS_DATA, &w->data, false);
     return FM_OK;
 }
 
@@ -206,6 +209,7 @@ enum fm_status fm_op_winograd(
     w->data.in = w->forward.out;
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
+    (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
     snprintf(w->plan, sizeof w->plan, "winograd:%s", (*op)->executor->model->device->kernels->name);
     fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);

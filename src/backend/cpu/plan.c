@@ -1,5 +1,11 @@
-// Tensors are few, some tens a network, so every pair is looked at.
+// Tensors are some tens to a few hundred a network, so every pair is looked at.
 #include "backend/cpu/plan.h"
+
+#include <stdint.h>
+
+enum {
+    TRIALS = 24
+};
 
 static bool meet(int first, int last, int other_first, int other_last)
 {
@@ -14,45 +20,107 @@ static bool together(const struct fm_lifetime *a, const struct fm_lifetime *b)
            meet(a->again_first, a->again_last, b->again_first, b->again_last);
 }
 
+static size_t at_once(const struct fm_lifetime *tensors, int count, int moment)
+{
+    const struct fm_lifetime now = {.first = moment, .last = moment, .again_last = -1};
+    size_t bytes = 0;
+    for (int i = 0; i < count; i++)
+        if (together(&tensors[i], &now))
+            bytes += fm_plan_aligned(tensors[i].bytes);
+    return bytes;
+}
+
+size_t fm_plan_least(const struct fm_lifetime *tensors, int count)
+{
+    size_t most = 0;
+    for (int i = 0; i < count; i++) { // it is most where one begins
+        const int begins[] = {tensors[i].first, tensors[i].again_first};
+        for (int k = 0; k < 2; k++) {
+            size_t bytes = tensors[i].bytes > 0 ? at_once(tensors, count, begins[k]) : 0;
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return most;
+}
+
+// ---- a trial
+
+static size_t trial_end(const struct fm_lifetime *t)
+{
+    return t->trial.offset + fm_plan_aligned(t->bytes);
+}
+
 static bool overlap(const struct fm_lifetime *a, const struct fm_lifetime *b)
 {
-    return a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
+    return a->trial.offset < trial_end(b) && b->trial.offset < trial_end(a);
 }
 
-static size_t aligned_end(const struct fm_lifetime *t)
+static int duration(const struct fm_lifetime *t)
 {
-    return fm_plan_aligned(t->offset + t->bytes);
+    int once = t->last - t->first + 1, again = t->again_last - t->again_first + 1;
+    return (once > 0 ? once : 0) + (again > 0 ? again : 0);
 }
 
-// The foremost of the largest.
-static struct fm_lifetime *largest_unplaced(struct fm_lifetime *tensors, int count)
+static bool goes_before(const struct fm_lifetime *a, const struct fm_lifetime *b)
 {
-    struct fm_lifetime *largest = NULL;
-    for (int i = 0; i < count; i++)
-        if (!tensors[i].placed && (!largest || tensors[i].bytes > largest->bytes))
-            largest = &tensors[i];
-    return largest;
+    if (a->trial.promoted != b->trial.promoted)
+        return a->trial.promoted > b->trial.promoted;
+    if (duration(a) != duration(b))
+        return duration(a) > duration(b);
+    return a->bytes > b->bytes;
+}
+
+static struct fm_lifetime *next_unplaced(struct fm_lifetime *tensors, int count)
+{
+    struct fm_lifetime *next = NULL;
+    for (int i = 0; i < count; i++) {
+        struct fm_lifetime *t = &tensors[i];
+        if (t->bytes > 0 && !t->trial.placed && (!next || goes_before(t, next)))
+            next = t;
+    }
+    return next;
 }
 
 // Moves a tensor from the front behind each that it would lie on, until there is none. That skips
 // no gap: wherever it lay on the way to that one's end, it would lie on it still.
 static void place(struct fm_lifetime *t, const struct fm_lifetime *tensors, int count)
 {
-    t->offset = 0;
+    t->trial.offset = 0;
     for (int i = 0; i < count; i++)
-        if (tensors[i].placed && together(t, &tensors[i]) && overlap(t, &tensors[i])) {
-            t->offset = aligned_end(&tensors[i]);
+        if (tensors[i].trial.placed && overlap(t, &tensors[i]) && together(t, &tensors[i])) {
+            t->trial.offset = trial_end(&tensors[i]);
             i = -1; // look at all again
         }
-    t->placed = true;
+    t->trial.placed = true;
+}
+
+// Places all; returns the one that ends last, NULL where none needs a place.
+static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count)
+{
+    struct fm_lifetime *last = NULL;
+    for (int i = 0; i < count; i++)
+        tensors[i].trial.placed = false;
+    for (struct fm_lifetime *t; (t = next_unplaced(tensors, count));) {
+        place(t, tensors, count);
+        if (!last || trial_end(t) > trial_end(last))
+            last = t;
+    }
+    return last;
 }
 
 size_t fm_plan_memory(struct fm_lifetime *tensors, int count)
 {
-    size_t bytes = 0;
-    for (struct fm_lifetime *t; (t = largest_unplaced(tensors, count));) {
-        place(t, tensors, count);
-        bytes = aligned_end(t) > bytes ? aligned_end(t) : bytes;
+    size_t least = fm_plan_least(tensors, count), best = SIZE_MAX;
+    for (int trial = 1; trial <= TRIALS && best > least; trial++) {
+        struct fm_lifetime *last = try_order(tensors, count);
+        if (!last)
+            return 0;
+        if (trial_end(last) < best) {
+            best = trial_end(last);
+            for (int i = 0; i < count; i++)
+                tensors[i].offset = tensors[i].trial.offset;
+        }
+        last->trial.promoted = trial;
     }
-    return bytes;
+    return best;
 }

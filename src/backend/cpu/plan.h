@@ -9,11 +9,15 @@
 // from moment `first` to `last`, and, where it is computed a second time, from `again_first` to
 // `again_last`; both ends count, and a span whose end is before its beginning holds nothing.
 struct fm_lifetime {
-    size_t bytes;
+    size_t bytes; // 0: it needs no place
     int first, last;
     int again_first, again_last;
     size_t offset; // what the plan decides: bytes from the beginning of the memory
-    bool placed;   // has its offset; false at first
+    struct {
+        size_t offset;
+        bool placed;
+        int promoted;
+    } trial; // the plan's own; zero at first
 };
 
 // Where the next tensor may begin behind so many bytes: a line of the cache.
@@ -22,9 +26,14 @@ static inline size_t fm_plan_aligned(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
+// The most bytes that are alive at one moment: what no plan can go below.
+size_t fm_plan_least(const struct fm_lifetime *tensors, int count);
+
 // Gives each tensor a place in one piece of memory, such that no two that hold something at the
-// same moment overlap; returns the bytes of that memory. Greedy: the largest first, each as far to
-// the front as it fits (Pisarchyk and Lee 2020, arXiv:2001.03288, "greedy by size"). The result
+// same moment overlap; returns the bytes of that memory. Which is best is as hard as packing a
+// knapsack, so: each as far to the front as it fits, those that live longest first; and, as long as
+// there is more than at least needed, some more trials, each with the one that lay at the end put
+// first (as "squeaky wheel" optimisation: Joslin and Clements 1999, arXiv:1105.5454). The result
 // depends on the lifetimes and their order alone.
 size_t fm_plan_memory(struct fm_lifetime *tensors, int count);
 

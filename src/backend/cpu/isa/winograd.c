@@ -14,7 +14,6 @@
 #include <omp.h>
 
 enum {
-    FORWARD_TILES = 72,   // of a block: fastest of 24 to 96, whole blocks of PRODUCT_ROWS
     GRADIENT_TILES = 192, // of a block: dU is read and written once for each
     LINE = 16,            // fp32 values between points' matrices, lest all share a set of the cache
 };
@@ -160,10 +159,17 @@ static void transform_input(const struct fm_view *v, const element *x, struct fm
 
 // ---- forward
 
-// The most tiles of a block: no more than a thread's share.
+static int round_up(int count, int unit)
+{
+    return (count + unit - 1) / unit * unit;
+}
+
+// The most tiles of a block: no more than a thread's share, in whole images where those fit.
 static int forward_tiles(const struct fm_winograd *w)
 {
-    return least(FORWARD_TILES, (tiles_of(&w->out).all + w->threads - 1) / w->threads);
+    struct tiles tiles = tiles_of(&w->out);
+    int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
+    return least(FM_WINOGRAD_BLOCK, FM_WINOGRAD_BLOCK % each == 0 ? round_up(share, each) : share);
 }
 
 // What one point of a thread's V and M takes, in fp32 values.
@@ -232,14 +238,16 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
-    // As many blocks for each thread, none larger than its memory.
+    // As many blocks for each thread, none larger than its memory. In place they are of whole
+    // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;
+    int unit = run->x == run->y ? tiles.down * tiles.across : 1, units = tiles.all / unit;
 #pragma omp parallel for schedule(static) num_threads(w->threads)
     for (int i = 0; i < blocks; i++) {
         struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
-        int first = (int)((int64_t)tiles.all * i / blocks);
-        int count = (int)((int64_t)tiles.all * (i + 1) / blocks) - first;
+        int first = (int)((int64_t)units * i / blocks) * unit;
+        int count = (int)((int64_t)units * (i + 1) / blocks) * unit - first;
         for (int t = 0; t < count; t++)
             transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
                 b.v + (size_t)(t * w->in.c), b.point.v);

@@ -7,8 +7,9 @@
 #include <stdbool.h>
 
 enum {
-    FM_WINOGRAD_TILE = 4,   // outputs are computed in tiles of 4x4
-    FM_WINOGRAD_POINTS = 36 // products for a tile of an in and out channel
+    FM_WINOGRAD_TILE = 4,    // outputs are computed in tiles of 4x4
+    FM_WINOGRAD_POINTS = 36, // products for a tile of an in and out channel
+    FM_WINOGRAD_BLOCK = 72   // tiles that a thread computes at a time, at most: fastest of 24 to 96
 };
 
 // How many tiles cover so many rows or columns.
@@ -32,7 +33,7 @@ struct fm_winograd_run {
     const float *transformed;    // filters, as winograd_transform makes them
     const float *bias;           // [out channels] or NULL
     bool relu;                   // after the bias
-    void *y;                     // [out]
+    void *y;                     // [out]; x where fm_winograd_in_place()
 };
 
 // What an instruction set's kernels count channels in.
@@ -48,6 +49,15 @@ static inline bool fm_winograd_suits(
     return w->in.block % units->lanes == 0 && w->out.block % units->lanes == 0 &&
            w->in.c % units->panel == 0 && w->out.c % units->panel == 0 && w->padding >= 0 &&
            w->padding <= 2;
+}
+
+// Whether the output may take the input's memory: whole images, all of whose pixels are read before
+// the first is written, fill a block.
+static inline bool fm_winograd_in_place(const struct fm_winograd *w)
+{
+    const struct fm_view *in = &w->in, *out = &w->out;
+    return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
+           FM_WINOGRAD_BLOCK % (fm_winograd_tiles(out->h) * fm_winograd_tiles(out->w)) == 0;
 }
 
 #endif
