@@ -182,7 +182,7 @@ static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool
     size_t count = (size_t)t->w.out.c * (size_t)t->w.in.c;
     float *filters = malloc(count * FM_WINOGRAD_POINTS * sizeof *filters);
     assert_non_null(filters);
-    k->winograd_transform(t->w.out.c, t->w.in.c, t->filters, t->element, rotated, filters);
+    k->winograd_transform(t->w.out.c, t->w.in.c, t->filters, NULL, t->element, rotated, filters);
     return filters;
 }
 

@@ -10,6 +10,7 @@
 enum form {
     WEIGHT, // in some layout
     BIAS,
+    SCALE,   // what a folded norm multiplies each output's weights by
     FILTERS, // Winograd's
     ROWS,    // a dense weight, transposed
 };
@@ -23,7 +24,8 @@ struct fm_copy {
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
-    float *filters;               // FILTERS: made of the plain weight
+    float *filters;               // FILTERS: made of the plain weight ...
+    struct fm_copy *scale;        // ... and, with a norm folded in, of this
     bool finite;                  // ROWS: all of the plain weight
     struct fm_buffers buffers;
 };
@@ -77,7 +79,7 @@ static const struct fm_param *copied_param(const struct fm_copy *copy)
 {
     const struct fm_net *net = &copy->model->net;
     const struct fm_layer *layer = &net->layers[copy->source.layer];
-    int index = copy->form == BIAS ? layer->bias : layer->weight;
+    int index = copy->form == BIAS || copy->form == SCALE ? layer->bias : layer->weight;
     return index >= 0 ? &net->params[index] : NULL; // a folded bias may have none under it
 }
 
@@ -95,10 +97,16 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
     *shift = beta - mean * *scale;
 }
 
-// Biases stay fp32 in every precision: they are few, and added to sums in fp32.
+// A value for each output, not a weight's.
+static bool is_vector(const struct fm_copy *copy)
+{
+    return copy->form == BIAS || copy->form == SCALE;
+}
+
+// Vectors stay fp32 in every precision: they are few, and added to sums in fp32.
 static bool is_rounded(const struct fm_copy *copy)
 {
-    return copy->model->rounding != FM_ROUNDING_NONE && copy->form != BIAS;
+    return copy->model->rounding != FM_ROUNDING_NONE && !is_vector(copy);
 }
 
 static void fold(const struct fm_copy *copy)
@@ -107,14 +115,16 @@ static void fold(const struct fm_copy *copy)
     const float *from = param ? copy->source.weights->params + param->offset : NULL;
     float *to = copy->plain.data;
     int channels = copy->model->net.layers[copy->source.layer].out.c;
-    size_t each = copy->form == BIAS ? 1 : param->count / (size_t)channels;
+    size_t each = is_vector(copy) ? 1 : param->count / (size_t)channels;
     for (int c = 0; c < channels; c++) {
         float scale, shift;
         fold_channel(copy, c, &scale, &shift);
         for (size_t i = 0; i < each; i++) {
             size_t at = (size_t)c * each + i;
             float value = from ? from[at] : 0.0f;
-            to[at] = copy->form == BIAS ? value * scale + shift : value * scale;
+            to[at] = copy->form == BIAS    ? value * scale + shift
+                     : copy->form == SCALE ? scale
+                                           : value * scale;
         }
     }
 }
@@ -134,7 +144,8 @@ static void compute(const struct fm_copy *copy)
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    copy->computed = copy->source.norm_layer >= 0 || is_rounded(copy);
+    // Filters are made of the model's weight and, by the way, scaled.
+    copy->computed = copy->form != FILTERS && (copy->source.norm_layer >= 0 || is_rounded(copy));
     if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,
             copy->source.weights->params + copied_param(copy)->offset);
@@ -148,7 +159,7 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
     struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     struct fm_md plain = {0};
-    enum fm_status status = copy->form == BIAS
+    enum fm_status status = is_vector(copy)
                                 ? fm_md_create(&plain, 1, &layer->out.c, dnnl_f32, dnnl_a)
                                 : fm_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &plain);
     if (status == FM_OK)
@@ -167,6 +178,8 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
         status = fm_buffers_add(
             &copy->buffers, filters * FM_WINOGRAD_POINTS * sizeof(float), "filters", &data);
         copy->filters = data;
+        if (status == FM_OK && copy->source.norm_layer >= 0)
+            status = fm_copies_want_scale(m->copies, &copy->source, &copy->scale);
     }
     fm_md_free(&plain);
     return status;
@@ -182,14 +195,8 @@ static bool is_copy_of(const struct fm_copy *copy, const struct fm_copy_source *
     return !md || fm_md_equal(md, copy->ordered.memory ? &copy->ordered.md : &copy->plain.md);
 }
 
-static enum fm_status want(struct fm_copies *copies, const struct fm_copy_source *source,
-    enum form form, const struct fm_md *md, struct fm_copy **out)
+static enum fm_status append(struct fm_copies *copies, struct fm_copy *copy)
 {
-    for (int i = 0; i < copies->count; i++)
-        if (is_copy_of(copies->items[i], source, form, md)) {
-            *out = copies->items[i];
-            return FM_OK;
-        }
     if (copies->count == copies->capacity) {
         int capacity = copies->capacity ? 2 * copies->capacity : 32;
         struct fm_copy **items = realloc(copies->items, (size_t)capacity * sizeof(*items));
@@ -198,6 +205,18 @@ static enum fm_status want(struct fm_copies *copies, const struct fm_copy_source
         copies->items = items;
         copies->capacity = capacity;
     }
+    copies->items[copies->count++] = copy;
+    return FM_OK;
+}
+
+static enum fm_status want(struct fm_copies *copies, const struct fm_copy_source *source,
+    enum form form, const struct fm_md *md, struct fm_copy **out)
+{
+    for (int i = 0; i < copies->count; i++)
+        if (is_copy_of(copies->items[i], source, form, md)) {
+            *out = copies->items[i];
+            return FM_OK;
+        }
     struct fm_copy *copy = calloc(1, sizeof *copy);
     if (!copy)
         return fm_fail_memory("working copy", sizeof *copy);
@@ -205,11 +224,12 @@ static enum fm_status want(struct fm_copies *copies, const struct fm_copy_source
     copy->source = *source;
     copy->form = form;
     enum fm_status status = build(copy, md);
+    if (status == FM_OK)
+        status = append(copies, copy);
     if (status != FM_OK) {
         copy_destroy(copy);
         return status;
     }
-    copies->items[copies->count++] = copy;
     *out = copy;
     return FM_OK;
 }
@@ -218,6 +238,12 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
     const struct fm_md *md, struct fm_copy **copy)
 {
     return want(copies, source, md ? WEIGHT : BIAS, md, copy);
+}
+
+enum fm_status fm_copies_want_scale(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
+{
+    return want(copies, source, SCALE, NULL, copy);
 }
 
 enum fm_status fm_copies_want_filters(
@@ -248,10 +274,13 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
     if (copy->ordered.memory)
         FM_TRY(fm_reorder_run(
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
+    if (copy->scale)
+        FM_TRY(fm_copy_refresh(copy->scale));
     if (copy->form == FILTERS) {
         const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
         copy->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
-            copy->plain.data, copy->model->element, false, copy->filters);
+            copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, copy->model->element,
+            false, copy->filters);
     }
     if (copy->form == ROWS)
         copy->finite = copy->model->device->kernels->all_finite(

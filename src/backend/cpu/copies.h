@@ -23,6 +23,10 @@ struct fm_copy_source {
 };
 enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_source *source,
     const struct fm_md *md, struct fm_copy **copy);
+// What a norm that is folded in multiplies each output's weights by, gamma / sqrt(var + eps):
+// [out].
+enum fm_status fm_copies_want_scale(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
 // The weight of a convolution as filters of struct fm_winograd_run.
 enum fm_status fm_copies_want_filters(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
@@ -33,7 +37,8 @@ enum fm_status fm_copies_want_rows(
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
-// Its memory: filters and a bias are fp32; a weight and rows are of the type and layout asked for.
+// Its memory: filters, a scale and a bias are fp32; a weight and rows are of the type and layout
+// asked for.
 const void *fm_copy_values(const struct fm_copy *copy);
 bool fm_copy_rows_finite(const struct fm_copy *copy); // the fp32 weights that they are made of
 

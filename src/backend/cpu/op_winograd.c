@@ -14,7 +14,7 @@ struct winograd {
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
     struct fm_copy *filters; // kept ones; NULL where they are made in scratch, ...
-    struct fm_copy *folded;  // ... of these weights, or, NULL, of the model's own
+    struct fm_copy *scale;   // ... of the model's weights, times this where a norm is folded in
     struct fm_copy *bias;
     size_t before_filters; // bytes of scratch in front of the filters made there
     char plan[64];
@@ -31,11 +31,10 @@ static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
     float *filters = (float *)((char *)w->op.scratch[pass] + w->before_filters);
-    const float *weights = w->folded
-                               ? fm_copy_values(w->folded)
-                               : e->weights->params + e->model->net.params[layer->weight].offset;
-    e->model->device->kernels->winograd_transform(
-        layer->out.c, layer->in.c, weights, e->model->element, pass == FM_PASS_DATA, filters);
+    const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
+    e->model->device->kernels->winograd_transform(layer->out.c, layer->in.c, weights,
+        w->scale ? fm_copy_values(w->scale) : NULL, e->model->element, pass == FM_PASS_DATA,
+        filters);
     return filters;
 }
 
@@ -45,8 +44,8 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     struct winograd *w = (struct winograd *)op;
     if (w->filters)
         FM_TRY(fm_copy_refresh(w->filters));
-    if (w->folded)
-        FM_TRY(fm_copy_refresh(w->folded));
+    if (w->scale)
+        FM_TRY(fm_copy_refresh(w->scale));
     if (w->bias)
         FM_TRY(fm_copy_refresh(w->bias));
     const struct fm_winograd_run run = {
@@ -120,14 +119,8 @@ static enum fm_status want_filters(struct winograd *w)
     const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
     if (!fm_op_weight_changes(&w->op, w->fusion.norm_layer))
         return fm_copies_want_filters(e->model->copies, &source, &w->filters);
-    if (w->fusion.norm_layer < 0)
-        return FM_OK;
-    struct fm_md md = {0};
-    enum fm_status status = fm_weight_md(fm_op_layer(&w->op), dnnl_f32, dnnl_format_tag_undef, &md);
-    if (status == FM_OK)
-        status = fm_copies_want(e->model->copies, &source, &md, &w->folded);
-    fm_md_free(&md);
-    return status;
+    return w->fusion.norm_layer >= 0 ? fm_copies_want_scale(e->model->copies, &source, &w->scale)
+                                     : FM_OK;
 }
 
 static enum fm_status winograd_connect(struct fm_op *op)

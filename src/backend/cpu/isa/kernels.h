@@ -133,11 +133,11 @@ struct fm_kernels {
     bool avx512;
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
-    // Filters w [out_c][in_c][3][3], rounded to the elements, as winograd_convolve takes them:
-    // FM_WINOGRAD_POINTS values for each of out_c * in_c; rotated by half a turn and with in and
-    // out exchanged for the data's gradient.
-    void (*winograd_transform)(int out_c, int in_c, const float *w, enum fm_element element,
-        bool rotated, float *transformed);
+    // Filters w [out_c][in_c][3][3], times scale [out_c] or, NULL, as they are, rounded to the
+    // elements, as winograd_convolve takes them: FM_WINOGRAD_POINTS values for each of out_c *
+    // in_c; rotated by half a turn and with in and out exchanged for the data's gradient.
+    void (*winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
+        enum fm_element element, bool rotated, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
@@ -182,8 +182,8 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
 extern const struct fm_winograd_units FM_KERNEL(winograd_units);
-void FM_KERNEL(winograd_transform)(
-    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *transformed);
+void FM_KERNEL(winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
+    enum fm_element element, bool rotated, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(

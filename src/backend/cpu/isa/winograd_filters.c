@@ -11,8 +11,8 @@ enum {
 const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
 
 // U[point][panel][step][PANEL]: what the products of a block take panel by panel.
-void FM_KERNEL(winograd_transform)(
-    int out_c, int in_c, const float *w, enum fm_element element, bool rotated, float *u)
+void FM_KERNEL(winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
+    enum fm_element element, bool rotated, float *u)
 {
     int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;
     size_t matrix = (size_t)steps * (size_t)columns;
@@ -23,8 +23,9 @@ void FM_KERNEL(winograd_transform)(
             for (int lane = 0; lane < LANES; lane++) {
                 int out = rotated ? s : first + lane, in = rotated ? first + lane : s;
                 const float *g = w + ((size_t)out * (size_t)in_c + (size_t)in) * TAPS;
+                float factor = scale ? scale[out] : 1.0f;
                 for (int f = 0; f < TAPS; f++) {
-                    float tap = g[rotated ? TAPS - 1 - f : f];
+                    float tap = g[rotated ? TAPS - 1 - f : f] * factor;
                     rows[f][lane] = element == FM_ELEMENT_BF16 ? fm_round_bf16(tap) : tap;
                 }
             }
