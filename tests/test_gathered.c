@@ -101,7 +101,7 @@ static float *run(
     assert_true(scratch && y && values);
     d.x = t->x;
     d.inputs = t->shape->c * t->shape->h * t->shape->w;
-    d.weights = t->weights;
+    d.weights = d.plain ? NULL : t->weights;
     d.out = t->shape->out;
     d.y = y;
     on->gathered(&t->view, &d, threads, scratch);
@@ -188,6 +188,70 @@ static void test_same_bits(void **state)
         }
 }
 
+// Weights as a model has them, [out][in], not all of them exact in bf16.
+static float *draw_plain(const struct shape *s)
+{
+    size_t count = (size_t)(s->c * s->h * s->w) * (size_t)s->out;
+    float *plain = malloc(count * sizeof *plain);
+    assert_non_null(plain);
+    for (size_t i = 0; i < count; i++)
+        plain[i] = drawn(7, i);
+    return plain;
+}
+
+static void check_rows(const struct trial *t, const float *plain)
+{
+    size_t in = (size_t)(t->shape->c * t->shape->h * t->shape->w), out = (size_t)t->shape->out;
+    for (size_t i = 0; i < in; i++)
+        for (size_t o = 0; o < out; o++) {
+            double wanted = t->element == FM_ELEMENT_BF16 ? (double)fm_round_bf16(plain[o * in + i])
+                                                          : (double)plain[o * in + i];
+            assert_true(load(t->element, t->weights, i * out + o) == wanted);
+        }
+}
+
+static void same_or_nan(const float *a, const float *b, int count)
+{
+    for (int j = 0; j < count; j++)
+        if (memcmp(&a[j], &b[j], sizeof *a) != 0 && !(isnan(a[j]) && isnan(b[j])))
+            fail_msg("output %d: %.9g by rows, %.9g without", j, (double)a[j], (double)b[j]);
+}
+
+// A first image is computed without rows, to the same bits, also where a weight is not finite.
+static void test_plain_weights(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int element = 0; element < FM_ELEMENT_COUNT; element++)
+            for (int infinite = 0; infinite < 2; infinite++) {
+                struct trial t;
+                trial_make(&t, &shapes[s], (enum fm_element)element, 0.5f);
+                float *plain = draw_plain(&shapes[s]);
+                int in = shapes[s].c * shapes[s].h * shapes[s].w;
+                if (infinite)
+                    plain[(size_t)in * (size_t)shapes[s].out - 1] = INFINITY;
+                for (int k = 0; k < count; k++) {
+                    bool finite = tables[k]->on[element]->rows(shapes[s].out, in, plain, t.weights);
+                    assert_int_equal(finite, infinite == 0);
+                    check_rows(&t, plain);
+                    struct fm_gathered_run d = {.bias = t.bias, .wide = true, .all = !finite};
+                    float *by_rows = run(&t, tables[k], d, 2);
+                    d.plain = plain;
+                    d.all = false;
+                    for (int threads = 1; threads <= 5; threads++) {
+                        float *without = run(&t, tables[k], d, threads);
+                        same_or_nan(by_rows, without, shapes[s].out);
+                        free(without);
+                    }
+                    free(by_rows);
+                }
+                free(plain);
+                trial_free(&t);
+            }
+}
+
 static void test_nan_stays(void **state)
 {
     (void)state;
@@ -241,6 +305,7 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_zeros_are_passed_over),
+        cmocka_unit_test(test_plain_weights),
         cmocka_unit_test(test_nan_stays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,13 +65,13 @@ static enum fm_status read_run(struct fm_trained *t, struct fm_weights *weights,
     FM_TRY(fm_path_join(path, t->directory, FM_WEIGHTS_FILE));
     FM_TRY(fm_run_read_whole_config(t->directory, &t->config));
     FM_TRY(fm_run_config_net(&t->config, net));
-    return fm_weights_read(path, weights);
+    return fm_weights_open(path, weights);
 }
 
 static enum fm_status read_file(
     struct fm_trained *t, struct fm_weights *weights, struct fm_net *net)
 {
-    FM_TRY(fm_weights_read(t->directory, weights));
+    FM_TRY(fm_weights_open(t->directory, weights));
     FM_TRY(fm_weights_net(weights, net));
     return describe_file(weights, net, &t->config);
 }

@@ -55,7 +55,7 @@ enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *pat
     struct fm_weights weights;
     struct fm_net net;
     memset(p, 0, sizeof *p);
-    FM_TRY(fm_weights_read(path, &weights));
+    FM_TRY(fm_weights_open(path, &weights));
     enum fm_status status = fm_weights_net(&weights, &net);
     if (status == FM_OK)
         status = fm_predictor_open_net(engine, &weights, &net, options, p);

@@ -34,7 +34,7 @@ struct fm_predictor {
 // be closed.
 enum fm_status fm_predictor_open(const struct fm_engine *engine, const char *weights,
     const struct fm_predictor_options *options, struct fm_predictor *predictor);
-// The same of weights that have been read, in the network that they must be of
+// The same of weights that have been opened, in the network that they must be of
 // (fm_weights_apply()).
 enum fm_status fm_predictor_open_net(const struct fm_engine *engine,
     const struct fm_weights *weights, const struct fm_net *net,

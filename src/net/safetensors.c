@@ -173,8 +173,9 @@ enum fm_status fm_safetensors_write(
 
 // What the file's tensors and metadata point into.
 struct memory {
-    struct fm_pages elements;
+    struct fm_pages elements; // once they have been read
     char **metadata;
+    struct fm_tensors from; // open until then
 };
 
 // PyTorch's batch norm counts its batches in a whole number of its own, which nothing here needs.
@@ -195,9 +196,8 @@ static enum fm_status check_info(const char *path, const struct fm_tensor_info *
     return FM_OK;
 }
 
-// What the header says; sets *elements to the number of all.
-static enum fm_status describe(
-    const struct fm_tensors *from, struct fm_tensor_file *file, size_t *elements)
+// What the header says.
+static enum fm_status describe(const struct fm_tensors *from, struct fm_tensor_file *file)
 {
     file->tensors = calloc((size_t)from->count + 1, sizeof *file->tensors);
     if (file->tensors == NULL)
@@ -212,52 +212,74 @@ static enum fm_status describe(
         tensor->ndims = info->ndims;
         memcpy(tensor->dims, info->dims, sizeof tensor->dims);
         tensor->count = info->count;
-        *elements += info->count; // of at least 2 bytes each within the file: no overflow
         file->count++;
     }
     return FM_OK;
 }
 
-static enum fm_status read_elements(
-    const struct fm_tensors *from, size_t elements, struct fm_tensor_file *file)
+enum fm_status fm_safetensors_open(const char *path, struct fm_tensor_file *file)
+{
+    memset(file, 0, sizeof *file);
+    struct memory *memory = calloc(1, sizeof *memory);
+    if (memory == NULL)
+        return fm_fail_memory("a weights file", sizeof *memory);
+    file->memory = memory;
+    enum fm_status status = fm_tensors_open_as(path, &fm_tensors_safetensors, &memory->from);
+    if (status == FM_OK)
+        status = describe(&memory->from, file);
+    file->metadata = memory->metadata = memory->from.metadata;
+    memory->from.metadata = NULL;
+    if (status != FM_OK)
+        fm_safetensors_free(file);
+    return status;
+}
+
+// Where one of the file's tensors stands among all that its header names.
+static int place_of(const struct fm_tensor_file *file, const struct fm_tensor *tensor)
+{
+    const struct fm_tensors *from = &((struct memory *)file->memory)->from;
+    ptrdiff_t before = tensor - file->tensors;
+    int t = 0;
+    while (is_counter(&from->list[t]) || before-- > 0)
+        t++;
+    return t;
+}
+
+enum fm_status fm_safetensors_load(
+    const struct fm_tensor_file *file, const struct fm_tensor *tensor, float *out)
+{
+    const struct memory *memory = file->memory;
+    if (memory->elements.memory == NULL)
+        return fm_tensors_read(&memory->from, place_of(file, tensor), out);
+    memcpy(out, tensor->data, tensor->count * sizeof *out);
+    return FM_OK;
+}
+
+static enum fm_status read_elements(struct fm_tensor_file *file)
 {
     struct memory *memory = file->memory;
-    struct fm_tensor *tensor = file->tensors;
-    memory->elements = fm_pages_allocate(elements * sizeof(float));
-    if (memory->elements.memory == NULL)
+    size_t elements = 0; // of at least 2 bytes each within the file: no overflow
+    for (int t = 0; t < file->count; t++)
+        elements += file->tensors[t].count;
+    struct fm_pages pages = fm_pages_allocate(elements * sizeof(float));
+    if (pages.memory == NULL)
         return fm_fail_memory("tensors", elements * sizeof(float));
-    float *next = memory->elements.memory;
-    for (int t = 0; t < from->count; t++) {
-        if (is_counter(&from->list[t]))
-            continue;
-        FM_TRY(fm_tensors_read(from, t, next));
-        tensor->data = next;
-        next += tensor->count;
-        tensor++;
+    float *next = pages.memory;
+    enum fm_status status = FM_OK;
+    for (int t = 0; t < file->count && status == FM_OK; t++) {
+        status = fm_safetensors_load(file, &file->tensors[t], next);
+        file->tensors[t].data = next;
+        next += file->tensors[t].count;
     }
-    return FM_OK;
+    memory->elements = pages;
+    fm_tensors_close(&memory->from);
+    return status;
 }
 
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file)
 {
-    struct fm_tensors from;
-    size_t elements = 0;
-    memset(file, 0, sizeof *file);
-    FM_TRY(fm_tensors_open_as(path, &fm_tensors_safetensors, &from));
-
-    enum fm_status status;
-    struct memory *memory = calloc(1, sizeof *memory);
-    if (memory == NULL) {
-        status = fm_fail_memory("a weights file", sizeof *memory);
-        goto out;
-    }
-    file->memory = memory;
-    FM_TRY_GOTO(status, describe(&from, file, &elements), out);
-    FM_TRY_GOTO(status, read_elements(&from, elements, file), out);
-    file->metadata = memory->metadata = from.metadata;
-    from.metadata = NULL;
-out:
-    fm_tensors_close(&from);
+    FM_TRY(fm_safetensors_open(path, file));
+    enum fm_status status = read_elements(file);
     if (status != FM_OK)
         fm_safetensors_free(file);
     return status;
@@ -285,6 +307,7 @@ void fm_safetensors_free(struct fm_tensor_file *file)
     struct memory *memory = file->memory;
     if (memory != NULL) {
         fm_pages_free(&memory->elements);
+        fm_tensors_close(&memory->from);
         fm_tensors_free_metadata(memory->metadata);
         free(memory);
     }

@@ -13,7 +13,7 @@ struct fm_tensor {
     int ndims;
     int64_t dims[8];
     size_t count; // elements
-    float *data;  // fp32, row-major; borrowed when writing, owned by the file when read
+    float *data;  // fp32, row-major; borrowed when writing, owned by the file when read, or NULL
 };
 
 struct fm_tensor_file {
@@ -39,6 +39,13 @@ enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tenso
 // bytes. A single I64 without dimensions is left out: so PyTorch's batch norm counts its batches.
 // Files of any other contents are listed and read by files/tensors.h.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
+// The same, but the elements stay where they are (`data` is NULL): the file is open until it is
+// freed.
+enum fm_status fm_safetensors_open(const char *path, struct fm_tensor_file *file);
+// The elements of one of the file's tensors, to `out` [count]: read now, or copied if they have
+// been read.
+enum fm_status fm_safetensors_load(
+    const struct fm_tensor_file *file, const struct fm_tensor *tensor, float *out);
 const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);
 // A value of the metadata; NULL if absent.
 const char *fm_safetensors_metadata(const struct fm_tensor_file *file, const char *key);

@@ -2,6 +2,7 @@
 // takes to predict with them.
 #include "run/weights.h"
 
+#include "base/pages.h"
 #include "net/zoo.h"
 #include "run/network.h"
 #include "run/states.h"
@@ -249,15 +250,26 @@ static enum fm_status get_metadata(struct fm_weights *weights)
     return get_channels(weights, "input_deviation", FLT_MIN, weights->input_deviation);
 }
 
-enum fm_status fm_weights_read(const char *path, struct fm_weights *weights)
+static enum fm_status open_file(const char *path, struct fm_weights *weights,
+    enum fm_status (*open)(const char *path, struct fm_tensor_file *file))
 {
     memset(weights, 0, sizeof *weights);
     FM_TRY(fm_path_copy(weights->path, path));
-    FM_TRY(fm_safetensors_read(path, &weights->tensors));
+    FM_TRY(open(path, &weights->tensors));
     enum fm_status status = get_metadata(weights);
     if (status != FM_OK)
         fm_weights_free(weights);
     return status;
+}
+
+enum fm_status fm_weights_open(const char *path, struct fm_weights *weights)
+{
+    return open_file(path, weights, fm_safetensors_open);
+}
+
+enum fm_status fm_weights_read(const char *path, struct fm_weights *weights)
+{
+    return open_file(path, weights, fm_safetensors_read);
 }
 
 void fm_weights_free(struct fm_weights *weights)
@@ -341,14 +353,40 @@ static enum fm_status check_net(const struct fm_weights *weights, const struct f
     return check_surplus(weights, net);
 }
 
+// To where the model keeps it, without a copy on the way.
+static enum fm_status apply_in_place(const struct fm_weights *weights,
+    const struct fm_state_item *item, const struct fm_backend *api, struct fm_model *model)
+{
+    float *data = NULL;
+    FM_TRY(api->model_place(model, fm_state_item_kind(item), item->name, item->count, &data));
+    return fm_safetensors_load(
+        &weights->tensors, fm_safetensors_find(&weights->tensors, item->name), data);
+}
+
+// By way of memory of its own.
+static enum fm_status apply_copy(const struct fm_weights *weights, const struct fm_state_item *item,
+    const struct fm_backend *api, struct fm_model *model)
+{
+    struct fm_pages pages = fm_pages_allocate(item->count * sizeof(float));
+    if (!pages.memory)
+        return fm_fail_memory("weights", item->count * sizeof(float));
+    enum fm_status status = fm_safetensors_load(
+        &weights->tensors, fm_safetensors_find(&weights->tensors, item->name), pages.memory);
+    if (status == FM_OK)
+        status = api->model_set(
+            model, fm_state_item_kind(item), item->name, pages.memory, item->count);
+    fm_pages_free(&pages);
+    return status;
+}
+
 enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model)
 {
     FM_TRY(check_net(weights, net));
     for (int i = 0; i < fm_state_count(net); i++) {
         struct fm_state_item item = fm_state_at(net, i);
-        FM_TRY(api->model_set(model, fm_state_item_kind(&item), item.name,
-            fm_safetensors_find(&weights->tensors, item.name)->data, item.count));
+        FM_TRY(api->model_place ? apply_in_place(weights, &item, api, model)
+                                : apply_copy(weights, &item, api, model));
     }
     return FM_OK;
 }
@@ -359,7 +397,7 @@ enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *n
     char path[FM_PATH_MAX];
     struct fm_weights weights;
     FM_TRY(fm_path_join(path, directory, FM_WEIGHTS_FILE));
-    FM_TRY(fm_weights_read(path, &weights));
+    FM_TRY(fm_weights_open(path, &weights));
     enum fm_status status = fm_weights_apply(&weights, net, api, model);
     fm_weights_free(&weights);
     return status;

@@ -26,8 +26,11 @@ struct fm_weights {
     struct fm_tensor_file tensors;
 };
 
-// Reads a weights file. FM_DATA names file and what is wrong with it: of one without any of our
-// metadata all the keys that it takes. On failure `weights` needs no free.
+// Opens a weights file, whose tensors are read when they are needed (fm_weights_apply()). FM_DATA
+// names file and what is wrong with it: of one without any of our metadata all the keys that it
+// takes. On failure `weights` needs no free.
+enum fm_status fm_weights_open(const char *path, struct fm_weights *weights);
+// The same, and reads all tensors.
 enum fm_status fm_weights_read(const char *path, struct fm_weights *weights);
 void fm_weights_free(struct fm_weights *weights);
 
@@ -35,7 +38,8 @@ void fm_weights_free(struct fm_weights *weights);
 enum fm_status fm_weights_net(const struct fm_weights *weights, struct fm_net *net);
 
 // Checks that the weights are those of the net (model, classes, input size and statistics, every
-// tensor's name and shape), then sets them in a model of it. A failing check changes nothing. What
+// tensor's name and shape), then sets them in a model of it. A failing check changes nothing; where
+// reading fails, some tensors are set. What
 // PyTorch's batch norm counts (NAME.num_batches_tracked) is passed over: nothing here needs it.
 enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model);

@@ -24,8 +24,8 @@ struct fm_copy {
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
-    float *filters;               // FILTERS: made of the plain weight ...
-    struct fm_copy *scale;        // ... and, with a norm folded in, of this
+    void *made;                   // FILTERS and ROWS: by own kernels, of the plain weight ...
+    struct fm_copy *scale;        // ... and, FILTERS with a norm folded in, of this
     bool finite;                  // ROWS: all of the plain weight
     struct fm_buffers buffers;
 };
@@ -154,6 +154,21 @@ static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plai
     return fm_tensor_mem_create(&copy->plain, m->device, plain, data);
 }
 
+// What own kernels make of a weight.
+static enum fm_status build_made(struct fm_copy *copy)
+{
+    struct fm_model *m = copy->model;
+    const struct fm_layer *layer = &m->net.layers[copy->source.layer];
+    size_t bytes = (size_t)layer->out.c * (size_t)layer->in.c * FM_WINOGRAD_POINTS * sizeof(float);
+    if (copy->form == ROWS)
+        bytes = copied_param(copy)->count * fm_element_size(m->element);
+    FM_TRY(fm_buffers_add(
+        &copy->buffers, bytes, copy->form == ROWS ? "rows" : "filters", &copy->made));
+    if (copy->form == FILTERS && copy->source.norm_layer >= 0)
+        return fm_copies_want_scale(m->copies, &copy->source, &copy->scale);
+    return FM_OK;
+}
+
 static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
 {
     struct fm_model *m = copy->model;
@@ -172,15 +187,8 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
         if (status == FM_OK)
             status = fm_reorder_create(&copy->reorder, m->device, &plain, md);
     }
-    if (status == FM_OK && copy->form == FILTERS) {
-        size_t filters = (size_t)layer->out.c * (size_t)layer->in.c;
-        void *data = NULL;
-        status = fm_buffers_add(
-            &copy->buffers, filters * FM_WINOGRAD_POINTS * sizeof(float), "filters", &data);
-        copy->filters = data;
-        if (status == FM_OK && copy->source.norm_layer >= 0)
-            status = fm_copies_want_scale(m->copies, &copy->source, &copy->scale);
-    }
+    if (status == FM_OK && (copy->form == FILTERS || copy->form == ROWS))
+        status = build_made(copy);
     fm_md_free(&plain);
     return status;
 }
@@ -255,19 +263,30 @@ enum fm_status fm_copies_want_filters(
 enum fm_status fm_copies_want_rows(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
 {
-    const struct fm_model *m = copies->model;
-    const struct fm_layer *layer = &m->net.layers[source->layer];
-    struct fm_md md = {0};
-    enum fm_status status = fm_weight_md(layer, fm_element_type(m->element), dnnl_ba, &md);
-    if (status == FM_OK)
-        status = want(copies, source, ROWS, &md, copy);
-    fm_md_free(&md);
-    return status;
+    return want(copies, source, ROWS, NULL, copy);
+}
+
+// Filters and rows.
+static void make(struct fm_copy *copy)
+{
+    const struct fm_model *m = copy->model;
+    const struct fm_layer *layer = &m->net.layers[copy->source.layer];
+    if (copy->form == FILTERS)
+        m->device->kernels->winograd_transform(layer->out.c, layer->in.c, copy->plain.data,
+            copy->scale ? copy->scale->plain.data : NULL, m->element, false, copy->made);
+    else
+        copy->finite = m->device->kernels->on[m->element]->rows(
+            layer->out.c, (int)fm_shape_size(layer->in), copy->plain.data, copy->made);
+}
+
+bool fm_copy_is_fresh(const struct fm_copy *copy)
+{
+    return copy->version == copy->model->version;
 }
 
 enum fm_status fm_copy_refresh(struct fm_copy *copy)
 {
-    if (copy->version == copy->model->version)
+    if (fm_copy_is_fresh(copy))
         return FM_OK;
     if (copy->computed)
         compute(copy);
@@ -276,15 +295,8 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
     if (copy->scale)
         FM_TRY(fm_copy_refresh(copy->scale));
-    if (copy->form == FILTERS) {
-        const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
-        copy->model->device->kernels->winograd_transform(layer->out.c, layer->in.c,
-            copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, copy->model->element,
-            false, copy->filters);
-    }
-    if (copy->form == ROWS)
-        copy->finite = copy->model->device->kernels->all_finite(
-            copied_param(copy)->count, copy->plain.data);
+    if (copy->made)
+        make(copy);
     copy->version = copy->model->version;
     return FM_OK;
 }
@@ -296,8 +308,8 @@ dnnl_memory_t fm_copy_memory(const struct fm_copy *copy)
 
 const void *fm_copy_values(const struct fm_copy *copy)
 {
-    if (copy->form == FILTERS)
-        return copy->filters;
+    if (copy->made)
+        return copy->made;
     return copy->ordered.memory ? copy->ordered.data : copy->plain.data;
 }
 

@@ -36,6 +36,7 @@ enum fm_status fm_copies_want_rows(
 
 // Renews the copy if it is stale.
 enum fm_status fm_copy_refresh(struct fm_copy *copy);
+bool fm_copy_is_fresh(const struct fm_copy *copy);
 dnnl_memory_t fm_copy_memory(const struct fm_copy *copy); // of a weight or bias
 // Its memory: filters, a scale and a bias are fp32; a weight and rows are of the type and layout
 // asked for.

@@ -160,13 +160,19 @@ enum fm_status fm_cpu_model_get(
     return FM_OK;
 }
 
+enum fm_status fm_cpu_model_place(
+    struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count, float **data)
+{
+    model->version++;
+    return locate(model, kind, name, count, data);
+}
+
 enum fm_status fm_cpu_model_set(struct fm_model *model, enum fm_state_kind kind, const char *name,
     const float *data, size_t count)
 {
     float *state;
-    FM_TRY(locate(model, kind, name, count, &state));
+    FM_TRY(fm_cpu_model_place(model, kind, name, count, &state));
     memcpy(state, data, count * sizeof *data);
-    model->version++;
     return FM_OK;
 }
 

@@ -16,6 +16,7 @@ static const struct fm_backend backend = {
     .model_destroy = fm_cpu_model_destroy,
     .model_get = fm_cpu_model_get,
     .model_set = fm_cpu_model_set,
+    .model_place = fm_cpu_model_place,
     .counters_get = fm_cpu_counters_get,
     .counters_set = fm_cpu_counters_set,
     .sums_get = fm_cpu_sums_get,

@@ -9,21 +9,35 @@ struct gathered {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_copy *rows, *bias;
+    const float *plain;  // the weights in the model, where rows are made of just those
+    uint64_t first_seen; // the model's version when the first image was computed with it
     char plan[64];
 };
+
+// Rows are worth making for a second image.
+static bool makes_rows(struct gathered *g)
+{
+    uint64_t version = g->op.executor->model->version;
+    bool first = g->first_seen != version;
+    g->first_seen = version;
+    return !g->plain || !first || fm_copy_is_fresh(g->rows);
+}
 
 static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct gathered *g = (struct gathered *)op;
-    FM_TRY(fm_copy_refresh(g->rows));
+    bool rows = makes_rows(g);
+    if (rows)
+        FM_TRY(fm_copy_refresh(g->rows));
     if (g->bias)
         FM_TRY(fm_copy_refresh(g->bias));
     const struct fm_gathered_run run = {
         .x = op->in->activation.data,
         .inputs = (int)fm_shape_size(fm_op_layer(op)->in),
-        .weights = fm_copy_values(g->rows),
-        .all = !fm_copy_rows_finite(g->rows),
+        .weights = rows ? fm_copy_values(g->rows) : NULL,
+        .plain = g->plain,
+        .all = rows && !fm_copy_rows_finite(g->rows),
         .bias = g->bias ? fm_copy_values(g->bias) : NULL,
         .relu = g->fusion.relu,
         .wide = fm_op_element(op) == FM_ELEMENT_F32,
@@ -41,6 +55,8 @@ static enum fm_status gathered_connect(struct fm_op *op)
     const struct fm_model *m = op->executor->model;
     const struct fm_copy_source source = {op->layer, g->fusion.norm_layer, op->executor->weights};
     FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
+    if (g->fusion.norm_layer < 0 && m->rounding == FM_ROUNDING_NONE)
+        g->plain = source.weights->params + m->net.params[fm_op_layer(op)->weight].offset;
     if (fm_fusion_adds(&g->fusion))
         FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
     fm_op_scratch(op, FM_PASS_FORWARD,

@@ -21,6 +21,7 @@ struct linear_pass {
 struct linear {
     struct fm_op op;
     struct fm_linear_fusion fusion;
+    dnnl_primitive_desc_t described; // of the forward, from creation until it is connected
     struct linear_pass passes[FM_PASS_COUNT];
     struct fm_copy *bias;
     struct fm_tensor_mem weight, weight_gradient, bias_gradient; // the model's
@@ -113,6 +114,8 @@ static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
 static void linear_destroy(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
+    if (l->described)
+        dnnl_primitive_desc_destroy(l->described);
     for (int i = 0; i < FM_PASS_COUNT; i++) {
         struct linear_pass *p = &l->passes[i];
         fm_bridge_free(&p->input);
@@ -407,8 +410,8 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
     FM_TRY(connect_ranges(l));
     if (fm_fusion_adds(&l->fusion))
         FM_TRY(fm_copies_want(e->model->copies, &source, NULL, &l->bias));
-    dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(create_forward_pd(l, w, &pd));
+    dnnl_primitive_desc_t pd = l->described;
+    l->described = NULL;
     enum fm_status status = connect_forward(l, &l->passes[FM_PASS_FORWARD], pd);
     if (status == FM_OK)
         status = create_backward(l, w, pd);
@@ -462,14 +465,11 @@ enum fm_status fm_op_linear(
     fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);
     struct wishes w = {0};
-    dnnl_primitive_desc_t pd = NULL;
     enum fm_status status = wishes_make(l, &w);
     if (status == FM_OK)
-        status = create_forward_pd(l, &w, &pd);
+        status = create_forward_pd(l, &w, &l->described);
     if (status == FM_OK)
-        status = keep_output(l, pd);
-    if (pd)
-        dnnl_primitive_desc_destroy(pd);
+        status = keep_output(l, l->described);
     wishes_free(&w);
     return status;
 }

@@ -80,6 +80,7 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
 void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
     struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
+bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to);
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads);
 void FM_ELEMENT_KERNEL(gathered)(
     const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch);

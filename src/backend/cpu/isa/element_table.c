@@ -20,6 +20,7 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
     .winograd_scratch = FM_ELEMENT_KERNEL(winograd_scratch),
     .winograd_convolve = FM_ELEMENT_KERNEL(winograd_convolve),
     .winograd_gradient = FM_ELEMENT_KERNEL(winograd_gradient),
+    .rows = FM_ELEMENT_KERNEL(rows),
     .gathered_scratch = FM_ELEMENT_KERNEL(gathered_scratch),
     .gathered = FM_ELEMENT_KERNEL(gathered),
     .dropout_apply = FM_ELEMENT_KERNEL(dropout_apply),

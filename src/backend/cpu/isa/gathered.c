@@ -1,6 +1,9 @@
 // A dense layer of a single image: a matrix by a vector, bound by the bytes of the weights. What a
 // ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind
 // `simple`'s max-pool, once trained, four inputs in five are such.
+//
+// Rows have to be made first, in memory of their own (rows.c). A first image is done before that
+// with the weights as the model has them, by the same sums.
 #include "backend/cpu/isa/element.h"
 
 #include <omp.h>
@@ -129,8 +132,8 @@ static void put_out(const struct fm_gathered_run *d, int first, int end, const f
     }
 }
 
-static void columns(const struct fm_gathered_run *d, const struct fm_view *v, int first, int end,
-    struct entry *list, float *sums)
+static void row_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
+    int end, struct entry *list, float *sums)
 {
     size_t count = d->all ? list_entries(v, d, true, list) : list_entries(v, d, false, list), i = 0;
     for (int j = first; j < end; j++)
@@ -142,7 +145,69 @@ static void columns(const struct fm_gathered_run *d, const struct fm_view *v, in
     }
     for (; i < count; i++)
         add_row(d, list + i, first, end, sums);
-    put_out(d, first, end, sums);
+}
+
+// ---- weights as the model has them
+
+static inline float plain_product(const float *weights, const struct entry *entry)
+{
+    return entry->value * load(store(weights[entry->row]));
+}
+
+// On the way a row comes into the cache, line after line.
+static bool row_finite(const float *w, int inputs)
+{
+    uint32_t largest = 0; // magnitude: of an infinity or a NaN all bits of the exponent are set
+    for (int i = 0; i < inputs; i++) {
+        uint32_t magnitude = fm_bits_of(w[i]) & 0x7fffffffu;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return largest < 0x7f800000u;
+}
+
+// An output's sum, as add_rows() and add_row() make it.
+static float sum_row(const float *w, const struct entry *list, size_t count)
+{
+    const struct entry *e = list, *last = list + count;
+    float sum = 0.0f;
+    for (; e + ROWS_AT_ONCE <= last; e += ROWS_AT_ONCE)
+        sum += ((plain_product(w, e) + plain_product(w, e + 1)) +
+                   (plain_product(w, e + 2) + plain_product(w, e + 3))) +
+               ((plain_product(w, e + 4) + plain_product(w, e + 5)) +
+                   (plain_product(w, e + 6) + plain_product(w, e + 7)));
+    for (; e < last; e++)
+        sum += plain_product(w, e);
+    return sum;
+}
+
+// Returns whether the weights of outputs [first, end) are finite.
+static bool sum_plain(const struct fm_gathered_run *d, const struct entry *list, size_t count,
+    int first, int end, float *sums)
+{
+    bool finite = true;
+    for (int j = first; j < end; j++) {
+        const float *w = d->plain + (size_t)j * (size_t)d->inputs;
+        finite = row_finite(w, d->inputs) && finite;
+        sums[j] = sum_row(w, list, count);
+    }
+    return finite;
+}
+
+// ---- both
+
+// Without rows: as if all weights were finite, and once more if another thread has seen one of its
+// own that is not.
+static void plain_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
+    int end, struct entry *list, float *sums, int *infinite)
+{
+    size_t count = list_entries(v, d, false, list);
+    if (!sum_plain(d, list, count, first, end, sums)) {
+#pragma omp atomic
+        ++*infinite;
+    }
+#pragma omp barrier
+    if (*infinite > 0)
+        sum_plain(d, list, list_entries(v, d, true, list), first, end, sums);
 }
 
 // Each thread has outputs of its own, and a list of its own of all inputs, so that sums are made in
@@ -152,12 +217,18 @@ void FM_ELEMENT_KERNEL(gathered)(
 {
     const int unit = LINE_BYTES / (int)sizeof(element), units = (d->out + unit - 1) / unit;
     bool few = fm_view_size(v) * (size_t)d->out < FEW_PRODUCTS || units == 1;
+    int infinite = 0; // threads that have seen a weight that is not finite
 #pragma omp parallel num_threads(few ? 1 : threads)
     {
         int team = omp_get_num_threads(), self = omp_get_thread_num();
         int first = units * self / team * unit, end = units * (self + 1) / team * unit;
         end = end < d->out ? end : d->out;
-        char *list = (char *)scratch + sums_bytes(d->out) + (size_t)self * list_bytes(v);
-        columns(d, v, first, end, (struct entry *)(void *)list, scratch);
+        struct entry *list = (struct entry *)(void *)((char *)scratch + sums_bytes(d->out) +
+                                                      (size_t)self * list_bytes(v));
+        if (d->weights)
+            row_columns(d, v, first, end, list, scratch);
+        else
+            plain_columns(d, v, first, end, list, scratch, &infinite);
+        put_out(d, first, end, scratch);
     }
 }

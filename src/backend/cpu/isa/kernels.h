@@ -118,6 +118,8 @@ struct fm_element_kernels {
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
+    // The weight w [out][in] of a dense layer as rows [in][out] of elements; whether all is finite.
+    bool (*rows)(int out, int in, const float *w, void *to);
     // A dense layer of the one image of view `v`. The weights of inputs that are zero are not read,
     // unless `d` says so. `scratch` has the bytes that gathered_scratch says.
     size_t (*gathered_scratch)(const struct fm_view *v, int out, int threads);

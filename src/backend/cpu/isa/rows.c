@@ -1,0 +1,35 @@
+// The weight of a dense layer as rows of outputs, an input each: what gathered.c reads, and skips.
+#include "backend/cpu/isa/element.h"
+
+enum {
+    INPUTS = 16,  // of a block: a line of the cache of fp32
+    OUTPUTS = 32, // of a block: so many lines at whole rows' distance stay in the first cache
+};
+
+static inline int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to)
+{
+    element *rows = to;
+    uint32_t largest = 0; // magnitude: of an infinity or a NaN all bits of the exponent are set
+#pragma omp parallel for schedule(static) reduction(max : largest)
+    for (int first_in = 0; first_in < in; first_in += INPUTS) {
+        int end_in = least(first_in + INPUTS, in);
+        for (int first_out = 0; first_out < out; first_out += OUTPUTS) {
+            int end_out = least(first_out + OUTPUTS, out);
+            for (int i = first_in; i < end_in; i++) {
+                element *row = rows + (size_t)i * (size_t)out;
+                for (int o = first_out; o < end_out; o++) {
+                    float x = w[(size_t)o * (size_t)in + (size_t)i];
+                    uint32_t magnitude = fm_bits_of(x) & 0x7fffffffu;
+                    largest = magnitude > largest ? magnitude : largest;
+                    row[o] = store(x);
+                }
+            }
+        }
+    }
+    return largest < 0x7f800000u;
+}
