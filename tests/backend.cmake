@@ -7,6 +7,8 @@ target_compile_definitions(fm_reference PRIVATE FM_TEST_SOURCE_DIR="${CMAKE_SOUR
 
 fm_test(test_plain LABEL unit TIMEOUT 120 LINKS fm_reference)
 
+fm_test(test_memory_plan LABEL unit TIMEOUT 60 LINKS fm_backend_common)
+
 # Folders of modules that compute nothing: with a GPU, without one, and without a processor either.
 set(registry_modules ${CMAKE_BINARY_DIR}/tests/registry)
 fm_test(test_registry LABEL unit TIMEOUT 30 LINKS fm_registry)

@@ -3,8 +3,6 @@ if(NOT FMNIST_BACKEND_CPU)
 endif()
 
 fm_test(test_kernels LABEL backend TIMEOUT 60 LINKS fm_kernels)
-fm_test(test_plan LABEL unit TIMEOUT 60 LINKS fm_kernels)
-target_sources(test_plan PRIVATE ${CMAKE_SOURCE_DIR}/src/backend/cpu/plan.c)
 fm_test(test_winograd LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_gathered LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_rounding LABEL backend TIMEOUT 60 LINKS fm_kernels)

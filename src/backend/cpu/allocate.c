@@ -1,12 +1,12 @@
 // Where an executor's tensors live. A step is a sequence of moments: the forward of each operation,
 // the loss, the backward passes. An activation lives from the one that computes it to the last that
-// reads it, a gradient likewise, scratch in its pass; plan.h lays them into one piece of memory by
-// that.
+// reads it, a gradient likewise, scratch in its pass; memory_plan.h lays them into one piece of
+// memory by that.
 //
 // The activation of a first convolution is not kept for the backward: from a channel or three it
 // is computed again for less than the memory is worth, just before it is read.
 #include "backend/cpu/executor.h"
-#include "backend/cpu/plan.h"
+#include "backend/memory_plan.h"
 
 #include <stdlib.h>
 
@@ -267,7 +267,7 @@ static const char *const what = "activations, gradients and scratch";
 static enum fm_status take_one_piece(struct fm_executor *e, struct needs *n)
 {
     void *memory = NULL;
-    size_t bytes = fm_plan_memory(n->lives, n->count);
+    size_t bytes = fm_plan_memory(n->lives, n->count, FM_CPU_LINE);
     FM_TRY(fm_workspace_take(&e->model->workspace, &e->share, bytes, what, &memory));
     for (int i = 0; i < n->count; i++)
         if (n->lives[i].bytes > 0)

@@ -4,7 +4,7 @@
 #include "backend/cpu/bridge.h"
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
-#include "backend/cpu/plan.h"
+#include "backend/memory_plan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,9 +316,10 @@ static enum fm_status connect_ranges(struct linear *l)
 
 static size_t scratch_of(const struct linear_pass *p)
 {
-    return fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md)) +
-           fm_plan_aligned(p->input.bytes) + fm_plan_aligned(p->output.bytes) +
-           fm_plan_aligned(p->weight.bytes);
+    return fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md), FM_CPU_LINE) +
+           fm_plan_aligned(p->input.bytes, FM_CPU_LINE) +
+           fm_plan_aligned(p->output.bytes, FM_CPU_LINE) +
+           fm_plan_aligned(p->weight.bytes, FM_CPU_LINE);
 }
 
 // Makes the primitive of `pd`, destroying it whatever `status` says.
@@ -438,10 +439,10 @@ static enum fm_status linear_place(struct fm_op *op)
         struct fm_bridge *const bridges[] = {&p->input, &p->output, &p->weight};
         char *data = op->scratch[i];
         FM_TRY(fm_primitive_place(&p->primitive, device_of(l), data));
-        size_t at = fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md));
+        size_t at = fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md), FM_CPU_LINE);
         for (int k = 0; k < 3; k++) {
             FM_TRY(fm_bridge_place(bridges[k], data ? data + at : NULL));
-            at += fm_plan_aligned(bridges[k]->bytes);
+            at += fm_plan_aligned(bridges[k]->bytes, FM_CPU_LINE);
         }
     }
     return FM_OK;

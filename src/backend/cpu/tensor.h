@@ -7,6 +7,11 @@
 
 #include "base/pages.h"
 
+// Tensors begin with a line of the cache.
+enum {
+    FM_CPU_LINE = 64
+};
+
 // A list of aligned, zeroed allocations (base/pages.h) that are freed together. One allocation a
 // tensor, so that a write past its end is seen by AddressSanitizer.
 struct fm_buffers {

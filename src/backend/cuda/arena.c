@@ -1,10 +1,10 @@
 // Where buffers lie: those that hold something at the same time do not overlap.
 //
-// What lives when is read off the commands: from the first that names a buffer to the last. The
-// largest are placed first, each at the lowest place that is free while it lives; on the models
-// here the arena comes out as large as what lives at once.
+// What lives when is read off the commands: from the first that names a buffer to the last. On the
+// models here the arena comes out as large as what lives at once.
 #include "backend/cuda/memory.h"
 #include "backend/cuda/program.h"
+#include "backend/memory_plan.h"
 
 #include <stdlib.h>
 
@@ -28,61 +28,23 @@ static void find_lives(struct fm_cuda_program *program)
         }
 }
 
-static int larger_first(const void *a, const void *b)
-{
-    const struct fm_cuda_buffer *x = *(struct fm_cuda_buffer *const *)a;
-    const struct fm_cuda_buffer *y = *(struct fm_cuda_buffer *const *)b;
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    return x < y ? -1 : 1; // the order in which they were made
-}
-
-static uint64_t end_of(const struct fm_cuda_buffer *buffer)
-{
-    return fm_cuda_round_up(buffer->offset + buffer->bytes, FM_CUDA_ALIGNMENT);
-}
-
-static bool meet(const struct fm_cuda_buffer *a, const struct fm_cuda_buffer *b)
-{
-    return a->first <= b->last && b->first <= a->last;
-}
-
-// The lowest offset at which `buffer` overlaps none of the `count` placed ones that it meets: it
-// can only be 0 or the end of one of those.
-static uint64_t lowest_offset(
-    const struct fm_cuda_buffer *buffer, struct fm_cuda_buffer *const *placed, int count)
-{
-    uint64_t offset = 0;
-    for (bool moved = true; moved;) {
-        moved = false;
-        for (int i = 0; i < count; i++)
-            if (meet(buffer, placed[i]) && offset < end_of(placed[i]) &&
-                placed[i]->offset < offset + buffer->bytes) {
-                offset = end_of(placed[i]);
-                moved = true;
-            }
-    }
-    return offset;
-}
-
 enum fm_status fm_cuda_arena_plan(struct fm_cuda_program *program)
 {
-    size_t bytes = (size_t)program->buffer_count * sizeof(struct fm_cuda_buffer *);
-    struct fm_cuda_buffer **order = malloc(bytes > 0 ? bytes : 1);
-    if (!order)
-        return fm_fail_memory("the arena's plan", bytes);
+    size_t count = (size_t)program->buffer_count;
+    struct fm_lifetime *lives = calloc(count + 1, sizeof *lives);
+    if (!lives)
+        return fm_fail_memory("the arena's plan", (count + 1) * sizeof *lives);
     find_lives(program);
-    int count = 0;
-    for (int i = 0; i < program->buffer_count; i++)
-        if (program->buffers[i].first >= 0)
-            order[count++] = &program->buffers[i];
-    qsort(order, (size_t)count, sizeof *order, larger_first);
-    program->arena = 0;
-    for (int i = 0; i < count; i++) {
-        order[i]->offset = lowest_offset(order[i], order, i);
-        if (end_of(order[i]) > program->arena)
-            program->arena = end_of(order[i]);
+    for (size_t i = 0; i < count; i++) {
+        const struct fm_cuda_buffer *buffer = &program->buffers[i];
+        lives[i] = (struct fm_lifetime){.bytes = buffer->first < 0 ? 0 : (size_t)buffer->bytes,
+            .first = buffer->first,
+            .last = buffer->last,
+            .again_last = -1};
     }
-    free(order);
+    program->arena = fm_plan_memory(lives, program->buffer_count, FM_CUDA_ALIGNMENT);
+    for (size_t i = 0; i < count; i++)
+        program->buffers[i].offset = lives[i].offset;
+    free(lives);
     return FM_OK;
 }

@@ -1,6 +1,6 @@
 // Plans of memory: nothing that is alive at the same moment overlaps, whatever the lifetimes; where
 // the least possible is known, it is reached; the same lifetimes give the same plan.
-#include "backend/cpu/plan.h"
+#include "backend/memory_plan.h"
 
 #include "philox.h"
 
@@ -12,7 +12,8 @@
 #include <cmocka.h>
 
 enum {
-    MOST = 120
+    MOST = 120,
+    LINE = 64
 };
 
 static bool alive(const struct fm_lifetime *t, int moment)
@@ -31,7 +32,7 @@ static bool overlap(const struct fm_lifetime *a, const struct fm_lifetime *b)
 static void check(const struct fm_lifetime *tensors, int count, int moments, size_t bytes)
 {
     for (int i = 0; i < count; i++) {
-        assert_int_equal(tensors[i].offset % 64, 0);
+        assert_int_equal(tensors[i].offset % LINE, 0);
         assert_true(tensors[i].bytes == 0 || tensors[i].offset + tensors[i].bytes <= bytes);
     }
     for (int m = 0; m < moments; m++)
@@ -69,11 +70,11 @@ static void test_any_lifetimes(void **state)
             }
         }
         memcpy(again, tensors, sizeof tensors);
-        size_t bytes = fm_plan_memory(tensors, count);
+        size_t bytes = fm_plan_memory(tensors, count, LINE);
         check(tensors, count, MOMENTS, bytes);
-        size_t least = fm_plan_least(tensors, count);
+        size_t least = fm_plan_least(tensors, count, LINE);
         assert_true(bytes >= least && bytes <= least + least / 2);
-        assert_int_equal(fm_plan_memory(again, count), bytes);
+        assert_int_equal(fm_plan_memory(again, count, LINE), bytes);
         for (int i = 0; i < count; i++)
             assert_int_equal(again[i].offset, tensors[i].offset);
     }
@@ -90,18 +91,18 @@ static void test_known(void **state)
     // A chain takes the two largest neighbours.
     struct fm_lifetime chain[] = {
         once(640, 0, 1), once(1280, 1, 2), once(320, 2, 3), once(64, 3, 4)};
-    assert_int_equal(fm_plan_memory(chain, 4), 1920);
+    assert_int_equal(fm_plan_memory(chain, 4, LINE), 1920);
     check(chain, 4, 5, 1920);
     // What is computed again leaves its place to others in between.
     struct fm_lifetime renewed[] = {once(640, 0, 0), once(640, 1, 2), once(64, 0, 3)};
     renewed[0].again_first = renewed[0].again_last = 3;
-    assert_int_equal(fm_plan_memory(renewed, 3), 704);
+    assert_int_equal(fm_plan_memory(renewed, 3, LINE), 704);
     check(renewed, 3, 4, 704);
     // Sizes count in whole lines; nothing takes nothing.
     struct fm_lifetime odd[] = {once(1, 0, 1), once(65, 0, 1), once(0, 0, 1)};
-    assert_int_equal(fm_plan_memory(odd, 3), 192);
+    assert_int_equal(fm_plan_memory(odd, 3, LINE), 192);
     check(odd, 3, 2, 192);
-    assert_int_equal(fm_plan_memory(odd, 0), 0);
+    assert_int_equal(fm_plan_memory(odd, 0, LINE), 0);
 }
 
 // The longest first, each as far to the front as it goes, takes 13 lines here; one of those that
@@ -111,8 +112,8 @@ static void test_second_trial(void **state)
     (void)state;
     struct fm_lifetime tensors[] = {once(2 * 64, 0, 5), once(4 * 64, 0, 1), once(5 * 64, 1, 3),
         once(4 * 64, 3, 4), once(6 * 64, 4, 5)};
-    size_t least = fm_plan_least(tensors, 5);
-    assert_int_equal(fm_plan_memory(tensors, 5), least);
+    size_t least = fm_plan_least(tensors, 5, LINE);
+    assert_int_equal(fm_plan_memory(tensors, 5, LINE), least);
     check(tensors, 5, 6, least);
 }
 

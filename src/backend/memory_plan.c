@@ -1,5 +1,5 @@
 // Tensors are some tens to a few hundred a network, so every pair is looked at.
-#include "backend/cpu/plan.h"
+#include "backend/memory_plan.h"
 
 #include <stdint.h>
 
@@ -20,23 +20,23 @@ static bool together(const struct fm_lifetime *a, const struct fm_lifetime *b)
            meet(a->again_first, a->again_last, b->again_first, b->again_last);
 }
 
-static size_t at_once(const struct fm_lifetime *tensors, int count, int moment)
+static size_t at_once(const struct fm_lifetime *tensors, int count, size_t alignment, int moment)
 {
     const struct fm_lifetime now = {.first = moment, .last = moment, .again_last = -1};
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         if (together(&tensors[i], &now))
-            bytes += fm_plan_aligned(tensors[i].bytes);
+            bytes += fm_plan_aligned(tensors[i].bytes, alignment);
     return bytes;
 }
 
-size_t fm_plan_least(const struct fm_lifetime *tensors, int count)
+size_t fm_plan_least(const struct fm_lifetime *tensors, int count, size_t alignment)
 {
     size_t most = 0;
     for (int i = 0; i < count; i++) { // it is most where one begins
         const int begins[] = {tensors[i].first, tensors[i].again_first};
         for (int k = 0; k < 2; k++) {
-            size_t bytes = tensors[i].bytes > 0 ? at_once(tensors, count, begins[k]) : 0;
+            size_t bytes = tensors[i].bytes > 0 ? at_once(tensors, count, alignment, begins[k]) : 0;
             most = bytes > most ? bytes : most;
         }
     }
@@ -47,7 +47,7 @@ size_t fm_plan_least(const struct fm_lifetime *tensors, int count)
 
 static size_t trial_end(const struct fm_lifetime *t)
 {
-    return t->trial.offset + fm_plan_aligned(t->bytes);
+    return t->trial.offset + t->trial.bytes;
 }
 
 static bool overlap(const struct fm_lifetime *a, const struct fm_lifetime *b)
@@ -95,11 +95,13 @@ static void place(struct fm_lifetime *t, const struct fm_lifetime *tensors, int 
 }
 
 // Places all; returns the one that ends last, NULL where none needs a place.
-static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count)
+static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count, size_t alignment)
 {
     struct fm_lifetime *last = NULL;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count; i++) {
         tensors[i].trial.placed = false;
+        tensors[i].trial.bytes = fm_plan_aligned(tensors[i].bytes, alignment);
+    }
     for (struct fm_lifetime *t; (t = next_unplaced(tensors, count));) {
         place(t, tensors, count);
         if (!last || trial_end(t) > trial_end(last))
@@ -108,11 +110,11 @@ static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count)
     return last;
 }
 
-size_t fm_plan_memory(struct fm_lifetime *tensors, int count)
+size_t fm_plan_memory(struct fm_lifetime *tensors, int count, size_t alignment)
 {
-    size_t least = fm_plan_least(tensors, count), best = SIZE_MAX;
+    size_t least = fm_plan_least(tensors, count, alignment), best = SIZE_MAX;
     for (int trial = 1; trial <= TRIALS && best > least; trial++) {
-        struct fm_lifetime *last = try_order(tensors, count);
+        struct fm_lifetime *last = try_order(tensors, count, alignment);
         if (!last)
             return 0;
         if (trial_end(last) < best) {

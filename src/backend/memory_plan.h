@@ -1,0 +1,40 @@
+// Places for tensors that do not all live at the same time.
+#ifndef FM_BACKEND_MEMORY_PLAN_H
+#define FM_BACKEND_MEMORY_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// A tensor in the course of a step, which is a sequence of numbered moments. It holds something
+// from moment `first` to `last`, and, where it is computed a second time, from `again_first` to
+// `again_last`; both ends count, and a span whose end is before its beginning holds nothing.
+struct fm_lifetime {
+    size_t bytes; // 0: it needs no place
+    int first, last;
+    int again_first, again_last;
+    size_t offset; // what the plan decides: bytes from the beginning of the memory
+    struct {
+        size_t offset, bytes; // the latter aligned
+        bool placed;
+        int promoted;
+    } trial; // the plan's own; zero at first
+};
+
+// Where the next tensor may begin behind so many bytes.
+static inline size_t fm_plan_aligned(size_t bytes, size_t alignment)
+{
+    return (bytes + alignment - 1) / alignment * alignment;
+}
+
+// The most bytes that are alive at one moment: what no plan can go below.
+size_t fm_plan_least(const struct fm_lifetime *tensors, int count, size_t alignment);
+
+// Gives each tensor a place in one piece of memory, a multiple of `alignment` from its beginning,
+// such that no two that hold something at the same moment overlap; returns the bytes of that
+// memory. Which is best is as hard as packing a knapsack, so: each as far to the front as it fits,
+// those that live longest first; and, as long as there is more than at least needed, some more
+// trials, each with the one that lay at the end put first (as "squeaky wheel" optimisation: Joslin
+// and Clements 1999, arXiv:1105.5454). The result depends on the lifetimes and their order alone.
+size_t fm_plan_memory(struct fm_lifetime *tensors, int count, size_t alignment);
+
+#endif
