@@ -105,16 +105,16 @@ static void test_known(void **state)
     assert_int_equal(fm_plan_memory(odd, 0, LINE), 0);
 }
 
-// The longest first, each as far to the front as it goes, takes 13 lines here; one of those that
-// lay at the end has to go first.
+// The longest first, each as far to the front as it goes, takes 6 lines here, as [1, 2] then lies
+// behind [2, 4], and [1, 1] behind both; in the second trial [1, 1] goes first.
 static void test_second_trial(void **state)
 {
     (void)state;
-    struct fm_lifetime tensors[] = {once(2 * 64, 0, 5), once(4 * 64, 0, 1), once(5 * 64, 1, 3),
-        once(4 * 64, 3, 4), once(6 * 64, 4, 5)};
-    size_t least = fm_plan_least(tensors, 5, LINE);
-    assert_int_equal(fm_plan_memory(tensors, 5, LINE), least);
-    check(tensors, 5, 6, least);
+    struct fm_lifetime tensors[] = {
+        once(3 * LINE, 1, 1), once(2 * LINE, 4, 5), once(1 * LINE, 2, 4), once(2 * LINE, 1, 2)};
+    assert_int_equal(fm_plan_least(tensors, 4, LINE), 5 * LINE);
+    assert_int_equal(fm_plan_memory(tensors, 4, LINE), 5 * LINE);
+    check(tensors, 4, 6, 5 * LINE);
 }
 
 int main(void)

@@ -61,21 +61,28 @@ static int duration(const struct fm_lifetime *t)
     return (once > 0 ? once : 0) + (again > 0 ? again : 0);
 }
 
-static bool goes_before(const struct fm_lifetime *a, const struct fm_lifetime *b)
+// What decides which is placed first, unless it was promoted.
+enum order {
+    LONGEST_FIRST,
+    LARGEST_FIRST,
+    ORDERS
+};
+
+static bool goes_before(const struct fm_lifetime *a, const struct fm_lifetime *b, enum order order)
 {
     if (a->trial.promoted != b->trial.promoted)
         return a->trial.promoted > b->trial.promoted;
-    if (duration(a) != duration(b))
-        return duration(a) > duration(b);
-    return a->bytes > b->bytes;
+    bool longer = duration(a) > duration(b), as_long = duration(a) == duration(b);
+    bool larger = a->bytes > b->bytes, as_large = a->bytes == b->bytes;
+    return order == LONGEST_FIRST ? longer || (as_long && larger) : larger || (as_large && longer);
 }
 
-static struct fm_lifetime *next_unplaced(struct fm_lifetime *tensors, int count)
+static struct fm_lifetime *next_unplaced(struct fm_lifetime *tensors, int count, enum order order)
 {
     struct fm_lifetime *next = NULL;
     for (int i = 0; i < count; i++) {
         struct fm_lifetime *t = &tensors[i];
-        if (t->bytes > 0 && !t->trial.placed && (!next || goes_before(t, next)))
+        if (t->bytes > 0 && !t->trial.placed && (!next || goes_before(t, next, order)))
             next = t;
     }
     return next;
@@ -95,14 +102,12 @@ static void place(struct fm_lifetime *t, const struct fm_lifetime *tensors, int 
 }
 
 // Places all; returns the one that ends last, NULL where none needs a place.
-static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count, size_t alignment)
+static struct fm_lifetime *place_all(struct fm_lifetime *tensors, int count, enum order order)
 {
     struct fm_lifetime *last = NULL;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < count; i++)
         tensors[i].trial.placed = false;
-        tensors[i].trial.bytes = fm_plan_aligned(tensors[i].bytes, alignment);
-    }
-    for (struct fm_lifetime *t; (t = next_unplaced(tensors, count));) {
+    for (struct fm_lifetime *t; (t = next_unplaced(tensors, count, order));) {
         place(t, tensors, count);
         if (!last || trial_end(t) > trial_end(last))
             last = t;
@@ -110,19 +115,30 @@ static struct fm_lifetime *try_order(struct fm_lifetime *tensors, int count, siz
     return last;
 }
 
+static void begin_trials(struct fm_lifetime *tensors, int count, size_t alignment)
+{
+    for (int i = 0; i < count; i++) {
+        tensors[i].trial.bytes = fm_plan_aligned(tensors[i].bytes, alignment);
+        tensors[i].trial.promoted = 0;
+    }
+}
+
 size_t fm_plan_memory(struct fm_lifetime *tensors, int count, size_t alignment)
 {
     size_t least = fm_plan_least(tensors, count, alignment), best = SIZE_MAX;
-    for (int trial = 1; trial <= TRIALS && best > least; trial++) {
-        struct fm_lifetime *last = try_order(tensors, count, alignment);
-        if (!last)
-            return 0;
-        if (trial_end(last) < best) {
-            best = trial_end(last);
-            for (int i = 0; i < count; i++)
-                tensors[i].offset = tensors[i].trial.offset;
+    for (int order = 0; order < ORDERS; order++) {
+        begin_trials(tensors, count, alignment);
+        for (int trial = 1; trial <= TRIALS && best > least; trial++) {
+            struct fm_lifetime *last = place_all(tensors, count, (enum order)order);
+            if (!last)
+                return 0;
+            if (trial_end(last) < best) {
+                best = trial_end(last);
+                for (int i = 0; i < count; i++)
+                    tensors[i].offset = tensors[i].trial.offset;
+            }
+            last->trial.promoted = trial;
         }
-        last->trial.promoted = trial;
     }
     return best;
 }

@@ -32,9 +32,10 @@ size_t fm_plan_least(const struct fm_lifetime *tensors, int count, size_t alignm
 // Gives each tensor a place in one piece of memory, a multiple of `alignment` from its beginning,
 // such that no two that hold something at the same moment overlap; returns the bytes of that
 // memory. Which is best is as hard as packing a knapsack, so: each as far to the front as it fits,
-// those that live longest first; and, as long as there is more than at least needed, some more
+// those that live longest first; and, as long as it takes more than at least needed, some more
 // trials, each with the one that lay at the end put first (as "squeaky wheel" optimisation: Joslin
-// and Clements 1999, arXiv:1105.5454). The result depends on the lifetimes and their order alone.
+// and Clements 1999, arXiv:1105.5454), then the same with the largest first. The result depends on
+// the lifetimes and their order alone.
 size_t fm_plan_memory(struct fm_lifetime *tensors, int count, size_t alignment);
 
 #endif
