@@ -22,6 +22,13 @@ FM_SHARED_FN uint32_t fm_bits_of(float value)
     return pun.bits;
 }
 
+// The magnitude as whole numbers order it; of an infinity or a NaN it is FM_BITS_INFINITE or more.
+#define FM_BITS_INFINITE 0x7f800000u
+FM_SHARED_FN uint32_t fm_magnitude_of(float value)
+{
+    return fm_bits_of(value) & 0x7fffffffu;
+}
+
 FM_SHARED_FN float fm_float_of(uint32_t bits)
 {
     union fm_float_bits pun;

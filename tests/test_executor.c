@@ -380,7 +380,9 @@ static void test_step_memory(void **state)
                          kind == FM_LAYER_DROPOUT;
             kept += fused ? 0 : 256 * sizeof(float) * fm_shape_size(b.net.layers[k].out);
         }
+#if !defined(__SANITIZE_ADDRESS__) // where each has memory of its own
         assert_true(b.engine.api->executor_memory(e) < kept);
+#endif
         b.engine.api->executor_destroy(e);
         close_bench(&b);
     }
@@ -576,6 +578,30 @@ static void test_large_records_are_refused(void **state)
     close_bench(&b);
 }
 
+static float *read_gradients(struct bench *b)
+{
+    float *gradients = malloc(b->net.param_elements * sizeof *gradients);
+    assert_non_null(gradients);
+    for (int p = 0; p < b->net.param_count; p++)
+        assert_ok(b->engine.api->model_get(b->model, FM_STATE_GRAD, b->net.params[p].name,
+            gradients + b->net.params[p].offset, b->net.params[p].count));
+    return gradients;
+}
+
+// A ReLU's input that rounding moves over zero changes all gradients in front of it.
+static void check_gradients(
+    const struct bench *b, const float *fused, const float *unfused, const char *what)
+{
+    for (int p = 0; p < b->net.param_count; p++) {
+        const struct fm_param *param = &b->net.params[p];
+        double difference = relative_difference(
+            fused + param->offset, unfused + param->offset, param->count);
+        if (!(difference <= 0.02))
+            fail_msg("%s: fused and unfused gradients of %s differ by %g of their norm", what,
+                param->name, difference);
+    }
+}
+
 // Fused and unfused executors compute the same; in inference the folded batch norm too.
 static void test_unfused_agrees(const char *model)
 {
@@ -602,24 +628,41 @@ static void test_unfused_agrees(const char *model)
         options.unfused = i == 1;
         struct fm_executor *e = compile(&b, options);
         assert_ok(api->submit(e, b.staging, 0));
-        gradients[i] = malloc(b.net.param_elements * sizeof **gradients);
-        for (int p = 0; p < b.net.param_count; p++)
-            assert_ok(api->model_get(b.model, FM_STATE_GRAD, b.net.params[p].name,
-                gradients[i] + b.net.params[p].offset, b.net.params[p].count));
+        gradients[i] = read_gradients(&b);
         api->executor_destroy(e);
     }
-    // A ReLU's input that rounding moves over zero changes all gradients in front of it.
-    for (int p = 0; p < b.net.param_count; p++) {
-        const struct fm_param *param = &b.net.params[p];
-        difference = relative_difference(
-            gradients[0] + param->offset, gradients[1] + param->offset, param->count);
-        if (difference > 0.02)
-            fail_msg("%s: fused and unfused gradients of %s differ by %g of their norm", model,
-                param->name, difference);
-    }
+    check_gradients(&b, gradients[0], gradients[1], model);
     free(gradients[0]);
     free(gradients[1]);
     close_bench(&b);
+}
+
+// Batches of no more images than threads: where blocks of tiles are smallest, and forward and
+// backward of `simple`'s conv2, without padding, have other numbers of them.
+static void test_few_images(void **state)
+{
+    (void)state;
+    for (int batch = 1; batch <= 4; batch++)
+        for (int threads = 1; threads <= 4; threads++) {
+            struct bench b;
+            open_bench(&b, "simple", false, threads);
+            fill_slot(&b, 1, (uint32_t)batch);
+            const struct fm_backend *api = b.engine.api;
+            api->staging_slot(b.staging, 1)->step->learning_rate = 0.0f;
+            float *gradients[2];
+            for (int i = 0; i < 2; i++) {
+                struct fm_executor *e = compile(
+                    &b, (struct fm_compile_options){
+                            .mode = FM_MODE_TRAIN, .batch = batch, .unfused = i == 1});
+                assert_ok(api->submit(e, b.staging, 1));
+                gradients[i] = read_gradients(&b);
+                api->executor_destroy(e);
+            }
+            check_gradients(&b, gradients[0], gradients[1], "few images");
+            free(gradients[0]);
+            free(gradients[1]);
+            close_bench(&b);
+        }
 }
 
 static void test_unfused(void **state)
@@ -681,14 +724,18 @@ static void test_profile_and_plans(void **state)
     assert_ok(api->executor_profile(e, entries, 128, &count));
     assert_true(count > 30 && count <= 128);
     double flops = 0.0;
+    int recomputed = 0;
     for (size_t i = 0; i < count; i++) {
-        // The first convolution's output is not kept, but computed again in the backward.
-        bool again = strcmp(entries[i].layer, "conv1") == 0 && entries[i].flops > 0.0 &&
-                     strcmp(entries[i].pass, "forward") == 0;
-        assert_int_equal(entries[i].calls, again ? 4 : 2);
+        assert_int_equal(entries[i].calls, 2);
+        if (strcmp(entries[i].pass, "backward recompute") == 0) {
+            assert_string_equal(entries[i].layer, "conv1");
+            assert_true(entries[i].flops > 0.0);
+            recomputed++;
+        }
         assert_true(entries[i].seconds >= 0.0);
         flops += strcmp(entries[i].pass, "forward") == 0 ? entries[i].flops : 0.0;
     }
+    assert_int_equal(recomputed, 1);
     assert_float_equal(flops, 2.0 * (double)fm_net_macs(&b.net) * BATCH, 1.0);
     size_t again = 0; // a short buffer is filled as far as it goes, and the count is the whole
     assert_ok(api->executor_profile(e, entries, 1, &again));
@@ -813,6 +860,7 @@ int main(void)
         cmocka_unit_test(test_nan_is_not_lost),
         cmocka_unit_test(test_large_records_are_refused),
         cmocka_unit_test(test_unfused),
+        cmocka_unit_test(test_few_images),
         cmocka_unit_test(test_gathered),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),

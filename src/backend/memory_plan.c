@@ -20,9 +20,9 @@ static bool together(const struct fm_lifetime *a, const struct fm_lifetime *b)
            meet(a->again_first, a->again_last, b->again_first, b->again_last);
 }
 
-static size_t at_once(const struct fm_lifetime *tensors, int count, size_t alignment, int moment)
+static size_t at_once(const struct fm_lifetime *tensors, int count, size_t alignment, int time)
 {
-    const struct fm_lifetime now = {.first = moment, .last = moment, .again_last = -1};
+    const struct fm_lifetime now = fm_lifetime_once(0, time, time);
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         if (together(&tensors[i], &now))

@@ -8,7 +8,7 @@
 
 enum {
     LINE = 64,
-    PAGE = 4 << 10,
+    PAGE = 64 << 10, // of whole pages in every kernel
     HUGE_PAGE = 2 << 20,
     HUGE_FROM = 1 << 20 // below which most of a huge page would be zeroed in vain
 };

@@ -159,7 +159,7 @@ static enum fm_status build_made(struct fm_copy *copy)
 {
     struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
-    size_t bytes = (size_t)layer->out.c * (size_t)layer->in.c * FM_WINOGRAD_POINTS * sizeof(float);
+    size_t bytes = fm_winograd_filter_bytes(layer->out.c, layer->in.c);
     if (copy->form == ROWS)
         bytes = copied_param(copy)->count * fm_element_size(m->element);
     FM_TRY(fm_buffers_add(

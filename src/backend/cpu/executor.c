@@ -64,7 +64,6 @@ enum fm_status fm_cpu_compile(
     if (!e)
         return fm_fail_memory("executor", sizeof *e);
     e->model = model;
-    model->is_trained = model->is_trained || options->mode == FM_MODE_TRAIN;
     e->weights = options->average ? &model->average : &model->trained;
     e->options = *options;
     enum fm_status status = build(e);
@@ -72,6 +71,7 @@ enum fm_status fm_cpu_compile(
         fm_cpu_executor_destroy(e);
         return fm_context(status, "model '%s', batch %d", model->net.name, options->batch);
     }
+    model->is_trained = model->is_trained || options->mode == FM_MODE_TRAIN;
     *executor = e;
     return FM_OK;
 }
@@ -115,21 +115,24 @@ static enum fm_status compute_pass(
     return FM_OK;
 }
 
-static enum fm_status run_pass(struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass)
+// The same, its time added where a profile is wanted.
+static enum fm_status run_pass(struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass,
+    double *seconds, uint64_t *calls)
 {
     if (!op->executor->options.profile)
         return compute_pass(op, which, pass);
     double start = fm_clock_seconds();
     enum fm_status status = compute_pass(op, which, pass);
-    op->seconds[which] += fm_clock_seconds() - start;
-    op->calls[which]++;
+    *seconds += fm_clock_seconds() - start;
+    ++*calls;
     return status;
 }
 
 static enum fm_status forward(struct fm_executor *e, const struct fm_pass *pass)
 {
     for (int i = 0; i < e->op_count; i++)
-        FM_TRY(run_pass(e->ops[i], FM_PASS_FORWARD, pass));
+        FM_TRY(run_pass(e->ops[i], FM_PASS_FORWARD, pass, &e->ops[i]->seconds[FM_PASS_FORWARD],
+            &e->ops[i]->calls[FM_PASS_FORWARD]));
     return FM_OK;
 }
 
@@ -142,9 +145,11 @@ static enum fm_status backward(struct fm_executor *e, const struct fm_pass *pass
         for (int which = FM_PASS_PREPARE; which < FM_PASS_COUNT; which++) {
             if (!fm_op_runs(op, (enum fm_op_pass)which))
                 continue;
-            if (op->renews && op->renews_at == (enum fm_op_pass)which)
-                FM_TRY(run_pass(op->renews, FM_PASS_FORWARD, pass));
-            FM_TRY(run_pass(op, (enum fm_op_pass)which, pass));
+            if (op->recomputes && op->recomputes_at == (enum fm_op_pass)which)
+                FM_TRY(run_pass(op->recomputes, FM_PASS_FORWARD, pass, &op->recomputed_seconds,
+                    &op->recomputed_calls));
+            FM_TRY(
+                run_pass(op, (enum fm_op_pass)which, pass, &op->seconds[which], &op->calls[which]));
         }
     }
     return FM_OK;

@@ -34,22 +34,39 @@ static void add_entry(struct fm_profile_entry *entries, size_t capacity, size_t 
     ++*count;
 }
 
-static void add_op_entry(const struct fm_op *op, enum fm_op_pass pass,
-    struct fm_profile_entry *entries, size_t capacity, size_t *count)
+static void add_op_entry(const struct fm_op *op, const char *name, enum fm_op_pass pass,
+    double seconds, uint64_t calls, struct fm_profile_entry *entries, size_t capacity,
+    size_t *count)
 {
-    if (op->calls[pass] == 0)
+    if (calls == 0)
         return;
     struct fm_profile_entry entry = {
-        .seconds = op->seconds[pass],
-        .calls = op->calls[pass],
-        .flops = op->flops[pass],
-        .bytes = op->bytes[pass],
-    };
+        .seconds = seconds, .calls = calls, .flops = op->flops[pass], .bytes = op->bytes[pass]};
     snprintf(entry.layer, sizeof entry.layer, "%s", op->name);
-    snprintf(entry.pass, sizeof entry.pass, "%s", pass_names[pass]);
+    snprintf(entry.pass, sizeof entry.pass, "%s", name);
     snprintf(entry.plan, sizeof entry.plan, "%s",
         op->plans[pass] ? op->plans[pass] : op->executor->model->device->kernels->name);
     add_entry(entries, capacity, count, &entry);
+}
+
+static void add_pass_entry(const struct fm_op *op, enum fm_op_pass pass,
+    struct fm_profile_entry *entries, size_t capacity, size_t *count)
+{
+    add_op_entry(
+        op, pass_names[pass], pass, op->seconds[pass], op->calls[pass], entries, capacity, count);
+}
+
+// In the order of time, and so each pass that recomputes another operation's output behind that.
+static void add_backward_entries(
+    const struct fm_op *op, struct fm_profile_entry *entries, size_t capacity, size_t *count)
+{
+    for (int i = FM_PASS_PREPARE; i < FM_PASS_COUNT; i++) {
+        enum fm_op_pass pass = (enum fm_op_pass)i;
+        if (op->recomputes && op->recomputes_at == pass)
+            add_op_entry(op->recomputes, "backward recompute", FM_PASS_FORWARD,
+                op->recomputed_seconds, op->recomputed_calls, entries, capacity, count);
+        add_pass_entry(op, pass, entries, capacity, count);
+    }
 }
 
 static void add_whole_entry(const struct fm_executor *e, const char *pass, double seconds,
@@ -69,14 +86,13 @@ enum fm_status fm_cpu_executor_profile(
         return fm_fail(FM_USAGE, "executor_profile: this executor was not compiled for profiling");
     *count = 0;
     for (int i = 0; i < e->op_count; i++)
-        add_op_entry(e->ops[i], FM_PASS_FORWARD, entries, capacity, count);
+        add_pass_entry(e->ops[i], FM_PASS_FORWARD, entries, capacity, count);
     if (e->update_calls == 0)
         return FM_OK;
     add_whole_entry(e, "loss", e->loss_seconds, 8.0 * e->options.batch * e->model->net.classes,
         entries, capacity, count);
     for (int i = e->op_count - 1; i >= 0; i--)
-        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
-            add_op_entry(e->ops[i], (enum fm_op_pass)pass, entries, capacity, count);
+        add_backward_entries(e->ops[i], entries, capacity, count);
     // Of each element: parameter and first moment are read and written, the gradient is read twice
     // (finite check, update); the second moment and the average are read and written.
     const struct fm_model *m = e->model;

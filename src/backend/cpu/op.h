@@ -80,12 +80,14 @@ struct fm_op {
     bool gradient_in_place;    // the input's gradient may take the output's memory
     unsigned reads_in;         // the backward passes that read the input's activation ...
     unsigned reads_out;        // ... and the output's, FM_IN_... of each
-    struct fm_op *renews;      // whose output is computed anew, as it is not kept, ...
-    enum fm_op_pass renews_at; // ... before this pass; NULL: none
+    struct fm_op *recomputes;  // NULL, or one whose output is not kept and so computed again ...
+    enum fm_op_pass recomputes_at; // ... before this pass
     size_t scratch_bytes[FM_PASS_COUNT];
     void *scratch[FM_PASS_COUNT]; // what a pass leaves there means nothing to the next
     double seconds[FM_PASS_COUNT];
     uint64_t calls[FM_PASS_COUNT];
+    double recomputed_seconds; // of what it recomputes
+    uint64_t recomputed_calls;
     double flops[FM_PASS_COUNT];      // of a call
     double bytes[FM_PASS_COUNT];      // of a call
     const char *plans[FM_PASS_COUNT]; // NULL: a small kernel of the project
@@ -126,12 +128,16 @@ static inline bool fm_op_makes_logits(const struct fm_op *op)
     const struct fm_net *net = &op->executor->model->net;
     return net->classes > 0 && op->layer == net->layer_count - 1;
 }
-// Whether its weight, with that norm folded in (or -1), is soon another: what is made of it is then
-// not worth keeping.
+// Whether its weight, with that norm folded in (or -1), is soon another, so that what is made of it
+// is not worth keeping: in training and, with batches that are worth making it for, in evaluations
+// between.
 static inline bool fm_op_weight_changes(const struct fm_op *op, int norm_layer)
 {
-    const struct fm_model *m = op->executor->model;
-    return m->is_trained && (norm_layer >= 0 || m->net.params[fm_op_layer(op)->weight].trainable);
+    const struct fm_executor *e = op->executor;
+    const struct fm_model *m = e->model;
+    bool evaluates = m->is_trained && e->options.batch >= 16;
+    return (e->options.mode == FM_MODE_TRAIN || evaluates) &&
+           (norm_layer >= 0 || m->net.params[fm_op_layer(op)->weight].trainable);
 }
 // Of the activation that the operation puts out.
 static inline enum fm_element fm_op_element(const struct fm_op *op)
@@ -182,7 +188,8 @@ enum fm_status fm_op_linear(
 bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// A dense layer of a single image, forward, without reading the weights of inputs that are zero:
+// A dense layer of a single image, forward, from the second on without the weights of inputs that
+// are zero:
 // inference at batch 1 in an executor that fuses; in native bf16 layers of few outputs only.
 bool fm_op_gathered_suits(const struct fm_op_place *place);
 enum fm_status fm_op_gathered(
@@ -216,7 +223,7 @@ enum fm_status fm_primitive_place(
 enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,
     dnnl_exec_arg_t *args, int count, const char *where);
 void fm_primitive_free(struct fm_primitive *p);
-// Scratch or saved memory of the operation, zeroed, owned by the executor.
+// Memory that keeps what it has from pass to pass, zeroed, owned by the executor.
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data);
 // What kernels add up image by image, a double a channel: bytes of scratch.
 static inline size_t fm_op_image_sums(const struct fm_view *v)

@@ -1,5 +1,7 @@
 // A dense layer of a single image, forward: own kernels (isa/gathered.c), which read the weights of
-// those inputs alone that are not zero. Batches share their weights' bytes, and are oneDNN's.
+// those inputs alone that are not zero; a first image is computed before such rows are made, with
+// the weights as the model has them, to the same bits. Batches share their weights' bytes, and are
+// oneDNN's.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -14,12 +16,10 @@ struct gathered {
     char plan[64];
 };
 
-// Rows are worth making for a second image.
-static bool makes_rows(struct gathered *g)
+// Rows are worth making for a second image, not for a first of these weights.
+static bool uses_rows(const struct gathered *g)
 {
-    uint64_t version = g->op.executor->model->version;
-    bool first = g->first_seen != version;
-    g->first_seen = version;
+    bool first = g->first_seen != g->op.executor->model->version;
     return !g->plain || !first || fm_copy_is_fresh(g->rows);
 }
 
@@ -27,7 +27,8 @@ static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *p
 {
     (void)pass;
     struct gathered *g = (struct gathered *)op;
-    bool rows = makes_rows(g);
+    bool rows = uses_rows(g);
+    g->first_seen = op->executor->model->version;
     if (rows)
         FM_TRY(fm_copy_refresh(g->rows));
     if (g->bias)

@@ -124,9 +124,10 @@ static enum fm_status norm_connect(struct fm_op *op)
     struct norm *n = (struct norm *)op;
     const struct fm_view *v = &op->in->view;
     void *data = NULL;
-    if (fm_executor_trains(op->executor))
+    if (fm_executor_trains(op->executor)) {
         fm_op_scratch(op, FM_PASS_FORWARD, 2 * fm_op_image_sums(v));
-    fm_op_scratch(op, FM_PASS_PREPARE, 2 * fm_op_image_sums(v));
+        fm_op_scratch(op, FM_PASS_PREPARE, 2 * fm_op_image_sums(v));
+    }
     float **vectors[] = {&n->mean, &n->variance, &n->inverse, &n->scale, &n->shift, &n->dgamma,
         &n->dbeta, &n->a, &n->b, &n->k};
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {

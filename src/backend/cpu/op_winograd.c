@@ -16,13 +16,21 @@ struct winograd {
     struct fm_copy *filters; // kept ones; NULL where they are made in scratch, ...
     struct fm_copy *scale;   // ... of the model's weights, times this where a norm is folded in
     struct fm_copy *bias;
-    size_t before_filters; // bytes of scratch in front of the filters made there
     char plan[64];
 };
 
-static size_t filter_bytes(const struct fm_layer *layer)
+// Of those that a pass makes at the beginning of its scratch; 0 where they are kept.
+static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
-    return (size_t)layer->out.c * (size_t)layer->in.c * FM_WINOGRAD_POINTS * sizeof(float);
+    const struct fm_layer *layer = fm_op_layer(&w->op);
+    bool kept = pass == FM_PASS_FORWARD && w->filters;
+    return kept ? 0 : fm_winograd_filter_bytes(layer->out.c, layer->in.c);
+}
+
+// Behind them.
+static float *kernel_scratch(const struct winograd *w, enum fm_op_pass pass)
+{
+    return (float *)((char *)w->op.scratch[pass] + filter_bytes(w, pass));
 }
 
 // The filters of the weights as they are, in scratch; rotated for the gradient of the data.
@@ -30,7 +38,7 @@ static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
-    float *filters = (float *)((char *)w->op.scratch[pass] + w->before_filters);
+    float *filters = w->op.scratch[pass];
     const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
     e->model->device->kernels->winograd_transform(layer->out.c, layer->in.c, weights,
         w->scale ? fm_copy_values(w->scale) : NULL, e->model->element, pass == FM_PASS_DATA,
@@ -56,7 +64,7 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, op->scratch[FM_PASS_FORWARD]);
+    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, kernel_scratch(w, FM_PASS_FORWARD));
     return FM_OK;
 }
 
@@ -91,16 +99,15 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
         .transformed = make_filters(w, FM_PASS_DATA),
         .y = op->in->gradient.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->data, &run, op->scratch[FM_PASS_DATA]);
+    fm_op_kernels(op)->winograd_convolve(&w->data, &run, kernel_scratch(w, FM_PASS_DATA));
     return FM_OK;
 }
 
 static void plan_convolution(
-    struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape, bool kept)
+    struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
-    size_t bytes = fm_op_kernels(&w->op)->winograd_scratch(shape, false);
-    w->before_filters = bytes > w->before_filters ? bytes : w->before_filters;
-    fm_op_scratch(&w->op, pass, w->before_filters + (kept ? 0 : filter_bytes(fm_op_layer(&w->op))));
+    fm_op_scratch(&w->op, pass,
+        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch(shape, false));
     w->op.plans[pass] = w->plan;
 }
 
@@ -130,11 +137,11 @@ static enum fm_status winograd_connect(struct fm_op *op)
     FM_TRY(want_filters(w));
     if (fm_fusion_adds(&w->fusion))
         FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
-    plan_convolution(w, FM_PASS_FORWARD, &w->forward, w->filters != NULL);
+    plan_convolution(w, FM_PASS_FORWARD, &w->forward);
     if (op->trains)
         plan_gradient(w);
     if (op->input_gradient)
-        plan_convolution(w, FM_PASS_DATA, &w->data, false);
+        plan_convolution(w, FM_PASS_DATA, &w->data);
     return FM_OK;
 }
 

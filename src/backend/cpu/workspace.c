@@ -1,4 +1,5 @@
-// Blocks are few, some tens a network: lists are searched from end to end.
+// Blocks are few, one an executor, or, under AddressSanitizer, one a tensor: lists are searched
+// from end to end.
 #include "backend/cpu/workspace.h"
 
 #include <stdbool.h>

@@ -1,7 +1,8 @@
 // Memory of a model that its executors share: those of whole batches, of an epoch's last and of
 // evaluation. What they put there is theirs within a step alone, and one of them runs at a time.
-// An executor takes whole blocks. So it adds little if one of the same or a larger batch was
-// compiled before it: compile the largest first.
+// An executor takes one block, whole (or, where AddressSanitizer watches, one for each tensor). So
+// it adds nothing if one of the same or a larger batch was compiled before it: compile the largest
+// first.
 #ifndef FM_CPU_WORKSPACE_H
 #define FM_CPU_WORKSPACE_H
 

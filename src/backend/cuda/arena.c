@@ -37,10 +37,8 @@ enum fm_status fm_cuda_arena_plan(struct fm_cuda_program *program)
     find_lives(program);
     for (size_t i = 0; i < count; i++) {
         const struct fm_cuda_buffer *buffer = &program->buffers[i];
-        lives[i] = (struct fm_lifetime){.bytes = buffer->first < 0 ? 0 : (size_t)buffer->bytes,
-            .first = buffer->first,
-            .last = buffer->last,
-            .again_last = -1};
+        lives[i] = fm_lifetime_once(
+            buffer->first < 0 ? 0 : (size_t)buffer->bytes, buffer->first, buffer->last);
     }
     program->arena = fm_plan_memory(lives, program->buffer_count, FM_CUDA_ALIGNMENT);
     for (size_t i = 0; i < count; i++)

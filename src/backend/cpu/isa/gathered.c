@@ -157,12 +157,12 @@ static inline float plain_product(const float *weights, const struct entry *entr
 // On the way a row comes into the cache, line after line.
 static bool row_finite(const float *w, int inputs)
 {
-    uint32_t largest = 0; // magnitude: of an infinity or a NaN all bits of the exponent are set
+    uint32_t largest = 0;
     for (int i = 0; i < inputs; i++) {
-        uint32_t magnitude = fm_bits_of(w[i]) & 0x7fffffffu;
+        uint32_t magnitude = fm_magnitude_of(w[i]);
         largest = magnitude > largest ? magnitude : largest;
     }
-    return largest < 0x7f800000u;
+    return largest < FM_BITS_INFINITE;
 }
 
 // An output's sum, as add_rows() and add_row() make it.
@@ -198,15 +198,15 @@ static bool sum_plain(const struct fm_gathered_run *d, const struct entry *list,
 // Without rows: as if all weights were finite, and once more if another thread has seen one of its
 // own that is not.
 static void plain_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
-    int end, struct entry *list, float *sums, int *infinite)
+    int end, struct entry *list, float *sums, int *not_finite)
 {
     size_t count = list_entries(v, d, false, list);
     if (!sum_plain(d, list, count, first, end, sums)) {
 #pragma omp atomic
-        ++*infinite;
+        ++*not_finite;
     }
 #pragma omp barrier
-    if (*infinite > 0)
+    if (*not_finite > 0)
         sum_plain(d, list, list_entries(v, d, true, list), first, end, sums);
 }
 
@@ -217,7 +217,7 @@ void FM_ELEMENT_KERNEL(gathered)(
 {
     const int unit = LINE_BYTES / (int)sizeof(element), units = (d->out + unit - 1) / unit;
     bool few = fm_view_size(v) * (size_t)d->out < FEW_PRODUCTS || units == 1;
-    int infinite = 0; // threads that have seen a weight that is not finite
+    int not_finite = 0; // threads that have seen a weight that is not
 #pragma omp parallel num_threads(few ? 1 : threads)
     {
         int team = omp_get_num_threads(), self = omp_get_thread_num();
@@ -228,7 +228,7 @@ void FM_ELEMENT_KERNEL(gathered)(
         if (d->weights)
             row_columns(d, v, first, end, list, scratch);
         else
-            plain_columns(d, v, first, end, list, scratch, &infinite);
+            plain_columns(d, v, first, end, list, scratch, &not_finite);
         put_out(d, first, end, scratch);
     }
 }

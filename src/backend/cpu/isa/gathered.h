@@ -9,7 +9,8 @@ struct fm_gathered_run {
     const void *x;       // one image, in any layout
     int inputs;          // without padding channels
     const void *weights; // [inputs][out], inputs in the order of [c][h][w] whatever the layout; or
-    const float *plain;  // NULL and here [out][inputs], as the model has them: slower, same bits
+                         // NULL: `plain` is read
+    const float *plain;  // [out][inputs], as the model has them: slower, to the same bits
     const float *bias;   // [out] or NULL
     bool all; // inputs of zero count, too: weights are not finite (of plain ones that is seen)
     bool relu;

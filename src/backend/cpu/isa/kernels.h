@@ -120,8 +120,8 @@ struct fm_element_kernels {
 
     // The weight w [out][in] of a dense layer as rows [in][out] of elements; whether all is finite.
     bool (*rows)(int out, int in, const float *w, void *to);
-    // A dense layer of the one image of view `v`. The weights of inputs that are zero are not read,
-    // unless `d` says so. `scratch` has the bytes that gathered_scratch says.
+    // A dense layer of the one image of view `v`. Of weights in rows those of inputs that are zero
+    // are not read, unless `d` says so. `scratch` has the bytes that gathered_scratch says.
     size_t (*gathered_scratch)(const struct fm_view *v, int out, int threads);
     void (*gathered)(
         const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch);

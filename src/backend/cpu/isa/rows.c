@@ -14,7 +14,7 @@ static inline int least(int a, int b)
 bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to)
 {
     element *rows = to;
-    uint32_t largest = 0; // magnitude: of an infinity or a NaN all bits of the exponent are set
+    uint32_t largest = 0; // magnitude
 #pragma omp parallel for schedule(static) reduction(max : largest)
     for (int first_in = 0; first_in < in; first_in += INPUTS) {
         int end_in = least(first_in + INPUTS, in);
@@ -24,12 +24,12 @@ bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to)
                 element *row = rows + (size_t)i * (size_t)out;
                 for (int o = first_out; o < end_out; o++) {
                     float x = w[(size_t)o * (size_t)in + (size_t)i];
-                    uint32_t magnitude = fm_bits_of(x) & 0x7fffffffu;
+                    uint32_t magnitude = fm_magnitude_of(x);
                     largest = magnitude > largest ? magnitude : largest;
                     row[o] = store(x);
                 }
             }
         }
     }
-    return largest < 0x7f800000u;
+    return largest < FM_BITS_INFINITE;
 }

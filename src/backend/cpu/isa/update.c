@@ -4,15 +4,13 @@
 
 bool FM_KERNEL(all_finite)(size_t count, const float *x)
 {
-    // An infinity or a NaN has an exponent of all ones: the largest magnitude tells whether one is
-    // there.
     uint32_t largest = 0;
 #pragma omp parallel for simd schedule(static) reduction(max : largest)
     for (size_t i = 0; i < count; i++) {
-        uint32_t magnitude = fm_bits_of(x[i]) & 0x7fffffffu;
+        uint32_t magnitude = fm_magnitude_of(x[i]);
         largest = magnitude > largest ? magnitude : largest;
     }
-    return largest < 0x7f800000u;
+    return largest < FM_BITS_INFINITE;
 }
 
 void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,

@@ -5,12 +5,20 @@
 #include "backend/cpu/isa/view.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum {
     FM_WINOGRAD_TILE = 4,    // outputs are computed in tiles of 4x4
     FM_WINOGRAD_POINTS = 36, // products for a tile of an in and out channel
     FM_WINOGRAD_BLOCK = 72   // tiles that a thread computes at a time, at most: fastest of 24 to 96
 };
+
+// Bytes of the transformed filters of so many outputs and inputs: whole lines of the cache, as
+// channels are multiples of a panel.
+static inline size_t fm_winograd_filter_bytes(int out_c, int in_c)
+{
+    return (size_t)out_c * (size_t)in_c * FM_WINOGRAD_POINTS * sizeof(float);
+}
 
 // How many tiles cover so many rows or columns.
 static inline int fm_winograd_tiles(int size)

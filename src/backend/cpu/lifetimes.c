@@ -1,0 +1,212 @@
+// What lives when in an executor's step. Its times are the forward of each operation, the loss and
+// the backward passes: an activation lives from the one that computes it to the last that reads it,
+// a gradient likewise, scratch in its pass.
+//
+// In training the output of a first convolution is not kept for the backward: from a picture's
+// channels it is computed again for less than the memory is worth, just before it is read.
+#include "backend/cpu/lifetimes.h"
+
+// ---- times
+
+enum {
+    BACKWARD_PASSES = FM_PASS_COUNT - FM_PASS_PREPARE
+};
+
+static int loss_time(const struct fm_executor *e)
+{
+    return e->op_count; // the forward of operation i is time i
+}
+
+static int backward_time(const struct fm_executor *e, int op, enum fm_op_pass pass)
+{
+    return loss_time(e) + 1 + BACKWARD_PASSES * (e->op_count - 1 - op) +
+           (int)(pass - FM_PASS_PREPARE);
+}
+
+// ---- which memory a value has
+
+int fm_cpu_activation_home(const struct fm_executor *e, int i)
+{
+    while (e->ops[i]->in_place)
+        i--;
+    return i;
+}
+
+// The first operation of the backward; op_count if there is none.
+static int first_of_backward(const struct fm_executor *e)
+{
+    for (int i = 0; i < e->op_count; i++)
+        if (e->ops[i]->trains)
+            return i;
+    return e->op_count;
+}
+
+// The loss puts its own out, always.
+int fm_cpu_first_gradient(const struct fm_executor *e)
+{
+    int first = first_of_backward(e);
+    return first < e->op_count ? first : e->op_count - 1;
+}
+
+// Where an operation can work in place, that of its output. A probe keeps each that is not in place
+// forward, too.
+int fm_cpu_gradient_home(const struct fm_executor *e, int i)
+{
+    for (; i + 1 < e->op_count; i++) {
+        const struct fm_op *reader = e->ops[i + 1];
+        if (!reader->in_place && (!reader->gradient_in_place || e->options.probe))
+            break;
+    }
+    return i;
+}
+
+// ---- what is recomputed
+
+// Whether pass `pass` of operation i reads the activation whose memory is that of value `home`.
+static bool reads(const struct fm_executor *e, int i, enum fm_op_pass pass, int home)
+{
+    const struct fm_op *op = e->ops[i];
+    if (!fm_op_runs(op, pass))
+        return false;
+    unsigned bit = 1u << pass;
+    return ((op->reads_out & bit) && fm_cpu_activation_home(e, i) == home) ||
+           ((op->reads_in & bit) && fm_cpu_activation_home(e, i - 1) == home);
+}
+
+enum {
+    FEW_CHANNELS = 4 // a picture's, at most
+};
+
+static bool may_be_recomputed(const struct fm_executor *e, int i)
+{
+    const struct fm_op *op = e->ops[i];
+    if (!fm_executor_fuses(e) || op->in != &e->values[0])
+        return false;
+    const struct fm_layer *layer = fm_op_layer(op);
+    if (layer->kind != FM_LAYER_CONV || layer->in.c > FEW_CHANNELS)
+        return false;
+    // What is done to it in place would have to be done again.
+    for (int k = i + 1; k < e->op_count && e->ops[k]->in_place; k++)
+        if (!e->values[k].norm_pending)
+            return false;
+    return true;
+}
+
+// Has operation i run again before the first pass that reads its output in the backward.
+static void recompute(struct fm_executor *e, int i)
+{
+    for (int k = e->op_count - 1; k >= i; k--)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
+            if (reads(e, k, (enum fm_op_pass)pass, i)) {
+                e->ops[k]->recomputes = e->ops[i];
+                e->ops[k]->recomputes_at = (enum fm_op_pass)pass;
+                return;
+            }
+}
+
+void fm_cpu_mark_recomputed(struct fm_executor *e)
+{
+    for (int i = 1; i < e->op_count; i++)
+        if (may_be_recomputed(e, i))
+            recompute(e, i);
+}
+
+// The time from which value i, which `op` recomputes, is there again; -1 if it is not.
+static int recomputed_at(const struct fm_executor *e, int i)
+{
+    for (int k = 0; k < e->op_count; k++)
+        if (e->ops[k]->recomputes == e->ops[i])
+            return backward_time(e, k, e->ops[k]->recomputes_at);
+    return -1;
+}
+
+// ---- lifetimes
+
+static void lives_until(struct fm_lifetime *t, int time)
+{
+    t->last = time > t->last ? time : t->last;
+}
+
+// Until the last backward pass that reads value i; where it is recomputed, from then on.
+static void lives_in_backward(
+    const struct fm_executor *e, int i, struct fm_lifetime *t, int recomputed)
+{
+    int last = -1;
+    for (int k = 0; k < e->op_count; k++)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++) {
+            int time = backward_time(e, k, (enum fm_op_pass)pass);
+            if (time > last && reads(e, k, (enum fm_op_pass)pass, i))
+                last = time;
+        }
+    if (recomputed < 0) {
+        lives_until(t, last);
+        return;
+    }
+    t->again_first = recomputed;
+    t->again_last = last;
+}
+
+// A lifetime for each value, without bytes where the activation lies in another's memory.
+static void activation_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = 0; i < e->op_count; i++) {
+        struct fm_lifetime *t = &lives[fm_cpu_activation_home(e, i)];
+        if (fm_cpu_activation_home(e, i) == i)
+            *t = fm_lifetime_once(fm_md_bytes(&e->values[i].md), i, i);
+        lives_until(t, i + 1); // its reader, or, after the last, the loss or whoever asked for it
+    }
+    for (int i = 0; i < e->op_count; i++) {
+        int recomputed = recomputed_at(e, i);
+        lives_in_backward(e, i, &lives[i], recomputed);
+        if (recomputed >= 0)
+            lives_until(&lives[fm_cpu_activation_home(e, i - 1)], recomputed);
+    }
+}
+
+// The same for gradients.
+static void gradient_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = e->op_count - 1; i >= fm_cpu_first_gradient(e); i--) {
+        struct fm_lifetime *t = &lives[fm_cpu_gradient_home(e, i)];
+        bool last = i + 1 == e->op_count;
+        int first = last ? loss_time(e) : backward_time(e, i + 1, FM_PASS_DATA);
+        if (fm_cpu_gradient_home(e, i) == i)
+            *t = fm_lifetime_once(fm_md_bytes(&e->values[i].md), first, first);
+        lives_until(t, backward_time(e, i, FM_PASS_DATA));
+    }
+}
+
+static void scratch_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = 0; i < e->op_count; i++)
+        for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+            bool forward = pass == FM_PASS_FORWARD;
+            int time = forward ? i : backward_time(e, i, (enum fm_op_pass)pass);
+            struct fm_lifetime *t = &lives[i * FM_PASS_COUNT + pass];
+            *t = fm_lifetime_once(e->ops[i]->scratch_bytes[pass], time, time);
+            if (forward && recomputed_at(e, i) >= 0)
+                t->again_first = t->again_last = recomputed_at(e, i);
+        }
+}
+
+struct fm_cpu_needs fm_cpu_needs_of(const struct fm_executor *e)
+{
+    struct fm_cpu_needs n = {.gradients = e->op_count, .scratch = 2 * e->op_count};
+    n.logit_gradient = n.scratch + FM_PASS_COUNT * e->op_count;
+    n.count = n.logit_gradient + 1;
+    return n;
+}
+
+void fm_cpu_lifetimes(
+    const struct fm_executor *e, const struct fm_cpu_needs *n, struct fm_lifetime *lives)
+{
+    activation_lifetimes(e, lives);
+    scratch_lifetimes(e, lives + n->scratch);
+    if (!fm_executor_trains(e))
+        return;
+    gradient_lifetimes(e, lives + n->gradients);
+    const struct fm_value *logits = &e->values[e->op_count - 1];
+    if (logits->element != e->model->element)
+        lives[n->logit_gradient] = fm_lifetime_once(
+            fm_view_size(&logits->view) * sizeof(float), loss_time(e), loss_time(e));
+}
