@@ -103,6 +103,43 @@ static void round_trip(void **state)
     fm_safetensors_free(&file);
 }
 
+// Opened, a file's tensors are read one by one, in any order and as often as asked, past a counter
+// that is left out; cut off since, it is refused.
+static void opened_and_loaded(void **state)
+{
+    (void)state;
+    static const char header[] =
+        "{\"first\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+        "\"batches\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[8,16]},"
+        "\"second\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[16,20]}}  ";
+    static const float values[] = {1.0f, 2.0f, 0.0f, 0.0f, 3.0f};
+    struct fm_tensor_file file;
+    float out[2];
+    write_raw(sizeof header - 1, header, values, sizeof values);
+    assert_ok(fm_safetensors_open(path, &file));
+    assert_int_equal(file.count, 2);
+    const struct fm_tensor *first = fm_safetensors_find(&file, "first");
+    const struct fm_tensor *second = fm_safetensors_find(&file, "second");
+    assert_true(first && second && !first->data && !second->data);
+    for (int i = 0; i < 2; i++) {
+        assert_ok(fm_safetensors_load(&file, second, out));
+        assert_true(out[0] == 3.0f);
+        assert_ok(fm_safetensors_load(&file, first, out));
+        assert_true(out[0] == 1.0f && out[1] == 2.0f);
+    }
+    assert_int_equal(truncate(path, (off_t)(8 + sizeof header - 1 + 18)), 0);
+    assert_ok(fm_safetensors_load(&file, first, out));
+    assert_int_not_equal(fm_safetensors_load(&file, second, out), FM_OK);
+    fm_error_clear();
+    fm_safetensors_free(&file);
+
+    write_raw(sizeof header - 1, header, values, sizeof values);
+    assert_ok(fm_safetensors_read(path, &file)); // read before, it is copied
+    assert_ok(fm_safetensors_load(&file, fm_safetensors_find(&file, "second"), out));
+    assert_true(out[0] == 3.0f);
+    fm_safetensors_free(&file);
+}
+
 // Data brought one tensor after the other, each in the place of the one before.
 struct source {
     float buffer[8];
@@ -388,6 +425,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
+        cmocka_unit_test(opened_and_loaded),
         cmocka_unit_test(data_can_be_brought_when_it_is_written),
         cmocka_unit_test(exact_bytes),
         cmocka_unit_test(nothing_in_it),

@@ -208,10 +208,11 @@ struct fm_backend {
         float *data, size_t count);
     enum fm_status (*model_set)(struct fm_model *model, enum fm_state_kind kind, const char *name,
         const float *data, size_t count);
-    // Where the tensor lies, for the caller to write there before the model is next used, in place
-    // of model_set(). NULL in a backend whose models are not in the processor's memory.
-    enum fm_status (*model_place)(struct fm_model *model, enum fm_state_kind kind, const char *name,
-        size_t count, float **data);
+    // Where the tensor lies, `count` values, for the caller to write all of them there before the
+    // model is next used, in place of model_set(): the model counts as changed from now on. NULL in
+    // a backend whose models are not in the processor's memory.
+    enum fm_status (*model_memory)(struct fm_model *model, enum fm_state_kind kind,
+        const char *name, size_t count, float **data);
     enum fm_status (*counters_get)(struct fm_model *model, struct fm_counters *counters);
     enum fm_status (*counters_set)(struct fm_model *model, const struct fm_counters *counters);
     // With `wait` the sums of all submitted steps, else those of the steps known to be finished.

@@ -1,6 +1,8 @@
 // Tensors are some tens to a few hundred a network, so every pair is looked at.
 #include "backend/memory_plan.h"
 
+#include "base/round.h"
+
 #include <stdint.h>
 
 enum {
@@ -26,7 +28,7 @@ static size_t at_once(const struct fm_lifetime *tensors, int count, size_t align
     size_t bytes = 0;
     for (int i = 0; i < count; i++)
         if (together(&tensors[i], &now))
-            bytes += fm_plan_aligned(tensors[i].bytes, alignment);
+            bytes += fm_round_up(tensors[i].bytes, alignment);
     return bytes;
 }
 
@@ -118,7 +120,7 @@ static struct fm_lifetime *place_all(struct fm_lifetime *tensors, int count, enu
 static void begin_trials(struct fm_lifetime *tensors, int count, size_t alignment)
 {
     for (int i = 0; i < count; i++) {
-        tensors[i].trial.bytes = fm_plan_aligned(tensors[i].bytes, alignment);
+        tensors[i].trial.bytes = fm_round_up(tensors[i].bytes, alignment);
         tensors[i].trial.promoted = 0;
     }
 }

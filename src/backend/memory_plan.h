@@ -26,12 +26,6 @@ static inline struct fm_lifetime fm_lifetime_once(size_t bytes, int first, int l
     return (struct fm_lifetime){.bytes = bytes, .first = first, .last = last, .again_last = -1};
 }
 
-// Where the next tensor may begin behind so many bytes.
-static inline size_t fm_plan_aligned(size_t bytes, size_t alignment)
-{
-    return (bytes + alignment - 1) / alignment * alignment;
-}
-
 // The most bytes that are alive at one time: what no plan can go below (for tests, too).
 size_t fm_plan_least(const struct fm_lifetime *tensors, int count, size_t alignment);
 

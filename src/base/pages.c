@@ -1,6 +1,8 @@
 // Page faults are what a large array costs at first: some 0.7 us for each page that is touched.
 #include "base/pages.h"
 
+#include "base/round.h"
+
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,17 +15,12 @@ enum {
     HUGE_FROM = 1 << 20 // below which most of a huge page would be zeroed in vain
 };
 
-static size_t round_up(size_t bytes, size_t unit)
-{
-    return (bytes + unit - 1) / unit * unit;
-}
-
 #if !defined(__SANITIZE_ADDRESS__) // which watches the heap's ends alone
 // Huge pages, and small ones for a rest that is no more than half of one.
 static size_t mapped_bytes(size_t bytes)
 {
     size_t rest = bytes % HUGE_PAGE;
-    return bytes - rest + round_up(rest, rest > HUGE_FROM ? HUGE_PAGE : PAGE);
+    return bytes - rest + fm_round_up(rest, rest > HUGE_FROM ? HUGE_PAGE : PAGE);
 }
 
 // From the beginning of a huge page on, zero as it comes from the kernel.

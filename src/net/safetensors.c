@@ -1,4 +1,4 @@
-// Writes safetensors files, and reads the whole of those that hold nothing but weights. What a file
+// Writes safetensors files, and opens and reads those that hold nothing but weights. What a file
 // says of itself is checked in files/tensors_safetensors.c.
 #include "net/safetensors.h"
 
@@ -176,6 +176,7 @@ struct memory {
     struct fm_pages elements; // once they have been read
     char **metadata;
     struct fm_tensors from; // open until then
+    int *places;            // where each of the file's tensors stands in that
 };
 
 // PyTorch's batch norm counts its batches in a whole number of its own, which nothing here needs.
@@ -197,10 +198,12 @@ static enum fm_status check_info(const char *path, const struct fm_tensor_info *
 }
 
 // What the header says.
-static enum fm_status describe(const struct fm_tensors *from, struct fm_tensor_file *file)
+static enum fm_status describe(struct memory *memory, struct fm_tensor_file *file)
 {
+    const struct fm_tensors *from = &memory->from;
+    memory->places = calloc((size_t)from->count + 1, sizeof *memory->places);
     file->tensors = calloc((size_t)from->count + 1, sizeof *file->tensors);
-    if (file->tensors == NULL)
+    if (file->tensors == NULL || memory->places == NULL)
         return fm_fail_memory("tensors", ((size_t)from->count + 1) * sizeof *file->tensors);
     for (int t = 0; t < from->count; t++) {
         const struct fm_tensor_info *info = &from->list[t];
@@ -212,7 +215,7 @@ static enum fm_status describe(const struct fm_tensors *from, struct fm_tensor_f
         tensor->ndims = info->ndims;
         memcpy(tensor->dims, info->dims, sizeof tensor->dims);
         tensor->count = info->count;
-        file->count++;
+        memory->places[file->count++] = t;
     }
     return FM_OK;
 }
@@ -226,7 +229,7 @@ enum fm_status fm_safetensors_open(const char *path, struct fm_tensor_file *file
     file->memory = memory;
     enum fm_status status = fm_tensors_open_as(path, &fm_tensors_safetensors, &memory->from);
     if (status == FM_OK)
-        status = describe(&memory->from, file);
+        status = describe(memory, file);
     file->metadata = memory->metadata = memory->from.metadata;
     memory->from.metadata = NULL;
     if (status != FM_OK)
@@ -234,23 +237,12 @@ enum fm_status fm_safetensors_open(const char *path, struct fm_tensor_file *file
     return status;
 }
 
-// Where one of the file's tensors stands among all that its header names.
-static int place_of(const struct fm_tensor_file *file, const struct fm_tensor *tensor)
-{
-    const struct fm_tensors *from = &((struct memory *)file->memory)->from;
-    ptrdiff_t before = tensor - file->tensors;
-    int t = 0;
-    while (is_counter(&from->list[t]) || before-- > 0)
-        t++;
-    return t;
-}
-
 enum fm_status fm_safetensors_load(
     const struct fm_tensor_file *file, const struct fm_tensor *tensor, float *out)
 {
     const struct memory *memory = file->memory;
     if (memory->elements.memory == NULL)
-        return fm_tensors_read(&memory->from, place_of(file, tensor), out);
+        return fm_tensors_read(&memory->from, memory->places[tensor - file->tensors], out);
     memcpy(out, tensor->data, tensor->count * sizeof *out);
     return FM_OK;
 }
@@ -308,6 +300,7 @@ void fm_safetensors_free(struct fm_tensor_file *file)
     if (memory != NULL) {
         fm_pages_free(&memory->elements);
         fm_tensors_close(&memory->from);
+        free(memory->places);
         fm_tensors_free_metadata(memory->metadata);
         free(memory);
     }

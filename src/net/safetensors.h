@@ -20,7 +20,7 @@ struct fm_tensor_file {
     struct fm_tensor *tensors;
     int count;
     char **metadata; // key, value, key, value, ... NULL
-    void *memory;
+    void *memory;    // what these point into, and the file while it is open
 };
 
 // Writes fp32 tensors and string metadata (key, value, ..., NULL; may be NULL) whole or not at all.
@@ -40,10 +40,10 @@ enum fm_status fm_safetensors_write_from(const char *path, const struct fm_tenso
 // Files of any other contents are listed and read by files/tensors.h.
 enum fm_status fm_safetensors_read(const char *path, struct fm_tensor_file *file);
 // The same, but the elements stay where they are (`data` is NULL): the file is open until it is
-// freed.
+// freed. Nothing needs to be freed of one that could not be opened or read.
 enum fm_status fm_safetensors_open(const char *path, struct fm_tensor_file *file);
 // The elements of one of the file's tensors, to `out` [count]: read now, or copied if they have
-// been read.
+// been read. FM_IO or FM_DATA if the file has changed since.
 enum fm_status fm_safetensors_load(
     const struct fm_tensor_file *file, const struct fm_tensor *tensor, float *out);
 const struct fm_tensor *fm_safetensors_find(const struct fm_tensor_file *file, const char *name);

@@ -358,7 +358,7 @@ static enum fm_status apply_in_place(const struct fm_weights *weights,
     const struct fm_state_item *item, const struct fm_backend *api, struct fm_model *model)
 {
     float *data = NULL;
-    FM_TRY(api->model_place(model, fm_state_item_kind(item), item->name, item->count, &data));
+    FM_TRY(api->model_memory(model, fm_state_item_kind(item), item->name, item->count, &data));
     return fm_safetensors_load(
         &weights->tensors, fm_safetensors_find(&weights->tensors, item->name), data);
 }
@@ -385,8 +385,8 @@ enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct f
     FM_TRY(check_net(weights, net));
     for (int i = 0; i < fm_state_count(net); i++) {
         struct fm_state_item item = fm_state_at(net, i);
-        FM_TRY(api->model_place ? apply_in_place(weights, &item, api, model)
-                                : apply_copy(weights, &item, api, model));
+        FM_TRY(api->model_memory ? apply_in_place(weights, &item, api, model)
+                                 : apply_copy(weights, &item, api, model));
     }
     return FM_OK;
 }

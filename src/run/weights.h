@@ -14,7 +14,7 @@
 // The name of the file in a run folder.
 #define FM_WEIGHTS_FILE "model.safetensors"
 
-// A weights file read, its metadata checked.
+// A weights file, opened, its metadata checked.
 struct fm_weights {
     char path[FM_PATH_MAX];
     char model[FM_NAME_MAX]; // of the zoo, as far as that is known to the file alone
@@ -39,8 +39,8 @@ enum fm_status fm_weights_net(const struct fm_weights *weights, struct fm_net *n
 
 // Checks that the weights are those of the net (model, classes, input size and statistics, every
 // tensor's name and shape), then sets them in a model of it. A failing check changes nothing; where
-// reading fails, some tensors are set. What
-// PyTorch's batch norm counts (NAME.num_batches_tracked) is passed over: nothing here needs it.
+// reading fails, some tensors are set. What PyTorch's batch norm counts (NAME.num_batches_tracked)
+// is passed over: nothing here needs it.
 enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model);
 

@@ -18,10 +18,10 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     enum fm_bridge_direction direction)
 {
     b->given = given;
-    if (same_bytes(&given->md, want, flattened))
-        return fm_tensor_mem_create(&b->wanted, device, want, NULL);
-    b->bytes = fm_md_bytes(want);
     FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, NULL));
+    if (same_bytes(&given->md, want, flattened))
+        return FM_OK;
+    b->bytes = fm_md_bytes(want);
     struct fm_md staged = {0};
     enum fm_status status = flattened
                                 ? fm_md_create(&staged, 4, flattened, fm_md_type(want), dnnl_nchw)
@@ -36,14 +36,14 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     return status;
 }
 
-enum fm_status fm_bridge_place(struct fm_bridge *b, void *data)
+enum fm_status fm_bridge_bind(struct fm_bridge *b, void *scratch)
 {
     if (!b->given)
         return FM_OK;
     if (!b->staged.memory)
         return fm_tensor_mem_move(&b->wanted, b->given->data);
-    FM_TRY(fm_tensor_mem_move(&b->wanted, data));
-    return fm_tensor_mem_move(&b->staged, data);
+    FM_TRY(fm_tensor_mem_move(&b->wanted, scratch));
+    return fm_tensor_mem_move(&b->staged, scratch);
 }
 
 void fm_bridge_free(struct fm_bridge *b)

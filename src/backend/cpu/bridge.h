@@ -4,15 +4,15 @@
 
 #include "backend/cpu/tensor.h"
 
-// The given tensor's memory where the layouts agree, else memory of its own, with a reorder in
-// front of the primitive (inputs) or behind it (outputs). What is there means nothing outside the
-// pass that the primitive is run in. Zero-initialise; fm_bridge_free() when done.
+// The given tensor's memory where the layouts agree, else a part of the pass's scratch, with a
+// reorder in front of the primitive (inputs) or behind it (outputs). Zero-initialise;
+// fm_bridge_free() when done.
 struct fm_bridge {
     const struct fm_tensor_mem *given;
     struct fm_tensor_mem wanted; // what the primitive is given
     struct fm_tensor_mem staged; // the same memory as the reorder sees it; memory NULL: no reorder
     struct fm_reorder reorder;
-    size_t bytes; // of memory of its own; 0: none
+    size_t bytes; // of scratch; 0: it is the given tensor's memory
 };
 
 enum fm_bridge_direction {
@@ -25,9 +25,9 @@ enum fm_bridge_direction {
 enum fm_status fm_bridge_create(struct fm_bridge *bridge, const struct fm_device *device,
     const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
     enum fm_bridge_direction direction);
-// Called once the given tensor has its memory: gives the bridge its own, `bytes` of it, which stays
-// the caller's. Does nothing to a struct of zeros.
-enum fm_status fm_bridge_place(struct fm_bridge *bridge, void *data);
+// Called once the given tensor has its memory; `scratch` is `bytes` long. Does nothing to a struct
+// of zeros.
+enum fm_status fm_bridge_bind(struct fm_bridge *bridge, void *scratch);
 void fm_bridge_free(struct fm_bridge *bridge);
 
 // Run the reorder, if there is one.

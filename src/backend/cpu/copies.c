@@ -75,11 +75,17 @@ enum fm_status fm_weight_md(
     return fm_md_create(md, 2, dims, type, tag == dnnl_format_tag_undef ? dnnl_ab : tag);
 }
 
+// A value for each output, not a weight's.
+static bool is_vector(const struct fm_copy *copy)
+{
+    return copy->form == BIAS || copy->form == SCALE;
+}
+
 static const struct fm_param *copied_param(const struct fm_copy *copy)
 {
     const struct fm_net *net = &copy->model->net;
     const struct fm_layer *layer = &net->layers[copy->source.layer];
-    int index = copy->form == BIAS || copy->form == SCALE ? layer->bias : layer->weight;
+    int index = is_vector(copy) ? layer->bias : layer->weight;
     return index >= 0 ? &net->params[index] : NULL; // a folded bias may have none under it
 }
 
@@ -97,43 +103,46 @@ static void fold_channel(const struct fm_copy *copy, int c, float *scale, float 
     *shift = beta - mean * *scale;
 }
 
-// A value for each output, not a weight's.
-static bool is_vector(const struct fm_copy *copy)
-{
-    return copy->form == BIAS || copy->form == SCALE;
-}
-
 // Vectors stay fp32 in every precision: they are few, and added to sums in fp32.
 static bool is_rounded(const struct fm_copy *copy)
 {
     return copy->model->rounding != FM_ROUNDING_NONE && !is_vector(copy);
 }
 
-static void fold(const struct fm_copy *copy)
+static void fold_vector(const struct fm_copy *copy)
+{
+    const struct fm_param *bias = copied_param(copy);
+    const float *from = bias ? copy->source.weights->params + bias->offset : NULL;
+    float *to = copy->plain.data;
+    for (int c = 0; c < copy->model->net.layers[copy->source.layer].out.c; c++) {
+        float scale, shift;
+        fold_channel(copy, c, &scale, &shift);
+        to[c] = copy->form == SCALE ? scale : (from ? from[c] : 0.0f) * scale + shift;
+    }
+}
+
+static void fold_weight(const struct fm_copy *copy)
 {
     const struct fm_param *param = copied_param(copy);
-    const float *from = param ? copy->source.weights->params + param->offset : NULL;
+    const float *from = copy->source.weights->params + param->offset;
     float *to = copy->plain.data;
     int channels = copy->model->net.layers[copy->source.layer].out.c;
-    size_t each = is_vector(copy) ? 1 : param->count / (size_t)channels;
+    size_t each = param->count / (size_t)channels;
     for (int c = 0; c < channels; c++) {
         float scale, shift;
         fold_channel(copy, c, &scale, &shift);
-        for (size_t i = 0; i < each; i++) {
-            size_t at = (size_t)c * each + i;
-            float value = from ? from[at] : 0.0f;
-            to[at] = copy->form == BIAS    ? value * scale + shift
-                     : copy->form == SCALE ? scale
-                                           : value * scale;
-        }
+        for (size_t i = (size_t)c * each; i < (size_t)(c + 1) * each; i++)
+            to[i] = from[i] * scale;
     }
 }
 
 static void compute(const struct fm_copy *copy)
 {
     const struct fm_param *param = copied_param(copy);
-    if (copy->source.norm_layer >= 0)
-        fold(copy);
+    if (copy->source.norm_layer >= 0 && is_vector(copy))
+        fold_vector(copy);
+    else if (copy->source.norm_layer >= 0)
+        fold_weight(copy);
     else
         memcpy(copy->plain.data, copy->source.weights->params + param->offset,
             param->count * sizeof(float));
@@ -144,7 +153,7 @@ static void compute(const struct fm_copy *copy)
 static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plain)
 {
     struct fm_model *m = copy->model;
-    // Filters are made of the model's weight and, by the way, scaled.
+    // Filters are made of the model's weight, which is scaled in the same pass.
     copy->computed = copy->form != FILTERS && (copy->source.norm_layer >= 0 || is_rounded(copy));
     if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,

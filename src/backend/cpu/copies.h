@@ -1,4 +1,6 @@
-// Working copies: parameters in the layouts that executors compute in, owned by the model.
+// Working copies: parameters in the layouts that executors compute in, or what is made of them,
+// owned by the model. Weights that are trained have none: each pass brings them into its layout in
+// scratch (op_linear.c, op_winograd.c).
 //
 // Executors with the same layout share a copy; a copy is renewed when the model's version has
 // changed since it was made, so an executor asks for it at the start of every step and pays only

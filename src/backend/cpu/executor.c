@@ -51,8 +51,8 @@ static enum fm_status build(struct fm_executor *e)
             FM_TRY(e->ops[i]->class->connect(e->ops[i]));
     FM_TRY(fm_cpu_allocate(e));
     for (int i = 0; i < e->op_count; i++)
-        if (e->ops[i]->class->place)
-            FM_TRY(e->ops[i]->class->place(e->ops[i]));
+        if (e->ops[i]->class->bind)
+            FM_TRY(e->ops[i]->class->bind(e->ops[i]));
     return FM_OK;
 }
 

@@ -160,7 +160,7 @@ enum fm_status fm_cpu_model_get(
     return FM_OK;
 }
 
-enum fm_status fm_cpu_model_place(
+enum fm_status fm_cpu_model_memory(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count, float **data)
 {
     model->version++;
@@ -171,7 +171,7 @@ enum fm_status fm_cpu_model_set(struct fm_model *model, enum fm_state_kind kind,
     const float *data, size_t count)
 {
     float *state;
-    FM_TRY(fm_cpu_model_place(model, kind, name, count, &state));
+    FM_TRY(fm_cpu_model_memory(model, kind, name, count, &state));
     memcpy(state, data, count * sizeof *data);
     return FM_OK;
 }

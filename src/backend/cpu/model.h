@@ -44,7 +44,7 @@ enum fm_status fm_cpu_model_get(
     struct fm_model *model, enum fm_state_kind kind, const char *name, float *data, size_t count);
 enum fm_status fm_cpu_model_set(struct fm_model *model, enum fm_state_kind kind, const char *name,
     const float *data, size_t count);
-enum fm_status fm_cpu_model_place(
+enum fm_status fm_cpu_model_memory(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count, float **data);
 enum fm_status fm_cpu_counters_get(struct fm_model *model, struct fm_counters *counters);
 enum fm_status fm_cpu_counters_set(struct fm_model *model, const struct fm_counters *counters);

@@ -108,8 +108,7 @@ enum fm_status fm_primitive_create(
     return status;
 }
 
-enum fm_status fm_primitive_place(
-    struct fm_primitive *p, const struct fm_device *device, void *data)
+enum fm_status fm_primitive_bind(struct fm_primitive *p, const struct fm_device *device, void *data)
 {
     if (!p->primitive || fm_md_bytes(&p->scratch_md) == 0)
         return FM_OK;

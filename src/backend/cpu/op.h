@@ -63,7 +63,7 @@ struct fm_op_class {
     // for buffers and scratch. May be NULL, like the next two.
     enum fm_status (*connect)(struct fm_op *op);
     // Called once values and scratch have their memory, for what keeps pointers to it.
-    enum fm_status (*place)(struct fm_op *op);
+    enum fm_status (*bind)(struct fm_op *op);
     void (*destroy)(struct fm_op *op);
     bool applies_norm; // takes an input whose batch norm and ReLU are pending
 };
@@ -214,11 +214,11 @@ enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
 // The channel block of that layout for `channels` channels: the view's, or all of them where they
 // come last.
 int fm_op_same_block(const struct fm_view *view, int channels);
-// Makes a primitive of `pd`, which it destroys; fm_primitive_place() gives it its scratchpad, of
+// Makes a primitive of `pd`, which it destroys; fm_primitive_bind() gives it its scratchpad, of
 // scratch_md's bytes.
 enum fm_status fm_primitive_create(
     struct fm_primitive *p, dnnl_primitive_desc_t pd, const char *where);
-enum fm_status fm_primitive_place(
+enum fm_status fm_primitive_bind(
     struct fm_primitive *p, const struct fm_device *device, void *data);
 enum fm_status fm_primitive_run(const struct fm_executor *e, const struct fm_primitive *p,
     dnnl_exec_arg_t *args, int count, const char *where);

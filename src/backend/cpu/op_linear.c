@@ -4,11 +4,7 @@
 #include "backend/cpu/bridge.h"
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
-#include "backend/memory_plan.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "base/round.h"
 
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
 // or their gradients where the pass takes or puts out those.
@@ -314,12 +310,23 @@ static enum fm_status connect_ranges(struct linear *l)
     return status;
 }
 
-static size_t scratch_of(const struct linear_pass *p)
+// What a pass has in its scratch, one behind the other: what its primitive needs, then its bridges.
+// Sets where each begins (may be NULL); returns the bytes of all.
+enum {
+    PARTS = 4
+};
+
+static size_t lay_out(const struct linear_pass *p, size_t at[PARTS])
 {
-    return fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md), FM_CPU_LINE) +
-           fm_plan_aligned(p->input.bytes, FM_CPU_LINE) +
-           fm_plan_aligned(p->output.bytes, FM_CPU_LINE) +
-           fm_plan_aligned(p->weight.bytes, FM_CPU_LINE);
+    const size_t bytes[PARTS] = {
+        fm_md_bytes(&p->primitive.scratch_md), p->input.bytes, p->output.bytes, p->weight.bytes};
+    size_t end = 0;
+    for (int i = 0; i < PARTS; i++) {
+        if (at)
+            at[i] = end;
+        end += fm_round_up(bytes[i], FM_CPU_LINE);
+    }
+    return end;
 }
 
 // Makes the primitive of `pd`, destroying it whatever `status` says.
@@ -333,11 +340,11 @@ static enum fm_status finish_pass(
     }
     status = fm_primitive_create(&p->primitive, pd, l->op.name);
     l->op.plans[pass] = p->primitive.plan;
-    fm_op_scratch(&l->op, pass, scratch_of(p));
+    fm_op_scratch(&l->op, pass, lay_out(p, NULL));
     return status;
 }
 
-static enum fm_status connect_weights(
+static enum fm_status connect_weights_pass(
     struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
     FM_TRY(connect_bridge(
@@ -355,10 +362,10 @@ static enum fm_status create_weights(struct linear *l, const struct wishes *w,
     struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(fm_pd_linear_backward_weights(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
-    return finish_pass(l, FM_PASS_WEIGHTS, pd, connect_weights(l, p, pd));
+    return finish_pass(l, FM_PASS_WEIGHTS, pd, connect_weights_pass(l, p, pd));
 }
 
-static enum fm_status connect_data(
+static enum fm_status connect_data_pass(
     struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
     FM_TRY(connect_weight(l, p, -1, pd));
@@ -375,7 +382,7 @@ static enum fm_status create_data(struct linear *l, const struct wishes *w,
     struct linear_pass *p = &l->passes[FM_PASS_DATA];
     dnnl_primitive_desc_t pd = NULL;
     FM_TRY(fm_pd_linear_backward_data(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
-    return finish_pass(l, FM_PASS_DATA, pd, connect_data(l, p, pd));
+    return finish_pass(l, FM_PASS_DATA, pd, connect_data_pass(l, p, pd));
 }
 
 static enum fm_status create_backward(
@@ -394,7 +401,7 @@ static enum fm_status create_backward(
     return status;
 }
 
-static enum fm_status connect_forward(
+static enum fm_status connect_forward_pass(
     struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
     FM_TRY(connect_weight(l, p, l->fusion.norm_layer, pd));
@@ -413,7 +420,7 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
         FM_TRY(fm_copies_want(e->model->copies, &source, NULL, &l->bias));
     dnnl_primitive_desc_t pd = l->described;
     l->described = NULL;
-    enum fm_status status = connect_forward(l, &l->passes[FM_PASS_FORWARD], pd);
+    enum fm_status status = connect_forward_pass(l, &l->passes[FM_PASS_FORWARD], pd);
     if (status == FM_OK)
         status = create_backward(l, w, pd);
     return finish_pass(l, FM_PASS_FORWARD, pd, status);
@@ -430,20 +437,20 @@ static enum fm_status linear_connect(struct fm_op *op)
     return status;
 }
 
-// The primitive's own scratch, then the bridges'.
-static enum fm_status linear_place(struct fm_op *op)
+static enum fm_status linear_bind(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
     for (int i = 0; i < FM_PASS_COUNT; i++) {
         struct linear_pass *p = &l->passes[i];
-        struct fm_bridge *const bridges[] = {&p->input, &p->output, &p->weight};
-        char *data = op->scratch[i];
-        FM_TRY(fm_primitive_place(&p->primitive, device_of(l), data));
-        size_t at = fm_plan_aligned(fm_md_bytes(&p->primitive.scratch_md), FM_CPU_LINE);
-        for (int k = 0; k < 3; k++) {
-            FM_TRY(fm_bridge_place(bridges[k], data ? data + at : NULL));
-            at += fm_plan_aligned(bridges[k]->bytes, FM_CPU_LINE);
-        }
+        size_t at[PARTS];
+        char *parts[PARTS] = {NULL};
+        if (lay_out(p, at) > 0)
+            for (int k = 0; k < PARTS; k++)
+                parts[k] = (char *)op->scratch[i] + at[k];
+        FM_TRY(fm_primitive_bind(&p->primitive, device_of(l), parts[0]));
+        FM_TRY(fm_bridge_bind(&p->input, parts[1]));
+        FM_TRY(fm_bridge_bind(&p->output, parts[2]));
+        FM_TRY(fm_bridge_bind(&p->weight, parts[3]));
     }
     return FM_OK;
 }
@@ -452,7 +459,7 @@ static const struct fm_op_class linear_class = {
     .name = "linear",
     .run = {linear_forward, linear_prepare, linear_weights, linear_data},
     .connect = linear_connect,
-    .place = linear_place,
+    .bind = linear_bind,
     .destroy = linear_destroy,
 };
 

@@ -23,7 +23,8 @@ enum fm_status fm_buffers_add(
     struct fm_buffers *buffers, size_t bytes, const char *what, void **data);
 void fm_buffers_free(struct fm_buffers *buffers);
 
-// A tensor with a layout; `data` belongs to a list of buffers, a workspace or the model.
+// A tensor with a layout; `data` belongs to a list of buffers, a workspace or the model, and may be
+// NULL until fm_tensor_mem_move() tells where it lies.
 struct fm_tensor_mem {
     struct fm_md md;
     dnnl_memory_t memory;
