@@ -724,18 +724,17 @@ static void test_profile_and_plans(void **state)
     assert_ok(api->executor_profile(e, entries, 128, &count));
     assert_true(count > 30 && count <= 128);
     double flops = 0.0;
+    static const char *const expected[] = {"pool2", "pool1", "conv1"};
     int recomputed = 0;
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(entries[i].calls, 2);
         if (strcmp(entries[i].pass, "backward recompute") == 0) {
-            assert_string_equal(entries[i].layer, "conv1");
-            assert_true(entries[i].flops > 0.0);
-            recomputed++;
+            assert_true(recomputed < 3);
+            assert_string_equal(entries[i].layer, expected[recomputed++]);
         }
-        assert_true(entries[i].seconds >= 0.0);
         flops += strcmp(entries[i].pass, "forward") == 0 ? entries[i].flops : 0.0;
     }
-    assert_int_equal(recomputed, 1);
+    assert_int_equal(recomputed, 3);
     assert_float_equal(flops, 2.0 * (double)fm_net_macs(&b.net) * BATCH, 1.0);
     size_t again = 0; // a short buffer is filled as far as it goes, and the count is the whole
     assert_ok(api->executor_profile(e, entries, 1, &again));

@@ -208,9 +208,9 @@ struct fm_backend {
         float *data, size_t count);
     enum fm_status (*model_set)(struct fm_model *model, enum fm_state_kind kind, const char *name,
         const float *data, size_t count);
-    // Where the tensor lies, `count` values, for the caller to write all of them there before the
-    // model is next used, in place of model_set(): the model counts as changed from now on. NULL in
-    // a backend whose models are not in the processor's memory.
+    // Where the tensor lies, `count` values, for the caller to read or write there before the model
+    // is next used, in place of model_get() and model_set(); not of gradients. The model counts as
+    // changed from now on. NULL in a backend whose models are not in the processor's memory.
     enum fm_status (*model_memory)(struct fm_model *model, enum fm_state_kind kind,
         const char *name, size_t count, float **data);
     enum fm_status (*counters_get)(struct fm_model *model, struct fm_counters *counters);

@@ -30,7 +30,7 @@ struct contents {
     const struct fm_checkpoint *checkpoint;
     struct entry *entries;
     int count;
-    float *buffer; // of the largest tensor
+    float *buffer; // of the largest tensor; NULL where tensors are read where they lie
 };
 
 static void add_part(struct contents *c, const struct fm_net *net, const char *part,
@@ -66,6 +66,8 @@ static enum fm_status list_contents(struct contents *c, const struct fm_net *net
         add_part(c, net, "best", FM_STATE_PARAM, FM_STATE_RUNNING, true);
     for (int i = 0; i < c->count; i++)
         largest = c->entries[i].item.count > largest ? c->entries[i].item.count : largest;
+    if (c->api->model_memory)
+        return FM_OK;
     c->buffer = malloc(largest * sizeof *c->buffer);
     return c->buffer ? FM_OK : fm_fail_memory("a tensor", largest * sizeof *c->buffer);
 }
@@ -146,8 +148,15 @@ static enum fm_status entry_data(void *context, int index, const float **data)
         *data = c->checkpoint->best + entry->item.offset;
         return FM_OK;
     }
-    *data = c->buffer;
-    return c->api->model_get(c->model, entry->kind, entry->item.name, c->buffer, entry->item.count);
+    float *memory = c->buffer;
+    if (c->api->model_memory)
+        FM_TRY(c->api->model_memory(
+            c->model, entry->kind, entry->item.name, entry->item.count, &memory));
+    else
+        FM_TRY(
+            c->api->model_get(c->model, entry->kind, entry->item.name, memory, entry->item.count));
+    *data = memory;
+    return FM_OK;
 }
 
 static uint32_t text_crc32(const char *text)

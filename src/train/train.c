@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/pages.h"
 #include "base/trace.h"
 
 #include <math.h>
@@ -84,11 +85,11 @@ static enum fm_status create_model(struct trainer *t)
     enum fm_status status = FM_OK;
     for (int i = 0; status == FM_OK && i < t->net->param_count; i++) {
         const struct fm_param *param = &t->net->params[i];
-        float *values = malloc(param->count * sizeof *values);
-        if (!values)
-            return fm_fail_memory(param->name, param->count * sizeof *values);
-        status = set_initial(t, param, i, values);
-        free(values);
+        struct fm_pages values = fm_pages_allocate(param->count * sizeof(float));
+        if (!values.memory)
+            return fm_fail_memory(param->name, param->count * sizeof(float));
+        status = set_initial(t, param, i, values.memory);
+        fm_pages_free(&values);
     }
     return status;
 }

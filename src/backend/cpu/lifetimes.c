@@ -2,8 +2,9 @@
 // the backward passes: an activation lives from the one that computes it to the last that reads it,
 // a gradient likewise, scratch in its pass.
 //
-// In training the output of a first convolution is not kept for the backward: from a picture's
-// channels it is computed again for less than the memory is worth, just before it is read.
+// In training some outputs are not kept for the backward, but computed again just before they are
+// read: a first convolution's, of a picture's few channels, and a max-pool's, where its input is
+// kept anyway. Both cost less than their memory is worth.
 #include "backend/cpu/lifetimes.h"
 
 // ---- times
@@ -73,51 +74,74 @@ static bool reads(const struct fm_executor *e, int i, enum fm_op_pass pass, int 
            ((op->reads_in & bit) && fm_cpu_activation_home(e, i - 1) == home);
 }
 
-enum {
-    FEW_CHANNELS = 4 // a picture's, at most
-};
-
-static bool may_be_recomputed(const struct fm_executor *e, int i)
-{
-    const struct fm_op *op = e->ops[i];
-    if (!fm_executor_fuses(e) || op->in != &e->values[0])
-        return false;
-    const struct fm_layer *layer = fm_op_layer(op);
-    if (layer->kind != FM_LAYER_CONV || layer->in.c > FEW_CHANNELS)
-        return false;
-    // What is done to it in place would have to be done again.
-    for (int k = i + 1; k < e->op_count && e->ops[k]->in_place; k++)
-        if (!e->values[k].norm_pending)
-            return false;
-    return true;
-}
-
-// Has operation i run again before the first pass that reads its output in the backward.
-static void recompute(struct fm_executor *e, int i)
-{
-    for (int k = e->op_count - 1; k >= i; k--)
-        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
-            if (reads(e, k, (enum fm_op_pass)pass, i)) {
-                e->ops[k]->recomputes = e->ops[i];
-                e->ops[k]->recomputes_at = (enum fm_op_pass)pass;
-                return;
-            }
-}
-
-void fm_cpu_mark_recomputed(struct fm_executor *e)
-{
-    for (int i = 1; i < e->op_count; i++)
-        if (may_be_recomputed(e, i))
-            recompute(e, i);
-}
-
-// The time from which value i, which `op` recomputes, is there again; -1 if it is not.
+// The time from which value i is there again; -1 if it is not recomputed.
 static int recomputed_at(const struct fm_executor *e, int i)
 {
     for (int k = 0; k < e->op_count; k++)
         if (e->ops[k]->recomputes == e->ops[i])
             return backward_time(e, k, e->ops[k]->recomputes_at);
     return -1;
+}
+
+enum {
+    FEW_CHANNELS = 4 // a picture's, at most
+};
+
+// A convolution of a picture, or a max-pool: little work for what they put out.
+static bool is_cheap(const struct fm_executor *e, int i)
+{
+    const struct fm_layer *layer = fm_op_layer(e->ops[i]);
+    bool first = layer->kind == FM_LAYER_CONV && e->ops[i]->in == &e->values[0] &&
+                 layer->in.c <= FEW_CHANNELS;
+    return first || layer->kind == FM_LAYER_MAXPOOL;
+}
+
+// What is done to its output in place would have to be done again; a pending norm does nothing.
+static bool is_changed_behind(const struct fm_executor *e, int i)
+{
+    for (int k = i + 1; k < e->op_count && e->ops[k]->in_place; k++)
+        if (!e->values[k].norm_pending)
+            return true;
+    return false;
+}
+
+// Whether the input of operation i is there at that time of the backward, for others: the network's
+// own, or one that is read later.
+static bool has_input(const struct fm_executor *e, int i, int time)
+{
+    if (e->ops[i]->in == &e->values[0])
+        return true;
+    int home = fm_cpu_activation_home(e, i - 1);
+    for (int k = 0; k < e->op_count; k++)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
+            if (backward_time(e, k, (enum fm_op_pass)pass) > time &&
+                reads(e, k, (enum fm_op_pass)pass, home))
+                return recomputed_at(e, home) < 0;
+    return false;
+}
+
+// Has operation i run again before the first pass that reads its output in the backward.
+static void recompute(struct fm_executor *e, int i)
+{
+    for (int k = e->op_count - 1; k >= i; k--)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++) {
+            if (!reads(e, k, (enum fm_op_pass)pass, i))
+                continue;
+            if (has_input(e, i, backward_time(e, k, (enum fm_op_pass)pass))) {
+                e->ops[k]->recomputes = e->ops[i];
+                e->ops[k]->recomputes_at = (enum fm_op_pass)pass;
+            }
+            return;
+        }
+}
+
+void fm_cpu_mark_recomputed(struct fm_executor *e)
+{
+    if (!fm_executor_fuses(e))
+        return;
+    for (int i = 1; i < e->op_count; i++)
+        if (is_cheap(e, i) && !is_changed_behind(e, i))
+            recompute(e, i);
 }
 
 // ---- lifetimes
