@@ -353,30 +353,29 @@ static enum fm_status check_net(const struct fm_weights *weights, const struct f
     return check_surplus(weights, net);
 }
 
-// To where the model keeps it, without a copy on the way.
-static enum fm_status apply_in_place(const struct fm_weights *weights,
-    const struct fm_state_item *item, const struct fm_backend *api, struct fm_model *model)
-{
-    float *data = NULL;
-    FM_TRY(api->model_memory(model, fm_state_item_kind(item), item->name, item->count, &data));
-    return fm_safetensors_load(
-        &weights->tensors, fm_safetensors_find(&weights->tensors, item->name), data);
-}
-
 // By way of memory of its own.
-static enum fm_status apply_copy(const struct fm_weights *weights, const struct fm_state_item *item,
-    const struct fm_backend *api, struct fm_model *model)
+static enum fm_status apply_copy(const struct fm_tensor_file *file, const struct fm_tensor *tensor,
+    enum fm_state_kind kind, const struct fm_backend *api, struct fm_model *model)
 {
-    struct fm_pages pages = fm_pages_allocate(item->count * sizeof(float));
+    struct fm_pages pages = fm_pages_allocate(tensor->count * sizeof(float));
     if (!pages.memory)
-        return fm_fail_memory("weights", item->count * sizeof(float));
-    enum fm_status status = fm_safetensors_load(
-        &weights->tensors, fm_safetensors_find(&weights->tensors, item->name), pages.memory);
+        return fm_fail_memory("weights", tensor->count * sizeof(float));
+    enum fm_status status = fm_safetensors_load(file, tensor, pages.memory);
     if (status == FM_OK)
-        status = api->model_set(
-            model, fm_state_item_kind(item), item->name, pages.memory, item->count);
+        status = api->model_set(model, kind, tensor->name, pages.memory, tensor->count);
     fm_pages_free(&pages);
     return status;
+}
+
+// To where the model keeps it, without a copy on the way, if the processor can reach that.
+static enum fm_status apply(const struct fm_tensor_file *file, const struct fm_tensor *tensor,
+    enum fm_state_kind kind, const struct fm_backend *api, struct fm_model *model)
+{
+    float *data = NULL;
+    if (!api->model_memory)
+        return apply_copy(file, tensor, kind, api, model);
+    FM_TRY(api->model_memory(model, kind, tensor->name, tensor->count, &data));
+    return fm_safetensors_load(file, tensor, data);
 }
 
 enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct fm_net *net,
@@ -385,8 +384,8 @@ enum fm_status fm_weights_apply(const struct fm_weights *weights, const struct f
     FM_TRY(check_net(weights, net));
     for (int i = 0; i < fm_state_count(net); i++) {
         struct fm_state_item item = fm_state_at(net, i);
-        FM_TRY(api->model_memory ? apply_in_place(weights, &item, api, model)
-                                 : apply_copy(weights, &item, api, model));
+        FM_TRY(apply(&weights->tensors, fm_safetensors_find(&weights->tensors, item.name),
+            fm_state_item_kind(&item), api, model));
     }
     return FM_OK;
 }

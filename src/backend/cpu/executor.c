@@ -116,23 +116,22 @@ static enum fm_status compute_pass(
 }
 
 // The same, its time added where a profile is wanted.
-static enum fm_status run_pass(struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass,
-    double *seconds, uint64_t *calls)
+static enum fm_status run_pass(
+    struct fm_op *op, enum fm_op_pass which, const struct fm_pass *pass, struct fm_op_time *time)
 {
     if (!op->executor->options.profile)
         return compute_pass(op, which, pass);
     double start = fm_clock_seconds();
     enum fm_status status = compute_pass(op, which, pass);
-    *seconds += fm_clock_seconds() - start;
-    ++*calls;
+    time->seconds += fm_clock_seconds() - start;
+    time->calls++;
     return status;
 }
 
 static enum fm_status forward(struct fm_executor *e, const struct fm_pass *pass)
 {
     for (int i = 0; i < e->op_count; i++)
-        FM_TRY(run_pass(e->ops[i], FM_PASS_FORWARD, pass, &e->ops[i]->seconds[FM_PASS_FORWARD],
-            &e->ops[i]->calls[FM_PASS_FORWARD]));
+        FM_TRY(run_pass(e->ops[i], FM_PASS_FORWARD, pass, &e->ops[i]->times[FM_PASS_FORWARD]));
     return FM_OK;
 }
 
@@ -146,10 +145,8 @@ static enum fm_status backward(struct fm_executor *e, const struct fm_pass *pass
             if (!fm_op_runs(op, (enum fm_op_pass)which))
                 continue;
             if (op->recomputes && op->recomputes_at == (enum fm_op_pass)which)
-                FM_TRY(run_pass(op->recomputes, FM_PASS_FORWARD, pass, &op->recomputed_seconds,
-                    &op->recomputed_calls));
-            FM_TRY(
-                run_pass(op, (enum fm_op_pass)which, pass, &op->seconds[which], &op->calls[which]));
+                FM_TRY(run_pass(op->recomputes, FM_PASS_FORWARD, pass, &op->recomputing));
+            FM_TRY(run_pass(op, (enum fm_op_pass)which, pass, &op->times[which]));
         }
     }
     return FM_OK;

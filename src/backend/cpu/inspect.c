@@ -35,13 +35,16 @@ static void add_entry(struct fm_profile_entry *entries, size_t capacity, size_t 
 }
 
 static void add_op_entry(const struct fm_op *op, const char *name, enum fm_op_pass pass,
-    double seconds, uint64_t calls, struct fm_profile_entry *entries, size_t capacity,
-    size_t *count)
+    const struct fm_op_time *time, struct fm_profile_entry *entries, size_t capacity, size_t *count)
 {
-    if (calls == 0)
+    if (time->calls == 0)
         return;
     struct fm_profile_entry entry = {
-        .seconds = seconds, .calls = calls, .flops = op->flops[pass], .bytes = op->bytes[pass]};
+        .seconds = time->seconds,
+        .calls = time->calls,
+        .flops = op->flops[pass],
+        .bytes = op->bytes[pass],
+    };
     snprintf(entry.layer, sizeof entry.layer, "%s", op->name);
     snprintf(entry.pass, sizeof entry.pass, "%s", name);
     snprintf(entry.plan, sizeof entry.plan, "%s",
@@ -52,8 +55,7 @@ static void add_op_entry(const struct fm_op *op, const char *name, enum fm_op_pa
 static void add_pass_entry(const struct fm_op *op, enum fm_op_pass pass,
     struct fm_profile_entry *entries, size_t capacity, size_t *count)
 {
-    add_op_entry(
-        op, pass_names[pass], pass, op->seconds[pass], op->calls[pass], entries, capacity, count);
+    add_op_entry(op, pass_names[pass], pass, &op->times[pass], entries, capacity, count);
 }
 
 // In the order of time, and so each pass that recomputes another operation's output behind that.
@@ -63,8 +65,8 @@ static void add_backward_entries(
     for (int i = FM_PASS_PREPARE; i < FM_PASS_COUNT; i++) {
         enum fm_op_pass pass = (enum fm_op_pass)i;
         if (op->recomputes && op->recomputes_at == pass)
-            add_op_entry(op->recomputes, "backward recompute", FM_PASS_FORWARD,
-                op->recomputed_seconds, op->recomputed_calls, entries, capacity, count);
+            add_op_entry(op->recomputes, "backward recompute", FM_PASS_FORWARD, &op->recomputing,
+                entries, capacity, count);
         add_pass_entry(op, pass, entries, capacity, count);
     }
 }

@@ -29,6 +29,12 @@ struct fm_pass {
     bool training;
 };
 
+// What a pass took, where a profile is wanted.
+struct fm_op_time {
+    double seconds;
+    uint64_t calls;
+};
+
 // An oneDNN primitive ready to run.
 struct fm_primitive {
     dnnl_primitive_t primitive;
@@ -84,10 +90,8 @@ struct fm_op {
     enum fm_op_pass recomputes_at; // ... before this pass
     size_t scratch_bytes[FM_PASS_COUNT];
     void *scratch[FM_PASS_COUNT]; // what a pass leaves there means nothing to the next
-    double seconds[FM_PASS_COUNT];
-    uint64_t calls[FM_PASS_COUNT];
-    double recomputed_seconds; // of what it recomputes
-    uint64_t recomputed_calls;
+    struct fm_op_time times[FM_PASS_COUNT];
+    struct fm_op_time recomputing;    // what it recomputes
     double flops[FM_PASS_COUNT];      // of a call
     double bytes[FM_PASS_COUNT];      // of a call
     const char *plans[FM_PASS_COUNT]; // NULL: a small kernel of the project
@@ -189,8 +193,8 @@ bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 // A dense layer of a single image, forward, from the second on without the weights of inputs that
-// are zero:
-// inference at batch 1 in an executor that fuses; in native bf16 layers of few outputs only.
+// are zero: inference at batch 1 in an executor that fuses; in native bf16 layers of few outputs
+// only.
 bool fm_op_gathered_suits(const struct fm_op_place *place);
 enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);

@@ -39,6 +39,11 @@ enum {
     GROUP = 16
 };
 
+static inline int least(int a, int b)
+{
+    return a < b ? a : b;
+}
+
 // What a reader makes of channel k's element.
 static inline float apply_pending(struct fm_norm_relu pending, int k, float x)
 {

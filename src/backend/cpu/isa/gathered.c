@@ -5,6 +5,7 @@
 // Rows have to be made first, in memory of their own (rows.c). A first image is done before that
 // with the weights as the model has them, by the same sums.
 #include "backend/cpu/isa/element.h"
+#include "base/round.h"
 
 #include <omp.h>
 #include <string.h>
@@ -30,8 +31,7 @@ static size_t list_bytes(const struct fm_view *v)
 
 static size_t sums_bytes(int out)
 {
-    size_t bytes = (size_t)out * sizeof(float);
-    return (bytes + LINE_BYTES - 1) / LINE_BYTES * LINE_BYTES;
+    return fm_round_up((size_t)out * sizeof(float), LINE_BYTES);
 }
 
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads)

@@ -6,11 +6,6 @@ enum {
     OUTPUTS = 32, // of a block: so many lines at whole rows' distance stay in the first cache
 };
 
-static inline int least(int a, int b)
-{
-    return a < b ? a : b;
-}
-
 bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to)
 {
     element *rows = to;

@@ -10,6 +10,7 @@
 #include "backend/cpu/isa/element.h"
 #include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
+#include "base/round.h"
 
 #include <omp.h>
 
@@ -48,11 +49,6 @@ static size_t image_at(const struct fm_view *v, int image, int channel)
 {
     size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
     return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
-}
-
-static int least(int a, int b)
-{
-    return a < b ? a : b;
 }
 
 // ---- tiles in memory
@@ -159,17 +155,14 @@ static void transform_input(const struct fm_view *v, const element *x, struct fm
 
 // ---- forward
 
-static int round_up(int count, int unit)
-{
-    return (count + unit - 1) / unit * unit;
-}
-
 // The most tiles of a block: no more than a thread's share, in whole images where those fit.
 static int forward_tiles(const struct fm_winograd *w)
 {
     struct tiles tiles = tiles_of(&w->out);
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
-    return least(FM_WINOGRAD_BLOCK, FM_WINOGRAD_BLOCK % each == 0 ? round_up(share, each) : share);
+    if (FM_WINOGRAD_BLOCK % each == 0)
+        share = (int)fm_round_up((size_t)share, (size_t)each);
+    return least(FM_WINOGRAD_BLOCK, share);
 }
 
 // What one point of a thread's V and M takes, in fp32 values.
