@@ -219,16 +219,17 @@ static void refuses_with_exact_words(void **state)
         {"fmnist eval ''", "RUN is empty"},
         {"fmnist eval a b", "unexpected argument 'b' for 'eval'"},
         {"fmnist eval a --split tset", "unknown split 'tset' for --split; did you mean 'test'?"},
-        {"fmnist eval a --resident", "--resident is an option of 'train', not of 'eval'"},
+        {"fmnist eval a --resident",
+            "--resident is an option of 'train' and others, not of 'eval'"},
         {"fmnist train --workspace 0", "0 for --workspace is out of range: expected 1 to 65536"},
         {"fmnist train --device -1", "-1 for --device is out of range: expected 0 to 255"},
-        {"fmnist eval a --epochs 3", "--epochs is an option of 'train', not of 'eval'"},
+        {"fmnist eval a --epochs 3", "--epochs is an option of 'train' and others, not of 'eval'"},
         {"fmnist compare --models simple,", "an empty name in 'simple,' for --models"},
         {"fmnist compare --models simple,simple", "model 'simple' stands twice in --models"},
         {"fmnist compare --models simple,deper",
             "unknown model 'deper' for --models; did you mean 'deeper'?"},
         {"fmnist models simple deeper", "unexpected argument 'deeper' for 'models'"},
-        {"fmnist help --format json", "--format is an option of 'train', not of 'help'"},
+        {"fmnist help --format json", "--format is an option of 'train' and others, not of 'help'"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct line line;

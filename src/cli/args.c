@@ -70,21 +70,28 @@ static const struct fm_recipe_field *find_field(const struct fm_command *command
     return NULL;
 }
 
-// A command that has the option, or NULL.
-static const struct fm_command *owner_of(const char *name)
+// The first command that has the option, or NULL; `others`: whether it is not the only one.
+static const struct fm_command *owner_of(const char *name, bool *others)
 {
-    for (const struct fm_command *command = fm_commands; command->name; command++)
-        if (find_option(command, name) || find_field(command, name))
-            return command;
-    return NULL;
+    const struct fm_command *first = NULL;
+    *others = false;
+    for (const struct fm_command *command = fm_commands; command->name; command++) {
+        if (!find_option(command, name) && !find_field(command, name))
+            continue;
+        *others = first != NULL;
+        if (!first)
+            first = command;
+    }
+    return first;
 }
 
 static enum fm_status unknown_option(const struct fm_command *command, const char *name)
 {
-    const struct fm_command *owner = owner_of(name);
+    bool others;
+    const struct fm_command *owner = owner_of(name, &others);
     if (owner)
-        return fm_fail(
-            FM_USAGE, "--%s is an option of '%s', not of '%s'", name, owner->name, command->name);
+        return fm_fail(FM_USAGE, "--%s is an option of '%s'%s, not of '%s'", name, owner->name,
+            others ? " and others" : "", command->name);
     const char *names[CANDIDATES_MAX];
     int count = 0;
     names[count++] = "help";
