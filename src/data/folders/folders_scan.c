@@ -156,8 +156,9 @@ static enum fm_status take_classes(struct fm_folders *folders, const char *base)
     enum fm_status status = list_folders(base, &names);
     if (status == FM_OK && (names.count < 2 || names.count > FM_CLASSES_MAX))
         status = fm_fail(FM_DATA,
-            "%s: found %d folder%s of pictures, expected 2 to %d, one for each class", base,
-            names.count, names.count == 1 ? "" : "s", FM_CLASSES_MAX);
+            "%s: found %d folder%s of pictures, expected 2 to %d, one for each class: "
+            "<class>/*.png",
+            base, names.count, names.count == 1 ? "" : "s", FM_CLASSES_MAX);
     for (int i = 0; i < names.count && status == FM_OK; i++) {
         status = check_class_name(folders, names.all[i]);
         folders->names[folders->classes++] = names.all[i];
