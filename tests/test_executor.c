@@ -14,6 +14,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -64,6 +67,13 @@ void *realloc(void *old, size_t size)
 {
     count_call(size, __builtin_return_address(0));
     return __libc_realloc(old, size);
+}
+
+// Arrays of 1 MiB and more are the kernel's own pages (base/pages.h).
+void *mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
+{
+    count_call(size, __builtin_return_address(0));
+    return (void *)syscall(SYS_mmap, address, size, protection, flags, file, offset);
 }
 
 int posix_memalign(void **memory, size_t alignment, size_t size)
@@ -124,7 +134,8 @@ static void fill_slot(struct bench *b, int slot, uint32_t count)
     s->step->learning_rate = 1e-3f;
 }
 
-static void open_bench(struct bench *b, const char *model, bool ema, int threads)
+// `untrained`: so many parameters, from the first.
+static void open_partly(struct bench *b, const char *model, bool ema, int threads, int untrained)
 {
     memset(b, 0, sizeof *b);
     struct fm_device_options device = {.threads = threads};
@@ -132,6 +143,8 @@ static void open_bench(struct bench *b, const char *model, bool ema, int threads
     assert_ok(fm_engine_open("cpu", &device, &b->engine));
     assert_ok(fm_zoo_build(model, CLASSES, &b->net));
     fm_net_set_input_statistics(&b->net, 0.5f, 0.25f);
+    for (int i = 0; i < untrained; i++)
+        b->net.params[i].trainable = false;
     struct fm_model_options options = {
         .optimiser = {FM_OPTIMISER_ADAM, 0.9f, 0.999f, 1e-8f}, .ema = ema};
     assert_ok(b->engine.api->model_create(b->engine.device, &b->net, &options, &b->model));
@@ -147,6 +160,11 @@ static void open_bench(struct bench *b, const char *model, bool ema, int threads
     assert_ok(b->engine.api->staging_create(b->model, BATCH, NULL, &b->staging));
     fill_slot(b, 0, BATCH);
     fill_slot(b, 1, BATCH);
+}
+
+static void open_bench(struct bench *b, const char *model, bool ema, int threads)
+{
+    open_partly(b, model, ema, threads, 0);
 }
 
 static void close_bench(struct bench *b)
@@ -401,6 +419,47 @@ static void test_shared_memory(void **state)
     assert_memory_equal(logits[0], logits[1], sizeof logits[0]);
     free(alone);
     free(together);
+}
+
+// Weights that are not trained are brought into a layout once, not at every step; but whoever sets
+// them finds the new ones computed with.
+static void test_untrained_weights_that_are_set(void **state)
+{
+    (void)state;
+    enum {
+        UNTRAINED = 4 // conv1 and conv2, which takes Winograd's filters, with their biases
+    };
+    struct bench a, fresh;
+    open_partly(&a, "simple", false, 2, UNTRAINED);
+    open_partly(&fresh, "simple", false, 2, UNTRAINED);
+    const struct fm_backend *api = a.engine.api;
+    struct fm_executor *train = compile(&a, (struct fm_compile_options){.mode = FM_MODE_TRAIN});
+    struct fm_executor *infer = compile(&a, (struct fm_compile_options){.mode = FM_MODE_INFER});
+    struct fm_executor *other = compile(&fresh, (struct fm_compile_options){.mode = FM_MODE_INFER});
+    float before[BATCH * CLASSES], after[BATCH * CLASSES], expected[BATCH * CLASSES];
+    for (int step = 0; step < 2; step++)
+        assert_ok(api->submit(train, a.staging, step));
+    assert_ok(api->predict(infer, a.staging, 0, before));
+    for (int i = 0; i < a.net.param_count; i++) {
+        const struct fm_param *p = &a.net.params[i];
+        float *values = malloc(p->count * sizeof *values);
+        assert_ok(api->model_get(a.model, FM_STATE_PARAM, p->name, values, p->count));
+        for (size_t k = 0; i < UNTRAINED && k < p->count; k++)
+            values[k] *= -0.5f;
+        if (i < UNTRAINED)
+            assert_ok(api->model_set(a.model, FM_STATE_PARAM, p->name, values, p->count));
+        assert_ok(api->model_set(fresh.model, FM_STATE_PARAM, p->name, values, p->count));
+        free(values);
+    }
+    assert_ok(api->predict(infer, a.staging, 0, after));
+    assert_ok(api->predict(other, fresh.staging, 0, expected));
+    assert_memory_not_equal(before, after, sizeof before);
+    assert_memory_equal(after, expected, sizeof after);
+    api->executor_destroy(other);
+    api->executor_destroy(infer);
+    api->executor_destroy(train);
+    close_bench(&fresh);
+    close_bench(&a);
 }
 
 static void test_average(void **state)
@@ -853,6 +912,7 @@ int main(void)
         cmocka_unit_test(test_same_bits_and_shared_parameters),
         cmocka_unit_test(test_step_memory),
         cmocka_unit_test(test_shared_memory),
+        cmocka_unit_test(test_untrained_weights_that_are_set),
         cmocka_unit_test(test_average),
         cmocka_unit_test(test_scores),
         cmocka_unit_test(test_scores_of_ties_and_nan),

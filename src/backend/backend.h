@@ -169,9 +169,9 @@ enum fm_probe {
 
 struct fm_profile_entry {
     char layer[FM_NAME_MAX]; // "conv2", or "-" for the whole step's
-    char pass[24];           // "forward", "loss", "backward prepare|weights|data", "update"
-    char plan[96];           // the implementation chosen
-    double seconds;          // sum over `calls`
+    char pass[24];  // "forward", "loss", "backward recompute|prepare|weights|data", "update"
+    char plan[96];  // the implementation chosen
+    double seconds; // sum over `calls`
     uint64_t calls;
     double flops; // of one call
     double bytes; // read and written by one call, each tensor once, by the layer's definition
@@ -263,8 +263,9 @@ struct fm_backend {
     // Seconds from the begin of the last timed run's work on the device to its end; waits for it.
     // Of predict() with both copies, of submit() without the upload, which others hide.
     enum fm_status (*executor_seconds)(struct fm_executor *executor, double *seconds);
-    // Bytes that compiling it has added: its own, and of what the model's executors share those
-    // that were not there yet.
+    // Bytes that compiling it has added: its own, and of the activations that the model's executors
+    // share those that were not there yet; without working copies of weights, which are the
+    // model's.
     uint64_t (*executor_memory)(const struct fm_executor *executor);
     // Calls `emit` with a line for every plan chosen ("conv2 forward: jit:avx512_core").
     void (*executor_plans)(const struct fm_executor *executor,

@@ -19,7 +19,7 @@ struct fm_copy {
     struct fm_model *model;
     struct fm_copy_source source;
     enum form form;
-    uint64_t version;             // of the model when it was made; 0: never
+    uint64_t version;             // source_version() when it was made; 0: never
     bool computed;                // folded or rounded, so not the model's own range
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
@@ -288,9 +288,21 @@ static void make(struct fm_copy *copy)
             layer->out.c, (int)fm_shape_size(layer->in), copy->plain.data, copy->made);
 }
 
+// Changes with what the copy is made of. A step leaves alone what is not trained, but for the
+// running statistics of a norm that is folded in.
+static uint64_t source_version(const struct fm_copy *copy)
+{
+    const struct fm_model *m = copy->model;
+    const struct fm_layer *layer = &m->net.layers[copy->source.layer];
+    if (copy->source.norm_layer >= 0)
+        return m->version;
+    int param = copy->form == BIAS ? layer->bias : layer->weight;
+    return m->net.params[param].trainable ? m->version : m->given;
+}
+
 bool fm_copy_is_fresh(const struct fm_copy *copy)
 {
-    return copy->version == copy->model->version;
+    return copy->version == source_version(copy);
 }
 
 enum fm_status fm_copy_refresh(struct fm_copy *copy)
@@ -306,7 +318,7 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
         FM_TRY(fm_copy_refresh(copy->scale));
     if (copy->made)
         make(copy);
-    copy->version = copy->model->version;
+    copy->version = source_version(copy);
     return FM_OK;
 }
 

@@ -1,10 +1,12 @@
 // Working copies: parameters in the layouts that executors compute in, or what is made of them,
-// owned by the model. Weights that are trained have none: each pass brings them into its layout in
-// scratch (op_linear.c, op_winograd.c).
+// owned by the model. Of weights that are trained there are none where they are computed with as
+// they are and the batch is a training's or at least 16: each pass brings those into its layout in
+// scratch (op_linear.c, op_winograd.c). Rounded ones, ones with a norm folded in and those of small
+// batches are copies.
 //
-// Executors with the same layout share a copy; a copy is renewed when the model's version has
-// changed since it was made, so an executor asks for it at the start of every step and pays only
-// after updates.
+// Executors with the same layout share a copy; a copy is renewed when what it is made of has
+// changed since, so an executor asks for it at the start of every step and pays only after updates,
+// and of weights that are not trained only when they were set.
 #ifndef FM_CPU_COPIES_H
 #define FM_CPU_COPIES_H
 

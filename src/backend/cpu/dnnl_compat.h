@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Runs a call of oneDNN and returns FM_BACKEND with the call's text, oneDNN's word and where it
-// happened.
+// Runs a call of oneDNN; a failure returns FM_BACKEND, or FM_MEMORY where that was missing, with
+// the call's text, oneDNN's word and where it happened.
 #define FM_DNNL(call, where) FM_TRY(fm_dnnl_check((call), #call, (where)))
 enum fm_status fm_dnnl_check(dnnl_status_t status, const char *call, const char *where);
 

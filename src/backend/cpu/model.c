@@ -85,7 +85,7 @@ enum fm_status fm_cpu_model_create(struct fm_device *device, const struct fm_net
         m->element = FM_ELEMENT_BF16;
     m->gradient_scale = 1.0f;
     m->counters.loss_scale = options->precision == FM_PRECISION_FP16 ? FM_LOSS_SCALE_FIRST : 1.0f;
-    m->version = 1;
+    m->version = m->given = 1;
     enum fm_status status = create_ranges(m);
     if (status != FM_OK) {
         fm_cpu_model_destroy(m);
@@ -164,6 +164,7 @@ enum fm_status fm_cpu_model_memory(
     struct fm_model *model, enum fm_state_kind kind, const char *name, size_t count, float **data)
 {
     model->version++;
+    model->given++;
     return locate(model, kind, name, count, data);
 }
 

@@ -33,6 +33,7 @@ struct fm_model {
     struct fm_counters counters;
     struct fm_sums sums;
     uint64_t version; // changes with every change of parameters, running statistics or averages
+    uint64_t given;   // with every one that is not a step's
     struct fm_copies *copies;
     struct fm_workspace workspace; // of its executors
 };

@@ -1,8 +1,8 @@
 // Memory of a model that its executors share: those of whole batches, of an epoch's last and of
 // evaluation. What they put there is theirs within a step alone, and one of them runs at a time.
 // An executor takes one block, whole (or, where AddressSanitizer watches, one for each tensor). So
-// it adds nothing if one of the same or a larger batch was compiled before it: compile the largest
-// first.
+// it adds nothing if one of the same or a larger batch was compiled before it that trains, or does
+// not either: compile the largest first, and training before inference.
 #ifndef FM_CPU_WORKSPACE_H
 #define FM_CPU_WORKSPACE_H
 

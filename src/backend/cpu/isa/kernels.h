@@ -5,11 +5,12 @@
 // the sources are the same and portable.
 // Those that read or write activations (element.h) are compiled once more for each type of an
 // activation's elements. Arithmetic is in fp32 whatever the type.
-// All kernels but the loss share their work among OpenMP's threads and wait for them. Sums are made
-// per image and added in the order of the images, and nothing is contracted or reassociated:
-// results are the same bits with every instruction set and any number of threads
-// (tests/test_kernels.c, tests/test_gathered.c). Winograd's kernels alone may fuse a product with
-// its sum: their bits depend on the instruction set, not on the threads (tests/test_winograd.c).
+// All kernels but the loss and an input of features share their work among OpenMP's threads and
+// wait for them. Sums are made per image and added in the order of the images, and nothing is
+// contracted or reassociated: results are the same bits with every instruction set and any number
+// of threads (tests/test_kernels.c, tests/test_gathered.c). Winograd's kernels alone may fuse a
+// product with its sum: their bits depend on the instruction set, not on the threads
+// (tests/test_winograd.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
