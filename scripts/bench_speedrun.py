@@ -45,8 +45,8 @@ def fmnist(bench, precision):
     out = bench.scratch / "speedrun"
     begin = time.monotonic()
     bench.fmnist("train", "--model", MODEL, "--recipe", "speedrun", "--precision", precision,
-                 "--backend", "cpu", "--threads", bench.options.threads, "--data", bench.options.data,
-                 "--out", out, "--quiet", *epochs(bench))
+                 "--backend", "cpu", "--threads", bench.options.threads,
+                 "--data", bench.options.data, "--out", out, "--quiet", *epochs(bench))
     seconds = time.monotonic() - begin
     result = json.loads((out / "result.json").read_text())
     return seconds, result["test"]["accuracy"], result["test_flip"]["accuracy"]

@@ -6,11 +6,6 @@
 
 #include <string.h>
 
-static int group_size(int block, int first)
-{
-    return block - first < GROUP ? block - first : GROUP;
-}
-
 // Sum and sum of squared deviations from the plane's own mean, of `count` channels from `x`.
 static void plane_moments(
     const element *x, int pixels, int block, int count, double *mean, double *deviations)
@@ -43,7 +38,7 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
             const element *from = (const element *)x + (size_t)p * (size_t)(pixels * v->block) +
                                   first;
-            int count = group_size(v->block, first);
+            int count = least(GROUP, v->block - first);
             if (count == GROUP) // a constant count makes the inner loops whole vectors
                 plane_moments(
                     from, pixels, v->block, GROUP, image_sums + at, image_sums + half + at);
@@ -135,7 +130,7 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
         for (int first = 0; first < v->block; first += GROUP) {
             size_t at = (size_t)p * (size_t)v->block + (size_t)first;
             size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
-            int c = (p % groups) * v->block + first, count = group_size(v->block, first);
+            int c = (p % groups) * v->block + first, count = least(GROUP, v->block - first);
             struct fm_norm_relu own = pending_from(gate, c);
             if (count == GROUP && gate.scale)
                 plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, GROUP,

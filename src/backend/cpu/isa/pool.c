@@ -171,7 +171,7 @@ void FM_ELEMENT_KERNEL(meanpool_forward)(const struct fm_view *v, const void *x,
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++)
         for (int first = 0; first < block; first += GROUP) {
-            int count = block - first < GROUP ? block - first : GROUP;
+            int count = least(GROUP, block - first);
             mean_of_plane((const element *)x + (size_t)p * (size_t)(pixels * block) + first, pixels,
                 block, count, (element *)y + (size_t)p * (size_t)block + first);
         }
