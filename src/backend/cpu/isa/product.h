@@ -16,7 +16,9 @@ enum {
     PANEL = PANEL_VECTORS * LANES, // columns
     // rows * PANEL_VECTORS accumulators, the panel's vectors and one element of the left side
     PRODUCT_ROWS = VECTOR_REGISTERS == 32 ? 12 : 6,
-    FEW_ROWS = 4, // of what is left: still sums enough to hide a multiplication's latency
+    PREFETCH_STEPS = 32, // ahead: a panel that comes from the last cache is late otherwise
+    LINE_VALUES = 16,    // of a line of the cache
+    FEW_ROWS = 4,        // of what is left: still sums enough to hide a multiplication's latency
 };
 
 // left[row * row_stride + step * step_stride]; right[step][PANEL]; out[row * out_stride + column].
@@ -30,8 +32,9 @@ struct product {
     size_t out_stride;
 };
 
+// The first rows fetch the panel from afar, the others find it in the cache.
 static inline __attribute__((always_inline)) void product_block(
-    const struct product *p, int first, const int rows)
+    const struct product *p, int first, const int rows, const bool prefetch)
 {
     vec sums[PRODUCT_ROWS][PANEL_VECTORS];
     const float *left = p->left + (size_t)first * p->row_stride, *right = p->right;
@@ -47,6 +50,9 @@ static inline __attribute__((always_inline)) void product_block(
 #pragma GCC unroll 2
         for (int v = 0; v < PANEL_VECTORS; v++)
             columns[v] = vec_load(right + v * LANES);
+        if (prefetch)
+            for (int at = 0; at < PANEL; at += LINE_VALUES)
+                __builtin_prefetch(right + PREFETCH_STEPS * PANEL + at);
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             float scalar = left[(size_t)r * p->row_stride];
@@ -69,11 +75,11 @@ static inline void product_panel(const struct product *p, int rows)
 {
     int row = 0;
     for (; row + PRODUCT_ROWS <= rows; row += PRODUCT_ROWS)
-        product_block(p, row, PRODUCT_ROWS);
+        product_block(p, row, PRODUCT_ROWS, row == 0);
     for (; row + FEW_ROWS <= rows; row += FEW_ROWS)
-        product_block(p, row, FEW_ROWS);
+        product_block(p, row, FEW_ROWS, row == 0);
     for (; row < rows; row++)
-        product_block(p, row, 1);
+        product_block(p, row, 1, row == 0);
 }
 
 #endif

@@ -4,6 +4,8 @@
 // Forward, which with rotated filters is the gradient of the data too, each thread for blocks of
 // tiles of its own:
 //   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y
+// or, where the filters U are larger than all the tiles, all threads on one block, each with a part
+// of the filters, which then are read once, not once a thread.
 // Gradient of the filters, all threads on one block of tiles after the other, so that sums are made
 // in the order of the tiles whatever the number of threads:
 //   x -> V, dy -> D[point][panel][tile][PANEL]; dU[point][in channel][out channel] += V^T D -> dw
@@ -140,32 +142,57 @@ static inline __attribute__((always_inline)) void transform_channels(const struc
     scatter_points(points, to, stride);
 }
 
-// Of all channels: to V[point * stride + channel].
+// Channels that a transform is to take.
+struct channels {
+    int from, to;
+};
+
+static struct channels all_channels(const struct fm_view *v)
+{
+    return (struct channels){0, v->c};
+}
+
+static struct channels panel_channels(int panel)
+{
+    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
+}
+
+// To V[point * stride + channel].
 static void transform_input(const struct fm_view *v, const element *x, struct fm_norm_relu pending,
-    struct place place, int padding, float *to, size_t stride)
+    struct place place, int padding, struct channels range, float *to, size_t stride)
 {
     static const struct fm_norm_relu none;
     if (pending.scale) // two loops, so that neither asks again for each pixel
-        for (int c = 0; c < v->c; c += LANES)
+        for (int c = range.from; c < range.to; c += LANES)
             transform_channels(v, x, pending_from(pending, c), place, padding, c, to + c, stride);
     else
-        for (int c = 0; c < v->c; c += LANES)
+        for (int c = range.from; c < range.to; c += LANES)
             transform_channels(v, x, none, place, padding, c, to + c, stride);
 }
 
 // ---- forward
 
+// Whether all threads share one block: what they then read of each other's tiles is less than what
+// each need not read of the filters.
+static bool shares_block(const struct fm_winograd *w)
+{
+    int tiles = tiles_of(&w->out).all;
+    return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
+}
+
 // The most tiles of a block: no more than a thread's share, in whole images where those fit.
 static int forward_tiles(const struct fm_winograd *w)
 {
     struct tiles tiles = tiles_of(&w->out);
+    if (shares_block(w))
+        return tiles.all;
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
     if (FM_WINOGRAD_BLOCK % each == 0)
         share = (int)fm_round_up((size_t)share, (size_t)each);
     return least(FM_WINOGRAD_BLOCK, share);
 }
 
-// What one point of a thread's V and M takes, in fp32 values.
+// What one point of a block's V and M takes, in fp32 values.
 struct forward_strides {
     size_t v, m;
 };
@@ -189,32 +216,30 @@ static struct forward_block forward_block(const struct fm_winograd *w, float *sc
     return (struct forward_block){own, own + TILE_POINTS * point.v, point};
 }
 
-static void multiply_filters(
-    const struct fm_winograd *w, const float *filters, int count, const struct forward_block *b)
+// M = V U of one point and panel, `count` tiles.
+static void multiply_panel(const struct fm_winograd *w, const float *filters, int point, int panel,
+    int count, const struct forward_block *b)
 {
     int in_c = w->in.c, out_c = w->out.c;
     size_t matrix = (size_t)in_c * (size_t)out_c;
-    for (int i = 0; i < TILE_POINTS; i++)
-        for (int panel = 0; panel < out_c / PANEL; panel++) {
-            const struct product p = {
-                .left = b->v + (size_t)i * b->point.v,
-                .row_stride = (size_t)in_c,
-                .step_stride = 1,
-                .right = filters + (size_t)i * matrix + (size_t)panel * (size_t)(PANEL * in_c),
-                .steps = in_c,
-                .out = b->m + (size_t)i * b->point.m + (size_t)(panel * PANEL),
-                .out_stride = (size_t)out_c,
-            };
-            product_panel(&p, count);
-        }
+    const struct product p = {
+        .left = b->v + (size_t)point * b->point.v,
+        .row_stride = (size_t)in_c,
+        .step_stride = 1,
+        .right = filters + (size_t)point * matrix + (size_t)panel * (size_t)(PANEL * in_c),
+        .steps = in_c,
+        .out = b->m + (size_t)point * b->point.m + (size_t)(panel * PANEL),
+        .out_stride = (size_t)out_c,
+    };
+    product_panel(&p, count);
 }
 
-// A^T M A of one tile, all channels, with bias and ReLU: from M[point * stride + channel].
+// A^T M A of one tile with bias and ReLU: from M[point * stride + channel].
 static void transform_output(const struct fm_view *v, const float *from, size_t stride,
-    struct place place, const struct fm_winograd_run *run)
+    struct place place, struct channels range, const struct fm_winograd_run *run)
 {
     element *y = run->y;
-    for (int c = 0; c < v->c; c += LANES) {
+    for (int c = range.from; c < range.to; c += LANES) {
         vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
         gather_points(from + c, stride, points);
         output_tile(points, tile);
@@ -227,10 +252,12 @@ static void transform_output(const struct fm_view *v, const float *from, size_t 
     }
 }
 
-void FM_ELEMENT_KERNEL(winograd_convolve)(
+// Each thread blocks of tiles of its own.
+static void convolve_apart(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
+    struct channels ins = all_channels(&w->in), outs = all_channels(&w->out);
     // As many blocks for each thread, none larger than its memory. In place they are of whole
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
@@ -243,12 +270,50 @@ void FM_ELEMENT_KERNEL(winograd_convolve)(
         int count = (int)((int64_t)units * (i + 1) / blocks) * unit - first;
         for (int t = 0; t < count; t++)
             transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
-                b.v + (size_t)(t * w->in.c), b.point.v);
-        multiply_filters(w, run->transformed, count, &b);
+                ins, b.v + (size_t)(t * w->in.c), b.point.v);
+        for (int point = 0; point < TILE_POINTS; point++)
+            for (int panel = 0; panel < w->out.c / PANEL; panel++)
+                multiply_panel(w, run->transformed, point, panel, count, &b);
         for (int t = 0; t < count; t++)
-            transform_output(
-                &w->out, b.m + (size_t)(t * w->out.c), b.point.m, place_of(&tiles, first + t), run);
+            transform_output(&w->out, b.m + (size_t)(t * w->out.c), b.point.m,
+                place_of(&tiles, first + t), outs, run);
     }
+}
+
+// All threads one block: parts of its channels, of the filters, of its channels again.
+static void convolve_together(
+    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    struct forward_block b = forward_block(w, scratch, 0);
+    int in_panels = w->in.c / PANEL, out_panels = w->out.c / PANEL;
+#pragma omp parallel num_threads(w->threads)
+    {
+#pragma omp for schedule(static)
+        for (int i = 0; i < tiles.all * in_panels; i++) {
+            int tile = i / in_panels, panel = i % in_panels;
+            transform_input(&w->in, run->x, run->pending, place_of(&tiles, tile), w->padding,
+                panel_channels(panel), b.v + (size_t)(tile * w->in.c), b.point.v);
+        }
+#pragma omp for schedule(static)
+        for (int i = 0; i < TILE_POINTS * out_panels; i++)
+            multiply_panel(w, run->transformed, i / out_panels, i % out_panels, tiles.all, &b);
+#pragma omp for schedule(static)
+        for (int i = 0; i < tiles.all * out_panels; i++) {
+            int tile = i / out_panels, panel = i % out_panels;
+            transform_output(&w->out, b.m + (size_t)(tile * w->out.c), b.point.m,
+                place_of(&tiles, tile), panel_channels(panel), run);
+        }
+    }
+}
+
+void FM_ELEMENT_KERNEL(winograd_convolve)(
+    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
+{
+    if (shares_block(w))
+        convolve_together(w, run, scratch);
+    else
+        convolve_apart(w, run, scratch);
 }
 
 // ---- the filters' gradient
@@ -319,8 +384,8 @@ void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const voi
 #pragma omp for schedule(static)
         for (int t = 0; t < count; t++) {
             struct place place = place_of(&tiles, first + t);
-            transform_input(
-                &w->in, x, pending, place, w->padding, b.v + (size_t)(t * w->in.c), b.point.v);
+            transform_input(&w->in, x, pending, place, w->padding, all_channels(&w->in),
+                b.v + (size_t)(t * w->in.c), b.point.v);
             transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.point.d);
         }
 #pragma omp for schedule(static)
@@ -336,6 +401,7 @@ size_t FM_ELEMENT_KERNEL(winograd_scratch)(const struct fm_winograd *w, bool gra
 {
     struct forward_strides forward = forward_strides(w);
     struct gradient_strides all = gradient_strides(w);
-    size_t point = gradient ? all.v + all.d + all.du : (size_t)w->threads * (forward.v + forward.m);
+    size_t blocks = shares_block(w) ? 1 : (size_t)w->threads;
+    size_t point = gradient ? all.v + all.d + all.du : blocks * (forward.v + forward.m);
     return TILE_POINTS * point * sizeof(float);
 }
