@@ -11,8 +11,8 @@ enum form {
     WEIGHT, // in some layout
     BIAS,
     SCALE,   // what a folded norm multiplies each output's weights by
-    FILTERS, // Winograd's
     ROWS,    // a dense weight, transposed
+    FILTERS, // Winograd's, for tiles of 4x4; one further for each other enum fm_winograd_tile
 };
 
 struct fm_copy {
@@ -79,6 +79,16 @@ enum fm_status fm_weight_md(
 static bool is_vector(const struct fm_copy *copy)
 {
     return copy->form == BIAS || copy->form == SCALE;
+}
+
+static bool is_filters(const struct fm_copy *copy)
+{
+    return copy->form >= FILTERS;
+}
+
+static enum fm_winograd_tile filters_tile(const struct fm_copy *copy)
+{
+    return (enum fm_winograd_tile)(copy->form - FILTERS);
 }
 
 static const struct fm_param *copied_param(const struct fm_copy *copy)
@@ -154,7 +164,7 @@ static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plai
 {
     struct fm_model *m = copy->model;
     // Filters are made of the model's weight, which is scaled in the same pass.
-    copy->computed = copy->form != FILTERS && (copy->source.norm_layer >= 0 || is_rounded(copy));
+    copy->computed = !is_filters(copy) && (copy->source.norm_layer >= 0 || is_rounded(copy));
     if (!copy->computed)
         return fm_tensor_mem_create(&copy->plain, m->device, plain,
             copy->source.weights->params + copied_param(copy)->offset);
@@ -168,12 +178,12 @@ static enum fm_status build_made(struct fm_copy *copy)
 {
     struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
-    size_t bytes = fm_winograd_filter_bytes(layer->out.c, layer->in.c);
-    if (copy->form == ROWS)
-        bytes = copied_param(copy)->count * fm_element_size(m->element);
+    size_t bytes = copy->form == ROWS
+                       ? copied_param(copy)->count * fm_element_size(m->element)
+                       : fm_winograd_filter_bytes(filters_tile(copy), layer->out.c, layer->in.c);
     FM_TRY(fm_buffers_add(
         &copy->buffers, bytes, copy->form == ROWS ? "rows" : "filters", &copy->made));
-    if (copy->form == FILTERS && copy->source.norm_layer >= 0)
+    if (is_filters(copy) && copy->source.norm_layer >= 0)
         return fm_copies_want_scale(m->copies, &copy->source, &copy->scale);
     return FM_OK;
 }
@@ -196,7 +206,7 @@ static enum fm_status build(struct fm_copy *copy, const struct fm_md *md)
         if (status == FM_OK)
             status = fm_reorder_create(&copy->reorder, m->device, &plain, md);
     }
-    if (status == FM_OK && (copy->form == FILTERS || copy->form == ROWS))
+    if (status == FM_OK && (is_filters(copy) || copy->form == ROWS))
         status = build_made(copy);
     fm_md_free(&plain);
     return status;
@@ -263,10 +273,10 @@ enum fm_status fm_copies_want_scale(
     return want(copies, source, SCALE, NULL, copy);
 }
 
-enum fm_status fm_copies_want_filters(
-    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
+enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
+    enum fm_winograd_tile tile, struct fm_copy **copy)
 {
-    return want(copies, source, FILTERS, NULL, copy);
+    return want(copies, source, (enum form)(FILTERS + (int)tile), NULL, copy);
 }
 
 enum fm_status fm_copies_want_rows(
@@ -280,9 +290,10 @@ static void make(struct fm_copy *copy)
 {
     const struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
-    if (copy->form == FILTERS)
-        m->device->kernels->winograd_transform(layer->out.c, layer->in.c, copy->plain.data,
-            copy->scale ? copy->scale->plain.data : NULL, m->element, false, copy->made);
+    if (is_filters(copy))
+        m->device->kernels->winograd_transform[filters_tile(copy)](layer->out.c, layer->in.c,
+            copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, m->element, false,
+            copy->made);
     else
         copy->finite = m->device->kernels->on[m->element]->rows(
             layer->out.c, (int)fm_shape_size(layer->in), copy->plain.data, copy->made);

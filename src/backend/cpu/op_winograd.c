@@ -1,9 +1,10 @@
 // A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
-// (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products.
+// (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products, or, where few
+// tiles share the filters, in smaller tiles with less than half of them.
 //
-// Filters are four times as large when transformed. They are kept where weights stay. Those of
-// weights that are trained, and so change all the time, are made in scratch, also for a batch that
-// is evaluated: that takes a fiftieth of its time.
+// Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
+// where weights stay. Those of weights that are trained, and so change all the time, are made in
+// scratch, also for a batch that is evaluated: that takes a fiftieth of its time.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -24,7 +25,7 @@ static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_layer *layer = fm_op_layer(&w->op);
     bool kept = pass == FM_PASS_FORWARD && w->filters;
-    return kept ? 0 : fm_winograd_filter_bytes(layer->out.c, layer->in.c);
+    return kept ? 0 : fm_winograd_filter_bytes(w->forward.tile, layer->out.c, layer->in.c);
 }
 
 // Behind them.
@@ -40,9 +41,9 @@ static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
     const struct fm_layer *layer = fm_op_layer(&w->op);
     float *filters = w->op.scratch[pass];
     const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
-    e->model->device->kernels->winograd_transform(layer->out.c, layer->in.c, weights,
-        w->scale ? fm_copy_values(w->scale) : NULL, e->model->element, pass == FM_PASS_DATA,
-        filters);
+    e->model->device->kernels->winograd_transform[w->forward.tile](layer->out.c, layer->in.c,
+        weights, w->scale ? fm_copy_values(w->scale) : NULL, e->model->element,
+        pass == FM_PASS_DATA, filters);
     return filters;
 }
 
@@ -64,7 +65,8 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->forward, &run, kernel_scratch(w, FM_PASS_FORWARD));
+    fm_op_kernels(op)->winograd_convolve[w->forward.tile](
+        &w->forward, &run, kernel_scratch(w, FM_PASS_FORWARD));
     return FM_OK;
 }
 
@@ -99,7 +101,8 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
         .transformed = make_filters(w, FM_PASS_DATA),
         .y = op->in->gradient.data,
     };
-    fm_op_kernels(op)->winograd_convolve(&w->data, &run, kernel_scratch(w, FM_PASS_DATA));
+    fm_op_kernels(op)->winograd_convolve[w->data.tile](
+        &w->data, &run, kernel_scratch(w, FM_PASS_DATA));
     return FM_OK;
 }
 
@@ -107,14 +110,14 @@ static void plan_convolution(
     struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
     fm_op_scratch(&w->op, pass,
-        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch(shape, false));
+        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch[shape->tile](shape));
     w->op.plans[pass] = w->plan;
 }
 
 static void plan_gradient(struct winograd *w)
 {
     fm_op_scratch(
-        &w->op, FM_PASS_WEIGHTS, fm_op_kernels(&w->op)->winograd_scratch(&w->forward, true));
+        &w->op, FM_PASS_WEIGHTS, fm_op_kernels(&w->op)->winograd_gradient_scratch(&w->forward));
     if (w->bias)
         fm_op_scratch(&w->op, FM_PASS_WEIGHTS, fm_op_image_sums(&w->op.out->view));
     w->op.plans[FM_PASS_WEIGHTS] = w->plan;
@@ -125,7 +128,7 @@ static enum fm_status want_filters(struct winograd *w)
     struct fm_executor *e = w->op.executor;
     const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
     if (!fm_op_weight_changes(&w->op, w->fusion.norm_layer))
-        return fm_copies_want_filters(e->model->copies, &source, &w->filters);
+        return fm_copies_want_filters(e->model->copies, &source, w->forward.tile, &w->filters);
     return w->fusion.norm_layer >= 0 ? fm_copies_want_scale(e->model->copies, &source, &w->scale)
                                      : FM_OK;
 }
@@ -166,16 +169,26 @@ static struct fm_winograd shape_of(const struct fm_op_place *place)
 
 // Below these a direct convolution is faster (docs/cpu-performance.md).
 enum {
-    LEAST_TILES =
-        8,          // that share a pass over the filters, which are 4 times as large as direct ones
-    LEAST_FILL = 2, // of an image's tiles, a part in this many is to be pixels of the image
+    LEAST_TILES = 8, // that share a pass over the filters, which are larger than direct ones
+    LEAST_FILL = 2,  // of an image's tiles, a part in this many is to be pixels of the image
 };
 
 static bool pays(const struct fm_winograd *w)
 {
-    int tiles = fm_winograd_tiles(w->out.h) * fm_winograd_tiles(w->out.w);
-    int pixels = tiles * FM_WINOGRAD_TILE * FM_WINOGRAD_TILE;
-    return tiles * w->out.n >= LEAST_TILES && w->out.h * w->out.w * LEAST_FILL >= pixels;
+    int size = fm_winograd_tile_size(w->tile);
+    int tiles = fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
+    return tiles * w->out.n >= LEAST_TILES &&
+           w->out.h * w->out.w * LEAST_FILL >= tiles * size * size;
+}
+
+// The largest tiles that pay; false where none do.
+static bool choose_tile(const struct fm_op_place *place, struct fm_winograd *w)
+{
+    w->tile = FM_WINOGRAD_4X4;
+    if (pays(w))
+        return true;
+    w->tile = FM_WINOGRAD_2X2;
+    return !fm_executor_trains(place->executor) && pays(w);
 }
 
 // Not where images are taken as they are, black as 0: what a direct convolution makes of a black
@@ -196,7 +209,8 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
     struct fm_winograd w = shape_of(place);
     if (place->in->shape.c != w.in.c || layer->out.c % w.out.block != 0)
         return false; // padding channels
-    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) && pays(&w);
+    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) &&
+           choose_tile(place, &w);
 }
 
 enum fm_status fm_op_winograd(
@@ -205,12 +219,16 @@ enum fm_status fm_op_winograd(
     FM_TRY(fm_op_new(place, &winograd_class, sizeof(struct winograd), op));
     struct winograd *w = (struct winograd *)*op;
     w->fusion = *fusion;
-    w->forward = w->data = shape_of(place);
+    w->forward = shape_of(place);
+    choose_tile(place, &w->forward);
+    w->data = w->forward;
     w->data.in = w->forward.out;
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
     (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
-    snprintf(w->plan, sizeof w->plan, "winograd:%s", (*op)->executor->model->device->kernels->name);
+    snprintf(w->plan, sizeof w->plan, "winograd%s:%s",
+        w->forward.tile == FM_WINOGRAD_2X2 ? "_2x2" : "",
+        (*op)->executor->model->device->kernels->name);
     fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);
     return fm_op_same_layout(*op, fm_op_layer(*op)->out);

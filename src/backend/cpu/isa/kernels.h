@@ -111,11 +111,13 @@ struct fm_element_kernels {
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
         struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 
-    // Winograd: forward or the data's gradient; and the gradient of filters [out][in][3][3], fp32.
-    // `scratch` has the bytes that winograd_scratch says.
-    size_t (*winograd_scratch)(const struct fm_winograd *w, bool gradient);
-    void (*winograd_convolve)(
+    // Winograd, by w->tile: forward or the data's gradient. `scratch` has the bytes that
+    // winograd_scratch says.
+    size_t (*winograd_scratch[FM_WINOGRAD_TILE_COUNT])(const struct fm_winograd *w);
+    void (*winograd_convolve[FM_WINOGRAD_TILE_COUNT])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
+    // The gradient of filters [out][in][3][3], fp32, in tiles of 4x4 whatever w->tile.
+    size_t (*winograd_gradient_scratch)(const struct fm_winograd *w);
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
@@ -137,10 +139,10 @@ struct fm_kernels {
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
     // Filters w [out_c][in_c][3][3], times scale [out_c] or, NULL, as they are, rounded to the
-    // elements, as winograd_convolve takes them: FM_WINOGRAD_POINTS values for each of out_c *
+    // elements, as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
     // in_c; rotated by half a turn and with in and out exchanged for the data's gradient.
-    void (*winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
-        enum fm_element element, bool rotated, float *transformed);
+    void (*winograd_transform[FM_WINOGRAD_TILE_COUNT])(int out_c, int in_c, const float *w,
+        const float *scale, enum fm_element element, bool rotated, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
@@ -185,8 +187,10 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
 extern const struct fm_winograd_units FM_KERNEL(winograd_units);
-void FM_KERNEL(winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
-    enum fm_element element, bool rotated, float *transformed);
+void FM_ISA_CAT(FM_KERNEL(winograd_transform), 4)(int out_c, int in_c, const float *w,
+    const float *scale, enum fm_element element, bool rotated, float *transformed);
+void FM_ISA_CAT(FM_KERNEL(winograd_transform), 2)(int out_c, int in_c, const float *w,
+    const float *scale, enum fm_element element, bool rotated, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(

@@ -11,7 +11,8 @@ const struct fm_kernels FM_KERNEL(kernels) = {
     .avx512 = true,
 #endif
     .on = {[FM_ELEMENT_F32] = &ELEMENT_TABLE(f32), [FM_ELEMENT_BF16] = &ELEMENT_TABLE(bf16)},
-    .winograd_transform = FM_KERNEL(winograd_transform),
+    .winograd_transform = {FM_ISA_CAT(FM_KERNEL(winograd_transform), 4),
+        FM_ISA_CAT(FM_KERNEL(winograd_transform), 2)},
     .winograd_units = &FM_KERNEL(winograd_units),
     .dropout_mask = FM_KERNEL(dropout_mask),
     .loss = FM_KERNEL(loss),

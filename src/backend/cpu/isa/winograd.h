@@ -7,23 +7,41 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum {
-    FM_WINOGRAD_TILE = 4,    // outputs are computed in tiles of 4x4
-    FM_WINOGRAD_POINTS = 36, // products for a tile of an in and out channel
-    FM_WINOGRAD_BLOCK = 72   // tiles that a thread computes at a time, at most: fastest of 24 to 96
+// Outputs are computed in tiles of so many rows and columns. Those of 4x4 take the fewest products,
+// those of 2x2 filters of less than half the size; they go forward only.
+enum fm_winograd_tile {
+    FM_WINOGRAD_4X4,
+    FM_WINOGRAD_2X2,
+    FM_WINOGRAD_TILE_COUNT,
 };
+
+enum {
+    FM_WINOGRAD_BLOCK = 72 // tiles that a thread computes at a time, at most: fastest of 24 to 96
+};
+
+static inline int fm_winograd_tile_size(enum fm_winograd_tile tile)
+{
+    return tile == FM_WINOGRAD_2X2 ? 2 : 4;
+}
+
+// Products for a tile of an in and out channel: 36 or 16.
+static inline int fm_winograd_points(enum fm_winograd_tile tile)
+{
+    int inputs = fm_winograd_tile_size(tile) + 2;
+    return inputs * inputs;
+}
 
 // Bytes of the transformed filters of so many outputs and inputs: whole lines of the cache, as
 // channels are multiples of a panel.
-static inline size_t fm_winograd_filter_bytes(int out_c, int in_c)
+static inline size_t fm_winograd_filter_bytes(enum fm_winograd_tile tile, int out_c, int in_c)
 {
-    return (size_t)out_c * (size_t)in_c * FM_WINOGRAD_POINTS * sizeof(float);
+    return (size_t)out_c * (size_t)in_c * (size_t)fm_winograd_points(tile) * sizeof(float);
 }
 
-// How many tiles cover so many rows or columns.
-static inline int fm_winograd_tiles(int size)
+// How many tiles of such a size cover so many rows or columns.
+static inline int fm_winograd_tiles(int rows, int tile_size)
 {
-    return (size + FM_WINOGRAD_TILE - 1) / FM_WINOGRAD_TILE;
+    return (rows + tile_size - 1) / tile_size;
 }
 
 // A convolution of 3x3, stride 1, in fp32 whatever the elements are. With `in` and `out` exchanged,
@@ -32,7 +50,8 @@ static inline int fm_winograd_tiles(int size)
 struct fm_winograd {
     struct fm_view in, out; // without padding channels; of whole units, see fm_winograd_suits()
     int padding;            // on every side, 0 to 2
-    int threads;            // that share the work, each with scratch of its own
+    enum fm_winograd_tile tile;
+    int threads; // that share the work
 };
 
 struct fm_winograd_run {
@@ -64,8 +83,10 @@ static inline bool fm_winograd_suits(
 static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
+    int size = fm_winograd_tile_size(w->tile);
+    int each = fm_winograd_tiles(out->h, size) * fm_winograd_tiles(out->w, size);
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           FM_WINOGRAD_BLOCK % (fm_winograd_tiles(out->h) * fm_winograd_tiles(out->w)) == 0;
+           FM_WINOGRAD_BLOCK % each == 0;
 }
 
 #endif

@@ -1,4 +1,5 @@
-// Winograd's filters and their gradients, between the network's layout and a point's matrices.
+// Winograd's filters, from the network's layout to the points' matrices. Compiled for each size of
+// tiles.
 #include "backend/cpu/isa/kernels.h"
 #include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
@@ -8,11 +9,9 @@ enum {
     TAPS = TILE_FILTER * TILE_FILTER
 };
 
-const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
-
 // U[point][panel][step][PANEL]: what the products of a block take panel by panel.
-void FM_KERNEL(winograd_transform)(int out_c, int in_c, const float *w, const float *scale,
-    enum fm_element element, bool rotated, float *u)
+void FM_TILE_KERNEL(FM_KERNEL(winograd_transform))(int out_c, int in_c, const float *w,
+    const float *scale, enum fm_element element, bool rotated, float *u)
 {
     int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;
     size_t matrix = (size_t)steps * (size_t)columns;
@@ -36,26 +35,5 @@ void FM_KERNEL(winograd_transform)(int out_c, int in_c, const float *w, const fl
             size_t at = (size_t)(first / PANEL) * (size_t)(steps * PANEL) + (size_t)(s * PANEL) +
                         (size_t)(first % PANEL);
             scatter_points(points, u + at, matrix);
-        }
-}
-
-void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw)
-{
-    int in_c = w->in.c, out_c = w->out.c;
-    size_t matrix = (size_t)in_c * (size_t)out_c;
-#pragma omp parallel for schedule(static) num_threads(w->threads)
-    for (int first = 0; first < out_c; first += LANES)
-        for (int in = 0; in < in_c; in++) {
-            vec points[TILE_POINTS], g[TAPS];
-            gather_points(du + (size_t)in * (size_t)out_c + (size_t)first, matrix, points);
-            filter_gradient_tile(points, g);
-            float rows[TAPS][LANES];
-            for (int f = 0; f < TAPS; f++)
-                vec_store(rows[f], g[f]);
-            for (int lane = 0; lane < LANES; lane++) {
-                float *to = dw + ((size_t)(first + lane) * (size_t)in_c + (size_t)in) * TAPS;
-                for (int f = 0; f < TAPS; f++)
-                    to[f] = rows[f][lane];
-            }
         }
 }

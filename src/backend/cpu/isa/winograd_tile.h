@@ -1,107 +1,33 @@
-// Winograd's minimal filtering F(4x4, 3x3): the transforms of one tile, LANES channels at a time.
+// Winograd's minimal filtering F(m x m, 3x3): the transforms of one tile, LANES channels at a time.
 //
-// A tile of 4x4 outputs y of a 3x3 filter g over 6x6 inputs d is
+// A tile of m x m outputs y of a 3x3 filter g over (m + 2) x (m + 2) inputs d is
 //   y = A^T [ (G g G^T) * (B^T d B) ] A
-// with 36 products an in and out channel in place of 144 (Lavin and Gray 2016, "Fast Algorithms for
-// Convolutional Neural Networks", arXiv:1509.09308, section 4). Its adjoint gives the filter's
-// gradient: dg = G^T [ (B^T d B) * (A dy A^T) ] G, summed over tiles.
+// with (m + 2)^2 products an in and out channel in place of 9 m^2: 36 for 144 with m = 4, 16 for 36
+// with m = 2 (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
+// arXiv:1509.09308, section 4). Its adjoint gives the filter's gradient, of m = 4 here:
+// dg = G^T [ (B^T d B) * (A dy A^T) ] G, summed over tiles.
 //
-// The matrices are those of polynomials evaluated at 0, +-S, +-L and infinity (Toom and Cook).
-// Which points decides how much is lost by rounding (Barabasz et al. 2020, "Error Analysis and
-// Improving the Accuracy of Winograd Convolution for Deep Neural Networks", arXiv:1803.10986).
-// These are the best of a search over pairs (tests/reference/winograd_points.py): the root of the
-// mean square error is twice that of a direct sum over 64 channels; with the customary 1 and 2 it
-// is five times. The matrices are sparse and written out: a ..._1d function takes one row or column
-// of a tile, its elements so many steps apart.
+// A file that includes this is compiled for one m, FM_TILE.
 #ifndef FM_CPU_ISA_WINOGRAD_TILE_H
 #define FM_CPU_ISA_WINOGRAD_TILE_H
 
 #include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/isa/vector.h"
+#if FM_TILE == 2
+#include "backend/cpu/isa/winograd_2x2.h"
+#else
+#include "backend/cpu/isa/winograd_4x4.h"
+#endif
 
 #include <stddef.h>
 
 enum {
-    TILE_OUT = FM_WINOGRAD_TILE,
+    TILE_OUT = FM_TILE,
     TILE_FILTER = 3,
-    TILE_IN = 6,                      // TILE_OUT + TILE_FILTER - 1
-    TILE_POINTS = FM_WINOGRAD_POINTS, // TILE_IN * TILE_IN
+    TILE_IN = TILE_OUT + TILE_FILTER - 1,
+    TILE_POINTS = TILE_IN * TILE_IN,
 };
 
-static const float S = 5.0f / 8.0f, L = 3.0f / 2.0f; // exact, as are their squares and cubes
-#define S2 (S * S)
-#define L2 (L * L)
-// Of a point's filter: 1 / the product of its distances to the other finite points.
-#define WEIGHT_0 (1.0f / (S2 * L2))
-#define WEIGHT_S (1.0f / (2.0f * S2 * (S2 - L2)))
-#define WEIGHT_L (1.0f / (2.0f * L2 * (L2 - S2)))
-
-// y = B^T d
-static inline void input_1d(const vec *d, int step_in, vec *y, int step_out)
-{
-    vec d1 = d[step_in], d2 = d[2 * step_in], d3 = d[3 * step_in], d4 = d[4 * step_in];
-    vec even_s = d4 - L2 * d2, odd_s = S * (d3 - L2 * d1);
-    vec even_l = d4 - S2 * d2, odd_l = L * (d3 - S2 * d1);
-    y[0] = S2 * L2 * d[0] - (S2 + L2) * d2 + d4;
-    y[step_out] = even_s + odd_s;
-    y[2 * step_out] = even_s - odd_s;
-    y[3 * step_out] = even_l + odd_l;
-    y[4 * step_out] = even_l - odd_l;
-    y[5 * step_out] = S2 * L2 * d1 - (S2 + L2) * d3 + d[5 * step_in];
-}
-
-// y = A^T m
-static inline void output_1d(const vec *m, int step_in, vec *y, int step_out)
-{
-    vec sum_s = m[step_in] + m[2 * step_in];
-    vec difference_s = S * (m[step_in] - m[2 * step_in]);
-    vec sum_l = m[3 * step_in] + m[4 * step_in];
-    vec difference_l = L * (m[3 * step_in] - m[4 * step_in]);
-    y[0] = m[0] + sum_s + sum_l;
-    y[step_out] = difference_s + difference_l;
-    y[2 * step_out] = S2 * sum_s + L2 * sum_l;
-    y[3 * step_out] = S2 * difference_s + L2 * difference_l + m[5 * step_in];
-}
-
-// y = A m
-static inline void gradient_1d(const vec *m, int step_in, vec *y, int step_out)
-{
-    vec m0 = m[0], m1 = m[step_in], m2 = m[2 * step_in], m3 = m[3 * step_in];
-    vec even_s = m0 + S2 * m2, odd_s = S * (m1 + S2 * m3);
-    vec even_l = m0 + L2 * m2, odd_l = L * (m1 + L2 * m3);
-    y[0] = m0;
-    y[step_out] = even_s + odd_s;
-    y[2 * step_out] = even_s - odd_s;
-    y[3 * step_out] = even_l + odd_l;
-    y[4 * step_out] = even_l - odd_l;
-    y[5 * step_out] = m3;
-}
-
-// y = G g
-static inline void filter_1d(const vec *g, int step_in, vec *y, int step_out)
-{
-    vec g0 = g[0], g1 = g[step_in], g2 = g[2 * step_in];
-    vec even_s = WEIGHT_S * (g0 + S2 * g2), odd_s = (WEIGHT_S * S) * g1;
-    vec even_l = WEIGHT_L * (g0 + L2 * g2), odd_l = (WEIGHT_L * L) * g1;
-    y[0] = WEIGHT_0 * g0;
-    y[step_out] = even_s + odd_s;
-    y[2 * step_out] = even_s - odd_s;
-    y[3 * step_out] = even_l + odd_l;
-    y[4 * step_out] = even_l - odd_l;
-    y[5 * step_out] = g2;
-}
-
-// y = G^T u
-static inline void filter_gradient_1d(const vec *u, int step_in, vec *y, int step_out)
-{
-    vec sum_s = WEIGHT_S * (u[step_in] + u[2 * step_in]);
-    vec difference_s = (WEIGHT_S * S) * (u[step_in] - u[2 * step_in]);
-    vec sum_l = WEIGHT_L * (u[3 * step_in] + u[4 * step_in]);
-    vec difference_l = (WEIGHT_L * L) * (u[3 * step_in] - u[4 * step_in]);
-    y[0] = WEIGHT_0 * u[0] + sum_s + sum_l;
-    y[step_out] = difference_s + difference_l;
-    y[2 * step_out] = S2 * sum_s + L2 * sum_l + u[5 * step_in];
-}
+#define FM_TILE_KERNEL(name) FM_ISA_CAT(name, FM_TILE)
 
 // Both directions of a tile: in x in to out x out, row by row in memory.
 #define TILE_TRANSFORM(name, transform, in, out)                                                   \
@@ -115,9 +41,11 @@ static inline void filter_gradient_1d(const vec *u, int step_in, vec *y, int ste
     }
 TILE_TRANSFORM(input_tile, input_1d, TILE_IN, TILE_IN)
 TILE_TRANSFORM(output_tile, output_1d, TILE_IN, TILE_OUT)
-TILE_TRANSFORM(gradient_tile, gradient_1d, TILE_OUT, TILE_IN)
 TILE_TRANSFORM(filter_tile, filter_1d, TILE_FILTER, TILE_IN)
+#if FM_TILE == 4
+TILE_TRANSFORM(gradient_tile, gradient_1d, TILE_OUT, TILE_IN)
 TILE_TRANSFORM(filter_gradient_tile, filter_gradient_1d, TILE_IN, TILE_FILTER)
+#endif
 
 // A tile's points lie `stride` apart, each in a matrix of its own.
 static inline void scatter_points(const vec points[TILE_POINTS], float *to, size_t stride)

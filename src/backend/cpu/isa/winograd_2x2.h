@@ -1,0 +1,36 @@
+// Winograd's F(2x2, 3x3): one row or column of a tile at a time (winograd_tile.h). The polynomials
+// are evaluated at 0, 1, -1 and infinity, which rounds hardly more than a direct sum does.
+#ifndef FM_CPU_ISA_WINOGRAD_2X2_H
+#define FM_CPU_ISA_WINOGRAD_2X2_H
+
+#include "backend/cpu/isa/vector.h"
+
+// y = B^T d
+static inline void input_1d(const vec *d, int step_in, vec *y, int step_out)
+{
+    vec d1 = d[step_in], d2 = d[2 * step_in];
+    y[0] = d[0] - d2;
+    y[step_out] = d2 + d1;
+    y[2 * step_out] = d2 - d1;
+    y[3 * step_out] = d[3 * step_in] - d1;
+}
+
+// y = A^T m
+static inline void output_1d(const vec *m, int step_in, vec *y, int step_out)
+{
+    vec m1 = m[step_in], m2 = m[2 * step_in];
+    y[0] = m[0] + (m1 + m2);
+    y[step_out] = (m1 - m2) + m[3 * step_in];
+}
+
+// y = G g
+static inline void filter_1d(const vec *g, int step_in, vec *y, int step_out)
+{
+    vec even = 0.5f * (g[0] + g[2 * step_in]), odd = 0.5f * g[step_in];
+    y[0] = g[0];
+    y[step_out] = even + odd;
+    y[2 * step_out] = even - odd;
+    y[3 * step_out] = g[2 * step_in];
+}
+
+#endif

@@ -1,0 +1,163 @@
+// Where Winograd's tiles lie in images, and the way between their pixels and a tile's points.
+#ifndef FM_CPU_ISA_WINOGRAD_PIXELS_H
+#define FM_CPU_ISA_WINOGRAD_PIXELS_H
+
+#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/product.h"
+#include "backend/cpu/isa/winograd_tile.h"
+
+enum {
+    LINE = 16 // fp32 values between points' matrices, lest all share a set of the cache
+};
+
+// ---- geometry
+
+struct tiles {
+    int down, across, all; // of an image, of an image, of the batch
+};
+
+static inline struct tiles tiles_of(const struct fm_view *out)
+{
+    struct tiles t = {fm_winograd_tiles(out->h, TILE_OUT), fm_winograd_tiles(out->w, TILE_OUT), 0};
+    t.all = out->n * t.down * t.across;
+    return t;
+}
+
+// Where a tile lies in its output image.
+struct place {
+    int image, y, x;
+};
+
+static inline struct place place_of(const struct tiles *tiles, int tile)
+{
+    int each = tiles->down * tiles->across, rest = tile % each;
+    return (struct place){
+        tile / each, rest / tiles->across * TILE_OUT, rest % tiles->across * TILE_OUT};
+}
+
+// The first pixel of an image, from `channel` on; pixels are v->block elements apart.
+static inline size_t image_at(const struct fm_view *v, int image, int channel)
+{
+    size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
+    return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
+}
+
+// ---- tiles in memory
+
+static inline vec read_elements(const element *x)
+{
+#if defined(FM_ELEMENT_IS_BF16)
+    float wide[LANES];
+    for (int i = 0; i < LANES; i++)
+        wide[i] = load(x[i]);
+    return vec_load(wide);
+#else
+    return vec_load(x);
+#endif
+}
+
+static inline void write_elements(element *y, vec v)
+{
+#if defined(FM_ELEMENT_IS_BF16)
+    float wide[LANES];
+    vec_store(wide, v);
+    for (int i = 0; i < LANES; i++)
+        y[i] = store(wide[i]);
+#else
+    vec_store(y, v);
+#endif
+}
+
+// As the norm's own gate, but for a rounding where products and sums are not fused: it decides only
+// on values that are as good as zero.
+static inline vec read_pixel(const element *x, struct fm_norm_relu pending)
+{
+    vec value = read_elements(x);
+    if (!pending.scale)
+        return value;
+    return vec_relu(value * vec_load(pending.scale) + vec_load(pending.shift));
+}
+
+// size x size pixels from (y0, x0) on; what lies outside the image is zero.
+static inline __attribute__((always_inline)) void read_tile(const struct fm_view *v,
+    const element *image, struct fm_norm_relu pending, int y0, int x0, const int size, vec *tile)
+{
+    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
+        const element *from = image + (size_t)y0 * row + (size_t)x0 * pixel;
+#pragma GCC unroll 6
+        for (int r = 0; r < size; r++)
+#pragma GCC unroll 6
+            for (int c = 0; c < size; c++)
+                tile[r * size + c] = read_pixel(
+                    from + (size_t)r * row + (size_t)c * pixel, pending);
+        return;
+    }
+    static const element outside[LANES];
+#pragma GCC unroll 6
+    for (int r = 0; r < size; r++) {
+        int y = y0 + r;
+        const element *from = y >= 0 && y < v->h ? image + (size_t)y * row : NULL;
+#pragma GCC unroll 6
+        for (int c = 0; c < size; c++) {
+            int x = x0 + c;
+            bool in = from && x >= 0 && x < v->w;
+            const element *at = in ? from + (size_t)x * pixel : outside;
+            tile[r * size + c] = vec_if(in, read_pixel(at, pending));
+        }
+    }
+}
+
+static inline void write_tile(
+    const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
+{
+    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
+    element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
+}
+
+// B^T d B of one tile, LANES channels from c on.
+static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
+    const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
+    float *to, size_t stride)
+{
+    vec d[TILE_POINTS], points[TILE_POINTS];
+    const element *image = x + image_at(v, place.image, c);
+    read_tile(v, image, pending, place.y - padding, place.x - padding, TILE_IN, d);
+    input_tile(d, points);
+    scatter_points(points, to, stride);
+}
+
+// Channels that a transform is to take.
+struct channels {
+    int from, to;
+};
+
+static inline struct channels all_channels(const struct fm_view *v)
+{
+    return (struct channels){0, v->c};
+}
+
+static inline struct channels panel_channels(int panel)
+{
+    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
+}
+
+// To V[point * stride + channel].
+static inline void transform_input(const struct fm_view *v, const element *x,
+    struct fm_norm_relu pending, struct place place, int padding, struct channels range, float *to,
+    size_t stride)
+{
+    static const struct fm_norm_relu none;
+    if (pending.scale) // two loops, so that neither asks again for each pixel
+        for (int c = range.from; c < range.to; c += LANES)
+            transform_channels(v, x, pending_from(pending, c), place, padding, c, to + c, stride);
+    else
+        for (int c = range.from; c < range.to; c += LANES)
+            transform_channels(v, x, none, place, padding, c, to + c, stride);
+}
+
+#endif
