@@ -738,6 +738,62 @@ static void count_line(void *context, const char *line)
     ++*(int *)context;
 }
 
+static void count_small_tiles(void *context, const char *line)
+{
+    *(int *)context += strstr(line, ": winograd_2x2:") != NULL;
+}
+
+// What `unfused`, which convolves directly, makes of `images`, and one of these executors.
+static void check_logits(struct bench *b, struct fm_executor *e, struct fm_executor *unfused,
+    uint32_t images, const char *what)
+{
+    const struct fm_backend *api = b->engine.api;
+    float found[2 * CLASSES], expected[2 * CLASSES];
+    assert_true(images <= 2);
+    fill_slot(b, 1, images);
+    assert_ok(api->predict(e, b->staging, 1, found));
+    assert_ok(api->predict(unfused, b->staging, 1, expected));
+    double difference = largest_difference(found, expected, images * CLASSES);
+    if (difference > 1e-4)
+        fail_msg("%s: %u images' logits differ by %g", what, (unsigned)images, difference);
+}
+
+// Winograd's tiles of 2x2 are for layers of which a prediction has few tiles of 4x4: conv5 and
+// conv6 of a single image. Filters for both are kept side by side, and follow the weights.
+static void test_small_tiles(void **state)
+{
+    (void)state;
+    static const struct {
+        enum fm_mode mode;
+        int batch, layers;
+    } cases[] = {{FM_MODE_INFER, 1, 2}, {FM_MODE_INFER, 2, 0}, {FM_MODE_TRAIN, 1, 0}};
+    struct fm_executor *e[3], *unfused[2];
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    const struct fm_backend *api = b.engine.api;
+    for (int i = 0; i < 3; i++) {
+        e[i] = compile(
+            &b, (struct fm_compile_options){.mode = cases[i].mode, .batch = cases[i].batch});
+        int layers = 0;
+        api->executor_plans(e[i], count_small_tiles, &layers);
+        assert_int_equal(layers, cases[i].layers);
+    }
+    for (int i = 0; i < 2; i++)
+        unfused[i] = compile(&b,
+            (struct fm_compile_options){.mode = FM_MODE_INFER, .batch = i + 1, .unfused = true});
+    for (uint32_t i = 0; i < 2; i++)
+        check_logits(&b, e[i], unfused[i], i + 1, "before a step");
+    fill_slot(&b, 1, 1);
+    assert_ok(api->submit(e[2], b.staging, 1));
+    for (uint32_t i = 0; i < 2; i++)
+        check_logits(&b, e[i], unfused[i], i + 1, "after a step");
+    for (int i = 0; i < 3; i++)
+        api->executor_destroy(e[i]);
+    for (int i = 0; i < 2; i++)
+        api->executor_destroy(unfused[i]);
+    close_bench(&b);
+}
+
 static void count_gathered(void *context, const char *line)
 {
     *(int *)context += strstr(line, ": gathered:") != NULL;
@@ -920,6 +976,7 @@ int main(void)
         cmocka_unit_test(test_large_records_are_refused),
         cmocka_unit_test(test_unfused),
         cmocka_unit_test(test_few_images),
+        cmocka_unit_test(test_small_tiles),
         cmocka_unit_test(test_gathered),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),

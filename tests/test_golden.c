@@ -58,7 +58,7 @@ static void tear_down(struct trial *t)
 static void note_winograd(void *context, const char *line)
 {
     struct trial *t = context;
-    t->winograd = t->winograd || strstr(line, "winograd:") != NULL;
+    t->winograd = t->winograd || strstr(line, ": winograd") != NULL;
 }
 
 static struct fm_executor *compile(struct trial *t, enum fm_mode mode, uint32_t batch)

@@ -1,4 +1,4 @@
-"""The search that the points of src/backend/cpu/isa/winograd_tile.h come from.
+"""The search that the points of src/backend/cpu/isa/winograd_4x4.h come from.
 
     python3 tests/reference/winograd_points.py          needs numpy; half a minute
 

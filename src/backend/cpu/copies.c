@@ -10,9 +10,10 @@
 enum form {
     WEIGHT, // in some layout
     BIAS,
-    SCALE,   // what a folded norm multiplies each output's weights by
-    ROWS,    // a dense weight, transposed
-    FILTERS, // Winograd's, for tiles of 4x4; one further for each other enum fm_winograd_tile
+    SCALE,       // what a folded norm multiplies each output's weights by
+    ROWS,        // a dense weight, transposed
+    FILTERS_4X4, // Winograd's, by their tiling
+    FILTERS_2X2,
 };
 
 struct fm_copy {
@@ -24,8 +25,8 @@ struct fm_copy {
     struct fm_tensor_mem plain;   // canonical
     struct fm_tensor_mem ordered; // the copy; unused when the layout is canonical
     struct fm_reorder reorder;    // plain -> ordered
-    void *made;                   // FILTERS and ROWS: by own kernels, of the plain weight ...
-    struct fm_copy *scale;        // ... and, FILTERS with a norm folded in, of this
+    void *made;                   // filters and ROWS: by own kernels, of the plain weight ...
+    struct fm_copy *scale;        // ... and, filters with a norm folded in, of this
     bool finite;                  // ROWS: all of the plain weight
     struct fm_buffers buffers;
 };
@@ -83,12 +84,12 @@ static bool is_vector(const struct fm_copy *copy)
 
 static bool is_filters(const struct fm_copy *copy)
 {
-    return copy->form >= FILTERS;
+    return copy->form == FILTERS_4X4 || copy->form == FILTERS_2X2;
 }
 
-static enum fm_winograd_tile filters_tile(const struct fm_copy *copy)
+static enum fm_winograd_tiling filters_tiling(const struct fm_copy *copy)
 {
-    return (enum fm_winograd_tile)(copy->form - FILTERS);
+    return copy->form == FILTERS_2X2 ? FM_WINOGRAD_2X2 : FM_WINOGRAD_4X4;
 }
 
 static const struct fm_param *copied_param(const struct fm_copy *copy)
@@ -180,7 +181,7 @@ static enum fm_status build_made(struct fm_copy *copy)
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     size_t bytes = copy->form == ROWS
                        ? copied_param(copy)->count * fm_element_size(m->element)
-                       : fm_winograd_filter_bytes(filters_tile(copy), layer->out.c, layer->in.c);
+                       : fm_winograd_filter_bytes(filters_tiling(copy), layer->out.c, layer->in.c);
     FM_TRY(fm_buffers_add(
         &copy->buffers, bytes, copy->form == ROWS ? "rows" : "filters", &copy->made));
     if (is_filters(copy) && copy->source.norm_layer >= 0)
@@ -274,9 +275,9 @@ enum fm_status fm_copies_want_scale(
 }
 
 enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
-    enum fm_winograd_tile tile, struct fm_copy **copy)
+    enum fm_winograd_tiling tiling, struct fm_copy **copy)
 {
-    return want(copies, source, (enum form)(FILTERS + (int)tile), NULL, copy);
+    return want(copies, source, tiling == FM_WINOGRAD_2X2 ? FILTERS_2X2 : FILTERS_4X4, NULL, copy);
 }
 
 enum fm_status fm_copies_want_rows(
@@ -291,7 +292,7 @@ static void make(struct fm_copy *copy)
     const struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
     if (is_filters(copy))
-        m->device->kernels->winograd_transform[filters_tile(copy)](layer->out.c, layer->in.c,
+        m->device->kernels->winograd_transform[filters_tiling(copy)](layer->out.c, layer->in.c,
             copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, m->element, false,
             copy->made);
     else

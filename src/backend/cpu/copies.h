@@ -31,9 +31,9 @@ enum fm_status fm_copies_want(struct fm_copies *copies, const struct fm_copy_sou
 // [out].
 enum fm_status fm_copies_want_scale(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
-// The weight of a convolution as filters of struct fm_winograd_run, for tiles of such a size.
+// The weight of a convolution as filters of struct fm_winograd_run, of such a tiling.
 enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
-    enum fm_winograd_tile tile, struct fm_copy **copy);
+    enum fm_winograd_tiling tiling, struct fm_copy **copy);
 // The weight of a dense layer as rows [inputs][outputs] of the model's elements.
 enum fm_status fm_copies_want_rows(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);

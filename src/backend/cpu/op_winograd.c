@@ -1,6 +1,6 @@
 // A convolution of 3x3 by Winograd's minimal filtering, forward and backward: own kernels
 // (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products, or, where few
-// tiles share the filters, in smaller tiles with less than half of them.
+// tiles share the filters or larger ones would be half empty, in smaller tiles with about half.
 //
 // Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
 // where weights stay. Those of weights that are trained, and so change all the time, are made in
@@ -25,7 +25,7 @@ static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_layer *layer = fm_op_layer(&w->op);
     bool kept = pass == FM_PASS_FORWARD && w->filters;
-    return kept ? 0 : fm_winograd_filter_bytes(w->forward.tile, layer->out.c, layer->in.c);
+    return kept ? 0 : fm_winograd_filter_bytes(w->forward.tiling, layer->out.c, layer->in.c);
 }
 
 // Behind them.
@@ -41,7 +41,7 @@ static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
     const struct fm_layer *layer = fm_op_layer(&w->op);
     float *filters = w->op.scratch[pass];
     const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
-    e->model->device->kernels->winograd_transform[w->forward.tile](layer->out.c, layer->in.c,
+    e->model->device->kernels->winograd_transform[w->forward.tiling](layer->out.c, layer->in.c,
         weights, w->scale ? fm_copy_values(w->scale) : NULL, e->model->element,
         pass == FM_PASS_DATA, filters);
     return filters;
@@ -65,7 +65,7 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
     };
-    fm_op_kernels(op)->winograd_convolve[w->forward.tile](
+    fm_op_kernels(op)->winograd_convolve[w->forward.tiling](
         &w->forward, &run, kernel_scratch(w, FM_PASS_FORWARD));
     return FM_OK;
 }
@@ -101,7 +101,7 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
         .transformed = make_filters(w, FM_PASS_DATA),
         .y = op->in->gradient.data,
     };
-    fm_op_kernels(op)->winograd_convolve[w->data.tile](
+    fm_op_kernels(op)->winograd_convolve[w->data.tiling](
         &w->data, &run, kernel_scratch(w, FM_PASS_DATA));
     return FM_OK;
 }
@@ -110,7 +110,7 @@ static void plan_convolution(
     struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
 {
     fm_op_scratch(&w->op, pass,
-        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch[shape->tile](shape));
+        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape));
     w->op.plans[pass] = w->plan;
 }
 
@@ -128,7 +128,7 @@ static enum fm_status want_filters(struct winograd *w)
     struct fm_executor *e = w->op.executor;
     const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
     if (!fm_op_weight_changes(&w->op, w->fusion.norm_layer))
-        return fm_copies_want_filters(e->model->copies, &source, w->forward.tile, &w->filters);
+        return fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters);
     return w->fusion.norm_layer >= 0 ? fm_copies_want_scale(e->model->copies, &source, &w->scale)
                                      : FM_OK;
 }
@@ -155,7 +155,22 @@ static const struct fm_op_class winograd_class = {
     .applies_norm = true,
 };
 
-// Views of the input as it is, and of an output in the same layout.
+// Below these another tiling or a direct convolution is faster (docs/cpu-performance.md).
+enum {
+    LEAST_TILES = 8, // that share a pass over the filters, which are larger than direct ones
+    LEAST_FILL = 2,  // of an image's tiles, a part in this many is to be pixels of the image
+};
+
+static bool pays(const struct fm_winograd *w)
+{
+    int size = fm_winograd_tile_size(w->tiling);
+    int tiles = fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
+    return tiles * w->out.n >= LEAST_TILES &&
+           w->out.h * w->out.w * LEAST_FILL >= tiles * size * size;
+}
+
+// Views of the input as it is, and of an output in the same layout; tiles of 2x2 where larger ones
+// do not pay and nothing is trained, as the filters' gradient has them not.
 static struct fm_winograd shape_of(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;
@@ -164,31 +179,9 @@ static struct fm_winograd shape_of(const struct fm_op_place *place)
         .in = place->in->view, .padding = layer->padding, .threads = e->model->device->threads};
     int block = fm_op_same_block(&w.in, layer->out.c);
     w.out = (struct fm_view){w.in.n, layer->out.c, layer->out.h, layer->out.w, block};
+    if (!fm_executor_trains(e) && !pays(&w))
+        w.tiling = FM_WINOGRAD_2X2;
     return w;
-}
-
-// Below these a direct convolution is faster (docs/cpu-performance.md).
-enum {
-    LEAST_TILES = 8, // that share a pass over the filters, which are larger than direct ones
-    LEAST_FILL = 2,  // of an image's tiles, a part in this many is to be pixels of the image
-};
-
-static bool pays(const struct fm_winograd *w)
-{
-    int size = fm_winograd_tile_size(w->tile);
-    int tiles = fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
-    return tiles * w->out.n >= LEAST_TILES &&
-           w->out.h * w->out.w * LEAST_FILL >= tiles * size * size;
-}
-
-// The largest tiles that pay; false where none do.
-static bool choose_tile(const struct fm_op_place *place, struct fm_winograd *w)
-{
-    w->tile = FM_WINOGRAD_4X4;
-    if (pays(w))
-        return true;
-    w->tile = FM_WINOGRAD_2X2;
-    return !fm_executor_trains(place->executor) && pays(w);
 }
 
 // Not where images are taken as they are, black as 0: what a direct convolution makes of a black
@@ -209,8 +202,7 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
     struct fm_winograd w = shape_of(place);
     if (place->in->shape.c != w.in.c || layer->out.c % w.out.block != 0)
         return false; // padding channels
-    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) &&
-           choose_tile(place, &w);
+    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) && pays(&w);
 }
 
 enum fm_status fm_op_winograd(
@@ -219,15 +211,13 @@ enum fm_status fm_op_winograd(
     FM_TRY(fm_op_new(place, &winograd_class, sizeof(struct winograd), op));
     struct winograd *w = (struct winograd *)*op;
     w->fusion = *fusion;
-    w->forward = shape_of(place);
-    choose_tile(place, &w->forward);
-    w->data = w->forward;
+    w->forward = w->data = shape_of(place);
     w->data.in = w->forward.out;
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
     (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
     snprintf(w->plan, sizeof w->plan, "winograd%s:%s",
-        w->forward.tile == FM_WINOGRAD_2X2 ? "_2x2" : "",
+        w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "",
         (*op)->executor->model->device->kernels->name);
     fm_op_reads_linear(*op, fusion);
     fm_op_counts_products(*op);

@@ -17,10 +17,16 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
     .norm_apply = FM_ELEMENT_KERNEL(norm_apply),
     .norm_backward_sums = FM_ELEMENT_KERNEL(norm_backward_sums),
     .norm_backward_apply = FM_ELEMENT_KERNEL(norm_backward_apply),
-    .winograd_scratch = {FM_ISA_CAT(FM_ELEMENT_KERNEL(winograd_scratch), 4),
-        FM_ISA_CAT(FM_ELEMENT_KERNEL(winograd_scratch), 2)},
-    .winograd_convolve = {FM_ISA_CAT(FM_ELEMENT_KERNEL(winograd_convolve), 4),
-        FM_ISA_CAT(FM_ELEMENT_KERNEL(winograd_convolve), 2)},
+    .winograd_scratch =
+        {
+            [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 4),
+            [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 2),
+        },
+    .winograd_convolve =
+        {
+            [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 4),
+            [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 2),
+        },
     .winograd_gradient_scratch = FM_ELEMENT_KERNEL(winograd_gradient_scratch),
     .winograd_gradient = FM_ELEMENT_KERNEL(winograd_gradient),
     .rows = FM_ELEMENT_KERNEL(rows),

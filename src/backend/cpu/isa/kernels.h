@@ -4,9 +4,9 @@
 // table of the best one that oneDNN's choice allows is taken when the device is opened (choose.c);
 // the sources are the same and portable.
 // Those that read or write activations (element.h) are compiled once more for each type of an
-// activation's elements. Arithmetic is in fp32 whatever the type.
-// All kernels but the loss and an input of features share their work among OpenMP's threads and
-// wait for them. Sums are made per image and added in the order of the images, and nothing is
+// activation's elements, and Winograd's for each size of tiles. Arithmetic is in fp32 whatever the
+// type. All kernels but the loss and an input of features share their work among OpenMP's threads
+// and wait for them. Sums are made per image and added in the order of the images, and nothing is
 // contracted or reassociated: results are the same bits with every instruction set and any number
 // of threads (tests/test_kernels.c, tests/test_gathered.c). Winograd's kernels alone may fuse a
 // product with its sum: their bits depend on the instruction set, not on the threads
@@ -111,12 +111,12 @@ struct fm_element_kernels {
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
         struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 
-    // Winograd, by w->tile: forward or the data's gradient. `scratch` has the bytes that
+    // Winograd, by w->tiling: forward or the data's gradient. `scratch` has the bytes that
     // winograd_scratch says.
-    size_t (*winograd_scratch[FM_WINOGRAD_TILE_COUNT])(const struct fm_winograd *w);
-    void (*winograd_convolve[FM_WINOGRAD_TILE_COUNT])(
+    size_t (*winograd_scratch[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w);
+    void (*winograd_convolve[FM_WINOGRAD_TILINGS])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-    // The gradient of filters [out][in][3][3], fp32, in tiles of 4x4 whatever w->tile.
+    // The gradient of filters [out][in][3][3], fp32, of a convolution in tiles of 4x4.
     size_t (*winograd_gradient_scratch)(const struct fm_winograd *w);
     void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
@@ -141,7 +141,7 @@ struct fm_kernels {
     // Filters w [out_c][in_c][3][3], times scale [out_c] or, NULL, as they are, rounded to the
     // elements, as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
     // in_c; rotated by half a turn and with in and out exchanged for the data's gradient.
-    void (*winograd_transform[FM_WINOGRAD_TILE_COUNT])(int out_c, int in_c, const float *w,
+    void (*winograd_transform[FM_WINOGRAD_TILINGS])(int out_c, int in_c, const float *w,
         const float *scale, enum fm_element element, bool rotated, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
@@ -184,12 +184,13 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_CAT(a, b) FM_ISA_CAT_(a, b)
 #ifdef FM_ISA
 #define FM_KERNEL(name) FM_ISA_CAT(fm_##name, FM_ISA)
+// ... and, of those compiled once for each size of Winograd's tiles, of a kernel's name.
+#define FM_TILED(kernel, size) FM_ISA_CAT(kernel, size)
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
-extern const struct fm_winograd_units FM_KERNEL(winograd_units);
-void FM_ISA_CAT(FM_KERNEL(winograd_transform), 4)(int out_c, int in_c, const float *w,
+void FM_TILED(FM_KERNEL(winograd_transform), 4)(int out_c, int in_c, const float *w,
     const float *scale, enum fm_element element, bool rotated, float *transformed);
-void FM_ISA_CAT(FM_KERNEL(winograd_transform), 2)(int out_c, int in_c, const float *w,
+void FM_TILED(FM_KERNEL(winograd_transform), 2)(int out_c, int in_c, const float *w,
     const float *scale, enum fm_element element, bool rotated, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);

@@ -1,9 +1,12 @@
 // The table of one instruction set's kernels.
 #include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/product.h"
 
 extern const struct fm_kernels FM_KERNEL(kernels);
 #define ELEMENT_TABLE(element) FM_ISA_CAT(FM_KERNEL(element_kernels), element)
 extern const struct fm_element_kernels ELEMENT_TABLE(f32), ELEMENT_TABLE(bf16);
+
+static const struct fm_winograd_units winograd_units = {LANES, PANEL};
 
 const struct fm_kernels FM_KERNEL(kernels) = {
     .name = FM_ISA_STRING(FM_ISA),
@@ -11,9 +14,12 @@ const struct fm_kernels FM_KERNEL(kernels) = {
     .avx512 = true,
 #endif
     .on = {[FM_ELEMENT_F32] = &ELEMENT_TABLE(f32), [FM_ELEMENT_BF16] = &ELEMENT_TABLE(bf16)},
-    .winograd_transform = {FM_ISA_CAT(FM_KERNEL(winograd_transform), 4),
-        FM_ISA_CAT(FM_KERNEL(winograd_transform), 2)},
-    .winograd_units = &FM_KERNEL(winograd_units),
+    .winograd_transform =
+        {
+            [FM_WINOGRAD_4X4] = FM_TILED(FM_KERNEL(winograd_transform), 4),
+            [FM_WINOGRAD_2X2] = FM_TILED(FM_KERNEL(winograd_transform), 2),
+        },
+    .winograd_units = &winograd_units,
     .dropout_mask = FM_KERNEL(dropout_mask),
     .loss = FM_KERNEL(loss),
     .all_finite = FM_KERNEL(all_finite),

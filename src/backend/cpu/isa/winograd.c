@@ -3,7 +3,7 @@
 // data too. Each thread takes blocks of tiles of its own:
 //   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y
 // or, where the filters U are larger than all the tiles, all threads take one block, each with a
-// part of the filters, which then are read once, not once a thread.
+// part of the filters.
 //
 // Compiled for each size of tiles.
 #include "backend/cpu/isa/winograd_pixels.h"
@@ -11,8 +11,8 @@
 
 #include <omp.h>
 
-// Whether all threads share one block: what they then read of each other's tiles is less than what
-// each need not read of the filters.
+// Whether all threads take one block: what they then read of each other's tiles is less than what
+// each is spared of the filters.
 static bool shares_block(const struct fm_winograd *w)
 {
     int tiles = tiles_of(&w->out).all;
@@ -31,7 +31,8 @@ static int forward_tiles(const struct fm_winograd *w)
     return least(FM_WINOGRAD_BLOCK, share);
 }
 
-// What one point of a block's V and M takes, in fp32 values.
+// What one point of a block's V and M takes, in fp32 values: a line of the cache more than they
+// have, lest all points share a set of it.
 struct forward_strides {
     size_t v, m;
 };
@@ -40,7 +41,7 @@ static struct forward_strides forward_strides(const struct fm_winograd *w)
 {
     int tiles = forward_tiles(w);
     return (struct forward_strides){
-        (size_t)(tiles * w->in.c + LINE), (size_t)(tiles * w->out.c + LINE)};
+        (size_t)(tiles * w->in.c + LINE_VALUES), (size_t)(tiles * w->out.c + LINE_VALUES)};
 }
 
 struct forward_block {
@@ -73,12 +74,23 @@ static void multiply_panel(const struct fm_winograd *w, const float *filters, in
     product_panel(&p, count);
 }
 
+static void write_tile(
+    const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
+{
+    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
+    element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < cols; c++)
+            write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
+}
+
 // A^T M A of one tile with bias and ReLU: from M[point * stride + channel].
 static void transform_output(const struct fm_view *v, const float *from, size_t stride,
     struct place place, struct channels range, const struct fm_winograd_run *run)
 {
     element *y = run->y;
-    for (int c = range.from; c < range.to; c += LANES) {
+    for (int c = range.from; c < range.end; c += LANES) {
         vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
         gather_points(from + c, stride, points);
         output_tile(points, tile);
@@ -119,6 +131,11 @@ static void convolve_apart(
     }
 }
 
+static struct channels panel_channels(int panel)
+{
+    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
+}
+
 // All threads one block: parts of its channels, of the filters, of its channels again.
 static void convolve_together(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
@@ -146,7 +163,7 @@ static void convolve_together(
     }
 }
 
-void FM_TILE_KERNEL(FM_ELEMENT_KERNEL(winograd_convolve))(
+void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), FM_TILE)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     if (shares_block(w))
@@ -155,7 +172,7 @@ void FM_TILE_KERNEL(FM_ELEMENT_KERNEL(winograd_convolve))(
         convolve_apart(w, run, scratch);
 }
 
-size_t FM_TILE_KERNEL(FM_ELEMENT_KERNEL(winograd_scratch))(const struct fm_winograd *w)
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(const struct fm_winograd *w)
 {
     struct forward_strides point = forward_strides(w);
     size_t blocks = shares_block(w) ? 1 : (size_t)w->threads;

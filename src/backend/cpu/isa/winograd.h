@@ -1,4 +1,5 @@
-// What a convolution by Winograd's minimal filtering is given: see winograd.c.
+// What a convolution by Winograd's minimal filtering is given: see winograd.c and
+// winograd_gradient.c.
 #ifndef FM_CPU_ISA_WINOGRAD_H
 #define FM_CPU_ISA_WINOGRAD_H
 
@@ -7,35 +8,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Outputs are computed in tiles of so many rows and columns. Those of 4x4 take the fewest products,
-// those of 2x2 filters of less than half the size; they go forward only.
-enum fm_winograd_tile {
+// What an image's outputs are divided into: tiles of 4x4, which take the fewest products, or of
+// 2x2, whose filters are less than half as large. The filters' gradient knows 4x4 only.
+enum fm_winograd_tiling {
     FM_WINOGRAD_4X4,
     FM_WINOGRAD_2X2,
-    FM_WINOGRAD_TILE_COUNT,
+    FM_WINOGRAD_TILINGS,
 };
 
 enum {
-    FM_WINOGRAD_BLOCK = 72 // tiles that a thread computes at a time, at most: fastest of 24 to 96
+    FM_WINOGRAD_BLOCK = 72 // tiles of a block at most: fastest of 24 to 96
 };
 
-static inline int fm_winograd_tile_size(enum fm_winograd_tile tile)
+static inline int fm_winograd_tile_size(enum fm_winograd_tiling tiling)
 {
-    return tile == FM_WINOGRAD_2X2 ? 2 : 4;
+    return tiling == FM_WINOGRAD_2X2 ? 2 : 4;
 }
 
 // Products for a tile of an in and out channel: 36 or 16.
-static inline int fm_winograd_points(enum fm_winograd_tile tile)
+static inline int fm_winograd_points(enum fm_winograd_tiling tiling)
 {
-    int inputs = fm_winograd_tile_size(tile) + 2;
+    int inputs = fm_winograd_tile_size(tiling) + 2;
     return inputs * inputs;
 }
 
 // Bytes of the transformed filters of so many outputs and inputs: whole lines of the cache, as
 // channels are multiples of a panel.
-static inline size_t fm_winograd_filter_bytes(enum fm_winograd_tile tile, int out_c, int in_c)
+static inline size_t fm_winograd_filter_bytes(enum fm_winograd_tiling tiling, int out_c, int in_c)
 {
-    return (size_t)out_c * (size_t)in_c * (size_t)fm_winograd_points(tile) * sizeof(float);
+    return (size_t)out_c * (size_t)in_c * (size_t)fm_winograd_points(tiling) * sizeof(float);
 }
 
 // How many tiles of such a size cover so many rows or columns.
@@ -50,7 +51,7 @@ static inline int fm_winograd_tiles(int rows, int tile_size)
 struct fm_winograd {
     struct fm_view in, out; // without padding channels; of whole units, see fm_winograd_suits()
     int padding;            // on every side, 0 to 2
-    enum fm_winograd_tile tile;
+    enum fm_winograd_tiling tiling;
     int threads; // that share the work
 };
 
@@ -83,7 +84,7 @@ static inline bool fm_winograd_suits(
 static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
-    int size = fm_winograd_tile_size(w->tile);
+    int size = fm_winograd_tile_size(w->tiling);
     int each = fm_winograd_tiles(out->h, size) * fm_winograd_tiles(out->w, size);
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
            FM_WINOGRAD_BLOCK % each == 0;

@@ -1,11 +1,11 @@
-// Winograd's F(4x4, 3x3): one row or column of a tile at a time (winograd_tile.h).
+// Winograd's F(4x4, 3x3), for winograd_tile.h.
 //
 // The matrices are those of polynomials evaluated at 0, +-S, +-L and infinity (Toom and Cook).
 // Which points decides how much is lost by rounding (Barabasz et al. 2020, "Error Analysis and
 // Improving the Accuracy of Winograd Convolution for Deep Neural Networks", arXiv:1803.10986).
 // These are the best of a search over pairs (tests/reference/winograd_points.py): the root of the
 // mean square error is twice that of a direct sum over 64 channels; with the customary 1 and 2 it
-// is five times. The matrices are sparse and written out: elements are so many steps apart.
+// is five times.
 #ifndef FM_CPU_ISA_WINOGRAD_4X4_H
 #define FM_CPU_ISA_WINOGRAD_4X4_H
 

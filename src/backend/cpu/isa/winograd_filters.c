@@ -5,12 +5,8 @@
 #include "backend/cpu/isa/winograd_tile.h"
 #include "rounding.h"
 
-enum {
-    TAPS = TILE_FILTER * TILE_FILTER
-};
-
 // U[point][panel][step][PANEL]: what the products of a block take panel by panel.
-void FM_TILE_KERNEL(FM_KERNEL(winograd_transform))(int out_c, int in_c, const float *w,
+void FM_TILED(FM_KERNEL(winograd_transform), FM_TILE)(int out_c, int in_c, const float *w,
     const float *scale, enum fm_element element, bool rotated, float *u)
 {
     int steps = rotated ? out_c : in_c, columns = rotated ? in_c : out_c;

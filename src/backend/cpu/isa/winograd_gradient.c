@@ -22,15 +22,15 @@ static void transform_gradient(
     }
 }
 
-// What one point of V, D and dU takes, in fp32 values.
+// What one point of V, D and dU takes, in fp32 values, as in winograd.c.
 struct gradient_strides {
     size_t v, d, du;
 };
 
 static struct gradient_strides gradient_strides(const struct fm_winograd *w)
 {
-    return (struct gradient_strides){(size_t)(GRADIENT_TILES * w->in.c + LINE),
-        (size_t)(GRADIENT_TILES * w->out.c + LINE), (size_t)w->in.c * (size_t)w->out.c};
+    return (struct gradient_strides){(size_t)(GRADIENT_TILES * w->in.c + LINE_VALUES),
+        (size_t)(GRADIENT_TILES * w->out.c + LINE_VALUES), (size_t)w->in.c * (size_t)w->out.c};
 }
 
 struct gradient_block {

@@ -6,10 +6,6 @@
 #include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
 
-enum {
-    LINE = 16 // fp32 values between points' matrices, lest all share a set of the cache
-};
-
 // ---- geometry
 
 struct tiles {
@@ -108,17 +104,6 @@ static inline __attribute__((always_inline)) void read_tile(const struct fm_view
     }
 }
 
-static inline void write_tile(
-    const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
-{
-    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
-    int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
-    element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
-    for (int r = 0; r < rows; r++)
-        for (int c = 0; c < cols; c++)
-            write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
-}
-
 // B^T d B of one tile, LANES channels from c on.
 static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
     const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
@@ -131,19 +116,14 @@ static inline __attribute__((always_inline)) void transform_channels(const struc
     scatter_points(points, to, stride);
 }
 
-// Channels that a transform is to take.
+// Channels that a transform is to take: [from, end).
 struct channels {
-    int from, to;
+    int from, end;
 };
 
 static inline struct channels all_channels(const struct fm_view *v)
 {
     return (struct channels){0, v->c};
-}
-
-static inline struct channels panel_channels(int panel)
-{
-    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
 }
 
 // To V[point * stride + channel].
@@ -153,10 +133,10 @@ static inline void transform_input(const struct fm_view *v, const element *x,
 {
     static const struct fm_norm_relu none;
     if (pending.scale) // two loops, so that neither asks again for each pixel
-        for (int c = range.from; c < range.to; c += LANES)
+        for (int c = range.from; c < range.end; c += LANES)
             transform_channels(v, x, pending_from(pending, c), place, padding, c, to + c, stride);
     else
-        for (int c = range.from; c < range.to; c += LANES)
+        for (int c = range.from; c < range.end; c += LANES)
             transform_channels(v, x, none, place, padding, c, to + c, stride);
 }
 

@@ -7,7 +7,9 @@
 // arXiv:1509.09308, section 4). Its adjoint gives the filter's gradient, of m = 4 here:
 // dg = G^T [ (B^T d B) * (A dy A^T) ] G, summed over tiles.
 //
-// A file that includes this is compiled for one m, FM_TILE.
+// The matrices are sparse and written out, in winograd_4x4.h and winograd_2x2.h: a ..._1d function
+// takes one row or column of a tile, its elements so many steps apart. A file that includes this is
+// compiled for one m, FM_TILE.
 #ifndef FM_CPU_ISA_WINOGRAD_TILE_H
 #define FM_CPU_ISA_WINOGRAD_TILE_H
 
@@ -23,11 +25,10 @@
 enum {
     TILE_OUT = FM_TILE,
     TILE_FILTER = 3,
+    TAPS = TILE_FILTER * TILE_FILTER,
     TILE_IN = TILE_OUT + TILE_FILTER - 1,
     TILE_POINTS = TILE_IN * TILE_IN,
 };
-
-#define FM_TILE_KERNEL(name) FM_ISA_CAT(name, FM_TILE)
 
 // Both directions of a tile: in x in to out x out, row by row in memory.
 #define TILE_TRANSFORM(name, transform, in, out)                                                   \

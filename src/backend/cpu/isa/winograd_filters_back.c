@@ -1,13 +1,6 @@
 // The end of the filters' gradient: from the points' matrices to the network's layout.
 #include "backend/cpu/isa/kernels.h"
-#include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
-
-enum {
-    TAPS = TILE_FILTER * TILE_FILTER
-};
-
-const struct fm_winograd_units FM_KERNEL(winograd_units) = {LANES, PANEL};
 
 void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw)
 {
