@@ -234,10 +234,10 @@ static float *gradient_of(const struct fm_kernels *k, const struct trial *t, con
     const struct fm_element_kernels *on = k->on[t->element];
     struct fm_winograd w = t->w;
     w.threads = threads;
-    float *scratch = malloc(on->winograd_gradient_scratch(&w));
+    float *scratch = malloc(on->winograd_gradient_scratch[w.tiling](&w));
     float *dw = malloc((size_t)w.out.c * (size_t)w.in.c * TAPS * sizeof *dw);
     assert_true(scratch != NULL && dw != NULL);
-    on->winograd_gradient(&w, x, pending, t->view_dy, dw, scratch);
+    on->winograd_gradient[w.tiling](&w, x, pending, t->view_dy, dw, scratch);
     free(scratch);
     return dw;
 }
@@ -302,18 +302,17 @@ static void check_shape(const struct fm_kernels *k, const struct shape *s, enum 
     trial_make(&t, s, element, tiling);
     struct errors forward = {0}, data = {0}, gradient = {0};
     void *y = run_forward(k, &t, 1), *dx = run_data(k, &t, 1);
-    float *dw = tiling == FM_WINOGRAD_4X4 ? run_gradient(k, &t, 1) : NULL;
+    float *dw = run_gradient(k, &t, 1);
     check_activation(&t, &t.w.out, y, expected_output, &forward);
     check_activation(&t, &t.w.in, dx, expected_data, &data);
-    for (int out = 0; dw && out < t.w.out.c; out += 5)
+    for (int out = 0; out < t.w.out.c; out += 5)
         for (int in = 0; in < t.w.in.c; in += 3)
             for (int tap = 0; tap < TAPS; tap++)
                 note(&gradient, (double)dw[(out * t.w.in.c + in) * TAPS + tap],
                     expected_gradient(&t, out, in, tap));
     check(&forward, element, "forward", s, k);
     check(&data, element, "gradient of the data", s, k);
-    if (dw)
-        check(&gradient, FM_ELEMENT_F32, "gradient of the filters", s, k);
+    check(&gradient, FM_ELEMENT_F32, "gradient of the filters", s, k);
     free(y);
     free(dx);
     free(dw);
@@ -372,8 +371,7 @@ static void check_threads(const struct fm_kernels *k, const struct shape *s,
     size_t bytes[] = {fm_view_size(&t.w.out) * fm_element_size(element),
         fm_view_size(&t.w.in) * fm_element_size(element),
         (size_t)t.w.out.c * (size_t)t.w.in.c * TAPS * sizeof(float)};
-    size_t count = sizeof runs / sizeof runs[0] - (tiling != FM_WINOGRAD_4X4);
-    for (size_t r = 0; r < count; r++) {
+    for (size_t r = 0; r < sizeof runs / sizeof runs[0]; r++) {
         void *one = runs[r].run(k, &t, 1);
         for (int threads = 2; threads <= 5; threads += 3) {
             void *other = runs[r].run(k, &t, threads);

@@ -83,8 +83,8 @@ static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *p
     struct winograd *w = (struct winograd *)op;
     const struct fm_model *m = op->executor->model;
     const struct fm_layer *layer = fm_op_layer(op);
-    fm_op_kernels(op)->winograd_gradient(&w->forward, op->in->activation.data, op->in->pending,
-        op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
+    fm_op_kernels(op)->winograd_gradient[w->forward.tiling](&w->forward, op->in->activation.data,
+        op->in->pending, op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
         op->scratch[FM_PASS_WEIGHTS]);
     if (w->bias)
         fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
@@ -116,8 +116,8 @@ static void plan_convolution(
 
 static void plan_gradient(struct winograd *w)
 {
-    fm_op_scratch(
-        &w->op, FM_PASS_WEIGHTS, fm_op_kernels(&w->op)->winograd_gradient_scratch(&w->forward));
+    fm_op_scratch(&w->op, FM_PASS_WEIGHTS,
+        fm_op_kernels(&w->op)->winograd_gradient_scratch[w->forward.tiling](&w->forward));
     if (w->bias)
         fm_op_scratch(&w->op, FM_PASS_WEIGHTS, fm_op_image_sums(&w->op.out->view));
     w->op.plans[FM_PASS_WEIGHTS] = w->plan;
@@ -170,7 +170,7 @@ static bool pays(const struct fm_winograd *w)
 }
 
 // Views of the input as it is, and of an output in the same layout; tiles of 2x2 where larger ones
-// do not pay and nothing is trained, as the filters' gradient has them not.
+// do not pay.
 static struct fm_winograd shape_of(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;
@@ -179,7 +179,7 @@ static struct fm_winograd shape_of(const struct fm_op_place *place)
         .in = place->in->view, .padding = layer->padding, .threads = e->model->device->threads};
     int block = fm_op_same_block(&w.in, layer->out.c);
     w.out = (struct fm_view){w.in.n, layer->out.c, layer->out.h, layer->out.w, block};
-    if (!fm_executor_trains(e) && !pays(&w))
+    if (!pays(&w))
         w.tiling = FM_WINOGRAD_2X2;
     return w;
 }

@@ -86,8 +86,11 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 4)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
 void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 2)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-size_t FM_ELEMENT_KERNEL(winograd_gradient_scratch)(const struct fm_winograd *w);
-void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), 4)(const struct fm_winograd *w);
+void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 4)(const struct fm_winograd *w, const void *x,
+    struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), 2)(const struct fm_winograd *w);
+void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 2)(const struct fm_winograd *w, const void *x,
     struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to);
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads);

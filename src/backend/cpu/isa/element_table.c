@@ -27,8 +27,16 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
             [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 4),
             [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 2),
         },
-    .winograd_gradient_scratch = FM_ELEMENT_KERNEL(winograd_gradient_scratch),
-    .winograd_gradient = FM_ELEMENT_KERNEL(winograd_gradient),
+    .winograd_gradient_scratch =
+        {
+            [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), 4),
+            [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), 2),
+        },
+    .winograd_gradient =
+        {
+            [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 4),
+            [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 2),
+        },
     .rows = FM_ELEMENT_KERNEL(rows),
     .gathered_scratch = FM_ELEMENT_KERNEL(gathered_scratch),
     .gathered = FM_ELEMENT_KERNEL(gathered),

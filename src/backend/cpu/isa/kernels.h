@@ -111,14 +111,13 @@ struct fm_element_kernels {
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
         struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 
-    // Winograd, by w->tiling: forward or the data's gradient. `scratch` has the bytes that
-    // winograd_scratch says.
+    // Winograd, by w->tiling: forward or the data's gradient; and the gradient of filters
+    // [out][in][3][3], fp32. `scratch` has the bytes that ..._scratch says.
     size_t (*winograd_scratch[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w);
     void (*winograd_convolve[FM_WINOGRAD_TILINGS])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-    // The gradient of filters [out][in][3][3], fp32, of a convolution in tiles of 4x4.
-    size_t (*winograd_gradient_scratch)(const struct fm_winograd *w);
-    void (*winograd_gradient)(const struct fm_winograd *w, const void *x,
+    size_t (*winograd_gradient_scratch[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w);
+    void (*winograd_gradient[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
     // The weight w [out][in] of a dense layer as rows [in][out] of elements; whether all is finite.
@@ -193,7 +192,10 @@ void FM_TILED(FM_KERNEL(winograd_transform), 4)(int out_c, int in_c, const float
 void FM_TILED(FM_KERNEL(winograd_transform), 2)(int out_c, int in_c, const float *w,
     const float *scale, enum fm_element element, bool rotated, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
-void FM_KERNEL(winograd_filter_gradients)(const struct fm_winograd *w, const float *du, float *dw);
+void FM_TILED(FM_KERNEL(winograd_filter_gradients), 4)(
+    const struct fm_winograd *w, const float *du, float *dw);
+void FM_TILED(FM_KERNEL(winograd_filter_gradients), 2)(
+    const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
 void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,

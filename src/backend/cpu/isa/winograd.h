@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 // What an image's outputs are divided into: tiles of 4x4, which take the fewest products, or of
-// 2x2, whose filters are less than half as large. The filters' gradient knows 4x4 only.
+// 2x2, whose filters are less than half as large.
 enum fm_winograd_tiling {
     FM_WINOGRAD_4X4,
     FM_WINOGRAD_2X2,

@@ -23,6 +23,16 @@ static inline void output_1d(const vec *m, int step_in, vec *y, int step_out)
     y[step_out] = (m1 - m2) + m[3 * step_in];
 }
 
+// y = A m
+static inline void gradient_1d(const vec *m, int step_in, vec *y, int step_out)
+{
+    vec m0 = m[0], m1 = m[step_in];
+    y[0] = m0;
+    y[step_out] = m0 + m1;
+    y[2 * step_out] = m0 - m1;
+    y[3 * step_out] = m1;
+}
+
 // y = G g
 static inline void filter_1d(const vec *g, int step_in, vec *y, int step_out)
 {
@@ -31,6 +41,15 @@ static inline void filter_1d(const vec *g, int step_in, vec *y, int step_out)
     y[step_out] = even + odd;
     y[2 * step_out] = even - odd;
     y[3 * step_out] = g[2 * step_in];
+}
+
+// y = G^T u
+static inline void filter_gradient_1d(const vec *u, int step_in, vec *y, int step_out)
+{
+    vec u1 = u[step_in], u2 = u[2 * step_in], even = 0.5f * (u1 + u2);
+    y[0] = u[0] + even;
+    y[step_out] = 0.5f * (u1 - u2);
+    y[2 * step_out] = even + u[3 * step_in];
 }
 
 #endif

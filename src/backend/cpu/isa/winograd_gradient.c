@@ -2,6 +2,8 @@
 // block of tiles after the other, so that sums are made in the order of the tiles whatever the
 // number of threads:
 //   x -> V, dy -> D[point][panel][tile][PANEL]; dU[point][in channel][out channel] += V^T D -> dw
+//
+// Compiled for each size of tiles.
 #include "backend/cpu/isa/winograd_pixels.h"
 
 enum {
@@ -62,8 +64,8 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
     product_panel(&p, w->in.c);
 }
 
-void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const void *x,
-    struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
+void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_winograd *w,
+    const void *x, struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
     struct gradient_block b = gradient_block(w, scratch);
@@ -82,10 +84,10 @@ void FM_ELEMENT_KERNEL(winograd_gradient)(const struct fm_winograd *w, const voi
         for (int i = 0; i < TILE_POINTS * panels; i++)
             multiply_gradient(w, i / panels, i % panels, count, first > 0, &b);
     }
-    FM_KERNEL(winograd_filter_gradients)(w, b.du, dw);
+    FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, b.du, dw);
 }
 
-size_t FM_ELEMENT_KERNEL(winograd_gradient_scratch)(const struct fm_winograd *w)
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), FM_TILE)(const struct fm_winograd *w)
 {
     struct gradient_strides point = gradient_strides(w);
     return TILE_POINTS * (point.v + point.d + point.du) * sizeof(float);

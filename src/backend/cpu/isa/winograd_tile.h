@@ -4,7 +4,7 @@
 //   y = A^T [ (G g G^T) * (B^T d B) ] A
 // with (m + 2)^2 products an in and out channel in place of 9 m^2: 36 for 144 with m = 4, 16 for 36
 // with m = 2 (Lavin and Gray 2016, "Fast Algorithms for Convolutional Neural Networks",
-// arXiv:1509.09308, section 4). Its adjoint gives the filter's gradient, of m = 4 here:
+// arXiv:1509.09308, section 4). Its adjoint gives the filter's gradient:
 // dg = G^T [ (B^T d B) * (A dy A^T) ] G, summed over tiles.
 //
 // The matrices are sparse and written out, in winograd_4x4.h and winograd_2x2.h: a ..._1d function
@@ -43,10 +43,8 @@ enum {
 TILE_TRANSFORM(input_tile, input_1d, TILE_IN, TILE_IN)
 TILE_TRANSFORM(output_tile, output_1d, TILE_IN, TILE_OUT)
 TILE_TRANSFORM(filter_tile, filter_1d, TILE_FILTER, TILE_IN)
-#if FM_TILE == 4
 TILE_TRANSFORM(gradient_tile, gradient_1d, TILE_OUT, TILE_IN)
 TILE_TRANSFORM(filter_gradient_tile, filter_gradient_1d, TILE_IN, TILE_FILTER)
-#endif
 
 // A tile's points lie `stride` apart, each in a matrix of its own.
 static inline void scatter_points(const vec points[TILE_POINTS], float *to, size_t stride)
