@@ -21,7 +21,7 @@ fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh
 
 # A selection that fits CI: all code is run, but finite differences and trainings, which run it again
 # and again, are left out. `scripts/sanitize asan` runs everything.
-fm_script_test(asan TIMEOUT 600 PROCESSORS 2
+fm_script_test(asan TIMEOUT 1200 PROCESSORS 2
   COMMAND scripts/sanitize asan -t tests_unit -t tests_backend
     -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume)$")
 fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh)
