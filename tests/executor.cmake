@@ -5,6 +5,7 @@ endif()
 fm_test(test_kernels LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_winograd LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_gathered LABEL backend TIMEOUT 60 LINKS fm_kernels)
+fm_test(test_direct LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_rounding LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_executor LABEL backend TIMEOUT 60 LINKS fm_registry)
 # Its malloc must be the one that the module's libraries call, to count what a step allocates.

@@ -28,21 +28,27 @@ struct trial {
     void *view_x, *view_dy;
 };
 
+// Which of them threads share a block of, and which are convolved in place, goes by the size of
+// tiles: test_what_is_tried() counts.
 static const struct shape {
     int n, in_c, out_c, h, w, padding, block; // block 0: channels last
 } shapes[] = {
-    {1, 32, 32, 4, 4, 1, 16},  // one tile of 4x4
-    {3, 64, 32, 7, 5, 1, 16},  // tiles with a row and three columns to spare
-    {2, 32, 64, 6, 9, 0, 16},  // no padding
-    {2, 32, 32, 5, 4, 2, 16},  // the output larger than the input
-    {2, 32, 96, 8, 8, 1, 0},   // channels last
-    {5, 64, 32, 13, 13, 1, 8}, // blocks of 8
-    {33, 32, 32, 14, 14, 1,
-        16}, // 528 tiles of 4x4: several blocks for each thread, and of the gradient
-    {2, 160, 32, 4, 6, 1, 16}, // more channels than a panel
-    {39, 32, 32, 7, 8, 1, 16}, // 4 tiles of 4x4 an image, several blocks: in place, too
-    {13, 64, 64, 9, 5, 1, 0},  // 6 tiles of 4x4 an image, channels last: in place
-    {1, 96, 128, 7, 7, 1, 16}, // filters larger than all the tiles: one block for all threads
+    {1, 32, 32, 4, 4, 1, 16},    // one tile of 4x4
+    {3, 64, 32, 7, 5, 1, 16},    // tiles with a row and three columns to spare
+    {2, 32, 64, 6, 9, 0, 16},    // no padding
+    {2, 32, 32, 5, 4, 2, 16},    // the output larger than the input
+    {2, 32, 96, 8, 8, 1, 0},     // channels last
+    {5, 64, 32, 13, 13, 1, 8},   // blocks of 8
+    {33, 32, 32, 14, 14, 1, 16}, // several blocks for each thread, and of the gradient
+    {2, 160, 32, 4, 6, 1, 16},   // more channels than a panel
+    {39, 32, 32, 7, 8, 1, 16},   // several blocks of 4 tiles of 4x4 an image
+    {13, 64, 64, 9, 5, 1, 0},    // 6 tiles of 4x4 an image, channels last
+    {1, 96, 128, 7, 7, 1, 16},   // filters larger than all the tiles
+    {160, 32, 32, 2, 2, 1, 16},  // several blocks of a tile an image, of either size
+};
+enum {
+    FIRST_SHAPE = 0,
+    LAST_SHAPE = sizeof shapes / sizeof shapes[0] - 1,
 };
 
 static double uniform(uint32_t stream, uint32_t i)
@@ -269,18 +275,37 @@ static double relative(const struct errors *e)
     return sqrt(e->squares / e->values);
 }
 
-static void check(const struct errors *e, enum fm_element element, const char *what,
-    const struct shape *s, const struct fm_kernels *k)
+// What is compared, in a failure's words.
+struct subject {
+    const char *what;
+    const struct shape *shape;
+    const struct fm_kernels *kernels;
+    enum fm_element element;
+    enum fm_winograd_tiling tiling;
+};
+
+static const char *describe(const struct subject *subject)
+{
+    static char text[256];
+    const struct shape *s = subject->shape;
+    int size = fm_winograd_tile_size(subject->tiling);
+    snprintf(text, sizeof text,
+        "%s of %dx%dx%dx%d, %d out, padding %d, block %d, tiles of %dx%d, %s, %s", subject->what,
+        s->n, s->in_c, s->h, s->w, s->out_c, s->padding, s->block, size, size,
+        subject->kernels->name, subject->element == FM_ELEMENT_BF16 ? "bf16" : "fp32");
+    return text;
+}
+
+// `element` is what the result is stored in.
+static void check(const struct errors *e, enum fm_element element, const struct subject *subject)
 {
     // fp32: measured 3e-7 to 2e-6, most for a sum over all tiles without fused multiplication and
     // addition. bf16: one rounding of the result, at most 2^-9 of it.
     double allowed = element == FM_ELEMENT_BF16 ? 2e-3 : 4e-6;
     double size = sqrt(e->values / (double)e->count);
     if (!(relative(e) <= allowed) || !(e->largest <= 20.0 * allowed * size))
-        fail_msg("%s of %dx%dx%dx%d, %d out, padding %d, block %d, %s, %s: error %g of the values, "
-                 "%g at most of %g, expected %g",
-            what, s->n, s->in_c, s->h, s->w, s->out_c, s->padding, s->block, k->name,
-            element == FM_ELEMENT_BF16 ? "bf16" : "fp32", relative(e), e->largest, size, allowed);
+        fail_msg("%s: error %g of the values, %g at most of %g, expected %g", describe(subject),
+            relative(e), e->largest, size, allowed);
 }
 
 static void check_activation(const struct trial *t, const struct fm_view *v, const void *found,
@@ -310,9 +335,10 @@ static void check_shape(const struct fm_kernels *k, const struct shape *s, enum 
             for (int tap = 0; tap < TAPS; tap++)
                 note(&gradient, (double)dw[(out * t.w.in.c + in) * TAPS + tap],
                     expected_gradient(&t, out, in, tap));
-    check(&forward, element, "forward", s, k);
-    check(&data, element, "gradient of the data", s, k);
-    check(&gradient, FM_ELEMENT_F32, "gradient of the filters", s, k);
+    check(&forward, element, &(struct subject){"forward", s, k, element, tiling});
+    check(&data, element, &(struct subject){"gradient of the data", s, k, element, tiling});
+    check(&gradient, FM_ELEMENT_F32,
+        &(struct subject){"gradient of the filters", s, k, element, tiling});
     free(y);
     free(dx);
     free(dw);
@@ -330,13 +356,13 @@ static void over_all(for_each *call)
     int count = fm_kernels_usable(tables);
     for (int i = 0; i < count; i++) {
         int suited = 0;
-        for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
+        for (int s = FIRST_SHAPE; s <= LAST_SHAPE; s++) {
             struct trial t;
             trial_make(&t, &shapes[s], FM_ELEMENT_F32, FM_WINOGRAD_4X4);
             bool suits = fm_winograd_suits(tables[i]->winograd_units, &t.w);
             trial_free(&t);
             for (int e = 0; suits && e < FM_ELEMENT_COUNT; e++)
-                for (int tiling = 0; tiling < FM_WINOGRAD_TILINGS; tiling++)
+                for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
                     call(
                         tables[i], &shapes[s], (enum fm_element)e, (enum fm_winograd_tiling)tiling);
             suited += suits;
@@ -352,10 +378,10 @@ static void test_values(void **state)
 }
 
 static void expect_same(
-    const void *one, const void *other, size_t bytes, const char *what, const struct fm_kernels *k)
+    const void *one, const void *other, size_t bytes, int threads, const struct subject *subject)
 {
     if (memcmp(one, other, bytes) != 0)
-        fail_msg("%s, %s: other bits", what, k->name);
+        fail_msg("%s, %d threads: other bits", describe(subject), threads);
 }
 
 static void check_threads(const struct fm_kernels *k, const struct shape *s,
@@ -375,7 +401,8 @@ static void check_threads(const struct fm_kernels *k, const struct shape *s,
         void *one = runs[r].run(k, &t, 1);
         for (int threads = 2; threads <= 5; threads += 3) {
             void *other = runs[r].run(k, &t, threads);
-            expect_same(one, other, bytes[r], runs[r].what, k); // with other threads
+            expect_same(one, other, bytes[r], threads,
+                &(struct subject){runs[r].what, s, k, element, tiling});
             free(other);
         }
         free(one);
@@ -390,8 +417,6 @@ static void test_threads(void **state)
 }
 
 // Where the output may take the input's memory it gets the same bits there.
-static int in_place_shapes;
-
 static void check_in_place(const struct fm_kernels *k, const struct shape *s,
     enum fm_element element, enum fm_winograd_tiling tiling)
 {
@@ -403,12 +428,12 @@ static void check_in_place(const struct fm_kernels *k, const struct shape *s,
         const struct fm_winograd w = data_of(&t, threads);
         if (!fm_winograd_in_place(&w))
             continue;
-        in_place_shapes++;
         void *data = malloc(bytes);
         assert_non_null(data);
         memcpy(data, t.view_dy, bytes);
         const struct fm_winograd_run run = {.x = data, .y = data};
-        expect_same(apart, run_convolution(k, &t, &w, &run, true), bytes, "in place", k);
+        expect_same(apart, run_convolution(k, &t, &w, &run, true), bytes, threads,
+            &(struct subject){"in place", s, k, element, tiling});
         free(data);
     }
     free(apart);
@@ -419,7 +444,26 @@ static void test_in_place(void **state)
 {
     (void)state;
     over_all(check_in_place);
-    assert_true(in_place_shapes > 0);
+}
+
+// Every way that a convolution takes is tried above, with both sizes of tiles: a block for all
+// threads or blocks for each, in memory of its own or in place.
+static void test_what_is_tried(void **state)
+{
+    (void)state;
+    int shapes_of[FM_WINOGRAD_TILING_COUNT][2][2] = {0};
+    for (int s = FIRST_SHAPE; s <= LAST_SHAPE; s++)
+        for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++) {
+            struct trial t;
+            trial_make(&t, &shapes[s], FM_ELEMENT_F32, (enum fm_winograd_tiling)tiling);
+            const struct fm_winograd data = data_of(&t, 1);
+            shapes_of[tiling][fm_winograd_shares_block(&data)][fm_winograd_in_place(&data)]++;
+            trial_free(&t);
+        }
+    for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
+        for (int shared = 0; shared < 2; shared++)
+            for (int in_place = 0; in_place < 2; in_place++)
+                assert_true(shapes_of[tiling][shared][in_place] > 0);
 }
 
 // A batch norm and ReLU that are pending against the same carried out before, also at the edges,
@@ -449,13 +493,16 @@ static void check_pending(const struct fm_kernels *k, const struct shape *s,
     struct errors forward = {0}, gradient = {0};
     for (size_t i = 0; i < fm_view_size(&t.w.out); i++)
         note(&forward, (double)found[i], (double)expected[i]);
-    check(&forward, element, "forward with a batch norm pending", s, k);
+    check(&forward, element,
+        &(struct subject){"forward with a batch norm pending", s, k, element, tiling});
 
     float *found_dw = gradient_of(k, &t, t.view_x, pending, 1);
     float *expected_dw = gradient_of(k, &t, carried_out, none, 1);
     for (size_t i = 0; i < (size_t)s->out_c * channels * TAPS; i++)
         note(&gradient, (double)found_dw[i], (double)expected_dw[i]);
-    check(&gradient, element, "gradient of the filters with a batch norm pending", s, k);
+    check(&gradient, element,
+        &(struct subject){
+            "gradient of the filters with a batch norm pending", s, k, element, tiling});
     free(scale);
     free(shift);
     free(carried_out);
@@ -511,20 +558,29 @@ static void test_rounding(void **state)
     check_rounding(FM_WINOGRAD_2X2, 1.0);
 }
 
+static void check_nan(
+    const struct fm_kernels *k, const struct shape *shape, enum fm_winograd_tiling tiling)
+{
+    struct trial t;
+    trial_make(&t, shape, FM_ELEMENT_F32, tiling);
+    ((float *)t.view_x)[0] = NAN;
+    float *y = run_forward(k, &t, 1);
+    assert_true(isnan(y[0])); // behind a ReLU
+    free(y);
+    trial_free(&t);
+}
+
+// Whether threads share a block, as of the first shape, or have their own.
 static void test_nan_stays(void **state)
 {
     (void)state;
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     int count = fm_kernels_usable(tables);
-    for (int i = 0; i < count; i++) {
-        struct trial t;
-        trial_make(&t, &shapes[0], FM_ELEMENT_F32, FM_WINOGRAD_4X4);
-        ((float *)t.view_x)[0] = NAN;
-        float *y = run_forward(tables[i], &t, 1);
-        assert_true(isnan(y[0])); // behind a ReLU
-        free(y);
-        trial_free(&t);
-    }
+    for (int i = 0; i < count; i++)
+        for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++) {
+            check_nan(tables[i], &shapes[FIRST_SHAPE], (enum fm_winograd_tiling)tiling);
+            check_nan(tables[i], &shapes[LAST_SHAPE], (enum fm_winograd_tiling)tiling);
+        }
 }
 
 static void test_what_suits(void **state)
@@ -555,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_in_place),
+        cmocka_unit_test(test_what_is_tried),
         cmocka_unit_test(test_pending),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_nan_stays),

@@ -309,7 +309,7 @@ static void append_environment(struct fm_text *out)
         "that folder is \\fB.cache/fmnist\\fR.");
     append_entry(out, "OMP_WAIT_POLICY",
         "How OpenMP's threads wait for work, as its specification says. Unset, they spin for some "
-        "50\nmicroseconds at most, which \\fBGOMP_SPINCOUNT\\fR changes, as libgomp's manual "
+        "tens of\nmicroseconds, which \\fBGOMP_SPINCOUNT\\fR changes, as libgomp's manual "
         "says.");
     append_entry(out, "ONEDNN_JIT_PROFILE",
         "oneDNN tells profilers of the code that it generates for a processor, as its own manual "

@@ -11,7 +11,7 @@ enum form {
     WEIGHT, // in some layout
     BIAS,
     SCALE,       // what a folded norm multiplies each output's weights by
-    ROWS,        // a dense weight, transposed
+    ROWS,        // a weight [out][in and taps], transposed
     FILTERS_4X4, // Winograd's, by their tiling
     FILTERS_2X2,
 };
@@ -296,8 +296,8 @@ static void make(struct fm_copy *copy)
             copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, m->element, false,
             copy->made);
     else
-        copy->finite = m->device->kernels->on[m->element]->rows(
-            layer->out.c, (int)fm_shape_size(layer->in), copy->plain.data, copy->made);
+        copy->finite = m->device->kernels->on[m->element]->rows(layer->out.c,
+            (int)(copied_param(copy)->count / (size_t)layer->out.c), copy->plain.data, copy->made);
 }
 
 // Changes with what the copy is made of. A step leaves alone what is not trained, but for the

@@ -34,7 +34,8 @@ enum fm_status fm_copies_want_scale(
 // The weight of a convolution as filters of struct fm_winograd_run, of such a tiling.
 enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
     enum fm_winograd_tiling tiling, struct fm_copy **copy);
-// The weight of a dense layer as rows [inputs][outputs] of the model's elements.
+// A weight as rows of the model's elements: a dense layer's [inputs][outputs], a convolution's
+// [input channels][rows][columns][outputs].
 enum fm_status fm_copies_want_rows(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
 

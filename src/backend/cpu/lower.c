@@ -3,7 +3,8 @@
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
-//              vanishes; dense layers of a single image gathered
+//              vanishes; the first convolution by own kernels, dense layers of a single image
+//              gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
@@ -70,6 +71,7 @@ static enum fm_status lower_linear(struct lowering *low)
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);
     enum fm_status status = fm_op_winograd_suits(&place)   ? fm_op_winograd(&place, &fusion, &op)
+                            : fm_op_direct_suits(&place)   ? fm_op_direct(&place, &fusion, &op)
                             : fm_op_gathered_suits(&place) ? fm_op_gathered(&place, &fusion, &op)
                                                            : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));

@@ -174,6 +174,16 @@ struct fm_op_place {
     struct fm_value *in, *out;
 };
 
+// Whether the executor trains the convolution or dense layer that goes there.
+static inline bool fm_op_place_trains(const struct fm_op_place *place)
+{
+    const struct fm_net *net = &place->executor->model->net;
+    const struct fm_layer *layer = &net->layers[place->layer];
+    return fm_executor_trains(place->executor) &&
+           (net->params[layer->weight].trainable ||
+               (layer->bias >= 0 && net->params[layer->bias].trainable));
+}
+
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);
 
 struct fm_linear_fusion {
@@ -192,9 +202,13 @@ enum fm_status fm_op_linear(
 bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// The same by definition with own kernels, forward: a network's first convolution, where it is not
+// trained, in an executor that fuses.
+bool fm_op_direct_suits(const struct fm_op_place *place);
+enum fm_status fm_op_direct(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 // A dense layer of a single image, forward, from the second on without the weights of inputs that
-// are zero: inference at batch 1 in an executor that fuses; in native bf16 layers of few outputs
-// only.
+// are zero: inference at batch 1 in an executor that fuses.
 bool fm_op_gathered_suits(const struct fm_op_place *place);
 enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);

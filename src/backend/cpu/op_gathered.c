@@ -73,18 +73,12 @@ static const struct fm_op_class gathered_class = {
     .connect = gathered_connect,
 };
 
-enum {
-    // oneDNN multiplies bf16 in pairs, and is faster where rows are long (docs/cpu-performance.md).
-    MOST_OUTPUTS_BF16 = 256
-};
-
 bool fm_op_gathered_suits(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;
     const struct fm_layer *layer = &e->model->net.layers[place->layer];
     return layer->kind == FM_LAYER_DENSE && e->options.batch == 1 && !fm_executor_trains(e) &&
-           fm_executor_fuses(e) &&
-           (e->model->element == FM_ELEMENT_F32 || layer->out.c <= MOST_OUTPUTS_BF16);
+           fm_executor_fuses(e);
 }
 
 enum fm_status fm_op_gathered(

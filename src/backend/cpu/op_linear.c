@@ -152,8 +152,8 @@ static bool is_dense(const struct linear *l)
 }
 
 // What the weights' gradient is computed from. oneDNN 2.6.3's bf16 kernel is several times slower
-// than its fp32 one where channels are many and pixels few (vgg16's last layers), which costs more
-// than widening the two inputs, without loss.
+// than its fp32 one where channels are many and pixels few, as in the last layers of vgg16 where
+// those are convolved directly, which costs more than widening the two inputs, without loss.
 static enum fm_element weights_element(const struct linear *l)
 {
     const struct fm_layer *layer = fm_op_layer(&l->op);

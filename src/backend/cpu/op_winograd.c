@@ -4,7 +4,7 @@
 //
 // Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
 // where weights stay. Those of weights that are trained, and so change all the time, are made in
-// scratch, also for a batch that is evaluated: that takes a fiftieth of its time.
+// scratch, also for a batch that is evaluated.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -20,12 +20,20 @@ struct winograd {
     char plan[64];
 };
 
-// Of those that a pass makes at the beginning of its scratch; 0 where they are kept.
+// What a pass convolves.
+static const struct fm_winograd *convolution_of(const struct winograd *w, enum fm_op_pass pass)
+{
+    return pass == FM_PASS_DATA ? &w->data : &w->forward;
+}
+
+// Of the filters that a pass makes at the beginning of its scratch; 0 where they are kept.
 static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
-    const struct fm_layer *layer = fm_op_layer(&w->op);
+    const struct fm_winograd *convolution = convolution_of(w, pass);
     bool kept = pass == FM_PASS_FORWARD && w->filters;
-    return kept ? 0 : fm_winograd_filter_bytes(w->forward.tiling, layer->out.c, layer->in.c);
+    return kept ? 0
+                : fm_winograd_filter_bytes(
+                      convolution->tiling, convolution->out.c, convolution->in.c);
 }
 
 // Behind them.
@@ -41,8 +49,8 @@ static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
     const struct fm_layer *layer = fm_op_layer(&w->op);
     float *filters = w->op.scratch[pass];
     const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
-    e->model->device->kernels->winograd_transform[w->forward.tiling](layer->out.c, layer->in.c,
-        weights, w->scale ? fm_copy_values(w->scale) : NULL, e->model->element,
+    e->model->device->kernels->winograd_transform[convolution_of(w, pass)->tiling](layer->out.c,
+        layer->in.c, weights, w->scale ? fm_copy_values(w->scale) : NULL, e->model->element,
         pass == FM_PASS_DATA, filters);
     return filters;
 }
@@ -106,9 +114,9 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
     return FM_OK;
 }
 
-static void plan_convolution(
-    struct winograd *w, enum fm_op_pass pass, const struct fm_winograd *shape)
+static void plan_convolution(struct winograd *w, enum fm_op_pass pass)
 {
+    const struct fm_winograd *shape = convolution_of(w, pass);
     fm_op_scratch(&w->op, pass,
         filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape));
     w->op.plans[pass] = w->plan;
@@ -140,11 +148,11 @@ static enum fm_status winograd_connect(struct fm_op *op)
     FM_TRY(want_filters(w));
     if (fm_fusion_adds(&w->fusion))
         FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
-    plan_convolution(w, FM_PASS_FORWARD, &w->forward);
+    plan_convolution(w, FM_PASS_FORWARD);
     if (op->trains)
         plan_gradient(w);
     if (op->input_gradient)
-        plan_convolution(w, FM_PASS_DATA, &w->data);
+        plan_convolution(w, FM_PASS_DATA);
     return FM_OK;
 }
 
@@ -155,18 +163,22 @@ static const struct fm_op_class winograd_class = {
     .applies_norm = true,
 };
 
-// Below these another tiling or a direct convolution is faster (docs/cpu-performance.md).
-enum {
-    LEAST_TILES = 8, // that share a pass over the filters, which are larger than direct ones
-    LEAST_FILL = 2,  // of an image's tiles, a part in this many is to be pixels of the image
-};
-
-static bool pays(const struct fm_winograd *w)
+// How many tiles of the batch, below which smaller ones or a direct convolution are faster, are to
+// share the filters, which are larger than direct ones; more where these are trained, and so
+// transformed in every step (docs/cpu-performance.md).
+static int least_tiles(enum fm_winograd_tiling tiling, bool trained)
 {
-    int size = fm_winograd_tile_size(w->tiling);
-    int tiles = fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
-    return tiles * w->out.n >= LEAST_TILES &&
-           w->out.h * w->out.w * LEAST_FILL >= tiles * size * size;
+    if (!trained)
+        return 8;
+    return tiling == FM_WINOGRAD_4X4 ? 48 : 16;
+}
+
+// And half of the tiles' pixels at least are to be the image's.
+static bool pays(const struct fm_winograd *w, bool trained)
+{
+    int size = fm_winograd_tile_size(w->tiling), tiles = fm_winograd_image_tiles(w);
+    return tiles * w->out.n >= least_tiles(w->tiling, trained) &&
+           2 * w->out.h * w->out.w >= tiles * size * size;
 }
 
 // Views of the input as it is, and of an output in the same layout; tiles of 2x2 where larger ones
@@ -179,7 +191,7 @@ static struct fm_winograd shape_of(const struct fm_op_place *place)
         .in = place->in->view, .padding = layer->padding, .threads = e->model->device->threads};
     int block = fm_op_same_block(&w.in, layer->out.c);
     w.out = (struct fm_view){w.in.n, layer->out.c, layer->out.h, layer->out.w, block};
-    if (!pays(&w))
+    if (!pays(&w, fm_op_place_trains(place)))
         w.tiling = FM_WINOGRAD_2X2;
     return w;
 }
@@ -202,7 +214,8 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
     struct fm_winograd w = shape_of(place);
     if (place->in->shape.c != w.in.c || layer->out.c % w.out.block != 0)
         return false; // padding channels
-    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) && pays(&w);
+    return fm_winograd_suits(e->model->device->kernels->winograd_units, &w) &&
+           pays(&w, fm_op_place_trains(place));
 }
 
 enum fm_status fm_op_winograd(

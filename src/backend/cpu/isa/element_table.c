@@ -37,6 +37,8 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
             [FM_WINOGRAD_4X4] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 4),
             [FM_WINOGRAD_2X2] = FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 2),
         },
+    .direct_scratch = FM_ELEMENT_KERNEL(direct_scratch),
+    .direct = FM_ELEMENT_KERNEL(direct),
     .rows = FM_ELEMENT_KERNEL(rows),
     .gathered_scratch = FM_ELEMENT_KERNEL(gathered_scratch),
     .gathered = FM_ELEMENT_KERNEL(gathered),

@@ -8,13 +8,14 @@
 // type. All kernels but the loss and an input of features share their work among OpenMP's threads
 // and wait for them. Sums are made per image and added in the order of the images, and nothing is
 // contracted or reassociated: results are the same bits with every instruction set and any number
-// of threads (tests/test_kernels.c, tests/test_gathered.c). Winograd's kernels alone may fuse a
-// product with its sum: their bits depend on the instruction set, not on the threads
-// (tests/test_winograd.c).
+// of threads (tests/test_kernels.c, test_gathered.c). Convolutions alone may fuse a product with
+// its sum: their bits depend on the instruction set, not on the threads (tests/test_winograd.c,
+// test_direct.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
 #include "adam.h"
+#include "backend/cpu/isa/direct.h"
 #include "backend/cpu/isa/gathered.h"
 #include "backend/cpu/isa/winograd.h"
 #include "net/net.h"
@@ -113,14 +114,18 @@ struct fm_element_kernels {
 
     // Winograd, by w->tiling: forward or the data's gradient; and the gradient of filters
     // [out][in][3][3], fp32. `scratch` has the bytes that ..._scratch says.
-    size_t (*winograd_scratch[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w);
-    void (*winograd_convolve[FM_WINOGRAD_TILINGS])(
+    size_t (*winograd_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w);
+    void (*winograd_convolve[FM_WINOGRAD_TILING_COUNT])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
-    size_t (*winograd_gradient_scratch[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w);
-    void (*winograd_gradient[FM_WINOGRAD_TILINGS])(const struct fm_winograd *w, const void *x,
+    size_t (*winograd_gradient_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w);
+    void (*winograd_gradient[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w, const void *x,
         struct fm_norm_relu pending, const void *dy, float *dw, float *scratch);
 
-    // The weight w [out][in] of a dense layer as rows [in][out] of elements; whether all is finite.
+    // A convolution of few input channels. `scratch` has the bytes that direct_scratch says.
+    size_t (*direct_scratch)(const struct fm_direct *d);
+    void (*direct)(const struct fm_direct *d, const struct fm_direct_run *run, void *scratch);
+
+    // A weight w [out][in] as rows [in][out] of elements; whether all is finite.
     bool (*rows)(int out, int in, const float *w, void *to);
     // A dense layer of the one image of view `v`. Of weights in rows those of inputs that are zero
     // are not read, unless `d` says so. `scratch` has the bytes that gathered_scratch says.
@@ -140,7 +145,7 @@ struct fm_kernels {
     // Filters w [out_c][in_c][3][3], times scale [out_c] or, NULL, as they are, rounded to the
     // elements, as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
     // in_c; rotated by half a turn and with in and out exchanged for the data's gradient.
-    void (*winograd_transform[FM_WINOGRAD_TILINGS])(int out_c, int in_c, const float *w,
+    void (*winograd_transform[FM_WINOGRAD_TILING_COUNT])(int out_c, int in_c, const float *w,
         const float *scale, enum fm_element element, bool rotated, float *transformed);
     const struct fm_winograd_units *winograd_units;
 

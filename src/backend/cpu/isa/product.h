@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum {
     PANEL_VECTORS = 2,
@@ -32,6 +33,13 @@ struct product {
     size_t out_stride;
 };
 
+// An address for a prefetch, which may be past the end of what there is: no pointer is counted to
+// it.
+static inline const void *ahead_of(const float *from, int values)
+{
+    return (const void *)((uintptr_t)from + (size_t)values * sizeof *from);
+}
+
 // The first rows fetch the panel from afar, the others find it in the cache.
 static inline __attribute__((always_inline)) void product_block(
     const struct product *p, int first, const int rows, const bool prefetch)
@@ -52,7 +60,7 @@ static inline __attribute__((always_inline)) void product_block(
             columns[v] = vec_load(right + v * LANES);
         if (prefetch)
             for (int at = 0; at < PANEL; at += LINE_VALUES)
-                __builtin_prefetch(right + PREFETCH_STEPS * PANEL + at);
+                __builtin_prefetch(ahead_of(right, PREFETCH_STEPS * PANEL + at));
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             float scalar = left[(size_t)r * p->row_stride];

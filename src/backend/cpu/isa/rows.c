@@ -1,4 +1,5 @@
-// The weight of a dense layer as rows of outputs, an input each: what gathered.c reads, and skips.
+// A weight as rows of outputs, an input each, or a tap: what gathered.c reads, and skips, and what
+// direct.c reads.
 #include "backend/cpu/isa/element.h"
 
 enum {

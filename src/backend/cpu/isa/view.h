@@ -16,6 +16,13 @@ static inline size_t fm_view_size(const struct fm_view *v)
     return (size_t)v->n * (size_t)v->c * (size_t)v->h * (size_t)v->w;
 }
 
+// Where the first pixel of an image is, from `channel` on; pixels are v->block elements apart.
+static inline size_t fm_view_at(const struct fm_view *v, int image, int channel)
+{
+    size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
+    return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
+}
+
 // A batch norm and its ReLU that were not carried out: whoever reads the activation takes
 // max(x * scale[c] + shift[c], 0) for its element x. Without a scale, elements are as they stand.
 struct fm_norm_relu {

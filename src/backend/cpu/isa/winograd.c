@@ -11,19 +11,11 @@
 
 #include <omp.h>
 
-// Whether all threads take one block: what they then read of each other's tiles is less than what
-// each is spared of the filters.
-static bool shares_block(const struct fm_winograd *w)
-{
-    int tiles = tiles_of(&w->out).all;
-    return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
-}
-
 // The most tiles of a block: no more than a thread's share, in whole images where those fit.
 static int forward_tiles(const struct fm_winograd *w)
 {
     struct tiles tiles = tiles_of(&w->out);
-    if (shares_block(w))
+    if (fm_winograd_shares_block(w))
         return tiles.all;
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
     if (FM_WINOGRAD_BLOCK % each == 0)
@@ -99,7 +91,7 @@ static void transform_output(const struct fm_view *v, const float *from, size_t 
             vec sum = tile[i] + bias;
             tile[i] = run->relu ? vec_relu(sum) : sum;
         }
-        write_tile(v, y + image_at(v, place.image, c), place.y, place.x, tile);
+        write_tile(v, y + fm_view_at(v, place.image, c), place.y, place.x, tile);
     }
 }
 
@@ -166,7 +158,7 @@ static void convolve_together(
 void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), FM_TILE)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
-    if (shares_block(w))
+    if (fm_winograd_shares_block(w))
         convolve_together(w, run, scratch);
     else
         convolve_apart(w, run, scratch);
@@ -175,6 +167,6 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), FM_TILE)(
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(const struct fm_winograd *w)
 {
     struct forward_strides point = forward_strides(w);
-    size_t blocks = shares_block(w) ? 1 : (size_t)w->threads;
+    size_t blocks = fm_winograd_shares_block(w) ? 1 : (size_t)w->threads;
     return TILE_POINTS * blocks * (point.v + point.m) * sizeof(float);
 }

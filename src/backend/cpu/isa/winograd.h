@@ -13,11 +13,11 @@
 enum fm_winograd_tiling {
     FM_WINOGRAD_4X4,
     FM_WINOGRAD_2X2,
-    FM_WINOGRAD_TILINGS,
+    FM_WINOGRAD_TILING_COUNT,
 };
 
 enum {
-    FM_WINOGRAD_BLOCK = 72 // tiles of a block at most: fastest of 24 to 96
+    FM_WINOGRAD_BLOCK = 72 // tiles of a block at most: fastest of 24 to 96 that are of 4x4
 };
 
 static inline int fm_winograd_tile_size(enum fm_winograd_tiling tiling)
@@ -79,15 +79,28 @@ static inline bool fm_winograd_suits(
            w->padding <= 2;
 }
 
+// Tiles of an image.
+static inline int fm_winograd_image_tiles(const struct fm_winograd *w)
+{
+    int size = fm_winograd_tile_size(w->tiling);
+    return fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
+}
+
 // Whether the output may take the input's memory: whole images, all of whose pixels are read before
 // the first is written, fill a block.
 static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
-    int size = fm_winograd_tile_size(w->tiling);
-    int each = fm_winograd_tiles(out->h, size) * fm_winograd_tiles(out->w, size);
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           FM_WINOGRAD_BLOCK % each == 0;
+           FM_WINOGRAD_BLOCK % fm_winograd_image_tiles(w) == 0;
+}
+
+// Whether all threads take one block of all tiles, and parts of the filters: what they then read of
+// each other's tiles is less than what each is spared of the filters.
+static inline bool fm_winograd_shares_block(const struct fm_winograd *w)
+{
+    int tiles = w->out.n * fm_winograd_image_tiles(w);
+    return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
 }
 
 #endif

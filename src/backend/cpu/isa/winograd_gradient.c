@@ -16,7 +16,7 @@ static void transform_gradient(
 {
     for (int c = 0; c < v->c; c += LANES) {
         vec tile[TILE_OUT * TILE_OUT], points[TILE_POINTS];
-        read_tile(v, dy + image_at(v, place.image, c), (struct fm_norm_relu){0}, place.y, place.x,
+        read_tile(v, dy + fm_view_at(v, place.image, c), (struct fm_norm_relu){0}, place.y, place.x,
             TILE_OUT, tile);
         gradient_tile(tile, points);
         scatter_points(

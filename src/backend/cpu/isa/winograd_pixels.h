@@ -1,8 +1,8 @@
-// Where Winograd's tiles lie in images, and the way between their pixels and a tile's points.
+// Where Winograd's tiles lie in images, and the way from their pixels to a tile's points.
 #ifndef FM_CPU_ISA_WINOGRAD_PIXELS_H
 #define FM_CPU_ISA_WINOGRAD_PIXELS_H
 
-#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/element_vector.h"
 #include "backend/cpu/isa/product.h"
 #include "backend/cpu/isa/winograd_tile.h"
 
@@ -31,38 +31,7 @@ static inline struct place place_of(const struct tiles *tiles, int tile)
         tile / each, rest / tiles->across * TILE_OUT, rest % tiles->across * TILE_OUT};
 }
 
-// The first pixel of an image, from `channel` on; pixels are v->block elements apart.
-static inline size_t image_at(const struct fm_view *v, int image, int channel)
-{
-    size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
-    return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
-}
-
-// ---- tiles in memory
-
-static inline vec read_elements(const element *x)
-{
-#if defined(FM_ELEMENT_IS_BF16)
-    float wide[LANES];
-    for (int i = 0; i < LANES; i++)
-        wide[i] = load(x[i]);
-    return vec_load(wide);
-#else
-    return vec_load(x);
-#endif
-}
-
-static inline void write_elements(element *y, vec v)
-{
-#if defined(FM_ELEMENT_IS_BF16)
-    float wide[LANES];
-    vec_store(wide, v);
-    for (int i = 0; i < LANES; i++)
-        y[i] = store(wide[i]);
-#else
-    vec_store(y, v);
-#endif
-}
+// ---- from memory
 
 // As the norm's own gate, but for a rounding where products and sums are not fused: it decides only
 // on values that are as good as zero.
@@ -110,7 +79,7 @@ static inline __attribute__((always_inline)) void transform_channels(const struc
     float *to, size_t stride)
 {
     vec d[TILE_POINTS], points[TILE_POINTS];
-    const element *image = x + image_at(v, place.image, c);
+    const element *image = x + fm_view_at(v, place.image, c);
     read_tile(v, image, pending, place.y - padding, place.x - padding, TILE_IN, d);
     input_tile(d, points);
     scatter_points(points, to, stride);

@@ -16,8 +16,10 @@
 #include "backend/cpu/isa/kernels.h"
 #if FM_TILE == 2
 #include "backend/cpu/isa/winograd_2x2.h"
-#else
+#elif FM_TILE == 4
 #include "backend/cpu/isa/winograd_4x4.h"
+#else
+#error "FM_TILE: transforms are written for tiles of 2x2 and 4x4"
 #endif
 
 #include <stddef.h>

@@ -1,0 +1,276 @@
+// The first convolution of a network, with every table that this processor can run, against sums in
+// double: of one to three channels, whatever the layout of the input, with each padding; the same
+// bits with any number of threads.
+#include "backend/cpu/isa/kernels.h"
+#include "philox.h"
+#include "rounding.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum {
+    TAPS = 9
+};
+
+static const struct shape {
+    int n, c, h, w, in_block, padding, out;
+} shapes[] = {
+    {1, 1, 28, 28, 1, 1, 64}, // `deeper`
+    {1, 1, 28, 28, 1, 0, 32}, // `simple`
+    {2, 3, 32, 32, 1, 1, 64}, // `vgg16`
+    {3, 2, 5, 7, 1, 2, 16},   // the output larger than the input
+    {2, 3, 4, 3, 3, 1, 48},   // channels last
+    {5, 1, 1, 1, 1, 1, 16},   // a pixel
+    {1, 2, 3, 3, 1, 0, 32},   // an output pixel
+};
+
+struct trial {
+    const struct shape *shape;
+    struct fm_direct d;
+    enum fm_element element;
+    void *x, *rows;  // [in], [c][3][3][out]
+    float *bias;     // [out]
+    size_t elements; // of the output
+};
+
+static double load(enum fm_element element, const void *data, size_t at)
+{
+    return element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
+                                      : (double)((const float *)data)[at];
+}
+
+static void put(enum fm_element element, void *data, size_t at, float value)
+{
+    if (element == FM_ELEMENT_BF16)
+        ((uint16_t *)data)[at] = fm_bf16_narrow(value);
+    else
+        ((float *)data)[at] = value;
+}
+
+static float drawn(uint32_t stream, size_t i)
+{
+    return (float)(fm_draw_unit(fm_draw(29, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
+}
+
+static size_t view_at(const struct fm_view *v, int n, int c, int y, int x)
+{
+    size_t plane = (size_t)(n * (v->c / v->block) + c / v->block);
+    return ((plane * (size_t)v->h + (size_t)y) * (size_t)v->w + (size_t)x) * (size_t)v->block +
+           (size_t)(c % v->block);
+}
+
+static void trial_make(struct trial *t, const struct shape *s, enum fm_element element)
+{
+    int h = s->h + 2 * s->padding - 2, w = s->w + 2 * s->padding - 2;
+    *t = (struct trial){.shape = s, .element = element};
+    t->d = (struct fm_direct){.in = {s->n, s->c, s->h, s->w, s->in_block},
+        .out = {s->n, s->out, h, w, s->out},
+        .padding = s->padding};
+    assert_true(fm_direct_suits(&t->d));
+    t->elements = fm_view_size(&t->d.out);
+    size_t size = fm_element_size(element); // no more: the sanitizer watches the ends
+    size_t inputs = fm_view_size(&t->d.in), weights = (size_t)(s->c * TAPS) * (size_t)s->out;
+    t->x = malloc(inputs * size);
+    t->rows = malloc(weights * size);
+    t->bias = malloc((size_t)s->out * sizeof *t->bias);
+    assert_true(t->x && t->rows && t->bias);
+    for (size_t i = 0; i < inputs; i++)
+        put(element, t->x, i, drawn(1, i));
+    for (size_t i = 0; i < weights; i++)
+        put(element, t->rows, i, drawn(2, i));
+    for (int c = 0; c < s->out; c++)
+        t->bias[c] = drawn(3, (size_t)c);
+}
+
+static void trial_free(struct trial *t)
+{
+    free(t->x);
+    free(t->rows);
+    free(t->bias);
+}
+
+// What the kernel puts out; to be freed.
+static void *run(const struct trial *t, const struct fm_kernels *kernels, const float *bias,
+    bool relu, int threads)
+{
+    const struct fm_element_kernels *on = kernels->on[t->element];
+    struct fm_direct d = t->d;
+    d.threads = threads;
+    void *y = malloc(t->elements * fm_element_size(t->element));
+    void *scratch = malloc(on->direct_scratch(&d));
+    assert_true(y && scratch);
+    const struct fm_direct_run r = {.x = t->x, .rows = t->rows, .bias = bias, .relu = relu, .y = y};
+    on->direct(&d, &r, scratch);
+    free(scratch);
+    return y;
+}
+
+// By definition, and how much was added.
+static double expected(
+    const struct trial *t, const float *bias, int n, int c, int y, int x, double *magnitude)
+{
+    const struct fm_view *v = &t->d.in;
+    double sum = bias ? (double)bias[c] : 0.0;
+    *magnitude = fabs(sum);
+    for (int in = 0; in < v->c; in++)
+        for (int tap = 0; tap < TAPS; tap++) {
+            int row = y - t->d.padding + tap / 3, column = x - t->d.padding + tap % 3;
+            if (row < 0 || row >= v->h || column < 0 || column >= v->w)
+                continue;
+            size_t weight = (size_t)(in * TAPS + tap) * (size_t)t->shape->out + (size_t)c;
+            double one = load(t->element, t->x, view_at(v, n, in, row, column)) *
+                         load(t->element, t->rows, weight);
+            sum += one;
+            *magnitude += fabs(one);
+        }
+    return sum;
+}
+
+static void check(
+    const struct trial *t, const struct fm_kernels *kernels, const float *bias, bool relu)
+{
+    void *found = run(t, kernels, bias, relu, 1);
+    const struct fm_view *v = &t->d.out;
+    for (int n = 0; n < v->n; n++)
+        for (int c = 0; c < v->c; c++)
+            for (int y = 0; y < v->h; y++)
+                for (int x = 0; x < v->w; x++) {
+                    double magnitude, wanted = expected(t, bias, n, c, y, x, &magnitude);
+                    wanted = relu && wanted < 0.0 ? 0.0 : wanted;
+                    double bound = magnitude * 1e-6;
+                    if (t->element == FM_ELEMENT_BF16)
+                        bound += fabs(wanted) / 256.0;
+                    double value = load(t->element, found, view_at(v, n, c, y, x));
+                    if (!(fabs(value - wanted) <= bound))
+                        fail_msg("%s: %dx%dx%dx%d, padding %d, image %d, channel %d of %d, row %d, "
+                                 "column %d: %.9g, expected %.9g",
+                            kernels->name, t->shape->n, t->shape->c, t->shape->h, t->shape->w,
+                            t->shape->padding, n, c, v->c, y, x, value, wanted);
+                }
+    free(found);
+}
+
+// Each table on each shape, with both elements.
+static void over_all(void (*call)(const struct trial *t, const struct fm_kernels *kernels))
+{
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
+        for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
+            struct trial t;
+            trial_make(&t, &shapes[s], (enum fm_element)element);
+            for (int k = 0; k < count; k++)
+                call(&t, tables[k]);
+            trial_free(&t);
+        }
+}
+
+static void check_values(const struct trial *t, const struct fm_kernels *kernels)
+{
+    check(t, kernels, t->bias, true);
+    check(t, kernels, t->bias, false);
+    check(t, kernels, NULL, false);
+}
+
+static void test_values(void **state)
+{
+    (void)state;
+    over_all(check_values);
+}
+
+static void check_bits(const struct trial *t, const struct fm_kernels *kernels)
+{
+    void *first = run(t, kernels, t->bias, true, 1);
+    for (int threads = 2; threads <= 5; threads++) {
+        void *other = run(t, kernels, t->bias, true, threads);
+        assert_memory_equal(first, other, t->elements * fm_element_size(t->element));
+        free(other);
+    }
+    free(first);
+}
+
+static void test_same_bits(void **state)
+{
+    (void)state;
+    over_all(check_bits);
+}
+
+// A black background is worth the bias, exactly, also where a ReLU lets nothing pass of it.
+static void check_black(const struct trial *t, const struct fm_kernels *kernels)
+{
+    struct trial black = *t;
+    black.x = calloc(fm_view_size(&t->d.in), fm_element_size(t->element));
+    assert_non_null(black.x);
+    void *found = run(&black, kernels, t->bias, false, 2);
+    const struct fm_view *v = &t->d.out;
+    for (int c = 0; c < v->c; c++) {
+        float bias = t->element == FM_ELEMENT_BF16 ? fm_round_bf16(t->bias[c]) : t->bias[c];
+        double value = load(t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1));
+        assert_true(value == (double)bias);
+    }
+    free(found);
+    free(black.x);
+}
+
+static void test_black(void **state)
+{
+    (void)state;
+    over_all(check_black);
+}
+
+static void check_nan(const struct trial *t, const struct fm_kernels *kernels)
+{
+    size_t last = view_at(
+        &t->d.in, t->shape->n - 1, t->shape->c - 1, t->shape->h - 1, t->shape->w - 1);
+    float kept = (float)load(t->element, t->x, last);
+    put(t->element, t->x, last, NAN);
+    void *found = run(t, kernels, t->bias, true, 2);
+    const struct fm_view *v = &t->d.out;
+    for (int c = 0; c < v->c; c++)
+        assert_true(isnan(
+            load(t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1)))); // behind a ReLU
+    put(t->element, t->x, last, kept);
+    free(found);
+}
+
+static void test_nan_stays(void **state)
+{
+    (void)state;
+    over_all(check_nan);
+}
+
+static void test_what_suits(void **state)
+{
+    (void)state;
+    const struct fm_direct fits = {{1, 1, 28, 28, 1}, {1, 32, 28, 28, 32}, 1, 1};
+    assert_true(fm_direct_suits(&fits));
+    struct fm_direct other = fits;
+    other.in.c = FM_DIRECT_INPUTS + 1;
+    assert_false(fm_direct_suits(&other));
+    other = fits;
+    other.out.c = other.out.block = 40; // which a vector does not fit
+    assert_false(fm_direct_suits(&other));
+    other = fits;
+    other.out.block = 16;
+    assert_false(fm_direct_suits(&other));
+    other = fits;
+    other.padding = 3;
+    assert_false(fm_direct_suits(&other));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_black),
+        cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_what_suits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
