@@ -654,6 +654,8 @@ static void check_gradients(
 {
     for (int p = 0; p < b->net.param_count; p++) {
         const struct fm_param *param = &b->net.params[p];
+        if (!param->trainable)
+            continue;
         double difference = relative_difference(
             fused + param->offset, unfused + param->offset, param->count);
         if (!(difference <= 0.02))
@@ -834,6 +836,16 @@ static void test_small_images(void **state)
             compile_small_tiles(&b, cases[i].mode, cases[i].batch, cases[i].expected));
     fill_slot(&b, 0, BATCH_MOST);
     check_gradients_agree(&b, 0, BATCH_MOST, "vgg16");
+    close_bench(&b);
+}
+
+// A first convolution that is frozen is by own kernels, and computed again for the backward.
+static void test_frozen_first(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_partly(&b, "deeper", false, 2, 1);
+    check_gradients_agree(&b, 0, BATCH, "deeper, conv1 frozen");
     close_bench(&b);
 }
 
@@ -1027,6 +1039,7 @@ int main(void)
         cmocka_unit_test(test_small_tiles),
         cmocka_unit_test(test_small_images),
         cmocka_unit_test(test_own_kernels),
+        cmocka_unit_test(test_frozen_first),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_steps_allocate_nothing),

@@ -1,8 +1,8 @@
 // Working copies: parameters in the layouts that executors compute in, or what is made of them,
 // owned by the model. Of weights that are trained there are none where they are computed with as
 // they are and the batch is a training's or at least 16: each pass brings those into its layout in
-// scratch (op_linear.c, op_winograd.c). Rounded ones, ones with a norm folded in and those of small
-// batches are copies.
+// scratch (op_linear.c, op_winograd.c). Rounded ones, ones with a norm folded in, those of small
+// batches and the few of a first convolution (op_direct.c) are copies.
 //
 // Executors with the same layout share a copy; a copy is renewed when what it is made of has
 // changed since, so an executor asks for it at the start of every step and pays only after updates,

@@ -11,11 +11,6 @@
 
 // ---- compiling
 
-static bool param_trains(const struct fm_net *net, int index)
-{
-    return index >= 0 && net->params[index].trainable;
-}
-
 // Marks what the backward has to compute: nothing in front of the first trained parameter.
 static void mark_backward(struct fm_executor *e)
 {
@@ -27,7 +22,7 @@ static void mark_backward(struct fm_executor *e)
         if (op->layer < 0 || !op->class->run[FM_PASS_WEIGHTS])
             continue;
         const struct fm_layer *layer = &net->layers[op->layer];
-        op->trains = param_trains(net, layer->weight) || param_trains(net, layer->bias);
+        op->trains = fm_layer_trains(net, layer);
         trained_before = trained_before || op->trains;
     }
 }

@@ -3,9 +3,9 @@
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
-//              vanishes; the first convolution by own kernels, dense layers of a single image
-//              gathered
-//   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster
+//              vanishes; dense layers of a single image gathered
+//   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster; the first
+//              by own kernels, where it is not trained
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
 

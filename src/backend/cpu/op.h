@@ -157,6 +157,11 @@ static inline bool fm_op_runs(const struct fm_op *op, enum fm_op_pass pass)
            : pass == FM_PASS_DATA  ? op->input_gradient
                                    : op->trains || op->input_gradient;
 }
+static inline bool fm_layer_trains(const struct fm_net *net, const struct fm_layer *layer)
+{
+    return (layer->weight >= 0 && net->params[layer->weight].trainable) ||
+           (layer->bias >= 0 && net->params[layer->bias].trainable);
+}
 static inline bool fm_executor_trains(const struct fm_executor *e)
 {
     return e->options.mode == FM_MODE_TRAIN;
@@ -174,14 +179,11 @@ struct fm_op_place {
     struct fm_value *in, *out;
 };
 
-// Whether the executor trains the convolution or dense layer that goes there.
+// Whether the executor trains the layer that goes there.
 static inline bool fm_op_place_trains(const struct fm_op_place *place)
 {
     const struct fm_net *net = &place->executor->model->net;
-    const struct fm_layer *layer = &net->layers[place->layer];
-    return fm_executor_trains(place->executor) &&
-           (net->params[layer->weight].trainable ||
-               (layer->bias >= 0 && net->params[layer->bias].trainable));
+    return fm_executor_trains(place->executor) && fm_layer_trains(net, &net->layers[place->layer]);
 }
 
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);

@@ -62,8 +62,8 @@ static struct fm_direct shape_of(const struct fm_op_place *place)
     };
 }
 
-// Frozen layers are computed in training as in inference, to the same bits: features of a frozen
-// base may be kept.
+// Where it is frozen it is computed in training as in inference, to the same bits: features of a
+// frozen base may be kept (tests/test_features.c).
 bool fm_op_direct_suits(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;

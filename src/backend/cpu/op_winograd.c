@@ -164,8 +164,8 @@ static const struct fm_op_class winograd_class = {
 };
 
 // How many tiles of the batch, below which smaller ones or a direct convolution are faster, are to
-// share the filters, which are larger than direct ones; more where these are trained, and so
-// transformed in every step (docs/cpu-performance.md).
+// share the filters, which are larger than direct ones; more where the executor trains these, and
+// so transforms them in every step (docs/cpu-performance.md).
 static int least_tiles(enum fm_winograd_tiling tiling, bool trained)
 {
     if (!trained)

@@ -2,7 +2,8 @@
 // so few products that it is bound by what it writes.
 //
 // Of each row of outputs the input rows that it needs are brought side by side, with their padding;
-// then LANES channels at a time go along it, with their weights in registers. Each output is summed
+// then LANES channels at a time go along it, with their weights in registers, as far as there
+// are so many. Each output is summed
 // in the order of channels and taps, whatever the number of threads.
 #include "backend/cpu/isa/element_vector.h"
 #include "base/round.h"
@@ -13,7 +14,7 @@
 enum {
     SIDE = 3,
     TAPS = SIDE * SIDE,
-    LINE_BYTES = 64, // of a cache line: no two threads write to one
+    LINE_BYTES = 64, // of a cache line: no two threads' scratch shares one
 };
 
 // An input row with its padding.
@@ -34,10 +35,16 @@ static int row_values(const struct fm_direct *d)
     return d->out.w * d->out.c;
 }
 
-// A row of outputs, in fp32.
+// A row of outputs in fp32, which bf16's are narrowed from at once: that is three times as fast as
+// vector by vector.
 static size_t row_bytes(const struct fm_direct *d)
 {
+#if defined(FM_ELEMENT_IS_BF16)
     return fm_round_up((size_t)row_values(d) * sizeof(float), LINE_BYTES);
+#else
+    (void)d;
+    return 0;
+#endif
 }
 
 // What a thread has: lines, then a row.
@@ -66,14 +73,17 @@ static void read_lines(
 
 // LANES channels from `channel` on, of a row of outputs.
 static inline __attribute__((always_inline)) void convolve_row(const struct fm_direct *d,
-    const struct fm_direct_run *run, const float *lines, int channel, const int inputs, float *to)
+    const struct fm_direct_run *run, const float *restrict lines, int channel, const int inputs,
+    float *restrict to)
 {
     vec weights[FM_DIRECT_INPUTS * TAPS];
+#pragma GCC unroll 27
     for (int t = 0; t < inputs * TAPS; t++)
         weights[t] = read_elements((const element *)run->rows + t * d->out.c + channel);
-    vec bias = run->bias ? vec_load(run->bias + channel) : (vec){0};
-    int pixels = line_pixels(d);
-    for (int i = 0; i < d->out.w; i++) {
+    const vec bias = run->bias ? vec_load(run->bias + channel) : (vec){0};
+    const int pixels = line_pixels(d), width = d->out.w, channels = d->out.c;
+    const bool relu = run->relu;
+    for (int i = 0; i < width; i++) {
         vec sum = {0};
 #pragma GCC unroll 9
         for (int line = 0; line < inputs * SIDE; line++)
@@ -81,7 +91,7 @@ static inline __attribute__((always_inline)) void convolve_row(const struct fm_d
             for (int k = 0; k < SIDE; k++)
                 sum += lines[line * pixels + i + k] * weights[line * SIDE + k];
         sum += bias;
-        vec_store(to + i * d->out.c + channel, run->relu ? vec_relu(sum) : sum);
+        vec_store(to + i * channels + channel, relu ? vec_relu(sum) : sum);
     }
 }
 

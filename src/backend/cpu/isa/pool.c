@@ -87,14 +87,16 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
     int h = v->h / 2, w = v->w / 2;
     size_t row = (size_t)v->w * (size_t)block;
     struct window window = {(size_t)block, row};
+    // By rows of outputs: a single image with channels last is a single plane.
 #pragma omp parallel for schedule(static)
-    for (int p = 0; p < planes; p++) {
-        const element *from = (const element *)x + (size_t)p * (size_t)v->h * row;
-        size_t to = (size_t)p * (size_t)(h * w) * (size_t)block;
+    for (int r = 0; r < planes * h; r++) {
+        int p = r / h;
+        const element *from = (const element *)x +
+                              ((size_t)p * (size_t)v->h + (size_t)(2 * (r % h))) * row;
+        size_t to = (size_t)r * (size_t)(w * block);
         struct fm_norm_relu own = pending_from(pending, p % groups * block);
-        for (int i = 0; i < h * w; i++, to += (size_t)block) {
-            const element *corner = from + (size_t)(2 * (i / w)) * row +
-                                    (size_t)(2 * (i % w) * block);
+        for (int i = 0; i < w; i++, to += (size_t)block) {
+            const element *corner = from + (size_t)(2 * i * block);
             element *out = (element *)y + to;
             uint8_t *which = index ? index + to : NULL;
             int k = 0;
