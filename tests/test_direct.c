@@ -1,9 +1,8 @@
 // The first convolution of a network, with every table that this processor can run, against sums in
 // double: of one to three channels, whatever the layout of the input, with each padding; the same
 // bits with any number of threads.
-#include "backend/cpu/isa/kernels.h"
+#include "elements.h"
 #include "philox.h"
-#include "rounding.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -38,20 +37,6 @@ struct trial {
     size_t elements; // of the output
 };
 
-static double load(enum fm_element element, const void *data, size_t at)
-{
-    return element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
-                                      : (double)((const float *)data)[at];
-}
-
-static void put(enum fm_element element, void *data, size_t at, float value)
-{
-    if (element == FM_ELEMENT_BF16)
-        ((uint16_t *)data)[at] = fm_bf16_narrow(value);
-    else
-        ((float *)data)[at] = value;
-}
-
 static float drawn(uint32_t stream, size_t i)
 {
     return (float)(fm_draw_unit(fm_draw(29, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
@@ -80,9 +65,9 @@ static void trial_make(struct trial *t, const struct shape *s, enum fm_element e
     t->bias = malloc((size_t)s->out * sizeof *t->bias);
     assert_true(t->x && t->rows && t->bias);
     for (size_t i = 0; i < inputs; i++)
-        put(element, t->x, i, drawn(1, i));
+        put_element(element, t->x, i, drawn(1, i));
     for (size_t i = 0; i < weights; i++)
-        put(element, t->rows, i, drawn(2, i));
+        put_element(element, t->rows, i, drawn(2, i));
     for (int c = 0; c < s->out; c++)
         t->bias[c] = drawn(3, (size_t)c);
 }
@@ -123,8 +108,8 @@ static double expected(
             if (row < 0 || row >= v->h || column < 0 || column >= v->w)
                 continue;
             size_t weight = (size_t)(in * TAPS + tap) * (size_t)t->shape->out + (size_t)c;
-            double one = load(t->element, t->x, view_at(v, n, in, row, column)) *
-                         load(t->element, t->rows, weight);
+            double one = get_element(t->element, t->x, view_at(v, n, in, row, column)) *
+                         get_element(t->element, t->rows, weight);
             sum += one;
             *magnitude += fabs(one);
         }
@@ -145,7 +130,7 @@ static void check(
                     double bound = magnitude * 1e-6;
                     if (t->element == FM_ELEMENT_BF16)
                         bound += fabs(wanted) / 256.0;
-                    double value = load(t->element, found, view_at(v, n, c, y, x));
+                    double value = get_element(t->element, found, view_at(v, n, c, y, x));
                     if (!(fabs(value - wanted) <= bound))
                         fail_msg("%s: %dx%dx%dx%d, padding %d, image %d, channel %d of %d, row %d, "
                                  "column %d: %.9g, expected %.9g",
@@ -208,10 +193,11 @@ static void check_black(const struct trial *t, const struct fm_kernels *kernels)
     assert_non_null(black.x);
     void *found = run(&black, kernels, t->bias, false, 2);
     const struct fm_view *v = &t->d.out;
-    for (int c = 0; c < v->c; c++) {
-        float bias = t->element == FM_ELEMENT_BF16 ? fm_round_bf16(t->bias[c]) : t->bias[c];
-        double value = load(t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1));
-        assert_true(value == (double)bias);
+    for (size_t i = 0; i < t->elements; i++) {
+        float bias = t->bias[i % (size_t)v->c]; // channels come last
+        if (t->element == FM_ELEMENT_BF16)
+            bias = fm_round_bf16(bias);
+        assert_true(get_element(t->element, found, i) == (double)bias);
     }
     free(found);
     free(black.x);
@@ -227,14 +213,14 @@ static void check_nan(const struct trial *t, const struct fm_kernels *kernels)
 {
     size_t last = view_at(
         &t->d.in, t->shape->n - 1, t->shape->c - 1, t->shape->h - 1, t->shape->w - 1);
-    float kept = (float)load(t->element, t->x, last);
-    put(t->element, t->x, last, NAN);
+    float kept = (float)get_element(t->element, t->x, last);
+    put_element(t->element, t->x, last, NAN);
     void *found = run(t, kernels, t->bias, true, 2);
     const struct fm_view *v = &t->d.out;
     for (int c = 0; c < v->c; c++)
-        assert_true(isnan(
-            load(t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1)))); // behind a ReLU
-    put(t->element, t->x, last, kept);
+        assert_true(isnan(get_element(
+            t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1)))); // behind a ReLU
+    put_element(t->element, t->x, last, kept);
     free(found);
 }
 

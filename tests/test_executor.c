@@ -884,6 +884,33 @@ static void test_own_kernels(void **state)
     }
 }
 
+// Layers of many outputs too, of which oneDNN's kernels would want a copy.
+static void test_gathered_in_bf16(void **state)
+{
+    (void)state;
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    if (b.engine.info.missing[FM_PRECISION_BF16]) {
+        print_message("SKIP: bf16: %s\n", b.engine.info.missing[FM_PRECISION_BF16]);
+        close_bench(&b);
+        skip();
+    }
+    const struct fm_backend *api = b.engine.api;
+    const struct fm_model_options options = {.precision = FM_PRECISION_BF16};
+    api->staging_destroy(b.staging);
+    api->model_destroy(b.model);
+    assert_ok(api->model_create(b.engine.device, &b.net, &options, &b.model));
+    assert_ok(api->staging_create(b.model, 1, NULL, &b.staging));
+    struct fm_executor *e = compile(
+        &b, (struct fm_compile_options){.mode = FM_MODE_INFER, .batch = 1});
+    int layers[2] = {0};
+    api->executor_plans(e, count_own, layers);
+    assert_int_equal(layers[0], 3);
+    assert_int_equal(layers[1], 1);
+    api->executor_destroy(e);
+    close_bench(&b);
+}
+
 static void test_profile_and_plans(void **state)
 {
     (void)state;
@@ -1039,6 +1066,7 @@ int main(void)
         cmocka_unit_test(test_small_tiles),
         cmocka_unit_test(test_small_images),
         cmocka_unit_test(test_own_kernels),
+        cmocka_unit_test(test_gathered_in_bf16),
         cmocka_unit_test(test_frozen_first),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),

@@ -1,9 +1,8 @@
 // The dense layer of a single image, with every table that this processor can run, against sums in
 // double: in every layout, with padding channels, with none, some and all of the inputs zero; the
 // same bits with every instruction set and any number of threads.
-#include "backend/cpu/isa/kernels.h"
+#include "elements.h"
 #include "philox.h"
-#include "rounding.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -33,20 +32,6 @@ struct trial {
     float *bias;
 };
 
-static double load(enum fm_element element, const void *data, size_t at)
-{
-    return element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
-                                      : (double)((const float *)data)[at];
-}
-
-static void put(enum fm_element element, void *data, size_t at, float value)
-{
-    if (element == FM_ELEMENT_BF16)
-        ((uint16_t *)data)[at] = fm_bf16_narrow(value);
-    else
-        ((float *)data)[at] = value;
-}
-
 static float drawn(uint32_t stream, size_t i)
 {
     return (float)(fm_draw_unit(fm_draw(23, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
@@ -73,10 +58,10 @@ static void trial_make(struct trial *t, const struct shape *s, enum fm_element e
         for (int i = 0; i < s->h * s->w; i++) {
             size_t at = view_at(&t->view, c, i);
             bool zero = (drawn(1, at) + 1.0f) / 2.0f < zeros;
-            put(element, t->x, at, zero ? (at % 2 ? -0.0f : 0.0f) : drawn(2, at));
+            put_element(element, t->x, at, zero ? (at % 2 ? -0.0f : 0.0f) : drawn(2, at));
         }
     for (size_t i = 0; i < inputs * out; i++)
-        put(element, t->weights, i, drawn(3, i));
+        put_element(element, t->weights, i, drawn(3, i));
     for (size_t j = 0; j < out; j++)
         t->bias[j] = drawn(4, j);
 }
@@ -106,7 +91,7 @@ static float *run(
     d.y = y;
     on->gathered(&t->view, &d, threads, scratch);
     for (size_t j = 0; j < out; j++)
-        values[j] = (float)load(element, y, j);
+        values[j] = (float)get_element(element, y, j);
     free(scratch);
     free(y);
     return values;
@@ -122,8 +107,9 @@ static double expected(
     for (int c = 0; c < t->shape->c; c++)
         for (int i = 0; i < pixels; i++) {
             size_t row = (size_t)c * (size_t)pixels + (size_t)i;
-            double one = load(t->element, t->x, view_at(&t->view, c, i)) *
-                         load(t->element, t->weights, row * (size_t)t->shape->out + (size_t)j);
+            double one = get_element(t->element, t->x, view_at(&t->view, c, i)) *
+                         get_element(
+                             t->element, t->weights, row * (size_t)t->shape->out + (size_t)j);
             sum += one;
             *magnitude += fabs(one);
         }
@@ -206,7 +192,7 @@ static void check_rows(const struct trial *t, const float *plain)
         for (size_t o = 0; o < out; o++) {
             double wanted = t->element == FM_ELEMENT_BF16 ? (double)fm_round_bf16(plain[o * in + i])
                                                           : (double)plain[o * in + i];
-            assert_true(load(t->element, t->weights, i * out + o) == wanted);
+            assert_true(get_element(t->element, t->weights, i * out + o) == wanted);
         }
 }
 
@@ -260,7 +246,7 @@ static void test_nan_stays(void **state)
     for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
         struct trial t;
         trial_make(&t, &shapes[4], (enum fm_element)element, 0.8f);
-        put((enum fm_element)element, t.x, 0, -NAN);
+        put_element((enum fm_element)element, t.x, 0, -NAN);
         for (int k = 0; k < count; k++) {
             float *y = run(&t, tables[k], (struct fm_gathered_run){.relu = true, .wide = true}, 2);
             for (int j = 0; j < t.shape->out; j++)
@@ -284,8 +270,8 @@ static void test_zeros_are_passed_over(void **state)
         for (int c = 0; c < t.shape->c; c++)
             for (int i = 0; i < pixels; i++)
                 for (int j = 0; j < t.shape->out; j++)
-                    if (load(t.element, t.x, view_at(&t.view, c, i)) == 0.0)
-                        put(t.element, t.weights,
+                    if (get_element(t.element, t.x, view_at(&t.view, c, i)) == 0.0)
+                        put_element(t.element, t.weights,
                             (size_t)(c * pixels + i) * (size_t)t.shape->out + (size_t)j, NAN);
         for (int k = 0; k < count; k++)
             for (int all = 0; all < 2; all++) {

@@ -2,9 +2,8 @@
 // forward with bias and ReLU, the gradients of data and filters, in every layout and size of tiles,
 // with images that tiles do not fit; the same bits whatever the number of threads; how much
 // rounding costs.
-#include "backend/cpu/isa/kernels.h"
+#include "elements.h"
 #include "philox.h"
-#include "rounding.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -81,8 +80,7 @@ static size_t view_at(const struct fm_view *v, int n, int c, int y, int x)
 
 static double load(const struct trial *t, const void *data, size_t at)
 {
-    return t->element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
-                                         : (double)((const float *)data)[at];
+    return get_element(t->element, data, at);
 }
 
 // Values that the element type holds exactly, in both layouts.
@@ -99,10 +97,7 @@ static double *draw_activation(
                     size_t at = plain_at(v, n, c, y, x), to = view_at(v, n, c, y, x);
                     float value = fm_round_bf16((float)uniform(stream, (uint32_t)at));
                     plain[at] = (double)value;
-                    if (t->element == FM_ELEMENT_BF16)
-                        ((uint16_t *)*in_view)[to] = fm_bf16_narrow(value);
-                    else
-                        ((float *)*in_view)[to] = value;
+                    put_element(t->element, *in_view, to, value);
                 }
     return plain;
 }
