@@ -813,8 +813,8 @@ static void test_small_tiles(void **state)
     close_bench(&b);
 }
 
-// And for images that larger ones would be half empty of: conv5 of `vgg16`, with 2x2 pixels, but in
-// training only where there are enough of them.
+// And of `vgg16`: conv5, whose 2x2 pixels fill a quarter of a larger one, in training only where
+// there are enough; and in training conv4, which has too few larger ones.
 static void test_small_images(void **state)
 {
     (void)state;

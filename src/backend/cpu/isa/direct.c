@@ -2,9 +2,8 @@
 // so few products that it is bound by what it writes.
 //
 // Of each row of outputs the input rows that it needs are brought side by side, with their padding;
-// then LANES channels at a time go along it, with their weights in registers, as far as there
-// are so many. Each output is summed
-// in the order of channels and taps, whatever the number of threads.
+// then LANES channels at a time go along it, with their weights in as many registers as there are.
+// Each output is summed in the order of channels and taps, whatever the number of threads.
 #include "backend/cpu/isa/element_vector.h"
 #include "base/round.h"
 
@@ -35,8 +34,7 @@ static int row_values(const struct fm_direct *d)
     return d->out.w * d->out.c;
 }
 
-// A row of outputs in fp32, which bf16's are narrowed from at once: that is three times as fast as
-// vector by vector.
+// A row of outputs in fp32, which bf16's are narrowed from at once: faster than vector by vector.
 static size_t row_bytes(const struct fm_direct *d)
 {
 #if defined(FM_ELEMENT_IS_BF16)

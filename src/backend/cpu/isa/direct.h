@@ -11,8 +11,8 @@ enum {
     FM_DIRECT_OUTPUTS = 16, // that they are a multiple of, as of any vector
 };
 
-// Of 3x3, stride 1, forward, summed in fp32. Padding is added as zeros times weights: one that is
-// not finite shows at the border, too.
+// Of 3x3, stride 1, forward, summed in fp32. Padding is added as zeros times weights, so a weight
+// that is not finite shows at the border, too.
 struct fm_direct {
     struct fm_view in, out; // without padding channels; the output with channels last
     int padding;            // on every side, 0 to 2
