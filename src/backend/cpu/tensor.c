@@ -85,9 +85,7 @@ void fm_view_to_canonical(const struct fm_view *v, int count, int channels, enum
     for (int n = 0; n < count; n++)
         for (int c = 0; c < channels; c++)
             for (int i = 0; i < pixels; i++) {
-                size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
-                size_t at = (plane * (size_t)pixels + (size_t)i) * (size_t)v->block;
-                at += (size_t)(c % v->block);
+                size_t at = fm_view_at(v, n, c) + (size_t)i * (size_t)v->block;
                 *to++ = element == FM_ELEMENT_BF16 ? fm_bf16_widen(half[at]) : single[at];
             }
 }
