@@ -18,15 +18,9 @@ struct fm_augment_ranges {
     int shift; // pixels each way
     int flip;  // 0 or 1
     int rows, cols;
-    uint64_t erase_threshold; // of 2^32 draws, so many erase
+    uint64_t erase_threshold; // fm_draw_threshold() of the share that is erased
     int erase_size;           // the longest side
 };
-
-// The share of images as a number of the 2^32 draws, so that what decides is an integer.
-FM_SHARED_FN uint64_t fm_erase_threshold(float share)
-{
-    return (uint64_t)((double)share * 4294967296.0);
-}
 
 // A side of the erased rectangle: evenly from ceil(size / 2) to size, at most the image's.
 FM_SHARED_FN int fm_erase_side(uint32_t draw, int size, int limit)
@@ -81,10 +75,10 @@ FM_SHARED_FN uint8_t fm_augmented_pixel(
 }
 
 // (u8/255 - mean) / deviation as one multiply-add: scale = 1 / (255 deviation),
-// offset = -mean / deviation.
-FM_SHARED_FN float fm_normalise(uint8_t pixel, float scale, float offset)
+// offset = -mean / deviation. A pixel is between two of 256 levels where images are mixed (mix.h).
+FM_SHARED_FN float fm_normalise(float pixel, float scale, float offset)
 {
-    return fmaf((float)pixel, scale, offset);
+    return fmaf(pixel, scale, offset);
 }
 
 // Bilinear resize with half-pixel centres: where output coordinate `to` of `to_size` lies between

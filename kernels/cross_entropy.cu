@@ -7,6 +7,7 @@
 // Bytes: logits read, gradient written, 16 KB at batch 256: the floor is the launch.
 #include "cross_entropy.h"
 #include "logits.cuh"
+#include "mix.h"
 
 namespace
 {
@@ -14,8 +15,19 @@ namespace
 struct shape {
     int rows, classes, pitch;
     enum fm_cuda_type type, gradient_type;
+    int gather;
     float smoothing;
 };
+
+__device__ __forceinline__ struct fm_target target_of(const struct shape &s, const uint8_t *labels,
+    const uint32_t *ids, const struct fm_step *step, uint64_t mix_threshold, int n)
+{
+    uint32_t own = (uint32_t)n, other = fm_mix_other(own, (uint32_t)s.rows);
+    struct fm_target target = {labels[s.gather ? ids[own] : own],
+        labels[s.gather ? ids[other] : other],
+        fm_mix_weight(step->seed, step->epoch, ids[own], mix_threshold), s.smoothing};
+    return target;
+}
 
 // The staged gradient; zeros in the columns that pad a row.
 __device__ __forceinline__ void store_gradient(
@@ -28,9 +40,9 @@ __device__ __forceinline__ void store_gradient(
     }
 }
 
-__global__ void __launch_bounds__(FM_THREADS)
-    cross_entropy(const void *logits, const uint8_t *labels, const uint32_t *ids, void *gradient,
-        struct fm_cuda_state *state, struct shape s)
+__global__ void __launch_bounds__(FM_THREADS) cross_entropy(const void *logits,
+    const uint8_t *labels, const uint32_t *ids, const struct fm_step *step, void *gradient,
+    struct fm_cuda_state *state, struct shape s, uint64_t mix_threshold)
 {
     __shared__ float z[FM_LOGIT_FLOATS], dz[FM_LOGIT_FLOATS];
     __shared__ double sums[FM_THREADS / FM_LANES];
@@ -42,11 +54,10 @@ __global__ void __launch_bounds__(FM_THREADS)
         fm_stage_logits(s.type, logits, first, rows, s.classes, s.pitch, z);
         __syncthreads();
         if ((int)threadIdx.x < rows) {
-            int n = first + (int)threadIdx.x, hit;
-            int at = (int)threadIdx.x * fm_logit_pitch(s.classes);
-            int label = labels[ids ? ids[n] : (uint32_t)n];
-            loss += (double)fm_cross_entropy_row(
-                z + at, s.classes, label, s.smoothing, scale, dz + at, &hit);
+            int at = (int)threadIdx.x * fm_logit_pitch(s.classes), hit;
+            struct fm_target target = target_of(
+                s, labels, ids, step, mix_threshold, first + (int)threadIdx.x);
+            loss += (double)fm_cross_entropy_row(z + at, s.classes, target, scale, dz + at, &hit);
             correct += (double)hit;
         }
         __syncthreads();
@@ -66,11 +77,12 @@ __global__ void __launch_bounds__(FM_THREADS)
 
 cudaError_t fm_launch_cross_entropy(const struct fm_cuda_cross_entropy *work, cudaStream_t stream)
 {
-    if (!work->logits || !work->labels || !work->gradient || !work->state || work->rows < 1 ||
-        work->classes < 1 || work->pitch < work->classes || work->pitch > FM_CUDA_CLASSES_MAX)
+    if (!work->logits || !work->labels || !work->ids || !work->step || !work->gradient ||
+        !work->state || work->rows < 1 || work->classes < 1 || work->pitch < work->classes ||
+        work->pitch > FM_CUDA_CLASSES_MAX)
         return cudaErrorInvalidValue;
-    struct shape s = {
-        work->rows, work->classes, work->pitch, work->type, work->gradient_type, work->smoothing};
+    struct shape s = {work->rows, work->classes, work->pitch, work->type, work->gradient_type,
+        work->gather, work->smoothing};
     return fm_launch(cross_entropy, 1, FM_THREADS, stream, work->logits, work->labels, work->ids,
-        work->gradient, work->state, s);
+        work->step, work->gradient, work->state, s, work->mix_threshold);
 }

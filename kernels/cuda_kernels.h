@@ -24,7 +24,7 @@
 #ifndef FM_KERNELS_CUDA_KERNELS_H
 #define FM_KERNELS_CUDA_KERNELS_H
 
-#include "augment.h"
+#include "mix.h"
 #include "step.h"
 
 #include <cuda_runtime_api.h>
@@ -96,6 +96,7 @@ struct fm_cuda_input {
     int augment; // what `ranges` allows is drawn
     int mirror;  // without augment: every image is mirrored left to right
     struct fm_augment_ranges ranges; // with the records' rows and cols
+    uint64_t mix_threshold;          // fm_mix_weight()'s
     // fm_normalise's, for each channel: 1 / (255 deviation), -mean / deviation.
     float scale[FM_CUDA_INPUT_CHANNELS_MAX], offset[FM_CUDA_INPUT_CHANNELS_MAX];
 };
@@ -106,11 +107,12 @@ cudaError_t fm_launch_input(const struct fm_cuda_input *work, cudaStream_t strea
 struct fm_cuda_features {
     enum fm_cuda_type type;
     const float *records;       // [.][count]
-    const uint32_t *ids;        // [samples]; read with `gather`
+    const uint32_t *ids;        // [samples]: the counters of the draws
     const struct fm_step *step; // samples from step->count on become zeros
     void *out;                  // [samples][count]
     int samples, count;
-    int gather; // 1: sample n's record is records[ids[n]] (the whole data set is there)
+    int gather;             // 1: sample n's record is records[ids[n]] (the whole data set is there)
+    uint64_t mix_threshold; // fm_mix_weight()'s
 };
 cudaError_t fm_launch_features(const struct fm_cuda_features *work, cudaStream_t stream);
 
@@ -245,8 +247,11 @@ struct fm_cuda_cross_entropy {
     enum fm_cuda_type type; // of the logits
     const void *logits;     // [rows][pitch]
     const uint8_t *labels;  // each below `classes`
-    const uint32_t *ids;    // [rows]: row n's label is labels[ids[n]]; NULL: labels[n]
+    const uint32_t *ids;    // [rows]: the counters of the draws
+    const struct fm_step *step;
+    int gather; // 1: row n's label is labels[ids[n]], else labels[n]
     float smoothing;
+    uint64_t mix_threshold; // fm_mix_weight()'s
     enum fm_cuda_type gradient_type;
     void *gradient; // [rows][pitch], of the mean loss times state->loss_scale; padding gets zeros
     struct fm_cuda_state *state; // its sums grow, its loss_finite is written
@@ -263,7 +268,7 @@ struct fm_cuda_metrics {
     const struct fm_step *step;
     float *compact;            // [rows][classes], or NULL
     const uint8_t *labels;     // each below `classes`; NULL: nothing below is written
-    const uint32_t *ids;       // as cross_entropy's
+    const uint32_t *ids;       // [rows]: row n's label is labels[ids[n]]; NULL: labels[n]
     struct fm_cuda_sums *sums; // loss (unsmoothed), correct and count grow; or NULL
     uint32_t *confusion;       // [label][predicted] grows; or NULL
 };

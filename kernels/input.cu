@@ -2,11 +2,12 @@
 // normalisation, repetition to channels and resizing in one pass.
 //
 // A block an image: its record waits in shared memory, because a shift, a flip and a resize read it
-// in another order than it lies.
+// in another order than it lies; and that of the image it is mixed with.
 //
-// Bytes: a record (784) read once and the input written once: 28x28x1 in fp16 at batch 256 is
-// 0.2 + 0.4 MB, 0.2 us at 3 TB/s. So the floor is the launch.
+// Bytes: a record (784; two where images are mixed) read once and the input written once: 28x28x1
+// in fp16 at batch 256 is 0.2 + 0.4 MB, 0.2 us at 3 TB/s. So the floor is the launch.
 #include "cuda_common.cuh"
+#include "mix.h"
 
 namespace
 {
@@ -18,34 +19,45 @@ struct geometry {
     float scale0, scale1, scale2, offset0, offset1, offset2;
 };
 
+// An image as it is augmented, and one that it is mixed with unless `weight` is 0.
+struct source {
+    const uint8_t *record, *other;
+    struct fm_augment_plan plan, other_plan;
+    float weight;
+};
+
 // The members, not an array: an index that is known only at run time would put it into memory.
-__device__ __forceinline__ float normalised(uint8_t pixel, int c, const struct geometry &g)
+__device__ __forceinline__ float normalised(float pixel, int c, const struct geometry &g)
 {
     float scale = c == 0 ? g.scale0 : c == 1 ? g.scale1 : g.scale2;
     float offset = c == 0 ? g.offset0 : c == 1 ? g.offset1 : g.offset2;
     return fm_normalise(pixel, scale, offset);
 }
 
-__device__ __forceinline__ float record_value(const uint8_t *record,
-    const struct fm_augment_plan &plan, const struct geometry &g, int y, int x, int c)
+__device__ __forceinline__ float record_value(
+    const struct source &s, const struct geometry &g, int y, int x, int c)
 {
-    return normalised(fm_augmented_pixel(record, g.rows, g.cols, plan, y, x), c, g);
+    float pixel = (float)fm_augmented_pixel(s.record, g.rows, g.cols, s.plan, y, x);
+    if (s.weight > 0.0f)
+        pixel = fm_lerp(pixel,
+            (float)fm_augmented_pixel(s.other, g.rows, g.cols, s.other_plan, y, x), s.weight);
+    return normalised(pixel, c, g);
 }
 
 // Element `at` of the image: [height][width][channels].
 __device__ __forceinline__ float input_value(
-    const uint8_t *record, const struct fm_augment_plan &plan, const struct geometry &g, int at)
+    const struct source &s, const struct geometry &g, int at)
 {
     int pixel = at / g.channels, c = at - pixel * g.channels;
     int y = pixel / g.width, x = pixel - y * g.width;
     if (g.height == g.rows && g.width == g.cols)
-        return record_value(record, plan, g, y, x, c);
+        return record_value(s, g, y, x, c);
     struct fm_bilinear v = fm_bilinear_at(y, g.height, g.rows);
     struct fm_bilinear h = fm_bilinear_at(x, g.width, g.cols);
-    float above = fm_lerp(record_value(record, plan, g, v.lower, h.lower, c),
-        record_value(record, plan, g, v.lower, h.upper, c), h.weight);
-    float below = fm_lerp(record_value(record, plan, g, v.upper, h.lower, c),
-        record_value(record, plan, g, v.upper, h.upper, c), h.weight);
+    float above = fm_lerp(
+        record_value(s, g, v.lower, h.lower, c), record_value(s, g, v.lower, h.upper, c), h.weight);
+    float below = fm_lerp(
+        record_value(s, g, v.upper, h.lower, c), record_value(s, g, v.upper, h.upper, c), h.weight);
     return fm_lerp(above, below, v.weight);
 }
 
@@ -60,29 +72,49 @@ __device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint
     }
 }
 
-template <class T, int N>
-__global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, T *out, struct geometry g, uint64_t erase_threshold)
+// The share of images that are erased, and that are mixed.
+struct thresholds {
+    uint64_t erase, mix;
+};
+
+__device__ __forceinline__ struct fm_augment_plan plan_of(
+    const struct fm_step *step, uint32_t id, const struct geometry &g, uint64_t erase_threshold)
 {
-    __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX];
-    uint32_t image = blockIdx.x;
-    int size = g.height * g.width * g.channels, bytes = g.rows * g.cols;
-    bool there = image < step->count;
-    uint32_t id = there ? ids[image] : 0;
-    if (there)
-        load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
-    __syncthreads();
     struct fm_augment_plan plan = {0, 0, g.mirror, 0, 0, 0, 0};
-    if (there && g.augment) {
+    if (g.augment) {
         struct fm_augment_ranges ranges = {
             g.shift, g.flip, g.rows, g.cols, erase_threshold, g.erase_size};
         plan = fm_augment_draw(step->seed, step->epoch, id, &ranges);
     }
+    return plan;
+}
+
+template <class T, int N>
+__global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
+    const struct fm_step *step, T *out, struct geometry g, struct thresholds share)
+{
+    __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other[FM_CUDA_RECORD_MAX];
+    uint32_t image = blockIdx.x;
+    int size = g.height * g.width * g.channels, bytes = g.rows * g.cols;
+    bool there = image < step->count;
+    struct source from = {record, other, {}, {}, 0.0f};
+    if (there) {
+        uint32_t id = ids[image];
+        load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
+        from.plan = plan_of(step, id, g, share.erase);
+        from.weight = fm_mix_weight(step->seed, step->epoch, id, share.mix);
+    }
+    if (from.weight > 0.0f) {
+        uint32_t place = fm_mix_other(image, step->count), id = ids[place];
+        load_record(records + (size_t)(g.gather ? id : place) * (size_t)bytes, bytes, other);
+        from.other_plan = plan_of(step, id, g, share.erase);
+    }
+    __syncthreads();
     T *to = out + (size_t)image * (size_t)size;
     for (int at = (int)threadIdx.x * N; at < size; at += FM_THREADS * N) {
         float values[N];
         for (int i = 0; i < N; i++)
-            values[i] = there ? input_value(record, plan, g, at + i) : 0.0f;
+            values[i] = there ? input_value(from, g, at + i) : 0.0f;
         fm_store(to + at, values);
     }
 }
@@ -113,6 +145,6 @@ cudaError_t fm_launch_input(const struct fm_cuda_input *work, cudaStream_t strea
         using T = decltype(zero);
         return fm_launch(vectors ? input<T, FM_CUDA_VECTOR> : input<T, 1>, work->images, FM_THREADS,
             stream, work->records, work->ids, work->step, (T *)work->out, g,
-            ranges->erase_threshold);
+            thresholds{ranges->erase_threshold, work->mix_threshold});
     });
 }

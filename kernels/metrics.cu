@@ -52,7 +52,8 @@ __global__ void __launch_bounds__(FM_THREADS)
             int n = first + (int)threadIdx.x, hit;
             const float *row = z + (int)threadIdx.x * fm_logit_pitch(s.classes);
             int label = labels[ids ? ids[n] : (uint32_t)n];
-            loss += (double)fm_cross_entropy_row(row, s.classes, label, 0.0f, 1.0f, NULL, &hit);
+            loss += (double)fm_cross_entropy_row(
+                row, s.classes, fm_target_plain(label), 1.0f, NULL, &hit);
             correct += (double)hit;
             if (confusion)
                 atomicAdd(&confusion[label * s.classes + predicted(row, s.classes)], 1u);

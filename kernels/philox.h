@@ -21,6 +21,7 @@ enum fm_stream {
     FM_STREAM_PERMUTE = 6,  // epoch: the permutation; elements: its draws, one after another
     FM_STREAM_FOLD = 7,     // elements 0, 1: the sort key of the folds
     FM_STREAM_PLANT = 8,    // elements 0, 1: the sort key of labels to change; 4: the other label
+    FM_STREAM_MIX = 9,      // elements 0, 1: whether, how much
     FM_STREAM_DROPOUT = 16, // + the dropout layer's ordinal
 };
 
@@ -52,11 +53,11 @@ FM_SHARED_FN struct fm_draws fm_philox(
     return draws;
 }
 
-// The draw of one element.
+// The draw of element `at`.
 FM_SHARED_FN uint32_t fm_draw(
-    uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t stream, uint32_t element)
+    uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t stream, uint32_t at)
 {
-    return fm_philox(seed, epoch, sample, stream, element / 4).v[element % 4];
+    return fm_philox(seed, epoch, sample, stream, at / 4).v[at % 4];
 }
 
 // A sort key: the draws of elements 0 (high word) and 1.
@@ -71,6 +72,12 @@ FM_SHARED_FN uint64_t fm_draw64(uint64_t seed, uint32_t epoch, uint32_t sample, 
 FM_SHARED_FN uint32_t fm_draw_below(uint32_t draw, uint32_t n)
 {
     return fm_mulhi32(draw, n);
+}
+
+// How many of the 2^32 draws are a share of them: a draw below that decides by integers.
+FM_SHARED_FN uint64_t fm_draw_threshold(float share)
+{
+    return (uint64_t)((double)share * 4294967296.0);
 }
 
 // A float in [0, 1): the draw's upper 24 bits.

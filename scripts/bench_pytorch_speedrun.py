@@ -104,8 +104,8 @@ def main():
     options = parser.parse_args()
     recipe = json.loads(options.recipe.read_text())
     epochs = options.epochs or recipe["epochs"]
-    if recipe["erase"] > 0 or recipe["epoch_images"] > 0:
-        raise SystemExit("the recipe erases or takes part of the images: not done here")
+    if recipe["erase"] > 0 or recipe["mix"] > 0 or recipe["epoch_images"] > 0:
+        raise SystemExit("the recipe erases, mixes or takes part of the images: not done here")
 
     torch.manual_seed(1)
     torch.set_num_threads(options.threads)

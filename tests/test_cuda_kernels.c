@@ -26,41 +26,57 @@ static const char *const fill_names[] = {"unset", "random", "ties", "special"};
 struct input_case {
     int rows, cols, height, width, channels, images, present;
     bool augment, mirror, gather;
+    float mix;
 };
 
 static const struct input_case input_cases[] = {
-    {28, 28, 28, 28, 1, 5, 5, true, false, false},
-    {28, 28, 28, 28, 1, 3, 2, false, true, false},
-    {28, 28, 28, 28, 1, 4, 4, true, false, true},
-    {28, 28, 32, 32, 3, 3, 3, true, false, false},
-    {28, 28, 32, 32, 3, 2, 1, false, false, true},
-    {28, 28, 48, 48, 3, 2, 2, true, false, true},
-    {28, 28, 64, 64, 3, 2, 2, true, false, false},
-    {7, 5, 9, 8, 2, 3, 3, true, false, false},
-    {7, 5, 7, 5, 3, 2, 2, false, true, false},
-    {1, 1, 1, 1, 1, 2, 2, true, false, false},
-    {64, 64, 64, 64, 1, 1, 1, true, false, false},
-    {9, 9, 5, 4, 1, 2, 2, true, false, false},
+    {28, 28, 28, 28, 1, 5, 5, true, false, false, 0.0f},
+    {28, 28, 28, 28, 1, 3, 2, false, true, false, 0.0f},
+    {28, 28, 28, 28, 1, 4, 4, true, false, true, 0.0f},
+    {28, 28, 32, 32, 3, 3, 3, true, false, false, 0.0f},
+    {28, 28, 32, 32, 3, 2, 1, false, false, true, 0.0f},
+    {28, 28, 48, 48, 3, 2, 2, true, false, true, 0.0f},
+    {28, 28, 64, 64, 3, 2, 2, true, false, false, 0.0f},
+    {7, 5, 9, 8, 2, 3, 3, true, false, false, 0.0f},
+    {7, 5, 7, 5, 3, 2, 2, false, true, false, 0.0f},
+    {1, 1, 1, 1, 1, 2, 2, true, false, false, 0.0f},
+    {64, 64, 64, 64, 1, 1, 1, true, false, false, 0.0f},
+    {9, 9, 5, 4, 1, 2, 2, true, false, false, 0.0f},
+    {28, 28, 28, 28, 1, 6, 6, true, false, false, 0.6f},
+    {28, 28, 28, 28, 1, 6, 4, true, false, true, 0.6f},
+    {28, 28, 32, 32, 3, 5, 5, true, false, true, 0.6f},
+    {7, 5, 9, 8, 2, 4, 4, false, false, false, 1.0f},
+    {7, 5, 7, 5, 1, 1, 1, true, false, false, 1.0f},
 };
 
-static float input_pixel(const struct fm_cuda_input *w, const uint8_t *record,
-    struct fm_augment_plan plan, int y, int x, int c)
+// An image and the one that follows it, whose weight is 0 where they are not mixed.
+struct pair {
+    const uint8_t *records[2];
+    struct fm_augment_plan plans[2];
+    float weight;
+};
+
+static float input_pixel(
+    const struct fm_cuda_input *w, const struct pair *pair, int y, int x, int c)
 {
-    uint8_t pixel = fm_augmented_pixel(record, w->ranges.rows, w->ranges.cols, plan, y, x);
-    return fm_normalise(pixel, w->scale[c], w->offset[c]);
+    float pixels[2];
+    for (int i = 0; i < 2; i++)
+        pixels[i] = fm_augmented_pixel(
+            pair->records[i], w->ranges.rows, w->ranges.cols, pair->plans[i], y, x);
+    return fm_normalise(fm_lerp(pixels[0], pixels[1], pair->weight), w->scale[c], w->offset[c]);
 }
 
-static float input_expected(const struct fm_cuda_input *w, const uint8_t *record,
-    struct fm_augment_plan plan, int y, int x, int c)
+static float input_expected(
+    const struct fm_cuda_input *w, const struct pair *pair, int y, int x, int c)
 {
     if (w->height == w->ranges.rows && w->width == w->ranges.cols)
-        return input_pixel(w, record, plan, y, x, c);
+        return input_pixel(w, pair, y, x, c);
     struct fm_bilinear v = fm_bilinear_at(y, w->height, w->ranges.rows);
     struct fm_bilinear h = fm_bilinear_at(x, w->width, w->ranges.cols);
-    float above = fm_lerp(input_pixel(w, record, plan, v.lower, h.lower, c),
-        input_pixel(w, record, plan, v.lower, h.upper, c), h.weight);
-    float below = fm_lerp(input_pixel(w, record, plan, v.upper, h.lower, c),
-        input_pixel(w, record, plan, v.upper, h.upper, c), h.weight);
+    float above = fm_lerp(input_pixel(w, pair, v.lower, h.lower, c),
+        input_pixel(w, pair, v.lower, h.upper, c), h.weight);
+    float below = fm_lerp(input_pixel(w, pair, v.upper, h.lower, c),
+        input_pixel(w, pair, v.upper, h.upper, c), h.weight);
     return fm_lerp(above, below, v.weight);
 }
 
@@ -69,15 +85,19 @@ static void expect_input(const struct fm_cuda_input *w, const struct fm_step *st
 {
     size_t bytes = (size_t)(w->ranges.rows * w->ranges.cols);
     for (int n = 0; n < w->images; n++) {
-        struct fm_augment_plan plan = {.flip = !w->augment && w->mirror};
-        if (w->augment)
-            plan = fm_augment_draw(step->seed, step->epoch, ids[n], &w->ranges);
-        const uint8_t *record = records + (w->gather ? ids[n] : (uint32_t)n) * bytes;
+        struct pair pair = {
+            .weight = fm_mix_weight(step->seed, step->epoch, ids[n], w->mix_threshold)};
+        for (int i = 0; i < 2; i++) {
+            uint32_t place = (uint32_t)(n + i) % step->count;
+            pair.plans[i] = (struct fm_augment_plan){.flip = !w->augment && w->mirror};
+            if (w->augment)
+                pair.plans[i] = fm_augment_draw(step->seed, step->epoch, ids[place], &w->ranges);
+            pair.records[i] = records + (w->gather ? ids[place] : place) * bytes;
+        }
         for (int y = 0; y < w->height; y++)
             for (int x = 0; x < w->width; x++)
                 for (int c = 0; c < w->channels; c++)
-                    *out++ = (uint32_t)n < step->count ? input_expected(w, record, plan, y, x, c)
-                                                       : 0.0f;
+                    *out++ = (uint32_t)n < step->count ? input_expected(w, &pair, y, x, c) : 0.0f;
     }
 }
 
@@ -92,9 +112,9 @@ static void run_input(void *context)
 
 static void check_input(const struct input_case *it, enum fm_cuda_type type)
 {
-    rig_case("input %s %dx%d to %dx%dx%d, %d of %d images, augment %d mirror %d gather %d",
+    rig_case("input %s %dx%d to %dx%dx%d, %d of %d images, augment %d mirror %d gather %d mix %g",
         rig_type_name(type), it->rows, it->cols, it->height, it->width, it->channels, it->present,
-        it->images, it->augment, it->mirror, it->gather);
+        it->images, it->augment, it->mirror, it->gather, (double)it->mix);
     size_t bytes = (size_t)(it->rows * it->cols * RECORDS);
     uint8_t *records = rig_host(bytes);
     for (size_t i = 0; i < bytes; i++)
@@ -122,8 +142,9 @@ static void check_input(const struct input_case *it, enum fm_cuda_type type)
             .flip = 1,
             .rows = it->rows,
             .cols = it->cols,
-            .erase_threshold = fm_erase_threshold(0.5f),
+            .erase_threshold = fm_draw_threshold(0.5f),
             .erase_size = 4},
+        .mix_threshold = fm_draw_threshold(it->mix),
         .scale = {0.011f, 0.013f, 0.017f},
         .offset = {-0.8f, 0.1f, 0.3f},
     };
@@ -180,12 +201,14 @@ static void test_input_refuses(void **state)
 struct features_case {
     int count, samples, present;
     bool gather;
+    float mix;
 };
 
 // The last is of more than a block's threads take at once.
-static const struct features_case features_cases[] = {{512, 5, 5, false}, {512, 3, 2, true},
-    {8, 1, 1, false}, {8, 4, 3, true}, {13, 3, 2, false}, {13, 4, 4, true}, {1, 2, 1, true},
-    {4104, 2, 2, true}};
+static const struct features_case features_cases[] = {{512, 5, 5, false, 0.0f},
+    {512, 3, 2, true, 0.0f}, {8, 1, 1, false, 0.0f}, {8, 4, 3, true, 0.0f}, {13, 3, 2, false, 0.0f},
+    {13, 4, 4, true, 0.0f}, {1, 2, 1, true, 0.0f}, {512, 7, 7, false, 0.6f}, {13, 7, 5, true, 0.6f},
+    {4104, 2, 2, true, 0.0f}};
 
 static void run_features(void *context)
 {
@@ -193,26 +216,31 @@ static void run_features(void *context)
 }
 
 static void expect_features(const struct fm_cuda_features *w, const float *records,
-    const uint32_t *ids, uint32_t present, float *out)
+    const uint32_t *ids, const struct fm_step *step, float *out)
 {
-    for (uint32_t n = 0; n < (uint32_t)w->samples; n++)
-        for (int i = 0; i < w->count; i++)
-            *out++ = n < present
-                         ? records[(w->gather ? ids[n] : n) * (uint32_t)w->count + (uint32_t)i]
-                         : 0.0f;
+    for (uint32_t n = 0; n < (uint32_t)w->samples; n++) {
+        uint32_t own = n < step->count ? n : 0, next = (own + 1) % step->count;
+        const float *a = records + (w->gather ? ids[own] : own) * (uint32_t)w->count;
+        const float *b = records + (w->gather ? ids[next] : next) * (uint32_t)w->count;
+        float weight = fm_mix_weight(step->seed, step->epoch, ids[own], w->mix_threshold);
+        for (int i = 0; i < w->count; i++) {
+            float value = weight > 0.0f ? fm_lerp(a[i], b[i], weight) : a[i];
+            *out++ = n < step->count ? value : 0.0f;
+        }
+    }
 }
 
 static void check_features(
     const struct features_case *it, enum fm_cuda_type type, enum rig_fill fill)
 {
-    rig_case("features %s %d, %s values, %d of %d samples, gather %d", rig_type_name(type),
-        it->count, fill_names[fill], it->present, it->samples, it->gather);
+    rig_case("features %s %d, %s values, %d of %d samples, gather %d, mix %g", rig_type_name(type),
+        it->count, fill_names[fill], it->present, it->samples, it->gather, (double)it->mix);
     struct rig_tensor records = rig_tensor(FM_CUDA_F32, (size_t)(it->count * RECORDS), fill);
     // Where a sample is not there nobody may look for its record.
     uint32_t ids[8];
     for (int i = 0; i < it->samples; i++)
         ids[i] = i < it->present ? rig_random() % RECORDS : UINT32_MAX;
-    struct fm_step step = {.count = (uint32_t)it->present};
+    struct fm_step step = {.seed = 78, .epoch = 3, .count = (uint32_t)it->present};
     struct rig_tensor out = rig_tensor(type, (size_t)(it->samples * it->count), RIG_UNSET);
     struct fm_cuda_features work = {.type = type,
         .records = records.device,
@@ -221,9 +249,10 @@ static void check_features(
         .out = out.device,
         .samples = it->samples,
         .count = it->count,
-        .gather = it->gather};
+        .gather = it->gather,
+        .mix_threshold = fm_draw_threshold(it->mix)};
     float *expected = rig_host(out.count * sizeof *expected);
-    expect_features(&work, records.values, ids, step.count, expected);
+    expect_features(&work, records.values, ids, &step, expected);
     struct rig_tensor *found[] = {&out};
     rig_orders(run_features, &work, found, 1);
     rig_same("out", &out, expected);

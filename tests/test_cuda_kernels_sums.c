@@ -457,16 +457,20 @@ struct loss_case {
     enum fm_cuda_type type, gradient_type;
     float smoothing, scale;
     bool gather;
+    float mix;
 };
 
 static const struct loss_case loss_cases[] = {
-    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false},
-    {240, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 1024.0f, true},
-    {37, 10, 10, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, false},
-    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.0f, 1.0f, false},
-    {1, 2, 8, FM_CUDA_BF16, FM_CUDA_BF16, 0.2f, 1.0f, true},
-    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.1f, 8.0f, false},
-    {5, 3, 3, FM_CUDA_F32, FM_CUDA_F32, 0.0f, 16777216.0f, false},
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.0f},
+    {240, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 1024.0f, true, 0.0f},
+    {37, 10, 10, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, false, 0.0f},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.0f, 1.0f, false, 0.0f},
+    {1, 2, 8, FM_CUDA_BF16, FM_CUDA_BF16, 0.2f, 1.0f, true, 0.0f},
+    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.1f, 8.0f, false, 0.0f},
+    {5, 3, 3, FM_CUDA_F32, FM_CUDA_F32, 0.0f, 16777216.0f, false, 0.0f},
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.6f},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f},
+    {1, 3, 8, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f},
 };
 
 struct loss {
@@ -482,7 +486,8 @@ static void run_loss(void *context)
 }
 
 // A row's loss, and its gradient times `scale`, in double precision.
-static double expect_loss(const float *z, const struct loss_case *it, int label, double *gradient)
+static double expect_loss(
+    const float *z, const struct loss_case *it, const struct fm_target *wanted, double *gradient)
 {
     double most = (double)z[0], sum = 0.0, loss = 0.0, share = (double)it->smoothing / it->classes;
     for (int k = 1; k < it->classes; k++)
@@ -491,7 +496,9 @@ static double expect_loss(const float *z, const struct loss_case *it, int label,
         sum += exp((double)z[k] - most);
     for (int k = 0; k < it->classes; k++) {
         double p = exp((double)z[k] - most) / sum;
-        double target = share + (k == label ? 1.0 - (double)it->smoothing : 0.0);
+        double certain = (k == wanted->label ? 1.0 - (double)wanted->weight : 0.0) +
+                         (k == wanted->other ? (double)wanted->weight : 0.0);
+        double target = share + (1.0 - (double)it->smoothing) * certain;
         loss -= target * ((double)z[k] - most - log(sum));
         gradient[k] = (double)it->scale / it->rows * (p - target);
     }
@@ -505,6 +512,8 @@ struct loss_expected {
     uint64_t correct;
 };
 
+static const struct fm_step loss_step = {.seed = 41, .epoch = 2};
+
 static struct loss_expected expect_losses(
     const struct loss_case *it, const float *logits, const uint8_t *labels, const uint32_t *ids)
 {
@@ -514,10 +523,17 @@ static struct loss_expected expect_losses(
         .exact_gradient = rig_host(count * sizeof *to.exact_gradient),
     };
     for (int n = 0; n < it->rows; n++) {
-        int at = n * it->pitch, label = labels[ids[n]], hit;
-        to.exact_total += expect_loss(logits + at, it, label, to.exact_gradient + at);
-        to.total += (double)fm_cross_entropy_row(logits + at, it->classes, label, it->smoothing,
-            it->scale / (float)it->rows, to.gradient + at, &hit);
+        int at = n * it->pitch, next = (n + 1) % it->rows, hit;
+        const struct fm_target target = {
+            .label = labels[it->gather ? ids[n] : (uint32_t)n],
+            .other = labels[it->gather ? ids[next] : (uint32_t)next],
+            .weight = fm_mix_weight(
+                loss_step.seed, loss_step.epoch, ids[n], fm_draw_threshold(it->mix)),
+            .smoothing = it->smoothing,
+        };
+        to.exact_total += expect_loss(logits + at, it, &target, to.exact_gradient + at);
+        to.total += (double)fm_cross_entropy_row(
+            logits + at, it->classes, target, it->scale / (float)it->rows, to.gradient + at, &hit);
         to.correct += (uint64_t)hit;
     }
     return to;
@@ -554,8 +570,11 @@ static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *
         .type = it->type,
         .logits = logits->device,
         .labels = rig_device(labels, LABELS * sizeof *labels),
-        .ids = it->gather ? rig_device(ids, LABELS * sizeof *ids) : NULL,
+        .ids = rig_device(ids, LABELS * sizeof *ids),
+        .step = rig_device(&loss_step, sizeof loss_step),
+        .gather = it->gather,
         .smoothing = it->smoothing,
+        .mix_threshold = fm_draw_threshold(it->mix),
         .gradient_type = it->gradient_type,
         .gradient = gradient->device,
         .state = l.state,
@@ -565,9 +584,9 @@ static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *
 
 static void check_loss(const struct loss_case *it)
 {
-    rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d",
+    rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d, mix %g",
         rig_type_name(it->type), rig_type_name(it->gradient_type), it->rows, it->classes, it->pitch,
-        (double)it->smoothing, (double)it->scale, it->gather);
+        (double)it->smoothing, (double)it->scale, it->gather, (double)it->mix);
     size_t count = (size_t)(it->rows * it->pitch);
     struct rig_tensor logits = rig_tensor(it->type, count, RIG_RANDOM);
     struct rig_tensor gradient = rig_tensor(it->gradient_type, count, RIG_UNSET);
@@ -575,7 +594,7 @@ static void check_loss(const struct loss_case *it)
     uint32_t ids[LABELS];
     for (int i = 0; i < LABELS; i++) {
         labels[i] = (uint8_t)(rig_random() % (uint32_t)it->classes);
-        ids[i] = it->gather ? rig_random() % LABELS : (uint32_t)i;
+        ids[i] = rig_random() % LABELS;
     }
     struct loss_expected expected = expect_losses(it, logits.values, labels, ids);
     struct loss l = loss_of(it, &logits, &gradient, labels, ids);
@@ -611,6 +630,7 @@ static void test_loss_special(void **state)
         logits.values[2 * 16 + 5] = bad[i];
         rig_write(&logits, logits.values);
         uint8_t labels[4] = {1, 2, 3, 4};
+        uint32_t ids[4] = {0, 1, 2, 3};
         struct fm_cuda_state after, before = {.loss_scale = 2.0f, .loss_finite = 1};
         struct fm_cuda_cross_entropy work = {
             .rows = 4,
@@ -619,6 +639,8 @@ static void test_loss_special(void **state)
             .type = FM_CUDA_F16,
             .logits = logits.device,
             .labels = rig_device(labels, sizeof labels),
+            .ids = rig_device(ids, sizeof ids),
+            .step = rig_device(&loss_step, sizeof loss_step),
             .gradient_type = FM_CUDA_F16,
             .gradient = gradient.device,
             .state = rig_device(&before, sizeof before),
@@ -669,7 +691,8 @@ static struct fm_cuda_sums expect_metrics(const struct fm_cuda_metrics *work, in
             logits[i * classes + k] = row[k];
         }
         confusion[labels[i] * classes + best]++;
-        sums.loss += (double)fm_cross_entropy_row(row, classes, labels[i], 0.0f, 1.0f, NULL, &hit);
+        sums.loss += (double)fm_cross_entropy_row(
+            row, classes, fm_target_plain(labels[i]), 1.0f, NULL, &hit);
         sums.correct += (uint64_t)hit;
     }
     return sums;

@@ -974,6 +974,10 @@ static void test_refusals(void **state)
         FM_USAGE, "not compiled for profiling", api->executor_profile(train, &entry, 1, &count));
     assert_fails(FM_USAGE, "at least 1",
         api->compile(b.model, &(struct fm_compile_options){.batch = 0}, &none));
+    assert_fails(FM_USAGE, "`mix` is for training",
+        api->compile(b.model,
+            &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_INFER, .mix = 0.5f},
+            &none));
     api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
     assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));
     assert_fails(FM_DATA, "has label 10", api->score(infer, b.staging, 0));

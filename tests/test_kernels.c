@@ -228,7 +228,20 @@ static void run_loss(const struct fm_kernels *k, struct work *w)
         labels[i] = (uint8_t)(w->bytes[i] % classes);
     double sum;
     uint64_t correct;
-    k->loss(w->x, labels, count, classes, 0.1f, 2.0f, w->out[0], &sum, &correct);
+    const struct fm_loss_work work = {
+        .logits = w->x,
+        .labels = labels,
+        .ids = (const uint32_t *)(const void *)w->y, // any numbers
+        .count = count,
+        .classes = classes,
+        .smoothing = 0.1f,
+        .mix = 0.5f,
+        .seed = 5,
+        .epoch = 2,
+        .loss_scale = 2.0f,
+        .gradient = w->out[0],
+    };
+    k->loss(&work, &sum, &correct);
     w->out[1][0] = (float)sum;
     w->out[1][1] = (float)correct;
 }
@@ -289,6 +302,7 @@ static void run_input(const struct fm_kernels *k, struct work *w)
         .flip = true,
         .erase = 0.5f,
         .erase_size = 4,
+        .mix = 0.6f,
         .seed = 9,
         .epoch = 1};
     // Not resized, then resized and repeated: as many images as the outputs have room for.
@@ -306,7 +320,9 @@ static void run_features(const struct fm_kernels *k, struct work *w)
 {
     int features = w->size < 37 ? (int)w->size : 37;
     struct fm_input input = {.features = features, .shape = {features, 1, 1}};
-    struct fm_input_work work = {.input = &input, .records = (const uint8_t *)w->x};
+    const uint32_t ids[16] = {5, 8, 2, 9, 1, 0, 3};
+    struct fm_input_work work = {
+        .input = &input, .records = (const uint8_t *)w->x, .ids = ids, .mix = 0.6f, .seed = 9};
     work.count = (int)(w->size / (size_t)features < 16 ? w->size / (size_t)features : 16);
     on(k, w)->input(&work, typed(w, 0));
 }

@@ -45,6 +45,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true},
         .label_smoothing = 0.1f,
+        .mix = 0.6f,
         .unfused = unfused};
     fm_rig_must(fm_zoo_build(model, 10, &t->net), model);
     fm_net_set_input_statistics(&t->net, 0.5f, 0.29f); // of uniform pixels
@@ -54,7 +55,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
     t->drawn = fm_case_batch(&t->net, BATCH, 3, false);
     t->step = (struct fm_step){.seed = 17, .epoch = 1, .count = BATCH}; // learning rate 0
     t->batch = (struct fm_plain_batch){t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step,
-        options.augment, options.label_smoothing};
+        options.augment, options.label_smoothing, options.mix};
 
     size_t count = t->net.param_elements;
     t->params = calloc(count, sizeof *t->params);

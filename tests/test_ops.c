@@ -307,8 +307,8 @@ static void train_step(struct trial *t, struct fm_executor *executor,
         .learning_rate = 0.002f,
         .weight_decay = index == 1 ? 0.1f : 0.0f,
     };
-    struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &step, options->augment, options->label_smoothing};
+    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step, options->augment,
+        options->label_smoothing, options->mix};
     struct fm_counters counters;
     snprintf(phase, sizeof phase, "training step %d", index + 1);
 
@@ -359,7 +359,7 @@ static void infer(struct trial *t, const char *phase)
     t->rig.api->executor_destroy(executor);
 }
 
-// `richly`: with augmentation (of images) and label smoothing.
+// `richly`: with augmentation (of images), label smoothing and mixing.
 static int run_trial(
     const struct op_case *it, const struct manner *manner, uint32_t batch, bool richly)
 {
@@ -372,6 +372,7 @@ static int run_trial(
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
         .label_smoothing = richly ? 0.1f : 0.0f,
+        .mix = richly ? 0.6f : 0.0f,
         .unfused = manner->unfused,
         .probe = manner->probe,
     };

@@ -354,6 +354,8 @@ static const struct {
     {"dropout", "-0.5",
         "invalid value '-0.5' for --dropout: expected a number from 0 to 0.999, or -1"},
     {"erase_size", "29", "--erase-size"},
+    {"mix", "1.01", "--mix"},
+    {"mix", "-1", "--mix"},
     {"test_flip", "on", "invalid value 'on' for --test-flip: expected true or false"},
     {"keep", "first", "invalid value 'first' for --keep"},
 };
@@ -386,14 +388,14 @@ static void test_flags(void **state)
     assert_message("holds no batch");
 }
 
-// The flags of optimisers, of the moving average, of erasing and of the mirrored test.
+// The flags of optimisers, of the moving average, of erasing, of mixing and of the mirrored test.
 static void test_further_flags(void **state)
 {
     (void)state;
     static const char *const values[][2] = {{"optimiser", "adamw"}, {"weight_decay", "0.05"},
         {"momentum", "0.875"}, {"nesterov", "false"}, {"schedule", "cosine"},
         {"warmup_share", "0.125"}, {"ema_decay", "0.999"}, {"erase", "0.25"}, {"erase_size", "9"},
-        {"test_flip", "true"}};
+        {"mix", "0.5"}, {"test_flip", "true"}};
     struct fm_recipe recipe;
     load("quick", "simple", &recipe);
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
@@ -402,7 +404,8 @@ static void test_further_flags(void **state)
     assert_true(recipe.weight_decay == 0.05 && recipe.momentum == 0.875 && !recipe.nesterov);
     assert_int_equal(recipe.schedule, FM_SCHEDULE_COSINE);
     assert_true(recipe.warmup_share == 0.125 && recipe.ema_decay == 0.999);
-    assert_true(recipe.erase == 0.25 && recipe.erase_size == 9 && recipe.test_flip);
+    assert_true(recipe.erase == 0.25 && recipe.erase_size == 9 && recipe.mix == 0.5);
+    assert_true(recipe.test_flip);
     assert_ok(fm_recipe_check(&recipe));
     assert_ok(fm_recipe_set(&recipe, field_of("optimiser"), "sgd"));
     assert_int_equal(recipe.optimiser, FM_OPTIMISER_SGD);
@@ -459,7 +462,7 @@ static const char *const unusual[][2] = {{"epochs", "3"}, {"epoch_images", "1000
     {"beta2", "0.98"}, {"epsilon", "1e-5"}, {"weight_decay", "0.0005"}, {"momentum", "0.85"},
     {"nesterov", "false"}, {"schedule", "cosine"}, {"warmup_share", "0.1"}, {"ema_decay", "0.99"},
     {"label_smoothing", "0.2"}, {"shift", "2"}, {"flip", "true"}, {"erase", "0.5"},
-    {"erase_size", "8"}, {"dropout", "0.1"}, {"init", "glorot"}, {"keep", "best"},
+    {"erase_size", "8"}, {"mix", "0.75"}, {"dropout", "0.1"}, {"init", "glorot"}, {"keep", "best"},
     {"train_eval", "123"}, {"test_flip", "true"}};
 
 static json_t *unusual_json(struct fm_recipe *recipe)

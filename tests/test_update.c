@@ -116,7 +116,8 @@ static void train_beside_plain(const char *name, const struct fm_optimiser_optio
             .count = BATCH,
             .learning_rate = sgd ? 0.05f : 0.003f,
             .weight_decay = t == 1 ? 0.0f : 0.1f};
-        struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step, {0}, 0.0f};
+        struct fm_plain_batch batch = {
+            drawn.records, drawn.labels, drawn.ids, &step, {0}, 0.0f, 0.0f};
         fm_rig_step(&rig, e, t % FM_SLOTS, &batch);
         fm_rig_get(&rig, FM_STATE_GRAD, s.grad);
         for (int i = 0; i < net.param_count; i++)
@@ -164,10 +165,10 @@ static void test_adamw(void **state)
                      .kind = FM_OPTIMISER_ADAMW, .beta1 = 0.9f, .beta2 = 0.99f, .epsilon = 1e-8f});
 }
 
-// ---- random erasing
+// ---- random erasing and mixing
 
 enum {
-    ERASED_IMAGES = 400,
+    DRAWN_IMAGES = 400,
     SIDE = 14,
     ERASE_SIZE = 7
 };
@@ -213,23 +214,23 @@ static void test_erasing(void **state)
     struct fm_rig rig;
     fm_case_net("14x14>1x14x14 f2b", &net);
     fm_rig_open_as(&rig, "cpu", &net,
-        &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, ERASED_IMAGES);
-    struct fm_compile_options options = {.batch = ERASED_IMAGES,
+        &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, DRAWN_IMAGES);
+    struct fm_compile_options options = {.batch = DRAWN_IMAGES,
         .mode = FM_MODE_TRAIN,
         .augment = {.erase = share, .erase_size = ERASE_SIZE},
         .probe = true};
     struct fm_executor *e = fm_rig_compile(&rig, &options);
-    struct fm_case_batch drawn = fm_case_batch(&net, ERASED_IMAGES, 1, false);
-    memset(drawn.records, 255, (size_t)ERASED_IMAGES * SIDE * SIDE);
-    struct fm_step step = {.seed = 77, .epoch = 3, .count = ERASED_IMAGES};
+    struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
+    memset(drawn.records, 255, (size_t)DRAWN_IMAGES * SIDE * SIDE);
+    struct fm_step step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
     struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f};
+        drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f, 0.0f};
     fm_rig_step(&rig, e, 0, &batch);
-    size_t count = (size_t)ERASED_IMAGES * SIDE * SIDE;
+    size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
     float *input = allocate(count, sizeof *input);
     fm_rig_must(rig.api->executor_read(e, -1, FM_PROBE_ACTIVATION, input, count), "executor_read");
     int erased = 0, sides[2][ERASE_SIZE + 1] = {{0}};
-    for (int n = 0; n < ERASED_IMAGES; n++) {
+    for (int n = 0; n < DRAWN_IMAGES; n++) {
         struct rectangle r = plain_rectangle(&step, drawn.ids[n], (double)share);
         erased += r.there;
         if (r.there) {
@@ -247,9 +248,53 @@ static void test_erasing(void **state)
     }
     // 400 draws of 0.4: five standard deviations are 49. All sides from 4 to 7 occur.
     if (abs(erased - 160) > 49)
-        fail_msg("%d of %d images erased, expected about 160", erased, ERASED_IMAGES);
+        fail_msg("%d of %d images erased, expected about 160", erased, DRAWN_IMAGES);
     for (int side = (ERASE_SIZE + 1) / 2; side <= ERASE_SIZE; side++)
         assert_true(sides[0][side] > 0 && sides[1][side] > 0);
+    free(input);
+    fm_case_batch_free(&drawn);
+    rig.api->executor_destroy(e);
+    fm_rig_close(&rig);
+}
+
+// Of images of one brightness each, so that a pixel tells how much of which image is in it.
+static void test_mixing(void **state)
+{
+    (void)state;
+    static const float share = 0.6f;
+    static struct fm_net net;
+    struct fm_rig rig;
+    fm_case_net("14x14>1x14x14 f2b", &net);
+    fm_rig_open_as(&rig, "cpu", &net,
+        &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, DRAWN_IMAGES);
+    struct fm_compile_options options = {
+        .batch = DRAWN_IMAGES, .mode = FM_MODE_TRAIN, .mix = share, .probe = true};
+    struct fm_executor *e = fm_rig_compile(&rig, &options);
+    struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
+    for (int n = 0; n < DRAWN_IMAGES; n++)
+        memset(drawn.records + n * SIDE * SIDE, n % 2 ? 255 : 0, SIDE * SIDE);
+    struct fm_step step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
+    struct fm_plain_batch batch = {
+        drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f, share};
+    fm_rig_step(&rig, e, 0, &batch);
+    size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
+    float *input = allocate(count, sizeof *input);
+    fm_rig_must(rig.api->executor_read(e, -1, FM_PROBE_ACTIVATION, input, count), "executor_read");
+    int mixed = 0, quarters[4] = {0};
+    for (int n = 0; n < DRAWN_IMAGES; n++) {
+        const float *image = input + n * SIDE * SIDE;
+        float weight = n % 2 ? 1.0f - image[0] : image[0]; // of the next, whose brightness differs
+        for (int i = 0; i < SIDE * SIDE; i++)
+            assert_true(image[i] == image[0]);
+        assert_true(weight >= 0.0f && weight < 0.5f);
+        mixed += weight > 0.0f;
+        quarters[(int)(weight * 8.0f)] += weight > 0.0f;
+    }
+    // 400 draws of 0.6, then 240 of a quarter: five standard deviations are 49 and 34.
+    if (abs(mixed - 240) > 49)
+        fail_msg("%d of %d images mixed, expected about 240", mixed, DRAWN_IMAGES);
+    for (int i = 0; i < 4; i++)
+        assert_true(abs(quarters[i] - mixed / 4) <= 34);
     free(input);
     fm_case_batch_free(&drawn);
     rig.api->executor_destroy(e);
@@ -366,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_sgd),
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_erasing),
+        cmocka_unit_test(test_mixing),
         cmocka_unit_test(test_average),
         cmocka_unit_test(test_mirror),
     };

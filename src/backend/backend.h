@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 7
+    FM_BACKEND_ABI = 8
 };
 
 struct fm_device;
@@ -128,6 +128,8 @@ struct fm_compile_options {
     // for none) just as in training; not together with `mirror`, nor of records of features.
     struct fm_augment augment;
     float label_smoothing; // training only: target = (1 - s) onehot + s / classes
+    float mix;             // training only: the share of samples that are mixed with another of
+                           // the batch, and their targets likewise (kernels/mix.h)
     bool average;          // inference only: with the EMA's parameters and running statistics
     bool mirror;           // inference only: every image mirrored left to right
     bool unfused;          // one operation a primitive

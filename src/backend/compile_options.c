@@ -29,6 +29,8 @@ enum fm_status fm_compile_check(
             net->name);
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
+    if (!trains && options->mix > 0.0f)
+        return fm_fail(FM_USAGE, "compile: `mix` is for training");
     FM_TRY(check_records(net, options));
     if (options->average && !averages)
         return fm_fail(FM_USAGE, "compile: this model keeps no average");

@@ -67,6 +67,8 @@ const struct fm_recipe_field fm_recipe_fields[] = {
         "probability that a rectangle of an image is erased, at random"),
     FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
         "its longest side in pixels; each side is drawn from half of that to all of it"),
+    FIELD(mix, "mix", REAL, 0, 1, NULL,
+        "probability that an image and its target are averaged with another's of the batch"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,

@@ -50,6 +50,9 @@ struct fm_recipe {
     // ceil(erase_size / 2) to erase_size, in pixels.
     double erase;
     int erase_size;
+    // Mixup (Zhang et al. 2018, arXiv:1710.09412): with this probability an image and its target
+    // are averaged with another's of the batch, whose weight is drawn uniformly from 0 to 1/2.
+    double mix;
     double dropout; // of every dropout layer; -1: the model's own rates
     int init;       // enum fm_init
     int keep;       // enum fm_keep

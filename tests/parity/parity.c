@@ -305,7 +305,8 @@ struct fm_compile_options parity_training(int batch)
     return (struct fm_compile_options){.batch = batch,
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true, .erase = 0.5f, .erase_size = 8},
-        .label_smoothing = 0.1f};
+        .label_smoothing = 0.1f,
+        .mix = 0.5f};
 }
 
 struct fm_compile_options parity_training_of(const struct parity *p)

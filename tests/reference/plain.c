@@ -204,6 +204,36 @@ static void prepare_features(struct fm_plain *plain, const uint8_t *records)
     }
 }
 
+// The weight of the next sample of the batch in sample `n`, and which that is.
+static double mixed_with(const struct fm_plain_batch *batch, uint32_t n, uint32_t *other)
+{
+    const struct fm_step *step = batch->step;
+    uint32_t id = batch->ids[n];
+    *other = (n + 1) % step->count;
+    double share = fm_draw(step->seed, step->epoch, id, FM_STREAM_MIX, 0) / 4294967296.0;
+    if (share >= (double)batch->mix)
+        return 0.0;
+    return (fm_draw(step->seed, step->epoch, id, FM_STREAM_MIX, 1) >> 8) / 16777216.0 / 2.0;
+}
+
+// Each sample's part of the input with its neighbour's, once all of them are there: normalising and
+// resizing change nothing of what mixing gives.
+static void mix_input(struct fm_plain *plain, const struct fm_plain_batch *batch)
+{
+    struct fm_shape shape = plain->net.input.shape;
+    size_t size = (size_t)shape.c * (size_t)shape.h * (size_t)shape.w, total = plain->count * size;
+    double *before = zeroed(total);
+    memcpy(before, plain->input, total * sizeof *before);
+    for (uint32_t n = 0; n < plain->count; n++) {
+        uint32_t other;
+        double weight = mixed_with(batch, n, &other);
+        for (size_t i = 0; i < size; i++)
+            plain->input[n * size + i] = (1.0 - weight) * before[n * size + i] +
+                                         weight * before[other * size + i];
+    }
+    free(before);
+}
+
 // `step` NULL: no augmentation.
 static void prepare_input(struct fm_plain *plain, const uint8_t *records, const uint32_t *ids,
     const struct fm_augment *augment, const struct fm_step *step)
@@ -578,22 +608,26 @@ static void layer_backward(struct fm_plain *p, int index, const struct fm_plain_
 
 // Loss
 
-// Softmax cross-entropy of one sample against (1 - s) onehot + s / classes; `gradient`, if there,
-// receives the loss's gradient divided by the batch's count.
-static double sample_loss(
-    const double *logits, int classes, int label, double smoothing, double count, double *gradient)
+// Softmax cross-entropy of sample `n` against (1 - s) onehot + s / classes, the onehot mixed with
+// its neighbour's; `gradient`, if there, receives the loss's gradient divided by the batch's count.
+static double sample_loss(const double *logits, int classes, const struct fm_plain_batch *batch,
+    uint32_t n, double *gradient)
 {
+    uint32_t next;
+    double smoothing = (double)batch->label_smoothing, weight = mixed_with(batch, n, &next);
+    int label = batch->labels[n], other = batch->labels[next];
     double largest = logits[0], sum = 0.0, loss = 0.0;
     for (int k = 1; k < classes; k++)
         largest = logits[k] > largest ? logits[k] : largest;
     for (int k = 0; k < classes; k++)
         sum += exp(logits[k] - largest);
     for (int k = 0; k < classes; k++) {
-        double target = (k == label ? 1.0 - smoothing : 0.0) + smoothing / classes;
+        double certain = (k == label ? 1.0 - weight : 0.0) + (k == other ? weight : 0.0);
+        double target = (1.0 - smoothing) * certain + smoothing / classes;
         double log_p = logits[k] - largest - log(sum);
         loss -= target * log_p;
         if (gradient != NULL)
-            gradient[k] = (exp(log_p) - target) / count;
+            gradient[k] = (exp(log_p) - target) / batch->step->count;
     }
     return loss;
 }
@@ -603,6 +637,7 @@ double fm_plain_forward(struct fm_plain *plain, const struct fm_plain_batch *bat
     int classes = plain->net.classes;
     size_batch(plain, batch->step->count);
     prepare_input(plain, batch->records, batch->ids, &batch->augment, batch->step);
+    mix_input(plain, batch);
     for (int l = 0; l < plain->net.layer_count; l++)
         layer_forward(plain, l, batch);
 
@@ -615,9 +650,7 @@ double fm_plain_forward(struct fm_plain *plain, const struct fm_plain_batch *bat
         for (int k = 1; k < classes; k++)
             best = row[k] > row[best] ? k : best;
         plain->correct += best == batch->labels[n];
-        plain->loss += sample_loss(row, classes, batch->labels[n], (double)batch->label_smoothing,
-                           plain->count, NULL) /
-                       plain->count;
+        plain->loss += sample_loss(row, classes, batch, n, NULL) / plain->count;
     }
     return plain->loss;
 }
@@ -627,8 +660,7 @@ void fm_plain_backward(struct fm_plain *plain, const struct fm_plain_batch *batc
     int classes = plain->net.classes, last = plain->net.layer_count - 1;
     memset(plain->grads, 0, plain->net.param_elements * sizeof *plain->grads);
     for (uint32_t n = 0; n < plain->count; n++)
-        sample_loss(plain->activation[last] + n * (size_t)classes, classes, batch->labels[n],
-            (double)batch->label_smoothing, plain->count,
+        sample_loss(plain->activation[last] + n * (size_t)classes, classes, batch, n,
             plain->gradient[last] + n * (size_t)classes);
     for (int l = last; l >= 0; l--)
         layer_backward(plain, l, batch);

@@ -40,6 +40,7 @@ struct fm_plain_batch {
     const struct fm_step *step;
     struct fm_augment augment;
     float label_smoothing;
+    float mix; // struct fm_compile_options'
 };
 
 // Parameters start at zero, running statistics at their initial values; Adam with 0.9, 0.999, 1e-8.

@@ -155,9 +155,20 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
     double loss;
     uint64_t correct;
     float *gradient = e->logit_gradient ? e->logit_gradient : logits->gradient.data;
-    m->device->kernels->loss(logits->activation.data, pass->slot->labels, (int)pass->step->count,
-        m->net.classes, e->options.label_smoothing, m->counters.loss_scale, gradient, &loss,
-        &correct);
+    const struct fm_loss_work work = {
+        .logits = logits->activation.data,
+        .labels = pass->slot->labels,
+        .ids = pass->slot->ids,
+        .count = (int)pass->step->count,
+        .classes = m->net.classes,
+        .smoothing = e->options.label_smoothing,
+        .mix = e->options.mix,
+        .seed = pass->step->seed,
+        .epoch = pass->step->epoch,
+        .loss_scale = m->counters.loss_scale,
+        .gradient = gradient,
+    };
+    m->device->kernels->loss(&work, &loss, &correct);
     fm_cpu_model_round(m, fm_view_size(&logits->view), gradient);
     if (e->logit_gradient)
         m->device->kernels->narrow(fm_view_size(&logits->view), gradient, logits->gradient.data);

@@ -16,6 +16,7 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .flip = e->options.augment.flip,
         .erase = e->options.augment.erase,
         .erase_size = e->options.augment.erase_size,
+        .mix = e->options.mix,
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
     };

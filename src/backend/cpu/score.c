@@ -44,8 +44,15 @@ enum fm_status fm_cpu_score(struct fm_executor *e, struct fm_staging *staging, i
     FM_TRY(fm_cpu_infer(e, staging, slot, &output));
     FM_TRY(fm_cpu_check_labels(e, s));
     const float *logits = output->activation.data;
-    e->model->device->kernels->loss(
-        logits, s->labels, count, classes, 0.0f, 1.0f, NULL, &loss, &correct);
+    const struct fm_loss_work work = {
+        .logits = logits,
+        .labels = s->labels,
+        .ids = s->ids,
+        .count = count,
+        .classes = classes,
+        .loss_scale = 1.0f,
+    };
+    e->model->device->kernels->loss(&work, &loss, &correct);
     for (int i = 0; i < count; i++)
         e->confusion[s->labels[i] * classes +
                      predicted(logits + (size_t)i * (size_t)classes, classes)]++;

@@ -125,6 +125,7 @@ static void lower_loss(struct fm_cuda_lowering *low)
         .pitch = logits->pitch,
         .type = logits->type,
         .smoothing = low->source->compile->label_smoothing,
+        .mix_threshold = fm_draw_threshold(low->source->compile->mix),
         .gradient_type = logits->gradient_type};
     fm_cuda_use(c, FM_TENSOR_X, logits->activation);
     fm_cuda_use(c, FM_TENSOR_DX, logits->gradient);

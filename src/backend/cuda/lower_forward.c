@@ -33,8 +33,10 @@ static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block 
 {
     int features = low->net->input.features;
     struct fm_cuda_command *c = emit_forward(low, block, FM_COMMAND_FEATURES);
-    c->of.features = (struct fm_cuda_features){
-        .type = low->type, .samples = low->batch, .count = features};
+    c->of.features = (struct fm_cuda_features){.type = low->type,
+        .samples = low->batch,
+        .count = features,
+        .mix_threshold = fm_draw_threshold(low->source->compile->mix)};
     c->bytes += (double)low->batch * features * 4.0;
 }
 
@@ -56,8 +58,9 @@ static void input_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *bl
         .flip = augment->flip,
         .rows = input->rows,
         .cols = input->cols,
-        .erase_threshold = fm_erase_threshold(augment->erase),
+        .erase_threshold = fm_draw_threshold(augment->erase),
         .erase_size = augment->erase_size};
+    work->mix_threshold = fm_draw_threshold(compile->mix);
     for (int i = 0; i < input->shape.c; i++) {
         float deviation = input->standardise ? input->deviation[i] : 1.0f;
         float mean = input->standardise ? input->mean[i] : 0.0f;

@@ -209,7 +209,9 @@ static cudaError_t run_cross_entropy(const struct fm_cuda_command *c, const stru
     struct fm_cuda_cross_entropy work = c->of.cross_entropy;
     work.logits = t->at[FM_TENSOR_X];
     work.labels = b->slot->labels;
-    work.ids = b->slot->gather ? b->slot->ids : NULL;
+    work.ids = b->slot->ids;
+    work.step = b->slot->step;
+    work.gather = b->slot->gather;
     work.gradient = t->at[FM_TENSOR_DX];
     work.state = b->model->state;
     return fm_launch_cross_entropy(&work, stream);

@@ -31,6 +31,7 @@ static enum fm_status open_parts(
         .mode = options->mode,
         .augment = options->augment,
         .label_smoothing = options->label_smoothing,
+        .mix = options->mix,
         .unfused = options->unfused,
         .profile = options->profile};
     const struct fm_resident resident = {

@@ -29,7 +29,7 @@ struct fm_timer_options {
     bool unfused, profile; // struct fm_compile_options
     // Training:
     struct fm_augment augment;
-    float label_smoothing;
+    float label_smoothing, mix;
     struct fm_step step;
     bool resident; // the device keeps the samples, where it can
 };

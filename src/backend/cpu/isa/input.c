@@ -1,6 +1,6 @@
 // The first kernel of every step: from the records to the network's input in one pass.
-#include "augment.h"
 #include "backend/cpu/isa/element.h"
+#include "mix.h"
 
 #include <string.h>
 
@@ -19,8 +19,37 @@ static void augment_image(const struct fm_input_work *work, const struct fm_augm
             pixels[y * cols + x] = fm_augmented_pixel(record, rows, cols, plan, y, x);
 }
 
+static float mix_weight(const struct fm_input_work *work, int sample)
+{
+    uint64_t threshold = fm_draw_threshold(work->mix);
+    return threshold > 0 ? fm_mix_weight(work->seed, work->epoch, work->ids[sample], threshold)
+                         : 0.0f;
+}
+
+static int mix_other(const struct fm_input_work *work, int sample)
+{
+    return (int)fm_mix_other((uint32_t)sample, (uint32_t)work->count);
+}
+
+// The same, mixed with that of the sample that follows where it is to be.
+static void mix_images(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
+    int image, float *restrict pixels)
+{
+    int count = work->input->rows * work->input->cols;
+    uint8_t own[FM_RECORD_MAX], other[FM_RECORD_MAX];
+    augment_image(work, ranges, image, own);
+    for (int i = 0; i < count; i++)
+        pixels[i] = (float)own[i];
+    float weight = mix_weight(work, image);
+    if (weight == 0.0f)
+        return;
+    augment_image(work, ranges, mix_other(work, image), other);
+    for (int i = 0; i < count; i++)
+        pixels[i] = fm_lerp(pixels[i], (float)other[i], weight);
+}
+
 static void normalise_plane(
-    const uint8_t *pixels, int count, float scale, float offset, float *restrict out)
+    const float *pixels, int count, float scale, float offset, float *restrict out)
 {
     for (int i = 0; i < count; i++)
         out[i] = fm_normalise(pixels[i], scale, offset);
@@ -46,14 +75,25 @@ static void resize_plane(const struct fm_input *input, const float *plane, eleme
     }
 }
 
+static void load_features(const struct fm_input_work *work, int sample, float *record)
+{
+    size_t size = (size_t)work->input->features * sizeof *record;
+    memcpy(record, work->records + (size_t)sample * size, size);
+}
+
 static void store_features(const struct fm_input_work *work, element *restrict out)
 {
     int features = work->input->features;
     for (int i = 0; i < work->count; i++) {
-        float record[FM_RECORD_MAX / sizeof(float)];
-        size_t size = (size_t)features * sizeof *record;
-        memcpy(record, work->records + (size_t)i * size, size);
-        store_plane(record, features, out + (size_t)i * (size_t)features);
+        float own[FM_RECORD_MAX / sizeof(float)], other[FM_RECORD_MAX / sizeof(float)];
+        load_features(work, i, own);
+        float weight = mix_weight(work, i);
+        if (weight > 0.0f) {
+            load_features(work, mix_other(work, i), other);
+            for (int k = 0; k < features; k++)
+                own[k] = fm_lerp(own[k], other[k], weight);
+        }
+        store_plane(own, features, out + (size_t)i * (size_t)features);
     }
 }
 
@@ -69,14 +109,13 @@ static void store_images(const struct fm_input_work *work, element *out)
         .flip = work->flip,
         .rows = input->rows,
         .cols = input->cols,
-        .erase_threshold = fm_erase_threshold(work->erase),
+        .erase_threshold = fm_draw_threshold(work->erase),
         .erase_size = work->erase_size,
     };
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < work->count; i++) {
-        uint8_t pixels[FM_RECORD_MAX];
-        float normalised[FM_RECORD_MAX];
-        augment_image(work, &ranges, i, pixels);
+        float pixels[FM_RECORD_MAX], normalised[FM_RECORD_MAX];
+        mix_images(work, &ranges, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             element *to = out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;

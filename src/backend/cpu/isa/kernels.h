@@ -42,8 +42,23 @@ struct fm_input_work {
     bool flip;
     float erase; // share of the images
     int erase_size;
+    float mix; // share of the samples that are mixed: kernels/mix.h
     uint64_t seed;
     uint32_t epoch;
+};
+
+// What the loss is computed of.
+struct fm_loss_work {
+    const float *logits;   // [count][classes]
+    const uint8_t *labels; // [count]
+    const uint32_t *ids;   // [count]
+    int count, classes;
+    float smoothing;
+    float mix; // share of the samples that are mixed: kernels/mix.h
+    uint64_t seed;
+    uint32_t epoch;
+    float loss_scale;
+    float *gradient; // [count][classes] of the mean loss, times loss_scale; may be NULL
 };
 
 struct fm_dropout_work {
@@ -153,10 +168,8 @@ struct fm_kernels {
     void (*dropout_mask)(
         const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
 
-    // Softmax cross-entropy of logits [count][classes]: gradient (may be NULL) of the mean loss
-    // times `loss_scale`, sum of losses, correct predictions.
-    void (*loss)(const float *logits, const uint8_t *labels, int count, int classes,
-        float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct);
+    // Softmax cross-entropy: gradient, sum of losses, correct predictions.
+    void (*loss)(const struct fm_loss_work *work, double *loss_sum, uint64_t *correct);
 
     // True when every element is finite.
     bool (*all_finite)(size_t count, const float *x);
@@ -203,8 +216,7 @@ void FM_TILED(FM_KERNEL(winograd_filter_gradients), 2)(
     const struct fm_winograd *w, const float *du, float *dw);
 void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
-void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,
-    float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct);
+void FM_KERNEL(loss)(const struct fm_loss_work *work, double *loss_sum, uint64_t *correct);
 bool FM_KERNEL(all_finite)(size_t count, const float *x);
 void FM_KERNEL(adam)(size_t count, float *param, float *moment1, float *moment2,
     const float *gradient, const struct fm_adam_step *step);

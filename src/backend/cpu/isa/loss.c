@@ -1,18 +1,29 @@
 // The loss and what is summed of it. A batch of rows is too little work to share among threads.
 #include "backend/cpu/isa/kernels.h"
 #include "cross_entropy.h"
+#include "mix.h"
 
-void FM_KERNEL(loss)(const float *logits, const uint8_t *labels, int count, int classes,
-    float smoothing, float loss_scale, float *gradient, double *loss_sum, uint64_t *correct)
+static struct fm_target target_of(const struct fm_loss_work *work, int n)
 {
-    float scale = loss_scale / (float)count;
+    uint64_t threshold = fm_draw_threshold(work->mix);
+    return (struct fm_target){
+        .label = work->labels[n],
+        .other = work->labels[fm_mix_other((uint32_t)n, (uint32_t)work->count)],
+        .weight = fm_mix_weight(work->seed, work->epoch, work->ids[n], threshold),
+        .smoothing = work->smoothing,
+    };
+}
+
+void FM_KERNEL(loss)(const struct fm_loss_work *work, double *loss_sum, uint64_t *correct)
+{
+    float scale = work->loss_scale / (float)work->count;
     double sum = 0.0;
     uint64_t right = 0;
-    for (int n = 0; n < count; n++) {
-        size_t row = (size_t)n * (size_t)classes;
+    for (int n = 0; n < work->count; n++) {
+        size_t row = (size_t)n * (size_t)work->classes;
         int hit;
-        sum += (double)fm_cross_entropy_row(logits + row, classes, labels[n], smoothing, scale,
-            gradient ? gradient + row : NULL, &hit);
+        sum += (double)fm_cross_entropy_row(work->logits + row, work->classes, target_of(work, n),
+            scale, work->gradient ? work->gradient + row : NULL, &hit);
         right += (uint64_t)hit;
     }
     *loss_sum = sum;
