@@ -1,5 +1,5 @@
-// Softmax cross-entropy with label smoothing, its gradient times the loss scale, and the sums of a
-// training step.
+// Softmax cross-entropy with label smoothing and mixed targets, its gradient times the loss scale,
+// and the sums of a training step.
 //
 // One block: the rows are few (256 of 10 classes are 5 KB in fp16) and their sums need no second
 // launch. A thread takes a row, in the CPU's order of arithmetic.

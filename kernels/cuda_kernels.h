@@ -24,7 +24,7 @@
 #ifndef FM_KERNELS_CUDA_KERNELS_H
 #define FM_KERNELS_CUDA_KERNELS_H
 
-#include "mix.h"
+#include "augment.h"
 #include "step.h"
 
 #include <cuda_runtime_api.h>
@@ -242,14 +242,14 @@ cudaError_t fm_launch_fold(const struct fm_cuda_fold *work, cudaStream_t stream)
 // ---- cross_entropy.cu: the loss, its gradient, and what a training step sums
 
 struct fm_cuda_cross_entropy {
-    int rows;               // samples
-    int classes, pitch;     // columns of a row: `classes` logits, zeros up to `pitch`
-    enum fm_cuda_type type; // of the logits
-    const void *logits;     // [rows][pitch]
-    const uint8_t *labels;  // each below `classes`
-    const uint32_t *ids;    // [rows]: the counters of the draws
-    const struct fm_step *step;
-    int gather; // 1: row n's label is labels[ids[n]], else labels[n]
+    int rows;                   // samples
+    int classes, pitch;         // columns of a row: `classes` logits, zeros up to `pitch`
+    enum fm_cuda_type type;     // of the logits
+    const void *logits;         // [rows][pitch]
+    const uint8_t *labels;      // each below `classes`
+    const uint32_t *ids;        // [rows]: the counters of the draws
+    const struct fm_step *step; // its seed and epoch
+    int gather;                 // 1: row n's label is labels[ids[n]], else labels[n]
     float smoothing;
     uint64_t mix_threshold; // fm_mix_weight()'s
     enum fm_cuda_type gradient_type;

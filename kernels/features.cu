@@ -1,5 +1,5 @@
 // The first kernel of a network whose records are features: from fp32 records to its input. What a
-// base has put out once is gathered and stored in the type that is computed with.
+// base has put out once is gathered, mixed and stored in the type that is computed with.
 //
 // A block a record: 512 features are a piece each of 64 threads.
 //

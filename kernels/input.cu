@@ -1,4 +1,4 @@
-// The first kernel of every step: from u8 records to the network's input. Augmentation,
+// The first kernel of every step: from u8 records to the network's input. Augmentation, mixing,
 // normalisation, repetition to channels and resizing in one pass.
 //
 // A block an image: its record waits in shared memory, because a shift, a flip and a resize read it
@@ -72,7 +72,7 @@ __device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint
     }
 }
 
-// The share of images that are erased, and that are mixed.
+// fm_draw_threshold() of the shares of images that are erased and mixed.
 struct thresholds {
     uint64_t erase, mix;
 };
@@ -91,7 +91,7 @@ __device__ __forceinline__ struct fm_augment_plan plan_of(
 
 template <class T, int N>
 __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, T *out, struct geometry g, struct thresholds share)
+    const struct fm_step *step, T *out, struct geometry g, struct thresholds below)
 {
     __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other[FM_CUDA_RECORD_MAX];
     uint32_t image = blockIdx.x;
@@ -101,13 +101,13 @@ __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, cons
     if (there) {
         uint32_t id = ids[image];
         load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
-        from.plan = plan_of(step, id, g, share.erase);
-        from.weight = fm_mix_weight(step->seed, step->epoch, id, share.mix);
+        from.plan = plan_of(step, id, g, below.erase);
+        from.weight = fm_mix_weight(step->seed, step->epoch, id, below.mix);
     }
     if (from.weight > 0.0f) {
         uint32_t place = fm_mix_other(image, step->count), id = ids[place];
         load_record(records + (size_t)(g.gather ? id : place) * (size_t)bytes, bytes, other);
-        from.other_plan = plan_of(step, id, g, share.erase);
+        from.other_plan = plan_of(step, id, g, below.erase);
     }
     __syncthreads();
     T *to = out + (size_t)image * (size_t)size;

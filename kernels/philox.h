@@ -74,7 +74,7 @@ FM_SHARED_FN uint32_t fm_draw_below(uint32_t draw, uint32_t n)
     return fm_mulhi32(draw, n);
 }
 
-// How many of the 2^32 draws are a share of them: a draw below that decides by integers.
+// A share as a number of the 2^32 draws: those below it are in, so that integers decide.
 FM_SHARED_FN uint64_t fm_draw_threshold(float share)
 {
     return (uint64_t)((double)share * 4294967296.0);

@@ -658,6 +658,27 @@ static void test_loss_special(void **state)
     }
 }
 
+static void test_loss_refuses(void **state)
+{
+    (void)state;
+    rig_case("refused losses");
+    struct loss_case it = loss_cases[0];
+    struct rig_tensor logits = rig_tensor(it.type, (size_t)(it.rows * it.pitch), RIG_RANDOM);
+    struct rig_tensor gradient = rig_tensor(it.type, (size_t)(it.rows * it.pitch), RIG_UNSET);
+    uint8_t labels[LABELS] = {0};
+    uint32_t ids[LABELS] = {0};
+    const struct loss l = loss_of(&it, &logits, &gradient, labels, ids);
+    struct fm_cuda_cross_entropy bad = l.work;
+    bad.ids = NULL;
+    rig_refused("no ids", fm_launch_cross_entropy(&bad, rig_stream()));
+    bad = l.work;
+    bad.step = NULL;
+    rig_refused("no step", fm_launch_cross_entropy(&bad, rig_stream()));
+    bad = l.work;
+    bad.pitch = it.classes - 1;
+    rig_refused("rows shorter than the classes", fm_launch_cross_entropy(&bad, rig_stream()));
+}
+
 // ---- metrics
 
 struct metrics {
@@ -771,6 +792,7 @@ int main(void)
         TEST(test_norm_special),
         TEST(test_loss),
         TEST(test_loss_special),
+        TEST(test_loss_refuses),
         TEST(test_metrics),
     };
     return cmocka_run_group_tests(tests, rig_begin, rig_end);

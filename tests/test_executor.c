@@ -978,6 +978,10 @@ static void test_refusals(void **state)
         api->compile(b.model,
             &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_INFER, .mix = 0.5f},
             &none));
+    assert_fails(FM_USAGE, "a share of 1.5 mixed",
+        api->compile(b.model,
+            &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_TRAIN, .mix = 1.5f},
+            &none));
     api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
     assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));
     assert_fails(FM_DATA, "has label 10", api->score(infer, b.staging, 0));

@@ -98,7 +98,7 @@ struct variant {
     .dropout = 0.25, .train_eval = TRAIN_EVAL
 
 static const struct variant variants[] = {
-    {.name = "adam, best, erasing",
+    {.name = "adam, best, erasing, mixing",
         .recipe = {COMMON, .optimiser = FM_OPTIMISER_ADAM, .learning_rate = 2e-3,
             .schedule = FM_SCHEDULE_ONE_CYCLE, .erase = 0.5, .erase_size = 10, .mix = 0.5,
             .label_smoothing = 0.1, .keep = FM_KEEP_BEST}},

@@ -150,6 +150,9 @@ static void test_same(void **state)
     DIFFERS(b.data.crc32[3]--, b.data.crc32[3]++);
     DIFFERS(json_object_set_new(b.recipe, "epochs", json_integer(4)),
         json_object_set_new(b.recipe, "epochs", json_integer(3)));
+    DIFFERS(json_object_set_new(b.recipe, "mix", json_real(0.5)),
+        json_object_set_new(b.recipe, "mix", json_real(0))); // as good as none
+    DIFFERS(json_object_set_new(a.recipe, "mix", json_real(0.5)), json_object_del(a.recipe, "mix"));
 #undef DIFFERS
 // Not the same run, but it may go on there.
 #define MOVES(change, undo)                                                                        \

@@ -257,6 +257,11 @@ static void test_erasing(void **state)
     fm_rig_close(&rig);
 }
 
+static int brightness(int image)
+{
+    return image * 37 % 256;
+}
+
 // Of images of one brightness each, so that a pixel tells how much of which image is in it.
 static void test_mixing(void **state)
 {
@@ -272,7 +277,7 @@ static void test_mixing(void **state)
     struct fm_executor *e = fm_rig_compile(&rig, &options);
     struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
     for (int n = 0; n < DRAWN_IMAGES; n++)
-        memset(drawn.records + n * SIDE * SIDE, n % 2 ? 255 : 0, SIDE * SIDE);
+        memset(drawn.records + n * SIDE * SIDE, brightness(n), SIDE * SIDE);
     struct fm_step step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
     struct fm_plain_batch batch = {
         drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f, share};
@@ -283,12 +288,19 @@ static void test_mixing(void **state)
     int mixed = 0, quarters[4] = {0};
     for (int n = 0; n < DRAWN_IMAGES; n++) {
         const float *image = input + n * SIDE * SIDE;
-        float weight = n % 2 ? 1.0f - image[0] : image[0]; // of the next, whose brightness differs
+        uint32_t id = drawn.ids[n];
+        bool mixes = fm_draw(step.seed, step.epoch, id, FM_STREAM_MIX, 0) < share * 4294967296.0;
+        double draw = fm_draw(step.seed, step.epoch, id, FM_STREAM_MIX, 1) / 4294967296.0;
+        double weight = mixes ? draw / 2.0 : 0.0;
+        double expected = (1.0 - weight) * brightness(n) +
+                          weight * brightness((n + 1) % DRAWN_IMAGES);
         for (int i = 0; i < SIDE * SIDE; i++)
-            assert_true(image[i] == image[0]);
-        assert_true(weight >= 0.0f && weight < 0.5f);
-        mixed += weight > 0.0f;
-        quarters[(int)(weight * 8.0f)] += weight > 0.0f;
+            if (fabs((double)image[i] - expected / 255.0) > 1e-6)
+                fail_msg("image %d, pixel %d is %g, expected %g", n, i, (double)image[i],
+                    expected / 255.0);
+        mixed += mixes;
+        if (mixes)
+            quarters[(int)(draw * 4.0)]++;
     }
     // 400 draws of 0.6, then 240 of a quarter: five standard deviations are 49 and 34.
     if (abs(mixed - 240) > 49)

@@ -254,6 +254,9 @@ has group/seed-1/result.json '"features_computed": 0'
 has group/seed-2/result.json '"features_computed": 120' # draws of its own
 has group/seed-1/result.json '"select_accuracy": null'
 out_has '^vgg16 +frozen base \(torchvision\) .* mean '
+call 0 train $views --mix 0.5 --out mixed
+has mixed/result.json '"features_computed": 0' # what is mixed is made from the same ones
+[ "$(differing views mixed)" = "$head" ] || fail "mixing features changes no head, or a base"
 call 0 train $base $plain $some --epochs 50 --max-minutes 0.001 --out short
 has short/result.json '"ended_early": true'
 err_has 'ended by --max-minutes'

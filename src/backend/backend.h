@@ -48,7 +48,7 @@ enum fm_precision {
 };
 
 enum fm_mode {
-    FM_MODE_TRAIN, // forward, backward, update; batch statistics; augmentation and dropout
+    FM_MODE_TRAIN, // forward, backward, update; batch statistics; augmentation, mixing, dropout
     FM_MODE_INFER, // forward; running statistics
 };
 

@@ -29,6 +29,9 @@ enum fm_status fm_compile_check(
             net->name);
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
+    if (!(options->mix >= 0.0f && options->mix <= 1.0f))
+        return fm_fail(
+            FM_USAGE, "compile: a share of %g mixed, expected 0 to 1", (double)options->mix);
     if (!trains && options->mix > 0.0f)
         return fm_fail(FM_USAGE, "compile: `mix` is for training");
     FM_TRY(check_records(net, options));

@@ -68,7 +68,7 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
         "its longest side in pixels; each side is drawn from half of that to all of it"),
     FIELD(mix, "mix", REAL, 0, 1, NULL,
-        "probability that an image and its target are averaged with another's of the batch"),
+        "probability that an image and its target are mixed with those of the batch's next image"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,
@@ -541,6 +541,12 @@ static enum fm_status missing_key(const struct place *place, const char *key)
     return status;
 }
 
+// What runs of earlier versions do not have, and did not do: its default is 0.
+static bool came_later(const struct fm_recipe_field *field)
+{
+    return strcmp(field->key, "mix") == 0;
+}
+
 // Strict both ways: a run that another version wrote, with a value more or less, is not gone on
 // with under values that nobody chose.
 enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe)
@@ -569,6 +575,8 @@ enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct 
     }
     for (const struct fm_recipe_field *field = fm_recipe_fields; field->key; field++) {
         value = json_object_get(json, field->key);
+        if (!value && came_later(field))
+            continue;
         if (!value)
             return missing_key(&place, field->key);
         FM_TRY(set_from_json(recipe, field, value, &place));

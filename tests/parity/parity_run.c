@@ -21,9 +21,9 @@ struct run {
 
 // ---- free runs
 
-// Without mixing, which parity_step has: it keeps losses high, where roundings grow within these
-// steps to more than is allowed.
-static struct fm_compile_options training(int batch)
+// Without mixing, which the epochs below and parity_step have: in these few steps nothing is learnt
+// of mixed images, and roundings grow beyond what is allowed.
+static struct fm_compile_options unmixed(int batch)
 {
     struct fm_compile_options options = parity_training(batch);
     options.mix = 0.0f;
@@ -33,7 +33,7 @@ static struct fm_compile_options training(int batch)
 // What a step leaves is the next one's begin. The sums of each pass over the same batches.
 static void run_free(const struct parity_side *side, int batch, struct fm_sums passes[PASSES])
 {
-    const struct fm_compile_options options = training(batch);
+    const struct fm_compile_options options = unmixed(batch);
     struct fm_executor *executor = parity_compile(side, &options);
     for (uint32_t s = 0; s < PASSES * PASS; s++) {
         struct parity_batch samples = parity_batch((s % PASS) * (uint32_t)batch, batch, s);
@@ -81,7 +81,7 @@ static void check_free(void **state)
 // Three batches and a tail from an executor of its own, without a wait between them, twice over.
 static struct parity_state *run_epochs(const struct parity_side *side, int batch, int tail)
 {
-    const struct fm_compile_options options[2] = {training(batch), training(tail)};
+    const struct fm_compile_options options[2] = {parity_training(batch), parity_training(tail)};
     struct fm_executor *whole = parity_compile(side, &options[0]);
     struct fm_executor *rest = parity_compile(side, &options[1]);
     for (uint32_t s = 0; s < 8; s++) {
@@ -115,7 +115,7 @@ static void check_epochs(void **state)
 
 static void run_steps(const struct parity_side *side, int batch, uint32_t from, uint32_t to)
 {
-    const struct fm_compile_options options = training(batch);
+    const struct fm_compile_options options = unmixed(batch);
     struct fm_executor *executor = parity_compile(side, &options);
     for (uint32_t s = from; s < to; s++) {
         const struct parity_batch samples = parity_batch(s * (uint32_t)batch, batch, s);

@@ -21,9 +21,7 @@ static void augment_image(const struct fm_input_work *work, const struct fm_augm
 
 static float mix_weight(const struct fm_input_work *work, int sample)
 {
-    uint64_t threshold = fm_draw_threshold(work->mix);
-    return threshold > 0 ? fm_mix_weight(work->seed, work->epoch, work->ids[sample], threshold)
-                         : 0.0f;
+    return fm_mix_weight(work->seed, work->epoch, work->ids[sample], fm_draw_threshold(work->mix));
 }
 
 static int mix_other(const struct fm_input_work *work, int sample)
@@ -31,8 +29,8 @@ static int mix_other(const struct fm_input_work *work, int sample)
     return (int)fm_mix_other((uint32_t)sample, (uint32_t)work->count);
 }
 
-// The same, mixed with that of the sample that follows where it is to be.
-static void mix_images(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
+// The same, mixed with the next image of the batch if its draws say so.
+static void mixed_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
     int image, float *restrict pixels)
 {
     int count = work->input->rows * work->input->cols;
@@ -115,7 +113,7 @@ static void store_images(const struct fm_input_work *work, element *out)
 #pragma omp parallel for schedule(static)
     for (int i = 0; i < work->count; i++) {
         float pixels[FM_RECORD_MAX], normalised[FM_RECORD_MAX];
-        mix_images(work, &ranges, i, pixels);
+        mixed_image(work, &ranges, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             element *to = out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;
