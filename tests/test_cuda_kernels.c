@@ -2,6 +2,7 @@
 // use the arithmetic shared with the CPU: the same bits are expected, for odd sizes, ties, NaN and
 // Inf.
 #include "cuda/rig.h"
+#include "mix.h"
 
 #include "dropout.h"
 

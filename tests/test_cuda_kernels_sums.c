@@ -4,6 +4,7 @@
 #include "cuda/rig.h"
 
 #include "cross_entropy.h"
+#include "mix.h"
 
 #include <math.h>
 #include <setjmp.h>
