@@ -277,11 +277,14 @@ class Comparison:
         if less and not share:
             self.ratio = 1 / self.ratio
 
+    def is_share(self):
+        return self.goal is not None and self.goal.at_most is not None
+
     def row(self, amx):
         goal = (self.goal.text(), self.goal.verdict(self.ratio, amx)) if self.goal else ("", "")
         return (self.work, self.figure(statistics.median(self.ours)),
                 self.figure(statistics.median(self.theirs[self.best])), self.best,
-                f"{self.ratio:.2f}", *goal)
+                f"{self.ratio:.{3 if self.is_share() else 2}f}", *goal)
 
     def all_rows(self):
         everyone = {"fmnist": self.ours, **self.theirs}
