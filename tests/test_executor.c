@@ -911,6 +911,51 @@ static void test_gathered_in_bf16(void **state)
     close_bench(&b);
 }
 
+static void predict_one(struct bench *b, struct fm_executor *e, float logits[CLASSES])
+{
+    fill_slot(b, 0, 1);
+    assert_ok(b->engine.api->predict(e, b->staging, 0, logits));
+}
+
+static void negate_param(struct bench *b, const char *name)
+{
+    const struct fm_param *param = &b->net.params[fm_net_find_param(&b->net, name)];
+    float *values = malloc(param->count * sizeof *values);
+    assert_non_null(values);
+    const struct fm_backend *api = b->engine.api;
+    assert_ok(api->model_get(b->model, FM_STATE_PARAM, name, values, param->count));
+    for (size_t i = 0; i < param->count; i++)
+        values[i] = -values[i];
+    assert_ok(api->model_set(b->model, FM_STATE_PARAM, name, values, param->count));
+    free(values);
+}
+
+// A first image is computed before anything is made of the weights that is worth keeping, a second
+// with what is then made and kept, to the same bits; and so again when the weights are others.
+// Many threads are more than the parts that filters have, a few are not.
+static void test_first_image(void **state)
+{
+    (void)state;
+    static const int threads[] = {1, 2, 33};
+    for (size_t t = 0; t < sizeof threads / sizeof threads[0]; t++) {
+        struct bench b;
+        open_bench(&b, "deeper", false, threads[t]);
+        struct fm_executor *e = compile(
+            &b, (struct fm_compile_options){.mode = FM_MODE_INFER, .batch = 1});
+        float logits[2][3][CLASSES]; // of both sets of weights: three predictions
+        for (int set = 0; set < 2; set++) {
+            for (int i = 0; i < 3; i++)
+                predict_one(&b, e, logits[set][i]);
+            assert_memory_equal(logits[set][0], logits[set][1], sizeof logits[set][0]);
+            assert_memory_equal(logits[set][0], logits[set][2], sizeof logits[set][0]);
+            negate_param(&b, "conv6.weight");
+        }
+        assert_memory_not_equal(logits[0][0], logits[1][0], sizeof logits[0][0]);
+        b.engine.api->executor_destroy(e);
+        close_bench(&b);
+    }
+}
+
 static void test_profile_and_plans(void **state)
 {
     (void)state;
@@ -1076,6 +1121,7 @@ int main(void)
         cmocka_unit_test(test_own_kernels),
         cmocka_unit_test(test_gathered_in_bf16),
         cmocka_unit_test(test_frozen_first),
+        cmocka_unit_test(test_first_image),
         cmocka_unit_test(test_profile_and_plans),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_steps_allocate_nothing),

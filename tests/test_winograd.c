@@ -182,13 +182,30 @@ static double expected_gradient(const struct trial *t, int out, int in, int tap)
 
 // ---- by the kernels
 
-static float *filters_of(const struct fm_kernels *k, const struct trial *t, bool rotated)
+static void convolve(const struct fm_element_kernels *on, const struct fm_winograd *w,
+    const struct fm_winograd_run *run)
 {
-    float *filters = malloc(fm_winograd_filter_bytes(t->w.tiling, t->w.out.c, t->w.in.c));
-    assert_non_null(filters);
-    k->winograd_transform[t->w.tiling](
-        t->w.out.c, t->w.in.c, t->filters, NULL, t->element, rotated, filters);
-    return filters;
+    float *scratch = malloc(on->winograd_scratch[w->tiling](w, !run->transformed));
+    assert_non_null(scratch);
+    on->winograd_convolve[w->tiling](w, run, scratch);
+    free(scratch);
+}
+
+static int on_the_way[FM_WINOGRAD_TILING_COUNT]; // convolutions
+
+// Filters that each thread transforms give the same bits.
+static void check_on_the_way(const struct trial *t, const struct fm_element_kernels *on,
+    const struct fm_winograd *w, const struct fm_winograd_run *run)
+{
+    size_t bytes = fm_view_size(&w->out) * fm_element_size(t->element);
+    struct fm_winograd_run other = *run;
+    other.transformed = NULL;
+    other.y = malloc(bytes);
+    assert_non_null(other.y);
+    convolve(on, w, &other);
+    assert_memory_equal(other.y, run->y, bytes);
+    free(other.y);
+    on_the_way[w->tiling]++;
 }
 
 // To `given->y`, or, NULL, to memory of its own; returns it.
@@ -196,17 +213,24 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *given, bool rotated)
 {
     const struct fm_element_kernels *on = k->on[t->element];
-    float *filters = filters_of(k, t, rotated),
-          *scratch = malloc(on->winograd_scratch[w->tiling](w));
-    void *y = given->y ? given->y : malloc(fm_view_size(&w->out) * sizeof(float));
-    assert_true(scratch != NULL && y != NULL);
+    float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
     struct fm_winograd_run run = *given;
-    run.transformed = filters;
-    run.y = y;
-    on->winograd_convolve[w->tiling](w, &run, scratch);
-    free(filters);
-    free(scratch);
-    return y;
+    run.y = given->y ? given->y : malloc(fm_view_size(&w->out) * sizeof(float));
+    assert_true(transformed != NULL && run.y != NULL);
+    run.filters = (struct fm_winograd_filters){
+        .out_c = t->w.out.c,
+        .in_c = t->w.in.c,
+        .values = t->filters,
+        .element = t->element,
+        .rotated = rotated,
+    };
+    k->winograd_transform[w->tiling](&run.filters, transformed);
+    run.transformed = transformed;
+    convolve(on, w, &run);
+    if (run.x != run.y && fm_winograd_transforms(k->winograd_units, w))
+        check_on_the_way(t, on, w, &run);
+    free(transformed);
+    return run.y;
 }
 
 static void *run_forward(const struct fm_kernels *k, const struct trial *t, int threads)
@@ -409,6 +433,7 @@ static void test_threads(void **state)
 {
     (void)state;
     over_all(check_threads);
+    assert_true(on_the_way[FM_WINOGRAD_4X4] > 0 && on_the_way[FM_WINOGRAD_2X2] > 0);
 }
 
 // Where the output may take the input's memory it gets the same bits there.

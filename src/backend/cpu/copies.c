@@ -291,10 +291,15 @@ static void make(struct fm_copy *copy)
 {
     const struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
+    const struct fm_winograd_filters filters = {
+        .out_c = layer->out.c,
+        .in_c = layer->in.c,
+        .values = copy->plain.data,
+        .scale = copy->scale ? copy->scale->plain.data : NULL,
+        .element = m->element,
+    };
     if (is_filters(copy))
-        m->device->kernels->winograd_transform[filters_tiling(copy)](layer->out.c, layer->in.c,
-            copy->plain.data, copy->scale ? copy->scale->plain.data : NULL, m->element, false,
-            copy->made);
+        m->device->kernels->winograd_transform[filters_tiling(copy)](&filters, copy->made);
     else
         copy->finite = m->device->kernels->on[m->element]->rows(layer->out.c,
             (int)(copied_param(copy)->count / (size_t)layer->out.c), copy->plain.data, copy->made);

@@ -3,8 +3,9 @@
 // tiles share the filters or larger ones would be half empty, in smaller tiles with about half.
 //
 // Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
-// where weights stay. Those of weights that are trained, and so change all the time, are made in
-// scratch, also for a batch that is evaluated.
+// where weights stay, from a second image on: for a first one, to the same bits, they are made in
+// scratch, or part by part on the way. So are those of weights that are trained, and so change all
+// the time, also for a batch that is evaluated.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -14,9 +15,10 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters; // kept ones; NULL where they are made in scratch, ...
+    struct fm_copy *filters; // kept ones; NULL where all are made in a pass, ...
     struct fm_copy *scale;   // ... of the model's weights, times this where a norm is folded in
     struct fm_copy *bias;
+    uint64_t first_seen; // the model's version when the first image was computed with it
     char plan[64];
 };
 
@@ -26,14 +28,42 @@ static const struct fm_winograd *convolution_of(const struct winograd *w, enum f
     return pass == FM_PASS_DATA ? &w->data : &w->forward;
 }
 
-// Of the filters that a pass makes at the beginning of its scratch; 0 where they are kept.
+// Whether a first image is computed without kept filters.
+static bool begins_without(const struct winograd *w)
+{
+    return w->op.executor->options.batch == 1;
+}
+
+// Kept filters are worth making for a second image, not for a first of these weights.
+static bool uses_kept(const struct winograd *w)
+{
+    if (!w->filters)
+        return false;
+    bool first = begins_without(w) && w->first_seen != w->op.executor->model->version;
+    return !first || fm_copy_is_fresh(w->filters);
+}
+
+// Whether a pass transforms filters, if not always.
+static bool makes_filters(const struct winograd *w, enum fm_op_pass pass)
+{
+    return pass == FM_PASS_DATA || !w->filters || begins_without(w);
+}
+
+// ... part by part on the way.
+static bool transforms(const struct winograd *w, enum fm_op_pass pass)
+{
+    const struct fm_winograd_units *units = w->op.executor->model->device->kernels->winograd_units;
+    return makes_filters(w, pass) && fm_winograd_transforms(units, convolution_of(w, pass));
+}
+
+// Of the filters that a pass makes at the beginning of its scratch.
 static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_winograd *convolution = convolution_of(w, pass);
-    bool kept = pass == FM_PASS_FORWARD && w->filters;
-    return kept ? 0
-                : fm_winograd_filter_bytes(
-                      convolution->tiling, convolution->out.c, convolution->in.c);
+    return !makes_filters(w, pass) || transforms(w, pass)
+               ? 0
+               : fm_winograd_filter_bytes(
+                     convolution->tiling, convolution->out.c, convolution->in.c);
 }
 
 // Behind them.
@@ -42,33 +72,50 @@ static float *kernel_scratch(const struct winograd *w, enum fm_op_pass pass)
     return (float *)((char *)w->op.scratch[pass] + filter_bytes(w, pass));
 }
 
-// The filters of the weights as they are, in scratch; rotated for the gradient of the data.
-static const float *make_filters(struct winograd *w, enum fm_op_pass pass)
+// The weights as they are; rotated for the gradient of the data.
+static struct fm_winograd_filters filters_of(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
-    float *filters = w->op.scratch[pass];
-    const float *weights = e->weights->params + e->model->net.params[layer->weight].offset;
-    e->model->device->kernels->winograd_transform[convolution_of(w, pass)->tiling](layer->out.c,
-        layer->in.c, weights, w->scale ? fm_copy_values(w->scale) : NULL, e->model->element,
-        pass == FM_PASS_DATA, filters);
-    return filters;
+    return (struct fm_winograd_filters){
+        .out_c = layer->out.c,
+        .in_c = layer->in.c,
+        .values = e->weights->params + e->model->net.params[layer->weight].offset,
+        .scale = w->scale ? fm_copy_values(w->scale) : NULL,
+        .element = e->model->element,
+        .rotated = pass == FM_PASS_DATA,
+    };
+}
+
+// Filters that are not kept: in scratch, or NULL where they are made on the way.
+static const float *make_filters(const struct winograd *w, enum fm_op_pass pass)
+{
+    if (transforms(w, pass))
+        return NULL;
+    const struct fm_winograd_filters filters = filters_of(w, pass);
+    float *transformed = w->op.scratch[pass];
+    w->op.executor->model->device->kernels->winograd_transform[convolution_of(w, pass)->tiling](
+        &filters, transformed);
+    return transformed;
 }
 
 static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
-    if (w->filters)
+    bool kept = uses_kept(w);
+    w->first_seen = op->executor->model->version;
+    if (kept)
         FM_TRY(fm_copy_refresh(w->filters));
-    if (w->scale)
+    else if (w->scale)
         FM_TRY(fm_copy_refresh(w->scale));
     if (w->bias)
         FM_TRY(fm_copy_refresh(w->bias));
     const struct fm_winograd_run run = {
         .x = op->in->activation.data,
         .pending = op->in->pending,
-        .transformed = w->filters ? fm_copy_values(w->filters) : make_filters(w, FM_PASS_FORWARD),
+        .transformed = kept ? fm_copy_values(w->filters) : make_filters(w, FM_PASS_FORWARD),
+        .filters = filters_of(w, FM_PASS_FORWARD),
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
@@ -107,6 +154,7 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
     const struct fm_winograd_run run = {
         .x = op->out->gradient.data,
         .transformed = make_filters(w, FM_PASS_DATA),
+        .filters = filters_of(w, FM_PASS_DATA),
         .y = op->in->gradient.data,
     };
     fm_op_kernels(op)->winograd_convolve[w->data.tiling](
@@ -118,7 +166,8 @@ static void plan_convolution(struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_winograd *shape = convolution_of(w, pass);
     fm_op_scratch(&w->op, pass,
-        filter_bytes(w, pass) + fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape));
+        filter_bytes(w, pass) +
+            fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape, transforms(w, pass)));
     w->op.plans[pass] = w->plan;
 }
 
@@ -135,10 +184,12 @@ static enum fm_status want_filters(struct winograd *w)
 {
     struct fm_executor *e = w->op.executor;
     const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
-    if (!fm_op_weight_changes(&w->op, w->fusion.norm_layer))
-        return fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters);
-    return w->fusion.norm_layer >= 0 ? fm_copies_want_scale(e->model->copies, &source, &w->scale)
-                                     : FM_OK;
+    bool keeps = !fm_op_weight_changes(&w->op, w->fusion.norm_layer);
+    if (keeps)
+        FM_TRY(fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters));
+    if (w->fusion.norm_layer >= 0 && (!keeps || begins_without(w)))
+        FM_TRY(fm_copies_want_scale(e->model->copies, &source, &w->scale));
+    return FM_OK;
 }
 
 static enum fm_status winograd_connect(struct fm_op *op)

@@ -76,13 +76,6 @@ enum fm_rounding {
     FM_ROUNDING_FP16,
 };
 
-// What an activation and its gradient are made of.
-enum fm_element {
-    FM_ELEMENT_F32,
-    FM_ELEMENT_BF16,
-    FM_ELEMENT_COUNT,
-};
-
 static inline size_t fm_element_size(enum fm_element element)
 {
     return element == FM_ELEMENT_BF16 ? sizeof(uint16_t) : sizeof(float);
@@ -129,7 +122,9 @@ struct fm_element_kernels {
 
     // Winograd, by w->tiling: forward or the data's gradient; and the gradient of filters
     // [out][in][3][3], fp32. `scratch` has the bytes that ..._scratch says.
-    size_t (*winograd_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w);
+    // `transforms`: the filters are not transformed beforehand (struct fm_winograd_run).
+    size_t (*winograd_scratch[FM_WINOGRAD_TILING_COUNT])(
+        const struct fm_winograd *w, bool transforms);
     void (*winograd_convolve[FM_WINOGRAD_TILING_COUNT])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
     size_t (*winograd_gradient_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w);
@@ -157,11 +152,10 @@ struct fm_kernels {
     bool avx512;
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
-    // Filters w [out_c][in_c][3][3], times scale [out_c] or, NULL, as they are, rounded to the
-    // elements, as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
-    // in_c; rotated by half a turn and with in and out exchanged for the data's gradient.
-    void (*winograd_transform[FM_WINOGRAD_TILING_COUNT])(int out_c, int in_c, const float *w,
-        const float *scale, enum fm_element element, bool rotated, float *transformed);
+    // Filters as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
+    // in_c.
+    void (*winograd_transform[FM_WINOGRAD_TILING_COUNT])(
+        const struct fm_winograd_filters *filters, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
     // Which elements dropout keeps, in memory order: 1 where kept.
@@ -205,10 +199,15 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_TILED(kernel, size) FM_ISA_CAT(kernel, size)
 #define FM_ISA_STRING_(x) #x
 #define FM_ISA_STRING(x) FM_ISA_STRING_(x)
-void FM_TILED(FM_KERNEL(winograd_transform), 4)(int out_c, int in_c, const float *w,
-    const float *scale, enum fm_element element, bool rotated, float *transformed);
-void FM_TILED(FM_KERNEL(winograd_transform), 2)(int out_c, int in_c, const float *w,
-    const float *scale, enum fm_element element, bool rotated, float *transformed);
+void FM_TILED(FM_KERNEL(winograd_transform), 4)(
+    const struct fm_winograd_filters *filters, float *transformed);
+void FM_TILED(FM_KERNEL(winograd_transform), 2)(
+    const struct fm_winograd_filters *filters, float *transformed);
+// Those of one panel of outputs: [point][in][PANEL].
+void FM_TILED(FM_KERNEL(winograd_transform_panel), 4)(
+    const struct fm_winograd_filters *filters, int panel, float *transformed);
+void FM_TILED(FM_KERNEL(winograd_transform_panel), 2)(
+    const struct fm_winograd_filters *filters, int panel, float *transformed);
 // dw [out][in][3][3] of dU [point][in][out]: the end of winograd_gradient.
 void FM_TILED(FM_KERNEL(winograd_filter_gradients), 4)(
     const struct fm_winograd *w, const float *du, float *dw);

@@ -4,6 +4,13 @@
 
 #include <stddef.h>
 
+// What an activation and its gradient are made of.
+enum fm_element {
+    FM_ELEMENT_F32,
+    FM_ELEMENT_BF16,
+    FM_ELEMENT_COUNT,
+};
+
 // An activation in memory: [n][c / block][h][w][block]. Plain NCHW has block 1, NHWC block c,
 // oneDNN's nChw16c block 16. `c` is padded to a multiple of `block`; padding channels hold zeros
 // and stay zero, as oneDNN expects. Kernels see the tensor as n * c / block planes of h * w pixels.

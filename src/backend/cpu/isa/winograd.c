@@ -3,7 +3,7 @@
 // data too. Each thread takes blocks of tiles of its own:
 //   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y
 // or, where the filters U are larger than all the tiles, all threads take one block, each with a
-// part of the filters.
+// part of the filters, which it may transform itself.
 //
 // Compiled for each size of tiles.
 #include "backend/cpu/isa/winograd_pixels.h"
@@ -36,6 +36,12 @@ static struct forward_strides forward_strides(const struct fm_winograd *w)
         (size_t)(tiles * w->in.c + LINE_VALUES), (size_t)(tiles * w->out.c + LINE_VALUES)};
 }
 
+static size_t block_values(const struct fm_winograd *w)
+{
+    struct forward_strides point = forward_strides(w);
+    return TILE_POINTS * (point.v + point.m);
+}
+
 struct forward_block {
     float *v, *m;
     struct forward_strides point;
@@ -44,26 +50,36 @@ struct forward_block {
 static struct forward_block forward_block(const struct fm_winograd *w, float *scratch, int thread)
 {
     struct forward_strides point = forward_strides(w);
-    float *own = scratch + (size_t)thread * TILE_POINTS * (point.v + point.m);
+    float *own = scratch + (size_t)thread * block_values(w);
     return (struct forward_block){own, own + TILE_POINTS * point.v, point};
 }
 
-// M = V U of one point and panel, `count` tiles.
-static void multiply_panel(const struct fm_winograd *w, const float *filters, int point, int panel,
+// M = V U of one point and panel, whose filters are `u`, and `count` tiles.
+static void multiply_panel(const struct fm_winograd *w, const float *u, int point, int panel,
     int count, const struct forward_block *b)
 {
-    int in_c = w->in.c, out_c = w->out.c;
-    size_t matrix = (size_t)in_c * (size_t)out_c;
     const struct product p = {
         .left = b->v + (size_t)point * b->point.v,
-        .row_stride = (size_t)in_c,
+        .row_stride = (size_t)w->in.c,
         .step_stride = 1,
-        .right = filters + (size_t)point * matrix + (size_t)panel * (size_t)(PANEL * in_c),
-        .steps = in_c,
+        .right = u,
+        .steps = w->in.c,
         .out = b->m + (size_t)point * b->point.m + (size_t)(panel * PANEL),
-        .out_stride = (size_t)out_c,
+        .out_stride = (size_t)w->out.c,
     };
     product_panel(&p, count);
+}
+
+// Of one point and panel.
+static size_t panel_values(const struct fm_winograd *w)
+{
+    return (size_t)w->in.c * PANEL;
+}
+
+static const float *transformed_panel(
+    const struct fm_winograd *w, const float *transformed, int point, int panel)
+{
+    return transformed + (size_t)(point * (w->out.c / PANEL) + panel) * panel_values(w);
 }
 
 static void write_tile(
@@ -116,7 +132,8 @@ static void convolve_apart(
                 ins, b.v + (size_t)(t * w->in.c), b.point.v);
         for (int point = 0; point < TILE_POINTS; point++)
             for (int panel = 0; panel < w->out.c / PANEL; panel++)
-                multiply_panel(w, run->transformed, point, panel, count, &b);
+                multiply_panel(w, transformed_panel(w, run->transformed, point, panel), point,
+                    panel, count, &b);
         for (int t = 0; t < count; t++)
             transform_output(&w->out, b.m + (size_t)(t * w->out.c), b.point.m,
                 place_of(&tiles, first + t), outs, run);
@@ -128,12 +145,23 @@ static struct channels panel_channels(int panel)
     return (struct channels){panel * PANEL, (panel + 1) * PANEL};
 }
 
+// A panel at all points, its filters transformed to `u` first.
+static void transform_and_multiply(const struct fm_winograd *w,
+    const struct fm_winograd_filters *filters, int panel, int count, const struct forward_block *b,
+    float *u)
+{
+    FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(filters, panel, u);
+    for (int point = 0; point < TILE_POINTS; point++)
+        multiply_panel(w, u + (size_t)point * panel_values(w), point, panel, count, b);
+}
+
 // All threads one block: parts of its channels, of the filters, of its channels again.
 static void convolve_together(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
     struct forward_block b = forward_block(w, scratch, 0);
+    float *panels = scratch + block_values(w); // a thread's: [point][in channel][PANEL]
     int in_panels = w->in.c / PANEL, out_panels = w->out.c / PANEL;
 #pragma omp parallel num_threads(w->threads)
     {
@@ -143,9 +171,19 @@ static void convolve_together(
             transform_input(&w->in, run->x, run->pending, place_of(&tiles, tile), w->padding,
                 panel_channels(panel), b.v + (size_t)(tile * w->in.c), b.point.v);
         }
+        if (run->transformed) {
 #pragma omp for schedule(static)
-        for (int i = 0; i < TILE_POINTS * out_panels; i++)
-            multiply_panel(w, run->transformed, i / out_panels, i % out_panels, tiles.all, &b);
+            for (int i = 0; i < TILE_POINTS * out_panels; i++) {
+                int point = i / out_panels, panel = i % out_panels;
+                multiply_panel(w, transformed_panel(w, run->transformed, point, panel), point,
+                    panel, tiles.all, &b);
+            }
+        } else {
+            float *u = panels + (size_t)omp_get_thread_num() * TILE_POINTS * panel_values(w);
+#pragma omp for schedule(static)
+            for (int panel = 0; panel < out_panels; panel++)
+                transform_and_multiply(w, &run->filters, panel, tiles.all, &b, u);
+        }
 #pragma omp for schedule(static)
         for (int i = 0; i < tiles.all * out_panels; i++) {
             int tile = i / out_panels, panel = i % out_panels;
@@ -164,9 +202,10 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), FM_TILE)(
         convolve_apart(w, run, scratch);
 }
 
-size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(const struct fm_winograd *w)
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(
+    const struct fm_winograd *w, bool transforms)
 {
-    struct forward_strides point = forward_strides(w);
     size_t blocks = fm_winograd_shares_block(w) ? 1 : (size_t)w->threads;
-    return TILE_POINTS * blocks * (point.v + point.m) * sizeof(float);
+    size_t panels = transforms ? (size_t)w->threads * TILE_POINTS * panel_values(w) : 0;
+    return (blocks * block_values(w) + panels) * sizeof(float);
 }

@@ -55,13 +55,23 @@ struct fm_winograd {
     int threads; // that share the work
 };
 
+// Filters as the network has them.
+struct fm_winograd_filters {
+    int out_c, in_c;         // of the network's convolution
+    const float *values;     // [out_c][in_c][3][3]
+    const float *scale;      // [out_c], which they are multiplied by, or NULL
+    enum fm_element element; // what they are rounded to then
+    bool rotated;            // by half a turn, and in and out exchanged: for the data's gradient
+};
+
 struct fm_winograd_run {
     const void *x;               // [in]
     struct fm_norm_relu pending; // of x
-    const float *transformed;    // filters, as winograd_transform makes them
-    const float *bias;           // [out channels] or NULL
-    bool relu;                   // after the bias
-    void *y;                     // [out]; x where fm_winograd_in_place()
+    const float *transformed;    // filters, as winograd_transform makes them; or NULL: each thread
+    struct fm_winograd_filters filters; // transforms its part of these, fm_winograd_transforms()
+    const float *bias;                  // [out channels] or NULL
+    bool relu;                          // after the bias
+    void *y;                            // [out]; x where fm_winograd_in_place()
 };
 
 // What an instruction set's kernels count channels in.
@@ -101,6 +111,14 @@ static inline bool fm_winograd_shares_block(const struct fm_winograd *w)
 {
     int tiles = w->out.n * fm_winograd_image_tiles(w);
     return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
+}
+
+// Whether filters that are needed once may be transformed part by part on the way, which spares
+// memory for all of them: where each thread has parts of its own, panels of outputs.
+static inline bool fm_winograd_transforms(
+    const struct fm_winograd_units *units, const struct fm_winograd *w)
+{
+    return fm_winograd_shares_block(w) && w->out.c / units->panel >= w->threads;
 }
 
 #endif
