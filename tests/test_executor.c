@@ -797,12 +797,12 @@ static void test_small_tiles(void **state)
     for (int i = 0; i < 2; i++)
         unfused[i] = compile(&b,
             (struct fm_compile_options){.mode = FM_MODE_INFER, .batch = i + 1, .unfused = true});
-    for (uint32_t i = 0; i < 2; i++)
-        check_logits(&b, e[i], unfused[i], i + 1, "before a step");
+    for (uint32_t i = 0; i < 4; i++)
+        check_logits(&b, e[i / 2], unfused[i / 2], i / 2 + 1, "before a step");
     fill_slot(&b, 1, 1);
     assert_ok(api->submit(training, b.staging, 1));
-    for (uint32_t i = 0; i < 2; i++)
-        check_logits(&b, e[i], unfused[i], i + 1, "after a step");
+    for (uint32_t i = 0; i < 4; i++) // twice each: a single image's filters are kept for a second
+        check_logits(&b, e[i / 2], unfused[i / 2], i / 2 + 1, "after a step");
     fill_slot(&b, 1, 1);
     check_gradients_agree(&b, 1, 1, "deeper, one image");
     for (int i = 0; i < 2; i++) {
@@ -917,22 +917,33 @@ static void predict_one(struct bench *b, struct fm_executor *e, float logits[CLA
     assert_ok(b->engine.api->predict(e, b->staging, 0, logits));
 }
 
-static void negate_param(struct bench *b, const char *name)
+// Every element by another factor.
+static void scale_state(struct bench *b, enum fm_state_kind kind, const char *name, size_t count)
 {
-    const struct fm_param *param = &b->net.params[fm_net_find_param(&b->net, name)];
-    float *values = malloc(param->count * sizeof *values);
+    float *values = malloc(count * sizeof *values);
     assert_non_null(values);
     const struct fm_backend *api = b->engine.api;
-    assert_ok(api->model_get(b->model, FM_STATE_PARAM, name, values, param->count));
-    for (size_t i = 0; i < param->count; i++)
-        values[i] = -values[i];
-    assert_ok(api->model_set(b->model, FM_STATE_PARAM, name, values, param->count));
+    assert_ok(api->model_get(b->model, kind, name, values, count));
+    for (size_t i = 0; i < count; i++)
+        values[i] *= 0.5f + 0.25f * (float)(i % 7);
+    assert_ok(api->model_set(b->model, kind, name, values, count));
     free(values);
+}
+
+static void change_weights(struct bench *b)
+{
+    static const char *const params[] = {
+        "conv3.weight", "conv6.weight", "bn6.weight", "fc1.weight"};
+    for (size_t i = 0; i < sizeof params / sizeof params[0]; i++)
+        scale_state(b, FM_STATE_PARAM, params[i],
+            b->net.params[fm_net_find_param(&b->net, params[i])].count);
+    scale_state(b, FM_STATE_RUNNING, "bn3.running_var",
+        b->net.running[fm_net_find_running(&b->net, "bn3.running_var")].count);
 }
 
 // A first image is computed before anything is made of the weights that is worth keeping, a second
 // with what is then made and kept, to the same bits; and so again when the weights are others.
-// Many threads are more than the parts that filters have, a few are not.
+// One and two threads make filters in parts, 33 are more than there are parts.
 static void test_first_image(void **state)
 {
     (void)state;
@@ -942,15 +953,16 @@ static void test_first_image(void **state)
         open_bench(&b, "deeper", false, threads[t]);
         struct fm_executor *e = compile(
             &b, (struct fm_compile_options){.mode = FM_MODE_INFER, .batch = 1});
-        float logits[2][3][CLASSES]; // of both sets of weights: three predictions
-        for (int set = 0; set < 2; set++) {
+        float logits[3][3][CLASSES]; // of all sets of weights: three predictions
+        for (int set = 0; set < 3; set++) {
             for (int i = 0; i < 3; i++)
                 predict_one(&b, e, logits[set][i]);
             assert_memory_equal(logits[set][0], logits[set][1], sizeof logits[set][0]);
             assert_memory_equal(logits[set][0], logits[set][2], sizeof logits[set][0]);
-            negate_param(&b, "conv6.weight");
+            change_weights(&b);
         }
         assert_memory_not_equal(logits[0][0], logits[1][0], sizeof logits[0][0]);
+        assert_memory_not_equal(logits[1][0], logits[2][0], sizeof logits[0][0]);
         b.engine.api->executor_destroy(e);
         close_bench(&b);
     }

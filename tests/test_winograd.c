@@ -43,6 +43,7 @@ static const struct shape {
     {39, 32, 32, 7, 8, 1, 16},   // several blocks of 4 tiles of 4x4 an image
     {13, 64, 64, 9, 5, 1, 0},    // 6 tiles of 4x4 an image, channels last
     {1, 96, 128, 7, 7, 1, 16},   // filters larger than all the tiles
+    {1, 64, 64, 6, 6, 1, 16},    // the same, and in place
     {160, 32, 32, 2, 2, 1, 16},  // several blocks of a tile an image, of either size
 };
 enum {
@@ -191,44 +192,69 @@ static void convolve(const struct fm_element_kernels *on, const struct fm_winogr
     free(scratch);
 }
 
-static int on_the_way[FM_WINOGRAD_TILING_COUNT]; // convolutions
+// By several threads, [in place].
+static int in_parts[FM_WINOGRAD_TILING_COUNT][2];
 
-// Filters that each thread transforms give the same bits.
-static void check_on_the_way(const struct trial *t, const struct fm_element_kernels *on,
+// Filters that each thread transforms its parts of give the same bits, scaled ones, too. In place
+// if `run` is, of memory of its own.
+static void check_parts(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
+    const struct fm_element_kernels *on = k->on[t->element];
     size_t bytes = fm_view_size(&w->out) * fm_element_size(t->element);
-    struct fm_winograd_run other = *run;
-    other.transformed = NULL;
-    other.y = malloc(bytes);
-    assert_non_null(other.y);
-    convolve(on, w, &other);
-    assert_memory_equal(other.y, run->y, bytes);
-    free(other.y);
-    on_the_way[w->tiling]++;
+    bool in_place = run->x == run->y;
+    float *scale = malloc((size_t)t->w.out.c * sizeof *scale);
+    assert_non_null(scale);
+    for (int c = 0; c < t->w.out.c; c++)
+        scale[c] = 0.3f + 0.37f * (float)(c % 5);
+    struct fm_winograd_filters filters = *run->filters;
+    filters.scale = scale;
+    void *y[2]; // with all filters at once, in parts
+    for (int parts = 0; parts < 2; parts++) {
+        struct fm_winograd_run other = *run;
+        other.filters = &filters;
+        y[parts] = other.y = malloc(bytes);
+        float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
+        assert_true(other.y != NULL && transformed != NULL);
+        if (in_place)
+            other.x = memcpy(other.y, run->x, bytes);
+        if (!parts)
+            k->winograd_transform[w->tiling](&filters, transformed);
+        other.transformed = parts ? NULL : transformed;
+        convolve(on, w, &other);
+        free(transformed);
+    }
+    if (memcmp(y[0], y[1], bytes) != 0)
+        fail_msg("%s, %dx%dx%d to %d channels, tiles of %d, %d threads: other bits in parts",
+            k->name, w->in.c, w->in.h, w->in.w, w->out.c, fm_winograd_tile_size(w->tiling),
+            w->threads);
+    in_parts[w->tiling][in_place] += w->threads > 1;
+    free(scale);
+    free(y[0]);
+    free(y[1]);
 }
 
 // To `given->y`, or, NULL, to memory of its own; returns it.
 static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *given, bool rotated)
 {
-    const struct fm_element_kernels *on = k->on[t->element];
     float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
     struct fm_winograd_run run = *given;
     run.y = given->y ? given->y : malloc(fm_view_size(&w->out) * sizeof(float));
     assert_true(transformed != NULL && run.y != NULL);
-    run.filters = (struct fm_winograd_filters){
+    const struct fm_winograd_filters filters = {
         .out_c = t->w.out.c,
         .in_c = t->w.in.c,
         .values = t->filters,
         .element = t->element,
         .rotated = rotated,
     };
-    k->winograd_transform[w->tiling](&run.filters, transformed);
+    run.filters = &filters;
+    if (fm_winograd_has_parts(k->winograd_units, w))
+        check_parts(k, t, w, &run);
+    k->winograd_transform[w->tiling](&filters, transformed);
     run.transformed = transformed;
-    convolve(on, w, &run);
-    if (run.x != run.y && fm_winograd_transforms(k->winograd_units, w))
-        check_on_the_way(t, on, w, &run);
+    convolve(k->on[t->element], w, &run);
     free(transformed);
     return run.y;
 }
@@ -433,7 +459,6 @@ static void test_threads(void **state)
 {
     (void)state;
     over_all(check_threads);
-    assert_true(on_the_way[FM_WINOGRAD_4X4] > 0 && on_the_way[FM_WINOGRAD_2X2] > 0);
 }
 
 // Where the output may take the input's memory it gets the same bits there.
@@ -446,7 +471,9 @@ static void check_in_place(const struct fm_kernels *k, const struct shape *s,
     trial_make(&t, s, element, tiling);
     size_t bytes = fm_view_size(&t.w.in) * fm_element_size(element);
     void *apart = run_data(k, &t, 1);
-    for (int threads = 1; threads <= 5; threads += 2) {
+    static const int teams[] = {1, 2, 5};
+    for (size_t i = 0; i < sizeof teams / sizeof teams[0]; i++) {
+        int threads = teams[i];
         const struct fm_winograd w = data_of(&t, threads);
         if (!fm_winograd_in_place(&w))
             continue;
@@ -471,7 +498,7 @@ static void test_in_place(void **state)
 }
 
 // Every way that a convolution takes is tried above, with both sizes of tiles: a block for all
-// threads or blocks for each, in memory of its own or in place.
+// threads, also with filters made in parts, or blocks for each, in memory of its own or in place.
 static void test_what_is_tried(void **state)
 {
     (void)state;
@@ -488,6 +515,8 @@ static void test_what_is_tried(void **state)
         for (int shared = 0; shared < 2; shared++)
             for (int in_place = 0; in_place < 2; in_place++)
                 assert_true(shapes_of[tiling][shared][in_place] > 0);
+    for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
+        assert_true(in_parts[tiling][false] > 0 && in_parts[tiling][true] > 0);
 }
 
 // A batch norm and ReLU that are pending against the same carried out before, also at the edges,

@@ -12,23 +12,16 @@ struct gathered {
     struct fm_linear_fusion fusion;
     struct fm_copy *rows, *bias;
     const float *plain;  // the weights in the model, where rows are made of just those
-    uint64_t first_seen; // the model's version when the first image was computed with it
+    uint64_t first_seen; // fm_op_sees_first()'s
     char plan[64];
 };
-
-// Rows are worth making for a second image, not for a first of these weights.
-static bool uses_rows(const struct gathered *g)
-{
-    bool first = g->first_seen != g->op.executor->model->version;
-    return !g->plain || !first || fm_copy_is_fresh(g->rows);
-}
 
 static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct gathered *g = (struct gathered *)op;
-    bool rows = uses_rows(g);
-    g->first_seen = op->executor->model->version;
+    bool first = fm_op_sees_first(op, &g->first_seen);
+    bool rows = !g->plain || !first || fm_copy_is_fresh(g->rows);
     if (rows)
         FM_TRY(fm_copy_refresh(g->rows));
     if (g->bias)

@@ -3,9 +3,9 @@
 // tiles share the filters or larger ones would be half empty, in smaller tiles with about half.
 //
 // Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
-// where weights stay, from a second image on: for a first one, to the same bits, they are made in
-// scratch, or part by part on the way. So are those of weights that are trained, and so change all
-// the time, also for a batch that is evaluated.
+// where weights stay; where single images are predicted, from a second one on: for a first they are
+// made part by part on the way, or in scratch, to the same bits. Those of weights that are trained,
+// and so change all the time, are made in scratch, also for a batch that is evaluated.
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
@@ -15,10 +15,10 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters; // kept ones; NULL where all are made in a pass, ...
+    struct fm_copy *filters; // kept ones; NULL where a pass makes them, ...
     struct fm_copy *scale;   // ... of the model's weights, times this where a norm is folded in
     struct fm_copy *bias;
-    uint64_t first_seen; // the model's version when the first image was computed with it
+    uint64_t first_seen; // fm_op_sees_first()'s
     char plan[64];
 };
 
@@ -28,39 +28,32 @@ static const struct fm_winograd *convolution_of(const struct winograd *w, enum f
     return pass == FM_PASS_DATA ? &w->data : &w->forward;
 }
 
-// Whether a first image is computed without kept filters.
+// Whether a first image is computed without kept filters: by an executor that predicts single ones.
 static bool begins_without(const struct winograd *w)
 {
-    return w->op.executor->options.batch == 1;
+    const struct fm_executor *e = w->op.executor;
+    return e->options.batch == 1 && !fm_executor_trains(e);
 }
 
-// Kept filters are worth making for a second image, not for a first of these weights.
-static bool uses_kept(const struct winograd *w)
+// Whether a pass takes kept filters alone.
+static bool always_kept(const struct winograd *w, enum fm_op_pass pass)
 {
-    if (!w->filters)
-        return false;
-    bool first = begins_without(w) && w->first_seen != w->op.executor->model->version;
-    return !first || fm_copy_is_fresh(w->filters);
+    return pass == FM_PASS_FORWARD && w->filters && !begins_without(w);
 }
 
-// Whether a pass transforms filters, if not always.
-static bool makes_filters(const struct winograd *w, enum fm_op_pass pass)
-{
-    return pass == FM_PASS_DATA || !w->filters || begins_without(w);
-}
-
-// ... part by part on the way.
-static bool transforms(const struct winograd *w, enum fm_op_pass pass)
+// Whether those of a first image are made part by part on the way.
+static bool makes_parts(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_winograd_units *units = w->op.executor->model->device->kernels->winograd_units;
-    return makes_filters(w, pass) && fm_winograd_transforms(units, convolution_of(w, pass));
+    return pass == FM_PASS_FORWARD && w->filters && begins_without(w) &&
+           fm_winograd_has_parts(units, &w->forward);
 }
 
-// Of the filters that a pass makes at the beginning of its scratch.
+// Of all filters, which a pass makes at the beginning of its scratch; 0 where it never does.
 static size_t filter_bytes(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_winograd *convolution = convolution_of(w, pass);
-    return !makes_filters(w, pass) || transforms(w, pass)
+    return always_kept(w, pass) || makes_parts(w, pass)
                ? 0
                : fm_winograd_filter_bytes(
                      convolution->tiling, convolution->out.c, convolution->in.c);
@@ -87,15 +80,15 @@ static struct fm_winograd_filters filters_of(const struct winograd *w, enum fm_o
     };
 }
 
-// Filters that are not kept: in scratch, or NULL where they are made on the way.
-static const float *make_filters(const struct winograd *w, enum fm_op_pass pass)
+// All of them, transformed in scratch; NULL where that is done part by part on the way.
+static const float *make_filters(
+    const struct winograd *w, enum fm_op_pass pass, const struct fm_winograd_filters *filters)
 {
-    if (transforms(w, pass))
+    if (makes_parts(w, pass))
         return NULL;
-    const struct fm_winograd_filters filters = filters_of(w, pass);
     float *transformed = w->op.scratch[pass];
     w->op.executor->model->device->kernels->winograd_transform[convolution_of(w, pass)->tiling](
-        &filters, transformed);
+        filters, transformed);
     return transformed;
 }
 
@@ -103,19 +96,21 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
-    bool kept = uses_kept(w);
-    w->first_seen = op->executor->model->version;
+    bool first = fm_op_sees_first(op, &w->first_seen);
+    bool kept = w->filters && (!begins_without(w) || !first || fm_copy_is_fresh(w->filters));
     if (kept)
         FM_TRY(fm_copy_refresh(w->filters));
     else if (w->scale)
         FM_TRY(fm_copy_refresh(w->scale));
     if (w->bias)
         FM_TRY(fm_copy_refresh(w->bias));
+    const struct fm_winograd_filters filters = filters_of(w, FM_PASS_FORWARD);
     const struct fm_winograd_run run = {
         .x = op->in->activation.data,
         .pending = op->in->pending,
-        .transformed = kept ? fm_copy_values(w->filters) : make_filters(w, FM_PASS_FORWARD),
-        .filters = filters_of(w, FM_PASS_FORWARD),
+        .transformed = kept ? fm_copy_values(w->filters)
+                            : make_filters(w, FM_PASS_FORWARD, &filters),
+        .filters = &filters,
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->fusion.relu,
         .y = op->out->activation.data,
@@ -151,10 +146,10 @@ static enum fm_status winograd_data(struct fm_op *op, const struct fm_pass *pass
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
+    const struct fm_winograd_filters filters = filters_of(w, FM_PASS_DATA);
     const struct fm_winograd_run run = {
         .x = op->out->gradient.data,
-        .transformed = make_filters(w, FM_PASS_DATA),
-        .filters = filters_of(w, FM_PASS_DATA),
+        .transformed = make_filters(w, FM_PASS_DATA, &filters),
         .y = op->in->gradient.data,
     };
     fm_op_kernels(op)->winograd_convolve[w->data.tiling](
@@ -167,7 +162,7 @@ static void plan_convolution(struct winograd *w, enum fm_op_pass pass)
     const struct fm_winograd *shape = convolution_of(w, pass);
     fm_op_scratch(&w->op, pass,
         filter_bytes(w, pass) +
-            fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape, transforms(w, pass)));
+            fm_op_kernels(&w->op)->winograd_scratch[shape->tiling](shape, makes_parts(w, pass)));
     w->op.plans[pass] = w->plan;
 }
 

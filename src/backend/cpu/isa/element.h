@@ -80,10 +80,8 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
     float *dgamma, float *dbeta);
 void FM_ELEMENT_KERNEL(norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
     struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
-size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 4)(
-    const struct fm_winograd *w, bool transforms);
-size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 2)(
-    const struct fm_winograd *w, bool transforms);
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 4)(const struct fm_winograd *w, bool parts);
+size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), 2)(const struct fm_winograd *w, bool parts);
 void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 4)(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
 void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), 2)(

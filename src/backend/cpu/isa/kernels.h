@@ -122,9 +122,8 @@ struct fm_element_kernels {
 
     // Winograd, by w->tiling: forward or the data's gradient; and the gradient of filters
     // [out][in][3][3], fp32. `scratch` has the bytes that ..._scratch says.
-    // `transforms`: the filters are not transformed beforehand (struct fm_winograd_run).
-    size_t (*winograd_scratch[FM_WINOGRAD_TILING_COUNT])(
-        const struct fm_winograd *w, bool transforms);
+    // `parts`: the filters are not transformed beforehand (struct fm_winograd_run).
+    size_t (*winograd_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w, bool parts);
     void (*winograd_convolve[FM_WINOGRAD_TILING_COUNT])(
         const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch);
     size_t (*winograd_gradient_scratch[FM_WINOGRAD_TILING_COUNT])(const struct fm_winograd *w);
@@ -203,7 +202,8 @@ void FM_TILED(FM_KERNEL(winograd_transform), 4)(
     const struct fm_winograd_filters *filters, float *transformed);
 void FM_TILED(FM_KERNEL(winograd_transform), 2)(
     const struct fm_winograd_filters *filters, float *transformed);
-// Those of one panel of outputs: [point][in][PANEL].
+// Those of one panel of columns, [point][step][PANEL]: points are a line of the cache further
+// apart, lest all share a set of it.
 void FM_TILED(FM_KERNEL(winograd_transform_panel), 4)(
     const struct fm_winograd_filters *filters, int panel, float *transformed);
 void FM_TILED(FM_KERNEL(winograd_transform_panel), 2)(

@@ -70,16 +70,17 @@ static void multiply_panel(const struct fm_winograd *w, const float *u, int poin
     product_panel(&p, count);
 }
 
-// Of one point and panel.
-static size_t panel_values(const struct fm_winograd *w)
-{
-    return (size_t)w->in.c * PANEL;
-}
-
 static const float *transformed_panel(
     const struct fm_winograd *w, const float *transformed, int point, int panel)
 {
-    return transformed + (size_t)(point * (w->out.c / PANEL) + panel) * panel_values(w);
+    size_t panels = (size_t)point * (size_t)(w->out.c / PANEL) + (size_t)panel;
+    return transformed + panels * (size_t)w->in.c * PANEL;
+}
+
+// Of one point, as winograd_transform_panel leaves a panel.
+static size_t part_stride(const struct fm_winograd *w)
+{
+    return (size_t)w->in.c * PANEL + LINE_VALUES;
 }
 
 static void write_tile(
@@ -152,7 +153,7 @@ static void transform_and_multiply(const struct fm_winograd *w,
 {
     FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(filters, panel, u);
     for (int point = 0; point < TILE_POINTS; point++)
-        multiply_panel(w, u + (size_t)point * panel_values(w), point, panel, count, b);
+        multiply_panel(w, u + (size_t)point * part_stride(w), point, panel, count, b);
 }
 
 // All threads one block: parts of its channels, of the filters, of its channels again.
@@ -161,7 +162,7 @@ static void convolve_together(
 {
     struct tiles tiles = tiles_of(&w->out);
     struct forward_block b = forward_block(w, scratch, 0);
-    float *panels = scratch + block_values(w); // a thread's: [point][in channel][PANEL]
+    float *parts = scratch + block_values(w); // one of each thread
     int in_panels = w->in.c / PANEL, out_panels = w->out.c / PANEL;
 #pragma omp parallel num_threads(w->threads)
     {
@@ -179,10 +180,10 @@ static void convolve_together(
                     panel, tiles.all, &b);
             }
         } else {
-            float *u = panels + (size_t)omp_get_thread_num() * TILE_POINTS * panel_values(w);
+            float *u = parts + (size_t)omp_get_thread_num() * TILE_POINTS * part_stride(w);
 #pragma omp for schedule(static)
             for (int panel = 0; panel < out_panels; panel++)
-                transform_and_multiply(w, &run->filters, panel, tiles.all, &b, u);
+                transform_and_multiply(w, run->filters, panel, tiles.all, &b, u);
         }
 #pragma omp for schedule(static)
         for (int i = 0; i < tiles.all * out_panels; i++) {
@@ -203,9 +204,9 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_convolve), FM_TILE)(
 }
 
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(
-    const struct fm_winograd *w, bool transforms)
+    const struct fm_winograd *w, bool parts)
 {
     size_t blocks = fm_winograd_shares_block(w) ? 1 : (size_t)w->threads;
-    size_t panels = transforms ? (size_t)w->threads * TILE_POINTS * panel_values(w) : 0;
-    return (blocks * block_values(w) + panels) * sizeof(float);
+    size_t filters = parts ? (size_t)w->threads * TILE_POINTS * part_stride(w) : 0;
+    return (blocks * block_values(w) + filters) * sizeof(float);
 }

@@ -67,11 +67,12 @@ struct fm_winograd_filters {
 struct fm_winograd_run {
     const void *x;               // [in]
     struct fm_norm_relu pending; // of x
-    const float *transformed;    // filters, as winograd_transform makes them; or NULL: each thread
-    struct fm_winograd_filters filters; // transforms its part of these, fm_winograd_transforms()
-    const float *bias;                  // [out channels] or NULL
-    bool relu;                          // after the bias
-    void *y;                            // [out]; x where fm_winograd_in_place()
+    const float *transformed;    // filters, as winograd_transform makes them, or NULL
+    // With NULL, of a convolution that has parts: each thread transforms its parts of these.
+    const struct fm_winograd_filters *filters;
+    const float *bias; // [out channels] or NULL
+    bool relu;         // after the bias
+    void *y;           // [out]; x where fm_winograd_in_place()
 };
 
 // What an instruction set's kernels count channels in.
@@ -113,12 +114,13 @@ static inline bool fm_winograd_shares_block(const struct fm_winograd *w)
     return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
 }
 
-// Whether filters that are needed once may be transformed part by part on the way, which spares
-// memory for all of them: where each thread has parts of its own, panels of outputs.
-static inline bool fm_winograd_transforms(
+// Whether filters may be transformed part by part on the way, which spares memory for all of them,
+// where they are needed once: the parts, panels of outputs, are shared out evenly.
+static inline bool fm_winograd_has_parts(
     const struct fm_winograd_units *units, const struct fm_winograd *w)
 {
-    return fm_winograd_shares_block(w) && w->out.c / units->panel >= w->threads;
+    int panels = w->out.c / units->panel;
+    return fm_winograd_shares_block(w) && (panels % w->threads == 0 || panels >= 4 * w->threads);
 }
 
 #endif

@@ -55,7 +55,7 @@ void FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(
 {
     int steps = steps_of(f);
     for (int first = panel * PANEL; first < (panel + 1) * PANEL; first += LANES)
-        transform_columns(f, first, 0, steps, u, (size_t)steps * PANEL);
+        transform_columns(f, first, 0, steps, u, (size_t)steps * PANEL + LINE_VALUES);
 }
 
 void FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(
