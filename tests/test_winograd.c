@@ -1,7 +1,7 @@
 // Winograd's convolutions, with every table that this processor can run, against sums in double:
 // forward with bias and ReLU, the gradients of data and filters, in every layout and size of tiles,
-// with images that tiles do not fit; the same bits whatever the number of threads; how much
-// rounding costs.
+// with images that tiles do not fit; the same bits whatever the number of threads, and with filters
+// transformed in parts; how much rounding costs.
 #include "elements.h"
 #include "philox.h"
 
