@@ -17,7 +17,7 @@ struct fm_target {
     float smoothing; // s
 };
 
-// The target of a sample that is what its label says.
+// Neither smoothed nor mixed.
 FM_SHARED_FN struct fm_target fm_target_plain(int label)
 {
     struct fm_target target = {label, label, 0.0f, 0.0f};
@@ -42,19 +42,19 @@ FM_SHARED_FN float fm_cross_entropy_row(const float *logits, int classes, struct
         sum += expf(logits[k] - max);
     *correct = best == target.label;
     float share = target.smoothing / (float)classes;
-    float other = (1.0f - target.smoothing) * target.weight;
-    float own = 1.0f - target.smoothing - other;
+    float other_weight = (1.0f - target.smoothing) * target.weight;
+    float own_weight = 1.0f - target.smoothing - other_weight;
     if (gradient) {
         float inverse = 1.0f / sum;
         for (int k = 0; k < classes; k++) {
-            float wanted = share + (k == target.label ? own : 0.0f);
+            float wanted = share + (k == target.label ? own_weight : 0.0f);
             if (k == target.other)
-                wanted += other;
+                wanted += other_weight;
             gradient[k] = scale * (expf(logits[k] - max) * inverse - wanted);
         }
     }
-    return logf(sum) + max - own * logits[target.label] - other * logits[target.other] -
-           share * sum_logits;
+    return logf(sum) + max - own_weight * logits[target.label] -
+           other_weight * logits[target.other] - share * sum_logits;
 }
 
 #endif

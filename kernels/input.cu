@@ -91,7 +91,7 @@ __device__ __forceinline__ struct fm_augment_plan plan_of(
 
 template <class T, int N>
 __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, T *out, struct geometry g, struct thresholds below)
+    const struct fm_step *step, T *out, struct geometry g, struct thresholds thresholds)
 {
     __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other[FM_CUDA_RECORD_MAX];
     uint32_t image = blockIdx.x;
@@ -101,13 +101,13 @@ __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, cons
     if (there) {
         uint32_t id = ids[image];
         load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
-        from.plan = plan_of(step, id, g, below.erase);
-        from.weight = fm_mix_weight(step->seed, step->epoch, id, below.mix);
+        from.plan = plan_of(step, id, g, thresholds.erase);
+        from.weight = fm_mix_weight(step->seed, step->epoch, id, thresholds.mix);
     }
     if (from.weight > 0.0f) {
-        uint32_t place = fm_mix_other(image, step->count), id = ids[place];
-        load_record(records + (size_t)(g.gather ? id : place) * (size_t)bytes, bytes, other);
-        from.other_plan = plan_of(step, id, g, below.erase);
+        uint32_t next = fm_mix_other(image, step->count), id = ids[next];
+        load_record(records + (size_t)(g.gather ? id : next) * (size_t)bytes, bytes, other);
+        from.other_plan = plan_of(step, id, g, thresholds.erase);
     }
     __syncthreads();
     T *to = out + (size_t)image * (size_t)size;

@@ -1,8 +1,8 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random
 // numbers: as easy as 1, 2, 3", SC 2011; constants from its table 2 and reference implementation).
 //
-// A draw depends on nothing but its coordinates, so shuffling, augmentation and dropout are the
-// same on every device, in any order, and a resumed run needs no saved generator.
+// A draw depends on nothing but its coordinates, so shuffling, augmentation, mixing and dropout are
+// the same on every device, in any order, and a resumed run needs no saved generator.
 //   key:      the run's seed
 //   counter:  epoch, sample id, stream, element / 4 (one call gives the draws of four elements)
 // Elements are counted in the logical order C, H, W, whatever the layout in memory.

@@ -49,6 +49,7 @@ assert (time.best, time.ratio) == ("b", 2.0) and time.row(False)[-1] == "met"
 for part, size, verdict in (("memory", 25, "met"), ("memory", 26, "not met")):
     share = Comparison("w", (part, "deeper", "fp32"), [size], {"a": [100]}, less=True, share=True)
     assert share.ratio == size / 100 and share.row(False)[-1] == verdict, share.row(False)
+    assert share.row(False)[4] == f"0.{size}0", share.row(False) # at 0.25, two digits would not tell
 amx = Comparison("w", ("features", "bf16"), [1], {"a": [1]}, {"c": "failed: it | broke"})
 assert (amx.row(False)[-1], amx.row(True)[-1]) == ("no AMX here", "not met")
 text = Part("Title", "About.", [amx], [["After."]]).markdown(False)

@@ -192,7 +192,7 @@ static void convolve(const struct fm_element_kernels *on, const struct fm_winogr
     free(scratch);
 }
 
-// By several threads, [in place].
+// How many were checked with several threads: [tiling][in place].
 static int in_parts[FM_WINOGRAD_TILING_COUNT][2];
 
 // Filters that each thread transforms its parts of give the same bits, scaled ones, too. In place

@@ -128,8 +128,8 @@ struct fm_compile_options {
     // for none) just as in training; not together with `mirror`, nor of records of features.
     struct fm_augment augment;
     float label_smoothing; // training only: target = (1 - s) onehot + s / classes
-    float mix;             // training only: the share of samples that are mixed with another of
-                           // the batch, and their targets likewise (kernels/mix.h)
+    float mix;             // training only: the share of samples that are mixed with the next of
+                           // the batch, and their onehots likewise (kernels/mix.h)
     bool average;          // inference only: with the EMA's parameters and running statistics
     bool mirror;           // inference only: every image mirrored left to right
     bool unfused;          // one operation a primitive
@@ -252,7 +252,7 @@ struct fm_backend {
     enum fm_status (*scores_take)(
         struct fm_executor *executor, struct fm_sums *scores, uint64_t *confusion);
     // From an executor compiled for probing, after its last submit or predict: layer's tensor, NCHW
-    // [batch][c][h][w]. layer -1: the input after augmentation and normalisation.
+    // [batch][c][h][w]. layer -1: the input after augmentation, mixing and normalisation.
     enum fm_status (*executor_read)(
         struct fm_executor *executor, int layer, enum fm_probe probe, float *data, size_t count);
     // From an executor compiled with `profile`: entries [0, *count) in the order of execution;

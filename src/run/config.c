@@ -291,7 +291,7 @@ bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_co
 {
     return strcmp(a->model, b->model) == 0 && strcmp(a->precision, b->precision) == 0 &&
            a->seed == b->seed && a->full == b->full && input_size_of(a) == input_size_of(b) &&
-           fm_transfer_same(&a->transfer, &b->transfer) && fm_object_same(a->recipe, b->recipe) &&
+           fm_transfer_same(&a->transfer, &b->transfer) && fm_json_same(a->recipe, b->recipe) &&
            a->has_data && b->has_data && a->data.classes == b->data.classes &&
            memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
 }

@@ -5,7 +5,6 @@
 #include "base/file.h"
 
 #include <math.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,4 +187,30 @@ int fm_json_key_line(const char *text, const char *const *keys, int count)
         at++;
     }
     return 0;
+}
+
+static bool is_nothing(const json_t *value)
+{
+    return json_is_false(value) || (json_is_number(value) && json_number_value(value) == 0.0);
+}
+
+// Of what `a` has.
+static bool members_same(const json_t *a, const json_t *b)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)a, key, value)
+    {
+        const json_t *other = json_object_get(b, key);
+        if (other ? !json_equal(value, other) : !is_nothing(value))
+            return false;
+    }
+    return true;
+}
+
+bool fm_json_same(const json_t *a, const json_t *b)
+{
+    if (!json_is_object(a) || !json_is_object(b))
+        return json_equal(a, b);
+    return members_same(a, b) && members_same(b, a);
 }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 
 // Reads and parses a file whose root is an object without duplicate keys. A syntax error fails with
 // FM_DATA and "PATH:LINE: ...". `text` (may be NULL) gets the file's text, freed by the caller.
@@ -26,6 +27,10 @@ const char *fm_json_type_name(const json_t *json);
 // A member for reading: NaN where `object` has no such number, "" where it has no such string.
 double fm_json_number(const json_t *object, const char *key);
 const char *fm_json_string(const json_t *object, const char *key);
+
+// Whether two values are equal; of objects, a member that one lacks, as files of earlier versions
+// do, counts as 0 or false. Members of members are compared as they are.
+bool fm_json_same(const json_t *a, const json_t *b);
 
 // A string for writing, as it is where that is UTF-8, which is all that JSON can say; of a file's
 // name that is not, each other byte becomes U+FFFD. New reference; NULL when out of memory.

@@ -113,29 +113,3 @@ enum fm_status fm_object_get_bool(const struct fm_object *object, const char *ke
     *out = json_is_true(value);
     return FM_OK;
 }
-
-static bool is_nothing(const json_t *value)
-{
-    return json_is_false(value) || (json_is_number(value) && json_number_value(value) == 0.0);
-}
-
-// Of what `a` has.
-static bool members_same(const json_t *a, const json_t *b)
-{
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)a, key, value)
-    {
-        const json_t *other = json_object_get(b, key);
-        if (other ? !json_equal(value, other) : !is_nothing(value))
-            return false;
-    }
-    return true;
-}
-
-bool fm_object_same(const json_t *a, const json_t *b)
-{
-    if (!json_is_object(a) || !json_is_object(b))
-        return json_equal(a, b);
-    return members_same(a, b) && members_same(b, a);
-}

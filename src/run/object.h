@@ -31,8 +31,4 @@ enum fm_status fm_object_get_number(
     const struct fm_object *object, const char *key, double min, double *out);
 enum fm_status fm_object_get_bool(const struct fm_object *object, const char *key, bool *out);
 
-// Whether two values are equal. A member that an object lacks, as those of earlier versions do, is
-// as good as one of 0 or false.
-bool fm_object_same(const json_t *a, const json_t *b);
-
 #endif

@@ -68,7 +68,8 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
         "its longest side in pixels; each side is drawn from half of that to all of it"),
     FIELD(mix, "mix", REAL, 0, 1, NULL,
-        "probability that an image and its target are mixed with those of the batch's next image"),
+        "mixup: probability that an image and its target are mixed with the batch's next image and "
+        "its target, whose weight is drawn from 0 to 1/2"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,
@@ -547,8 +548,8 @@ static bool came_later(const struct fm_recipe_field *field)
     return strcmp(field->key, "mix") == 0;
 }
 
-// Strict both ways: a run that another version wrote, with a value more or less, is not gone on
-// with under values that nobody chose.
+// Strict both ways, but for what came later: a run that another version wrote, with a value more or
+// less, is not gone on with under values that nobody chose.
 enum fm_status fm_recipe_from_json(const json_t *json, const char *path, struct fm_recipe *recipe)
 {
     const struct place root = {.path = path};

@@ -51,7 +51,8 @@ struct fm_recipe {
     double erase;
     int erase_size;
     // Mixup (Zhang et al. 2018, arXiv:1710.09412): with this probability an image and its target
-    // are averaged with another's of the batch, whose weight is drawn uniformly from 0 to 1/2.
+    // are mixed with the next one's of the batch (kernels/mix.h), whose weight is drawn uniformly
+    // from 0 to 1/2.
     double mix;
     double dropout; // of every dropout layer; -1: the model's own rates
     int init;       // enum fm_init

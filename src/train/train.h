@@ -18,7 +18,7 @@ struct fm_train_progress {
     int epoch, epochs;     // epoch counts from 1
     uint64_t step, steps;  // of the whole run
     uint64_t images;       // trained on so far, in the whole run
-    double loss, accuracy; // of this epoch so far, on the training batches as they are augmented
+    double loss, accuracy; // of this epoch so far, on its batches, augmented and mixed
     double learning_rate;
     double images_per_second;  // of this epoch
     double elapsed, remaining; // seconds

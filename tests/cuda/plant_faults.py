@@ -91,7 +91,7 @@ FAULTS = [
      ".mix_threshold = fm_draw_threshold(low->source->compile->mix)", ".mix_threshold = 0",
      "parity_step"),
     ("an image mixed with the one that follows it in the data set", KERNELS + "input.cu",
-     "id = ids[place];", "id = ids[image] + 1;", "test_cuda_kernels"),
+     "id = ids[next];", "id = ids[image] + 1;", "test_cuda_kernels"),
     ("gradients in the head's padding", KERNELS + "cross_entropy.cu",
      "staged[row * fm_logit_pitch(s.classes) + column] : 0.0f;",
      "staged[row * fm_logit_pitch(s.classes) + column] : 1.0f;",

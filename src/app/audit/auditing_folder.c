@@ -3,7 +3,7 @@
 
 #include "backend/precision.h"
 #include "data/folds.h"
-#include "run/object.h"
+#include "run/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -87,7 +87,7 @@ static const char *difference(const json_t *found, json_t *wanted)
     const char *key;
     json_t *value;
     json_object_foreach(
-        wanted, key, value) if (!fm_object_same(json_object_get(found, key), value)) return key;
+        wanted, key, value) if (!fm_json_same(json_object_get(found, key), value)) return key;
     return NULL;
 }
 

@@ -195,7 +195,8 @@ enum fm_status fm_training_train_head(struct fm_training *t, const struct fm_tra
     struct fm_net base, head;
     struct fm_features features;
     struct fm_model *model = NULL;
-    struct fm_recipe recipe = t->job->recipe; // whose augmentation is in the views already
+    struct fm_recipe recipe =
+        t->job->recipe; // whose augmentation is in the views already; features are mixed
     struct fm_train_options of_head = *options;
     int layers = fm_run_base_layers(&t->net);
     FM_TRY(fm_net_base(&t->net, layers, &base));

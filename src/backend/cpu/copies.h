@@ -6,8 +6,9 @@
 //
 // Executors with the same layout share a copy; a copy is renewed when what it is made of has
 // changed since, so an executor asks for it at the start of every step and pays only after updates,
-// and of weights that are not trained only when they were set. For a first image of its own an
-// executor of single ones asks for neither rows nor filters (fm_op_sees_first()).
+// and of weights that are not trained only when they were set. An executor of single
+// images does not ask for filters, nor for rows that are just the model's weights, until its second
+// image, unless they are fresh already.
 #ifndef FM_CPU_COPIES_H
 #define FM_CPU_COPIES_H
 

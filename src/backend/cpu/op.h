@@ -143,8 +143,9 @@ static inline bool fm_op_weight_changes(const struct fm_op *op, int norm_layer)
     return (e->options.mode == FM_MODE_TRAIN || evaluates) &&
            (norm_layer >= 0 || m->net.params[fm_op_layer(op)->weight].trainable);
 }
-// Whether this is the first image that it sees with the weights as they are, which are then of the
-// version *seen: what is made of them, and is worth keeping for a second one, is not for a first.
+// Whether the operation runs for the first time with the model's values as they are; notes their
+// version in *seen, so that the next call says no. What is made of weights and kept pays from a
+// second image on.
 static inline bool fm_op_sees_first(const struct fm_op *op, uint64_t *seen)
 {
     bool first = *seen != op->executor->model->version;

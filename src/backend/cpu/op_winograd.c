@@ -15,8 +15,9 @@ struct winograd {
     struct fm_op op;
     struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
-    struct fm_copy *filters; // kept ones; NULL where a pass makes them, ...
-    struct fm_copy *scale;   // ... of the model's weights, times this where a norm is folded in
+    struct fm_copy *filters; // kept ones; NULL where every pass makes them
+    struct fm_copy *scale;   // where a pass may make them and a norm is folded in: what the weights
+                             // are multiplied by
     struct fm_copy *bias;
     uint64_t first_seen; // fm_op_sees_first()'s
     char plan[64];
@@ -29,7 +30,7 @@ static const struct fm_winograd *convolution_of(const struct winograd *w, enum f
 }
 
 // Whether a first image is computed without kept filters: by an executor that predicts single ones.
-static bool begins_without(const struct winograd *w)
+static bool begins_without_kept(const struct winograd *w)
 {
     const struct fm_executor *e = w->op.executor;
     return e->options.batch == 1 && !fm_executor_trains(e);
@@ -38,14 +39,14 @@ static bool begins_without(const struct winograd *w)
 // Whether a pass takes kept filters alone.
 static bool always_kept(const struct winograd *w, enum fm_op_pass pass)
 {
-    return pass == FM_PASS_FORWARD && w->filters && !begins_without(w);
+    return pass == FM_PASS_FORWARD && w->filters && !begins_without_kept(w);
 }
 
 // Whether those of a first image are made part by part on the way.
 static bool makes_parts(const struct winograd *w, enum fm_op_pass pass)
 {
     const struct fm_winograd_units *units = w->op.executor->model->device->kernels->winograd_units;
-    return pass == FM_PASS_FORWARD && w->filters && begins_without(w) &&
+    return pass == FM_PASS_FORWARD && w->filters && begins_without_kept(w) &&
            fm_winograd_has_parts(units, &w->forward);
 }
 
@@ -97,7 +98,7 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     (void)pass;
     struct winograd *w = (struct winograd *)op;
     bool first = fm_op_sees_first(op, &w->first_seen);
-    bool kept = w->filters && (!begins_without(w) || !first || fm_copy_is_fresh(w->filters));
+    bool kept = w->filters && (!begins_without_kept(w) || !first || fm_copy_is_fresh(w->filters));
     if (kept)
         FM_TRY(fm_copy_refresh(w->filters));
     else if (w->scale)
@@ -182,7 +183,7 @@ static enum fm_status want_filters(struct winograd *w)
     bool keeps = !fm_op_weight_changes(&w->op, w->fusion.norm_layer);
     if (keeps)
         FM_TRY(fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters));
-    if (w->fusion.norm_layer >= 0 && (!keeps || begins_without(w)))
+    if (w->fusion.norm_layer >= 0 && (!keeps || begins_without_kept(w)))
         FM_TRY(fm_copies_want_scale(e->model->copies, &source, &w->scale));
     return FM_OK;
 }

@@ -29,7 +29,7 @@ static int mix_other(const struct fm_input_work *work, int sample)
     return (int)fm_mix_other((uint32_t)sample, (uint32_t)work->count);
 }
 
-// The same, mixed with the next image of the batch if its draws say so.
+// One augmented image, mixed with the next of the batch if its draws say so.
 static void mixed_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
     int image, float *restrict pixels)
 {

@@ -51,7 +51,7 @@ struct fm_input_work {
 struct fm_loss_work {
     const float *logits;   // [count][classes]
     const uint8_t *labels; // [count]
-    const uint32_t *ids;   // [count]
+    const uint32_t *ids;   // [count]: the counters of the draws
     int count, classes;
     float smoothing;
     float mix; // share of the samples that are mixed: kernels/mix.h
@@ -202,8 +202,8 @@ void FM_TILED(FM_KERNEL(winograd_transform), 4)(
     const struct fm_winograd_filters *filters, float *transformed);
 void FM_TILED(FM_KERNEL(winograd_transform), 2)(
     const struct fm_winograd_filters *filters, float *transformed);
-// Those of one panel of columns, [point][step][PANEL]: points are a line of the cache further
-// apart, lest all share a set of it.
+// The filters of one panel of outputs (inputs where rotated), [point][step][PANEL]: each point
+// begins a line of the cache later than that, lest all share a set of it.
 void FM_TILED(FM_KERNEL(winograd_transform_panel), 4)(
     const struct fm_winograd_filters *filters, int panel, float *transformed);
 void FM_TILED(FM_KERNEL(winograd_transform_panel), 2)(

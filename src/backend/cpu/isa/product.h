@@ -22,6 +22,12 @@ enum {
     FEW_ROWS = 4,        // of what is left: still sums enough to hide a multiplication's latency
 };
 
+// Values from one point to the next of a panel that winograd_transform_panel() has written.
+static inline size_t panel_stride(int steps)
+{
+    return (size_t)steps * PANEL + LINE_VALUES;
+}
+
 // left[row * row_stride + step * step_stride]; right[step][PANEL]; out[row * out_stride + column].
 struct product {
     const float *left;

@@ -77,12 +77,6 @@ static const float *transformed_panel(
     return transformed + panels * (size_t)w->in.c * PANEL;
 }
 
-// Of one point, as winograd_transform_panel leaves a panel.
-static size_t part_stride(const struct fm_winograd *w)
-{
-    return (size_t)w->in.c * PANEL + LINE_VALUES;
-}
-
 static void write_tile(
     const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
 {
@@ -153,7 +147,7 @@ static void transform_and_multiply(const struct fm_winograd *w,
 {
     FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(filters, panel, u);
     for (int point = 0; point < TILE_POINTS; point++)
-        multiply_panel(w, u + (size_t)point * part_stride(w), point, panel, count, b);
+        multiply_panel(w, u + (size_t)point * panel_stride(w->in.c), point, panel, count, b);
 }
 
 // All threads one block: parts of its channels, of the filters, of its channels again.
@@ -180,7 +174,7 @@ static void convolve_together(
                     panel, tiles.all, &b);
             }
         } else {
-            float *u = parts + (size_t)omp_get_thread_num() * TILE_POINTS * part_stride(w);
+            float *u = parts + (size_t)omp_get_thread_num() * TILE_POINTS * panel_stride(w->in.c);
 #pragma omp for schedule(static)
             for (int panel = 0; panel < out_panels; panel++)
                 transform_and_multiply(w, run->filters, panel, tiles.all, &b, u);
@@ -207,6 +201,6 @@ size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_scratch), FM_TILE)(
     const struct fm_winograd *w, bool parts)
 {
     size_t blocks = fm_winograd_shares_block(w) ? 1 : (size_t)w->threads;
-    size_t filters = parts ? (size_t)w->threads * TILE_POINTS * part_stride(w) : 0;
+    size_t filters = parts ? (size_t)w->threads * TILE_POINTS * panel_stride(w->in.c) : 0;
     return (blocks * block_values(w) + filters) * sizeof(float);
 }

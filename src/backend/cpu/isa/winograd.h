@@ -68,7 +68,8 @@ struct fm_winograd_run {
     const void *x;               // [in]
     struct fm_norm_relu pending; // of x
     const float *transformed;    // filters, as winograd_transform makes them, or NULL
-    // With NULL, of a convolution that has parts: each thread transforms its parts of these.
+    // Where that is NULL, which fm_winograd_has_parts() must allow: what each thread transforms its
+    // parts of.
     const struct fm_winograd_filters *filters;
     const float *bias; // [out channels] or NULL
     bool relu;         // after the bias
@@ -115,7 +116,8 @@ static inline bool fm_winograd_shares_block(const struct fm_winograd *w)
 }
 
 // Whether filters may be transformed part by part on the way, which spares memory for all of them,
-// where they are needed once: the parts, panels of outputs, are shared out evenly.
+// where they are needed once: the parts, panels of outputs, are shared out evenly, or are so many
+// that no thread has more than a quarter more than its share.
 static inline bool fm_winograd_has_parts(
     const struct fm_winograd_units *units, const struct fm_winograd *w)
 {

@@ -55,7 +55,7 @@ void FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(
 {
     int steps = steps_of(f);
     for (int first = panel * PANEL; first < (panel + 1) * PANEL; first += LANES)
-        transform_columns(f, first, 0, steps, u, (size_t)steps * PANEL + LINE_VALUES);
+        transform_columns(f, first, 0, steps, u, panel_stride(steps));
 }
 
 void FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(
@@ -70,12 +70,12 @@ void FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(
             gather_points(du + (size_t)in * (size_t)out_c + (size_t)first, matrix, points);
             filter_gradient_tile(points, g);
             float rows[TAPS][LANES];
-            for (int f = 0; f < TAPS; f++)
-                vec_store(rows[f], g[f]);
+            for (int t = 0; t < TAPS; t++)
+                vec_store(rows[t], g[t]);
             for (int lane = 0; lane < LANES; lane++) {
                 float *to = dw + ((size_t)(first + lane) * (size_t)in_c + (size_t)in) * TAPS;
-                for (int f = 0; f < TAPS; f++)
-                    to[f] = rows[f][lane];
+                for (int t = 0; t < TAPS; t++)
+                    to[t] = rows[t][lane];
             }
         }
 }
