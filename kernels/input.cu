@@ -113,6 +113,7 @@ __global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, cons
     T *to = out + (size_t)image * (size_t)size;
     for (int at = (int)threadIdx.x * N; at < size; at += FM_THREADS * N) {
         float values[N];
+#pragma unroll // else they would be indexed, and so be in memory
         for (int i = 0; i < N; i++)
             values[i] = there ? input_value(from, g, at + i) : 0.0f;
         fm_store(to + at, values);

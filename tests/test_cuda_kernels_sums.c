@@ -605,8 +605,10 @@ static void check_loss(const struct loss_case *it)
     rig_get(l.state, &first, sizeof first);
     rig_orders(run_loss, &l, found, 1);
     rig_same("gradient", &gradient, expected.gradient);
+    // Where a target is mixed, a probability and its target are often alike: their difference has
+    // the errors of either.
     rig_close("gradient", &gradient, expected.exact_gradient, 2 * epsilon_of(it->gradient_type),
-        1e-2 * (double)it->scale / it->rows);
+        (it->mix > 0.0f ? 0.25 : 1e-2) * (double)it->scale / it->rows);
     rig_get(l.state, &after, sizeof after);
     rig_check("the state is the same under every order", !memcmp(&first, &after, sizeof after));
     check_loss_state(it, &l, &expected, after);
