@@ -205,33 +205,56 @@ static bool within(const struct rectangle *r, int y, int x)
            x < r->left + r->width;
 }
 
-// Of white images, so that a zero tells what was erased.
-static void test_erasing(void **state)
+static const struct fm_step drawing_step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
+
+// The input of a training step [DRAWN_IMAGES][SIDE][SIDE], images being of one brightness each, as
+// `options` augment and mix it; `ids` are the samples'.
+static float *drawn_input(
+    struct fm_compile_options options, int (*brightness)(int image), uint32_t ids[DRAWN_IMAGES])
 {
-    (void)state;
-    static const float share = 0.4f;
     static struct fm_net net;
     struct fm_rig rig;
     fm_case_net("14x14>1x14x14 f2b", &net);
     fm_rig_open_as(&rig, "cpu", &net,
         &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, DRAWN_IMAGES);
-    struct fm_compile_options options = {.batch = DRAWN_IMAGES,
-        .mode = FM_MODE_TRAIN,
-        .augment = {.erase = share, .erase_size = ERASE_SIZE},
-        .probe = true};
+    options.batch = DRAWN_IMAGES;
+    options.mode = FM_MODE_TRAIN;
+    options.probe = true;
     struct fm_executor *e = fm_rig_compile(&rig, &options);
     struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
-    memset(drawn.records, 255, (size_t)DRAWN_IMAGES * SIDE * SIDE);
-    struct fm_step step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
+    for (int n = 0; n < DRAWN_IMAGES; n++)
+        memset(drawn.records + n * SIDE * SIDE, brightness(n), SIDE * SIDE);
     struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f, 0.0f};
+        drawn.records, drawn.labels, drawn.ids, &drawing_step, options.augment, 0.0f, options.mix};
     fm_rig_step(&rig, e, 0, &batch);
     size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
     float *input = allocate(count, sizeof *input);
     fm_rig_must(rig.api->executor_read(e, -1, FM_PROBE_ACTIVATION, input, count), "executor_read");
+    memcpy(ids, drawn.ids, DRAWN_IMAGES * sizeof *ids);
+    fm_case_batch_free(&drawn);
+    rig.api->executor_destroy(e);
+    fm_rig_close(&rig);
+    return input;
+}
+
+static int white(int image)
+{
+    (void)image;
+    return 255;
+}
+
+// Of white images, so that a zero tells what was erased.
+static void test_erasing(void **state)
+{
+    (void)state;
+    static const float share = 0.4f;
+    uint32_t ids[DRAWN_IMAGES];
+    float *input = drawn_input(
+        (struct fm_compile_options){.augment = {.erase = share, .erase_size = ERASE_SIZE}}, white,
+        ids);
     int erased = 0, sides[2][ERASE_SIZE + 1] = {{0}};
     for (int n = 0; n < DRAWN_IMAGES; n++) {
-        struct rectangle r = plain_rectangle(&step, drawn.ids[n], (double)share);
+        struct rectangle r = plain_rectangle(&drawing_step, ids[n], (double)share);
         erased += r.there;
         if (r.there) {
             sides[0][r.height]++;
@@ -252,9 +275,6 @@ static void test_erasing(void **state)
     for (int side = (ERASE_SIZE + 1) / 2; side <= ERASE_SIZE; side++)
         assert_true(sides[0][side] > 0 && sides[1][side] > 0);
     free(input);
-    fm_case_batch_free(&drawn);
-    rig.api->executor_destroy(e);
-    fm_rig_close(&rig);
 }
 
 static int brightness(int image)
@@ -262,35 +282,20 @@ static int brightness(int image)
     return image * 37 % 256;
 }
 
-// Of images of one brightness each, so that a pixel tells how much of which image is in it.
+// Of images of several, so that a pixel tells how much of which image is in it.
 static void test_mixing(void **state)
 {
     (void)state;
     static const float share = 0.6f;
-    static struct fm_net net;
-    struct fm_rig rig;
-    fm_case_net("14x14>1x14x14 f2b", &net);
-    fm_rig_open_as(&rig, "cpu", &net,
-        &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, DRAWN_IMAGES);
-    struct fm_compile_options options = {
-        .batch = DRAWN_IMAGES, .mode = FM_MODE_TRAIN, .mix = share, .probe = true};
-    struct fm_executor *e = fm_rig_compile(&rig, &options);
-    struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
-    for (int n = 0; n < DRAWN_IMAGES; n++)
-        memset(drawn.records + n * SIDE * SIDE, brightness(n), SIDE * SIDE);
-    struct fm_step step = {.seed = 77, .epoch = 3, .count = DRAWN_IMAGES};
-    struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &step, options.augment, 0.0f, share};
-    fm_rig_step(&rig, e, 0, &batch);
-    size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
-    float *input = allocate(count, sizeof *input);
-    fm_rig_must(rig.api->executor_read(e, -1, FM_PROBE_ACTIVATION, input, count), "executor_read");
+    uint32_t ids[DRAWN_IMAGES];
+    float *input = drawn_input((struct fm_compile_options){.mix = share}, brightness, ids);
     int mixed = 0, quarters[4] = {0};
     for (int n = 0; n < DRAWN_IMAGES; n++) {
         const float *image = input + n * SIDE * SIDE;
-        uint32_t id = drawn.ids[n];
-        bool mixes = fm_draw(step.seed, step.epoch, id, FM_STREAM_MIX, 0) < share * 4294967296.0;
-        double draw = fm_draw(step.seed, step.epoch, id, FM_STREAM_MIX, 1) / 4294967296.0;
+        const struct fm_step *step = &drawing_step;
+        bool mixes = fm_draw(step->seed, step->epoch, ids[n], FM_STREAM_MIX, 0) <
+                     share * 4294967296.0;
+        double draw = fm_draw(step->seed, step->epoch, ids[n], FM_STREAM_MIX, 1) / 4294967296.0;
         double weight = mixes ? draw / 2.0 : 0.0;
         double expected = (1.0 - weight) * brightness(n) +
                           weight * brightness((n + 1) % DRAWN_IMAGES);
@@ -308,9 +313,6 @@ static void test_mixing(void **state)
     for (int i = 0; i < 4; i++)
         assert_true(abs(quarters[i] - mixed / 4) <= 34);
     free(input);
-    fm_case_batch_free(&drawn);
-    rig.api->executor_destroy(e);
-    fm_rig_close(&rig);
 }
 
 // ---- inference from averages

@@ -286,8 +286,7 @@ enum fm_status fm_copies_want_rows(
     return want(copies, source, ROWS, NULL, copy);
 }
 
-// Filters and rows.
-static void make(struct fm_copy *copy)
+static void make_filters(struct fm_copy *copy)
 {
     const struct fm_model *m = copy->model;
     const struct fm_layer *layer = &m->net.layers[copy->source.layer];
@@ -298,11 +297,15 @@ static void make(struct fm_copy *copy)
         .scale = copy->scale ? copy->scale->plain.data : NULL,
         .element = m->element,
     };
-    if (is_filters(copy))
-        m->device->kernels->winograd_transform[filters_tiling(copy)](&filters, copy->made);
-    else
-        copy->finite = m->device->kernels->on[m->element]->rows(layer->out.c,
-            (int)(copied_param(copy)->count / (size_t)layer->out.c), copy->plain.data, copy->made);
+    m->device->kernels->winograd_transform[filters_tiling(copy)](&filters, copy->made);
+}
+
+static void make_rows(struct fm_copy *copy)
+{
+    const struct fm_model *m = copy->model;
+    int out = m->net.layers[copy->source.layer].out.c;
+    copy->finite = m->device->kernels->on[m->element]->rows(
+        out, (int)(copied_param(copy)->count / (size_t)out), copy->plain.data, copy->made);
 }
 
 // Changes with what the copy is made of. A step leaves alone what is not trained, but for the
@@ -333,8 +336,10 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
     if (copy->scale)
         FM_TRY(fm_copy_refresh(copy->scale));
-    if (copy->made)
-        make(copy);
+    if (copy->made && is_filters(copy))
+        make_filters(copy);
+    else if (copy->made)
+        make_rows(copy);
     copy->version = source_version(copy);
     return FM_OK;
 }
