@@ -1,5 +1,5 @@
-// Softmax cross-entropy with label smoothing and mixed targets, its gradient times the loss scale,
-// and the sums of a training step.
+// Softmax cross-entropy with label smoothing, mixed and soft targets, its gradient times the loss
+// scale, and the sums of a training step.
 //
 // One block: the rows are few (256 of 10 classes are 5 KB in fp16) and their sums need no second
 // launch. A thread takes a row, in the CPU's order of arithmetic.
@@ -16,16 +16,22 @@ struct shape {
     int rows, classes, pitch;
     enum fm_cuda_type type, gradient_type;
     int gather;
-    float smoothing;
+    float smoothing, soft_share;
 };
 
 __device__ __forceinline__ struct fm_target target_of(const struct shape &s, const uint8_t *labels,
-    const uint32_t *ids, const struct fm_step *step, uint64_t mix_threshold, int n)
+    const float *soft_targets, const uint32_t *ids, const struct fm_step *step,
+    uint64_t mix_threshold, int n)
 {
     uint32_t own = (uint32_t)n, other = fm_mix_other(own, (uint32_t)s.rows);
     struct fm_target target = {labels[s.gather ? ids[own] : own],
         labels[s.gather ? ids[other] : other],
-        fm_mix_weight(step->seed, step->epoch, ids[own], mix_threshold), s.smoothing};
+        fm_mix_weight(step->seed, step->epoch, ids[own], mix_threshold), s.smoothing, s.soft_share,
+        NULL, NULL};
+    if (s.soft_share != 0.0f) {
+        target.soft = soft_targets + (size_t)own * (size_t)s.classes;
+        target.other_soft = soft_targets + (size_t)other * (size_t)s.classes;
+    }
     return target;
 }
 
@@ -40,9 +46,10 @@ __device__ __forceinline__ void store_gradient(
     }
 }
 
-__global__ void __launch_bounds__(FM_THREADS) cross_entropy(const void *logits,
-    const uint8_t *labels, const uint32_t *ids, const struct fm_step *step, void *gradient,
-    struct fm_cuda_state *state, struct shape s, uint64_t mix_threshold)
+__global__ void __launch_bounds__(FM_THREADS)
+    cross_entropy(const void *logits, const uint8_t *labels, const float *soft_targets,
+        const uint32_t *ids, const struct fm_step *step, void *gradient,
+        struct fm_cuda_state *state, struct shape s, uint64_t mix_threshold)
 {
     __shared__ float z[FM_LOGIT_FLOATS], dz[FM_LOGIT_FLOATS];
     __shared__ double sums[FM_THREADS / FM_LANES];
@@ -56,7 +63,7 @@ __global__ void __launch_bounds__(FM_THREADS) cross_entropy(const void *logits,
         if ((int)threadIdx.x < rows) {
             int at = (int)threadIdx.x * fm_logit_pitch(s.classes), hit;
             struct fm_target target = target_of(
-                s, labels, ids, step, mix_threshold, first + (int)threadIdx.x);
+                s, labels, soft_targets, ids, step, mix_threshold, first + (int)threadIdx.x);
             loss += (double)fm_cross_entropy_row(z + at, s.classes, target, scale, dz + at, &hit);
             correct += (double)hit;
         }
@@ -79,10 +86,11 @@ cudaError_t fm_launch_cross_entropy(const struct fm_cuda_cross_entropy *work, cu
 {
     if (!work->logits || !work->labels || !work->ids || !work->step || !work->gradient ||
         !work->state || work->rows < 1 || work->classes < 1 || work->pitch < work->classes ||
-        work->pitch > FM_CUDA_CLASSES_MAX)
+        work->pitch > FM_CUDA_CLASSES_MAX || (work->soft_share != 0.0f && !work->soft_targets))
         return cudaErrorInvalidValue;
     struct shape s = {work->rows, work->classes, work->pitch, work->type, work->gradient_type,
-        work->gather, work->smoothing};
-    return fm_launch(cross_entropy, 1, FM_THREADS, stream, work->logits, work->labels, work->ids,
-        work->step, work->gradient, work->state, s, work->mix_threshold);
+        work->gather, work->smoothing, work->soft_share};
+    return fm_launch(cross_entropy, 1, FM_THREADS, stream, work->logits, work->labels,
+        work->soft_targets, work->ids, work->step, work->gradient, work->state, s,
+        work->mix_threshold);
 }

@@ -251,7 +251,9 @@ struct fm_cuda_cross_entropy {
     const struct fm_step *step; // its seed and epoch
     int gather;                 // 1: row n's label is labels[ids[n]], else labels[n]
     float smoothing;
-    uint64_t mix_threshold; // fm_mix_weight()'s
+    uint64_t mix_threshold;    // fm_mix_weight()'s
+    float soft_share;          // of soft_targets in the targets
+    const float *soft_targets; // [rows][classes]; may be NULL where their share is 0
     enum fm_cuda_type gradient_type;
     void *gradient; // [rows][pitch], of the mean loss times state->loss_scale; padding gets zeros
     struct fm_cuda_state *state; // its sums grow, its loss_finite is written

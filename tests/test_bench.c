@@ -64,7 +64,7 @@ static enum fm_status staging_create(struct fm_model *model, uint32_t capacity,
     assert_non_null(s);
     for (int i = 0; i < FM_SLOTS; i++)
         s->slots[i] = (struct fm_slot){capacity, 1, calloc(capacity, 1), calloc(capacity, 1),
-            calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
+            calloc(capacity, sizeof(uint32_t)), &s->steps[i], NULL};
     fake.stagings++;
     *staging = s;
     return FM_OK;

@@ -120,7 +120,7 @@ static int run_batches(enum mistake mistake)
             assert_ok(fm_cuda_slot_wait(it.staging, at));
         fill(fm_cuda_staging_slot(it.staging, at), batch);
         assert_ok(fm_cuda_staging_check(it.staging, at));
-        assert_ok(fm_cuda_staging_upload(it.staging, at));
+        assert_ok(fm_cuda_staging_upload(it.staging, at, false));
         run_step(&seen[batch], at, samples_of(batch));
         if (mistake != NO_CONSUMED)
             assert_ok(fm_cuda_staging_consumed(it.staging, at));
@@ -169,7 +169,7 @@ static void test_thread(void **state)
         pthread_t thread;
         void *result = NULL;
         fill(fm_cuda_staging_slot(it.staging, slot), slot);
-        assert_ok(fm_cuda_staging_upload(it.staging, slot));
+        assert_ok(fm_cuda_staging_upload(it.staging, slot, false));
         assert_int_equal(pthread_create(&thread, NULL, wait_in_thread, &slot), 0);
         assert_int_equal(pthread_join(thread, &result), 0);
         assert_ptr_equal(result, &slot);
@@ -259,7 +259,7 @@ static void test_resident(void **state)
         *slot->step = (struct fm_step){.seed = 7 + (uint64_t)at, .count = CAPACITY};
         for (uint32_t i = 0; i < CAPACITY; i++)
             slot->ids[i] = COUNT - 1 - i - (uint32_t)at;
-        assert_ok(fm_cuda_staging_upload(it.staging, at));
+        assert_ok(fm_cuda_staging_upload(it.staging, at, false));
         expect_on_device(view->step, slot->step, sizeof *slot->step);
         expect_on_device(view->ids, slot->ids, CAPACITY * sizeof *slot->ids);
         expect_on_device(view->records, records, sizeof records);

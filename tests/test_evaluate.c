@@ -55,7 +55,7 @@ static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capac
     s->capacity = capacity;
     for (int i = 0; i < FM_SLOTS; i++)
         s->slots[i] = (struct fm_slot){capacity, 1, calloc(capacity, 1), calloc(capacity, 1),
-            calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
+            calloc(capacity, sizeof(uint32_t)), &s->steps[i], NULL};
     seen.stagings++;
     seen.staged++;
     *staging = s;

@@ -98,7 +98,7 @@ static int set_up(void **state)
         .samples = &bench->samples, .slot_wait = device_wait, .context = bench};
     for (int i = 0; i < FM_SLOTS; i++) {
         struct slot_memory *m = &bench->slots[i];
-        m->slot = (struct fm_slot){CAPACITY, RECORD, m->records, m->labels, m->ids, &m->step};
+        m->slot = (struct fm_slot){CAPACITY, RECORD, m->records, m->labels, m->ids, &m->step, NULL};
         bench->options.slots[i] = &m->slot;
     }
     *state = bench;

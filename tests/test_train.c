@@ -218,7 +218,7 @@ static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capac
     struct fm_staging *s = __real_calloc(1, sizeof *s);
     for (int i = 0; i < FM_SLOTS; i++)
         s->slots[i] = (struct fm_slot){capacity, RECORD, __real_calloc(capacity, RECORD),
-            __real_calloc(capacity, 1), __real_calloc(capacity, sizeof(uint32_t)), &s->steps[i]};
+            __real_calloc(capacity, 1), __real_calloc(capacity, sizeof(uint32_t)), &s->steps[i], NULL};
     if (resident) {
         assert_int_equal(resident->count, SAMPLES);
         assert_int_equal(resident->record_size, RECORD);

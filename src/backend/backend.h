@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 8
+    FM_BACKEND_ABI = 9
 };
 
 struct fm_device;
@@ -130,9 +130,12 @@ struct fm_compile_options {
     float label_smoothing; // training only: target = (1 - s) onehot + s / classes
     float mix;             // training only: the share of samples that are mixed with the next of
                            // the batch, and their onehots likewise (kernels/mix.h)
-    bool average;          // inference only: with the EMA's parameters and running statistics
-    bool mirror;           // inference only: every image mirrored left to right
-    bool unfused;          // one operation a primitive
+    // Training only: the share that the slot's soft targets have in the targets, the rest is the
+    // labels' (kernels/cross_entropy.h); mixed like the labels.
+    float soft_share;
+    bool average; // inference only: with the EMA's parameters and running statistics
+    bool mirror;  // inference only: every image mirrored left to right
+    bool unfused; // one operation a primitive
     bool probe;   // every layer's activation (and its gradient) can be read; implies unfused
     bool profile; // times every operation
 };
@@ -221,7 +224,8 @@ struct fm_backend {
     enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
     enum fm_status (*sums_set)(struct fm_model *model, const struct fm_sums *sums);
 
-    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors; records of
+    // Staging: FM_SLOTS slots of `capacity` samples, shared by the model's executors and, for
+    // predict(), by those of any model of the device whose records are as large; records of
     // fm_input_record_size() bytes, the first of them aligned to 64. Where the
     // device keeps `resident` (which may be NULL), the slots' ids are places in it and their
     // records and labels are NULL; a backend may also ignore it.

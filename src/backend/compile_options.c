@@ -32,8 +32,11 @@ enum fm_status fm_compile_check(
     if (!(options->mix >= 0.0f && options->mix <= 1.0f))
         return fm_fail(
             FM_USAGE, "compile: a share of %g mixed, expected 0 to 1", (double)options->mix);
-    if (!trains && options->mix > 0.0f)
-        return fm_fail(FM_USAGE, "compile: `mix` is for training");
+    if (!(options->soft_share >= 0.0f && options->soft_share <= 1.0f))
+        return fm_fail(FM_USAGE, "compile: a share of %g for soft targets, expected 0 to 1",
+            (double)options->soft_share);
+    if (!trains && (options->mix > 0.0f || options->soft_share > 0.0f))
+        return fm_fail(FM_USAGE, "compile: `mix` and `soft_share` are for training");
     FM_TRY(check_records(net, options));
     if (options->average && !averages)
         return fm_fail(FM_USAGE, "compile: this model keeps no average");

@@ -191,6 +191,11 @@ static enum fm_status set_option(
         return fm_parse_double(flag, text, option->min, option->max, (double *)(void *)member);
     case FM_OPTION_MODELS:
         return parse_models(flag, text, args);
+    case FM_OPTION_TEACHERS:
+        if (args->teacher_count == FM_ARGS_TEACHERS_MAX)
+            return fm_fail(FM_USAGE, "%s is given more than %d times", flag, FM_ARGS_TEACHERS_MAX);
+        args->teachers[args->teacher_count++] = text;
+        return FM_OK;
     }
     return fm_fail(FM_USAGE, "%s: no such type of option", flag);
 }
@@ -263,7 +268,8 @@ static enum fm_status parse_option(struct parser *parser, const char *text, int 
         FM_TRY(note_seen(parser, option->name));
         return set_option(option, flag, NULL, args);
     }
-    FM_TRY(note_seen(parser, option ? option->name : field->flag));
+    if (!option || option->type != FM_OPTION_TEACHERS || args->teacher_count == 0)
+        FM_TRY(note_seen(parser, option ? option->name : field->flag));
     const char *value = equals ? equals + 1 : NULL;
     if (!equals && *at + 1 < args->argc) {
         value = args->argv[*at + 1];
@@ -360,6 +366,7 @@ enum fm_status fm_args_parse(int argc, char *const *argv, struct fm_args *args)
         .confidence = 0.95,
         .cost = 0.05,
         .base_rate = 0.1,
+        .teacher_share = 0.9,
         .folds = 4,
         .level = 0.05,
         .seconds = 2,

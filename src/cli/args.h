@@ -18,6 +18,7 @@
 enum {
     FM_ARGS_MODELS_MAX = 16,
     FM_ARGS_RECIPE_MAX = 48,
+    FM_ARGS_TEACHERS_MAX = 8,
     FM_ARGS_GIVEN_MAX = 64
 };
 
@@ -109,9 +110,13 @@ struct fm_args {
     int feature_views;         // the same
     const char *feature_cache; // folder; NULL: the user's cache folder
     bool no_feature_cache;
-    int input_size;     // pixels; 0: the model's own
-    int export_format;  // enum fm_export_format
-    const char *triton; // folder of a model repository; NULL: none
+    int input_size; // pixels; 0: the model's own
+    // Of finished runs that a training is taught by:
+    const char *teachers[FM_ARGS_TEACHERS_MAX]; // folders
+    int teacher_count;
+    double teacher_share; // struct fm_teaching
+    int export_format;    // enum fm_export_format
+    const char *triton;   // folder of a model repository; NULL: none
 };
 
 enum fm_option_type {
@@ -126,8 +131,9 @@ enum fm_option_type {
     // Texts, too, for the parser; what they are is for completion in a shell to know.
     FM_OPTION_FILE,
     FM_OPTION_DIR,
-    FM_OPTION_RECIPE,  // the name of a recipe, or a file
-    FM_OPTION_COMMAND, // the name of one of fm_commands
+    FM_OPTION_TEACHERS, // a folder; may be given several times
+    FM_OPTION_RECIPE,   // the name of a recipe, or a file
+    FM_OPTION_COMMAND,  // the name of one of fm_commands
 };
 
 struct fm_option {

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/trace.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,9 +19,9 @@
 static enum fm_status check_resume(const struct fm_args *args)
 {
     static const char *const beside[] = {"resume", "data", "backend", "threads", "device",
-        "resident", "plan-cache", "no-plan-cache", "weights", "feature-cache", "no-feature-cache",
-        "max-minutes", "checkpoint-seconds", "strict", "tensorboard", "trace", "quiet", "format",
-        NULL};
+        "resident", "plan-cache", "no-plan-cache", "weights", "teacher", "feature-cache",
+        "no-feature-cache", "max-minutes", "checkpoint-seconds", "strict", "tensorboard", "trace",
+        "quiet", "format", NULL};
     for (int i = 0; i < args->given_count; i++) {
         int k = 0;
         while (beside[k] && strcmp(beside[k], args->given[i]) != 0)
@@ -75,6 +76,21 @@ static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
     return FM_OK;
 }
 
+static enum fm_status take_teachers(const struct fm_args *args, struct fm_teaching *teaching)
+{
+    static_assert((int)FM_ARGS_TEACHERS_MAX == FM_TEACHERS_MAX, "as many as a run can have");
+    if (args->teacher_count == 0 && fm_args_given(args, "teacher-share"))
+        return fm_fail(FM_USAGE,
+            "--teacher-share is of what teachers say, and there is none: --teacher RUN names one");
+    teaching->count = args->teacher_count;
+    teaching->share = args->teacher_count > 0 ? args->teacher_share : 0;
+    for (int i = 0; i < args->teacher_count; i++) {
+        FM_TRY(fm_check_run(args->teachers[i]));
+        fm_path_absolute(teaching->teachers[i].run, args->teachers[i]);
+    }
+    return FM_OK;
+}
+
 static enum fm_status begin_new(
     const struct fm_args *args, struct fm_session *session, char directory[FM_PATH_MAX])
 {
@@ -90,6 +106,7 @@ static enum fm_status begin_new(
     if (args->strict)
         return fm_fail(FM_USAGE, "--strict is for --resume: a new run has nothing to compare with");
     FM_TRY(take_mode(args, &job));
+    FM_TRY(take_teachers(args, &job.teaching));
     FM_TRY(fm_resolve_recipe(args, args->model, &job.named, &job.recipe));
     FM_TRY(fm_session_open_device(args, NULL, session));
     job.precision = session->precision;
@@ -139,6 +156,18 @@ static enum fm_status check_moved(const struct fm_args *args, int mode)
     return check_mode(args, mode);
 }
 
+// Where the run's teachers are now.
+static enum fm_status move_teachers(const struct fm_args *args, struct fm_teaching *teaching)
+{
+    if (args->teacher_count > 0 && args->teacher_count != teaching->count)
+        return fm_fail(FM_USAGE,
+            "--teacher is given %d times: the run in %s has %d teachers, and goes on with them",
+            args->teacher_count, args->resume, teaching->count);
+    for (int i = 0; i < args->teacher_count; i++)
+        fm_path_absolute(teaching->teachers[i].run, args->teachers[i]);
+    return FM_OK;
+}
+
 struct work {
     const struct fm_args *args;
     struct fm_session *session;
@@ -171,6 +200,8 @@ static enum fm_status resume_run(struct work *w, int index)
     if (args->weights)
         fm_path_absolute(job.transfer.weights, args->weights);
     enum fm_status status = check_moved(args, job.transfer.mode);
+    if (status == FM_OK)
+        status = move_teachers(args, &job.teaching);
     if (status == FM_OK)
         status = open_data(w, &config);
     job.feature_cache = features[0] ? features : NULL;

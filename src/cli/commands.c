@@ -113,9 +113,14 @@ const struct fm_command fm_commands[] = {
             "A training that was stopped, by Ctrl-C, by SIGTERM (exit status 130 and 143) or by\n"
             "force, goes on with --resume DIR and ends in the same bits. --resume takes the\n"
             "configuration from the folder; beside it stand only --data, --backend, --threads,\n"
-            "--device, --resident, --plan-cache, --no-plan-cache, --max-minutes,\n"
-            "--checkpoint-seconds, --strict, --trace, --quiet and --format. Moved to another\n"
-            "backend it ends in other bits. Of a finished run it prints the result again.",
+            "--device, --resident, --plan-cache, --no-plan-cache, --weights, --teacher,\n"
+            "--feature-cache, --no-feature-cache, --max-minutes, --checkpoint-seconds,\n"
+            "--strict, --tensorboard, --trace, --quiet and --format. Moved to another\n"
+            "backend it ends in other bits. Of a finished run it prints the result again."
+            "\n\n"
+            "With --teacher RUN a training learns from what a finished run says of each image,\n"
+            "moved and mirrored as it sees it itself, beside the label. The run must not have\n"
+            "been trained on images that are held out here.",
         .recipe = true,
         .required = "model",
         .instead = "resume",

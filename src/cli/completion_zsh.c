@@ -62,7 +62,8 @@ static void append_command(struct fm_text *out, const struct fm_command *command
     fm_text_append(out, "    %s)\n        _arguments -S", command->name);
     for (int i = 0; i < count; i++) {
         bool valued = flags[i].kind != FM_VALUE_NONE;
-        fm_text_append(out, " \\\n            '--%s%s[", flags[i].name, valued ? "=" : "");
+        fm_text_append(out, " \\\n            '%s--%s%s[", flags[i].repeats ? "*" : "",
+            flags[i].name, valued ? "=" : "");
         append_quoted(out, flags[i].help, "[]:\\");
         fm_text_append(out, "]");
         if (valued)

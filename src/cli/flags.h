@@ -29,6 +29,7 @@ struct fm_flag {
     const char *const *words; // ends with NULL; NULL for the kinds without
     double min, max;          // a number's bounds; both 0: no number, or none worth telling
     bool recipe;              // a value of the recipe
+    bool repeats;             // may be given several times
 };
 
 enum {

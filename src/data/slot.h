@@ -15,6 +15,9 @@ struct fm_slot {
     uint8_t *labels;      // [capacity]; the same
     uint32_t *ids;        // [capacity]: in the data set; the counter of the samples' draws
     struct fm_step *step;
+    // [capacity][classes]: distributions over the classes, which training with a share of soft
+    // targets takes; NULL of a network that ends in features. Nothing else reads or fills them.
+    float *soft_targets;
 };
 
 enum {

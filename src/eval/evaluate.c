@@ -3,6 +3,7 @@
 #include "eval/evaluate.h"
 
 #include "eval/feed.h"
+#include "eval/softmax.h"
 
 #include <float.h>
 #include <math.h>
@@ -80,29 +81,19 @@ void fm_evaluator_close(struct fm_evaluator *e)
 
 // ---- the mean with mirror images
 
-static void softmax(const float *logits, int classes, double *out)
-{
-    double max = logits[0], sum = 0;
-    for (int k = 1; k < classes; k++)
-        max = fmax(max, logits[k]);
-    for (int k = 0; k < classes; k++)
-        sum += out[k] = exp(logits[k] - max);
-    for (int k = 0; k < classes; k++)
-        out[k] /= sum;
-}
-
 // Each row of `logits` becomes the logarithm of the mean of both rows' probabilities. One that is
 // smaller than fp32 goes becomes the smallest.
-static void take_mean(float *logits, const float *others, uint32_t rows, int classes)
+static enum fm_status take_mean(float *logits, const float *others, uint32_t rows, int classes)
 {
     double a[FM_CLASSES_MAX], b[FM_CLASSES_MAX];
     for (uint32_t row = 0; row < rows; row++) {
         float *out = logits + (size_t)row * (size_t)classes;
-        softmax(out, classes, a);
-        softmax(others + (size_t)row * (size_t)classes, classes, b);
+        FM_TRY(fm_softmax(out, classes, a));
+        FM_TRY(fm_softmax(others + (size_t)row * (size_t)classes, classes, b));
         for (int k = 0; k < classes; k++)
             out[k] = (float)log(fmax((a[k] + b[k]) / 2, FLT_MIN));
     }
+    return FM_OK;
 }
 
 // ---- running
@@ -113,8 +104,7 @@ static enum fm_status predict(struct fm_evaluator *e, int slot, uint32_t count)
     if (!e->mirrored)
         return FM_OK;
     FM_TRY(e->api->predict(e->mirrored, e->feed.staging, slot, e->mirrored_logits));
-    take_mean(e->logits, e->mirrored_logits, count, e->options.classes);
-    return FM_OK;
+    return take_mean(e->logits, e->mirrored_logits, count, e->options.classes);
 }
 
 static enum fm_status run_batch(struct fm_evaluator *e, int slot, struct fm_metrics *metrics)

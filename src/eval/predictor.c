@@ -2,7 +2,8 @@
 // smallest executor that holds it, so that a single image does not cost as much as a batch.
 #include "eval/predictor.h"
 
-#include <math.h>
+#include "eval/softmax.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,23 +98,6 @@ static enum fm_status executor_for(
     return FM_OK;
 }
 
-// In double, the largest logit first, so that no exponential overflows.
-static enum fm_status softmax(const float *logits, int classes, size_t image, float *probabilities)
-{
-    double largest = -INFINITY, sum = 0;
-    for (int k = 0; k < classes; k++) {
-        if (!isfinite(logits[k]))
-            return fm_fail(FM_NUMERIC, "image %zu: logit %d is %f: the weights have diverged",
-                image, k, (double)logits[k]);
-        largest = fmax(largest, (double)logits[k]);
-    }
-    for (int k = 0; k < classes; k++)
-        sum += exp((double)logits[k] - largest);
-    for (int k = 0; k < classes; k++)
-        probabilities[k] = (float)(exp((double)logits[k] - largest) / sum);
-    return FM_OK;
-}
-
 // One batch of `count` images, the first of which is image `first` of the call.
 static enum fm_status run_batch(struct fm_predictor *p, const uint8_t *images, uint32_t count,
     size_t first, float *probabilities)
@@ -130,7 +114,12 @@ static enum fm_status run_batch(struct fm_predictor *p, const uint8_t *images, u
     FM_TRY(api->predict(executor, p->staging, 0, p->logits));
     for (uint32_t i = 0; i < count; i++) {
         size_t row = (size_t)i * (size_t)p->classes;
-        FM_TRY(softmax(p->logits + row, p->classes, first + i, probabilities + row));
+        double each[FM_CLASSES_MAX];
+        enum fm_status status = fm_softmax(p->logits + row, p->classes, each);
+        if (status != FM_OK)
+            return fm_context(status, "image %zu", first + i);
+        for (int k = 0; k < p->classes; k++)
+            probabilities[row + (size_t)k] = (float)each[k];
     }
     return FM_OK;
 }

@@ -18,7 +18,7 @@ enum {
 
 static const char *const root_keys[] = {"format", "model", "backend", "precision", "emulate",
     "device", "device_index", "threads", "tf32", "nondeterministic", "workspace", "seed", "full",
-    "max_minutes", "input_size", "transfer", "recipe", "recipe_changes", "data", NULL};
+    "max_minutes", "input_size", "transfer", "teaching", "recipe", "recipe_changes", "data", NULL};
 static const char *const data_keys[] = {
     "format", "directory", "classes", "class_names", "input", "crc32", NULL};
 static const char *const input_keys[] = {"mean", "deviation", NULL};
@@ -102,15 +102,16 @@ json_t *fm_run_config_to_json(const struct fm_run_config *config)
 {
     // JSON integers are signed here; a seed keeps its 64 bits.
     return json_pack("{s:i, s:s, s:s, s:s, s:b, s:s, s:i, s:i, s:b, s:b, s:I, s:I, s:b, s:f, s:o, "
-                     "s:o, s:O, s:O, s:s}",
+                     "s:o, s:o, s:O, s:O, s:s}",
         "format", CONFIG_FORMAT, "model", config->model, "backend", config->backend, "precision",
         config->precision, "emulate", config->emulate, "device", config->device, "device_index",
         config->device_index, "threads", config->threads, "tf32", config->tf32, "nondeterministic",
         config->nondeterministic, "workspace", (json_int_t)config->workspace, "seed",
         (json_int_t)config->seed, "full", config->full, "max_minutes", config->max_minutes,
         "input_size", config->input_size ? json_integer(config->input_size) : json_null(),
-        "transfer", fm_transfer_to_json(&config->transfer), "recipe", config->recipe,
-        "recipe_changes", config->changes, "data", config->data_directory);
+        "transfer", fm_transfer_to_json(&config->transfer), "teaching",
+        fm_teaching_to_json(&config->teaching), "recipe", config->recipe, "recipe_changes",
+        config->changes, "data", config->data_directory);
 }
 
 // What a GPU may do. Files of earlier versions have none of it: it is as if nothing had been asked.
@@ -206,14 +207,16 @@ static enum fm_status get_data(const struct fm_object *root, struct fm_run_data 
     return get_crc32(root, data);
 }
 
-// Files of earlier versions have neither: the model's own size, and drawn weights.
+// Files of earlier versions have none: the model's own size, drawn weights, no teacher.
 static enum fm_status get_beginning(const struct fm_object *root, struct fm_run_config *config)
 {
     const json_t *size = json_object_get(root->json, "input_size");
     if (size && !json_is_null(size))
         FM_TRY(fm_object_get_int(root, "input_size", 1, FM_INPUT_SIZE_MAX, &config->input_size));
-    return fm_transfer_from_json(
-        json_object_get(root->json, "transfer"), root->path, &config->transfer);
+    FM_TRY(fm_transfer_from_json(
+        json_object_get(root->json, "transfer"), root->path, &config->transfer));
+    return fm_teaching_from_json(
+        json_object_get(root->json, "teaching"), root->path, &config->teaching);
 }
 
 static enum fm_status get_root(const struct fm_object *root, struct fm_run_config *config)
@@ -291,7 +294,8 @@ bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_co
 {
     return strcmp(a->model, b->model) == 0 && strcmp(a->precision, b->precision) == 0 &&
            a->seed == b->seed && a->full == b->full && input_size_of(a) == input_size_of(b) &&
-           fm_transfer_same(&a->transfer, &b->transfer) && fm_json_same(a->recipe, b->recipe) &&
+           fm_transfer_same(&a->transfer, &b->transfer) &&
+           fm_teaching_same(&a->teaching, &b->teaching) && fm_json_same(a->recipe, b->recipe) &&
            a->has_data && b->has_data && a->data.classes == b->data.classes &&
            memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
 }

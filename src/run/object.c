@@ -58,6 +58,19 @@ enum fm_status fm_object_get_string(
     return FM_OK;
 }
 
+enum fm_status fm_object_get_sha256(
+    const struct fm_object *object, const char *key, char out[FM_SHA256_SIZE])
+{
+    enum {
+        DIGITS = FM_SHA256_SIZE - 1
+    };
+    const char *digits = json_string_value(json_object_get(object->json, key));
+    if (!digits || strlen(digits) != DIGITS || strspn(digits, "0123456789abcdef") != DIGITS)
+        return fm_object_wrong(object, key, "64 hexadecimal digits");
+    memcpy(out, digits, DIGITS + 1);
+    return FM_OK;
+}
+
 static void list_names(const char *const *names, struct fm_text *out)
 {
     for (int i = 0; names[i]; i++)

@@ -3,6 +3,7 @@
 #ifndef FM_RUN_OBJECT_H
 #define FM_RUN_OBJECT_H
 
+#include "base/digest.h"
 #include "run/json.h"
 
 #include <stdbool.h>
@@ -22,6 +23,9 @@ enum fm_status fm_object_get_object(const struct fm_object *parent, const char *
     const char *prefix, const char *const *known, struct fm_object *out);
 enum fm_status fm_object_get_string(
     const struct fm_object *object, const char *key, char *out, size_t size);
+// 64 hexadecimal digits.
+enum fm_status fm_object_get_sha256(
+    const struct fm_object *object, const char *key, char out[FM_SHA256_SIZE]);
 // One of `names`, which ends with NULL: its index.
 enum fm_status fm_object_get_name(
     const struct fm_object *object, const char *key, const char *const *names, int *out);

@@ -66,6 +66,21 @@ struct fm_transfer {
     int feature_views;         // FROZEN: augmented views of each image; 0: none, the image as it is
 };
 
+// The finished runs that a run is taught by (struct fm_train_options).
+enum {
+    FM_TEACHERS_MAX = 8
+};
+struct fm_run_teacher {
+    char run[FM_PATH_MAX]; // the folder, absolute
+    char model[FM_NAME_MAX];
+    char sha256[65]; // of its weights file
+};
+struct fm_teaching {
+    int count; // 0: none, nothing below counts
+    double share;
+    struct fm_run_teacher teachers[FM_TEACHERS_MAX];
+};
+
 // What a run is: which of it decides whether a finished run can be reused, fm_run_config_same()
 // says; the rest is told.
 struct fm_run_config {
@@ -85,6 +100,7 @@ struct fm_run_config {
     int input_size; // of a model that takes several, the side of what its first layer sees; 0: its
                     // own
     struct fm_transfer transfer;
+    struct fm_teaching teaching;
     json_t *recipe;                   // owned; src/train gives it meaning
     json_t *changes;                  // owned; values of the recipe that differ from its file's
     char data_directory[FM_PATH_MAX]; // as asked for; "" where it was looked for
@@ -129,8 +145,17 @@ void fm_transfer_run_name(const char *model, int mode, char out[FM_RUN_NAME_MAX]
 // does not count.
 bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b);
 
+// What a run is taught by, as config.json and result.json hold it: {"share", "teachers": [{"run",
+// "model", "sha256"}]}, or null. A new reference; NULL for a path that is not UTF-8. And back:
+// NULL, which is what files of earlier versions have, is none. FM_DATA names file and key.
+json_t *fm_teaching_to_json(const struct fm_teaching *teaching);
+enum fm_status fm_teaching_from_json(
+    const json_t *json, const char *path, struct fm_teaching *teaching);
+// True when two runs are taught by the same weights; where the folders are does not count.
+bool fm_teaching_same(const struct fm_teaching *a, const struct fm_teaching *b);
+
 // True when two runs, both with their data, would train the same thing: model, classes, input size,
-// transfer, backend, precision, emulate, tf32, nondeterministic, seed, full, recipe, data
+// transfer, teaching, backend, precision, emulate, tf32, nondeterministic, seed, full, recipe, data
 // checksums. Threads, device, workspace, places and max_minutes do not count.
 bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_config *b);
 // The same but for what computes: backend, emulate, tf32, nondeterministic. A checkpoint of the one

@@ -14,7 +14,6 @@ static const char *const transfer_keys[] = {
     "mode", "weights", "sha256", "source", "known", "unfreeze", "base_rate", "feature_views", NULL};
 
 enum {
-    SHA256_DIGITS = 64,
     FEATURE_VIEWS_MAX = 1 << 20
 };
 
@@ -31,16 +30,6 @@ json_t *fm_transfer_to_json(const struct fm_transfer *transfer)
         finetune ? json_null() : json_integer(transfer->feature_views));
 }
 
-static enum fm_status get_sha256(const struct fm_object *object, char out[65])
-{
-    const char *digits = json_string_value(json_object_get(object->json, "sha256"));
-    if (!digits || strlen(digits) != SHA256_DIGITS ||
-        strspn(digits, "0123456789abcdef") != SHA256_DIGITS)
-        return fm_object_wrong(object, "sha256", "64 hexadecimal digits");
-    memcpy(out, digits, SHA256_DIGITS + 1);
-    return FM_OK;
-}
-
 static enum fm_status get_transfer(const struct fm_object *object, struct fm_transfer *transfer)
 {
     // A run from scratch has no object at all.
@@ -50,7 +39,7 @@ static enum fm_status get_transfer(const struct fm_object *object, struct fm_tra
     FM_TRY(fm_object_get_name(object, "mode", modes, &mode));
     transfer->mode = mode + FM_TRANSFER_FROZEN;
     FM_TRY(fm_object_get_string(object, "weights", transfer->weights, sizeof transfer->weights));
-    FM_TRY(get_sha256(object, transfer->sha256));
+    FM_TRY(fm_object_get_sha256(object, "sha256", transfer->sha256));
     FM_TRY(fm_object_get_string(object, "source", transfer->source, sizeof transfer->source));
     FM_TRY(fm_object_get_string(object, "known", transfer->known, sizeof transfer->known));
     if (transfer->mode == FM_TRANSFER_FROZEN)

@@ -106,7 +106,9 @@ static enum fm_status rerun(struct probe *p, struct fm_feed *feed, uint64_t inde
     struct fm_step *step = t->api->staging_slot(feed->staging, slot)->step;
     fm_trainer_fill_step(t, step);
     step->learning_rate = step->weight_decay = step->ema_decay = 0;
-    enum fm_status status = t->api->submit(p->executor, feed->staging, slot);
+    enum fm_status status = fm_trainer_teach(t, feed->staging, slot);
+    if (status == FM_OK)
+        status = t->api->submit(p->executor, feed->staging, slot);
     fm_loader_release(feed->loader, slot);
     return status;
 }

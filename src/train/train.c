@@ -104,6 +104,7 @@ enum fm_status fm_trainer_compile(
         .augment = fm_recipe_augment(recipe),
         .label_smoothing = (float)recipe->label_smoothing,
         .mix = (float)recipe->mix,
+        .soft_share = (float)t->options->teacher_share,
         .probe = probe,
     };
     return t->api->compile(t->model, &options, executor);
@@ -236,6 +237,7 @@ static enum fm_status prepare(struct trainer *t)
     FM_TRY(create_model(t));
     FM_TRY(compile(t, t->batch, &t->full));
     FM_TRY(compile_tail(t));
+    FM_TRY(fm_trainer_open_teachers(t));
     FM_TRY(fm_feed_open(t->api, t->model, t->batch, t->samples, t->options->resident, &t->feed));
     FM_TRY(allocate(t));
     FM_TRY(open_evaluator(t, t->averages));
@@ -247,6 +249,7 @@ static void destroy(struct trainer *t)
     fm_evaluator_close(t->evaluators[true]);
     fm_evaluator_close(t->evaluators[false]);
     fm_feed_close(&t->feed); // its loader may be reading t->order
+    fm_trainer_close_teachers(t);
     free(t->kept);
     free(t->order);
     t->api->executor_destroy(t->tail);
@@ -319,8 +322,9 @@ static enum fm_status train_step(struct trainer *t, int slot)
     uint32_t count = step->count;
 
     double begin = fm_trace_begin();
-    enum fm_status status = t->api->submit(
-        count == t->batch ? t->full : t->tail, t->feed.staging, slot);
+    enum fm_status status = fm_trainer_teach(t, t->feed.staging, slot);
+    if (status == FM_OK)
+        status = t->api->submit(count == t->batch ? t->full : t->tail, t->feed.staging, slot);
     fm_trace_end(begin, "step", (int64_t)t->step);
     fm_loader_release(t->feed.loader, slot);
     t->step++;

@@ -30,6 +30,14 @@ struct fm_train_progress {
     double waited;        // seconds that steps waited for data in this epoch
 };
 
+// A trained network: its model, on the device that is trained on, holds its weights and is only
+// read.
+struct fm_teacher {
+    const char *name; // what messages call it
+    const struct fm_net *net;
+    struct fm_model *model;
+};
+
 struct fm_train_options {
     const struct fm_recipe *recipe;
     uint64_t seed;
@@ -43,6 +51,12 @@ struct fm_train_options {
     // train accuracy are measured on; epoch e, from 0, is trained on part 1 + e % views. 0: there
     // is the first part alone, and it is trained on, too.
     uint32_t views;
+    // Taught training: the mean of the teachers' probabilities of each step's images, augmented by
+    // the same draws, makes up `teacher_share` of the targets (struct fm_compile_options), the
+    // labels the rest.
+    const struct fm_teacher *teachers;
+    int teacher_count;
+    double teacher_share;      // 0 where there are none
     bool resident;             // the device keeps the samples, where it can (fm_feed_open())
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     const char *directory;     // the run folder; NULL: nothing is kept

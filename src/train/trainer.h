@@ -3,6 +3,7 @@
 //   train.c       the loop: epochs, steps, evaluation, progress
 //   kept.c        which weights the training ends with
 //   resume.c      checkpoints: written while it runs, resumed from when it starts
+//   teachers.c    what taught training takes its targets from
 //   nonfinite.c   where a loss that is not finite began
 #ifndef FM_TRAIN_TRAINER_H
 #define FM_TRAIN_TRAINER_H
@@ -22,8 +23,10 @@ struct trainer {
 
     struct fm_model *model;
     struct fm_feed feed;
-    struct fm_executor *full; // of `batch`
-    struct fm_executor *tail; // of what is left; NULL if nothing is
+    struct fm_executor *full;      // of `batch`
+    struct fm_executor *tail;      // of what is left; NULL if nothing is
+    struct fm_executor **teachers; // [options->teacher_count], of `batch`
+    float *teacher_logits;         // [batch][classes]
     // Of the trained weights, and of their averages: opened for the first evaluation of a kind,
     // kept for the others.
     struct fm_evaluator *evaluators[2];
@@ -60,6 +63,12 @@ enum fm_status fm_trainer_save(struct trainer *t);
 enum fm_status fm_trainer_save_if_due(struct trainer *t);
 // FM_INTERRUPTED, and a message that tells the step, when options->interrupted says so.
 enum fm_status fm_trainer_check_interrupt(const struct trainer *t);
+
+// teachers.c. They do nothing where there are none. The second fills the slot's soft targets for
+// the step that it holds, which has its seed and epoch already.
+enum fm_status fm_trainer_open_teachers(struct trainer *t);
+enum fm_status fm_trainer_teach(struct trainer *t, struct fm_staging *staging, int slot);
+void fm_trainer_close_teachers(struct trainer *t);
 
 // nonfinite.c. Fails with FM_NUMERIC when a step has been skipped that a smaller loss scale would
 // not cure; the message names the layer in which it began. `wait`: see sums_get().

@@ -62,6 +62,7 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     config->workspace = engine->options.workspace;
     config->input_size = job->input_size;
     config->transfer = job->transfer;
+    config->teaching = job->teaching;
     if (job->data) // a run goes on from any folder
         fm_path_absolute(config->data_directory, job->data);
     config->recipe = fm_recipe_to_json(&job->recipe);
@@ -72,7 +73,11 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     if (status == FM_OK)
         status = fm_training_check_transfer(job);
     if (status == FM_OK)
+        status = fm_training_check_teaching(job);
+    if (status == FM_OK)
         status = fm_job_identify(&config->transfer);
+    if (status == FM_OK)
+        status = fm_job_identify_teachers(&config->teaching);
     if (status == FM_OK && dataset)
         status = describe_data(dataset, split, &config->data);
     config->has_data = dataset != NULL;
@@ -92,6 +97,7 @@ enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, 
         .full = config->full,
         .input_size = config->input_size,
         .transfer = config->transfer,
+        .teaching = config->teaching,
         .max_minutes = config->max_minutes,
         .data = config->data_directory[0] ? config->data_directory : NULL,
         .directory = directory};

@@ -98,11 +98,14 @@ static enum fm_status train(struct fm_training *w)
         .progress = on_train,
         .context = w,
     };
+    struct fm_teacher teachers[FM_TEACHERS_MAX];
+    FM_TRY(fm_training_open_teachers(w, teachers, &options));
     if (w->config.transfer.mode == FM_TRANSFER_FROZEN)
         FM_TRY(fm_training_train_head(w, &options));
     else
         FM_TRY(fm_train(
             w->engine, &w->net, &w->dataset->train, w->split, &options, &w->model, &w->trained));
+    fm_training_close_teachers(w); // what is measured from here on is the run's own
     return fm_run_save_weights(
         w->directory, &w->net, w->config.data.class_names, w->engine->api, w->model);
 }
@@ -274,6 +277,7 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     fm_tensorboard_close(&w.board);
     fm_run_unlock(lock);
 out:
+    fm_training_close_teachers(&w);
     fm_metrics_free(&w.metrics);
     fm_metrics_free(&w.flipped);
     engine->api->model_destroy(w.model);

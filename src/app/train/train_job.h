@@ -32,7 +32,9 @@ struct fm_job {
     bool resident;  // struct fm_train_options
     int input_size; // struct fm_run_config
     struct fm_transfer
-        transfer;              // the same; `weights` alone is the caller's to give, with the modes
+        transfer; // the same; `weights` alone is the caller's to give, with the modes
+    struct fm_teaching
+        teaching; // the same; the folders alone are the caller's to give, with the share
     const char *feature_cache; // folder that features are kept in; NULL: they are not
     bool feature_cache_named;  // going on has to name it, too: it is not the usual one
     bool full;                 // `split` holds all images to train on: told in every output
@@ -92,6 +94,10 @@ enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, 
 // have it yet, so that not every job with these weights reads it for that. FM_DATA as
 // fm_pretrained_read().
 enum fm_status fm_job_identify(struct fm_transfer *transfer);
+
+// The same of the runs that a job is taught by: model and SHA-256. FM_NOT_FOUND for a folder of no
+// finished run.
+enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching);
 
 // The configuration of a job, as config.json and data.json hold it and fm_run_find() compares it.
 // The caller frees it with fm_run_config_free(). `dataset` and `split` NULL: without the data.

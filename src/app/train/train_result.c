@@ -78,6 +78,7 @@ json_t *fm_training_result(const struct fm_training *w)
     failed |= json_object_set_new(result, "input_size",
         w->config.input_size > 0 ? json_integer(w->config.input_size) : json_null());
     failed |= json_object_set_new(result, "transfer", transfer_json(w));
+    failed |= json_object_set_new(result, "teaching", fm_teaching_to_json(&w->config.teaching));
     failed |= set_recipe(w, result);
     failed |= json_object_set_new(
         result, "test", fm_metrics_json(&w->metrics, w->config.data.class_names));

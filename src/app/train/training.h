@@ -3,6 +3,7 @@
 //   train_job.c      the order of a job: data, training, weights, the test images once, the result
 //   train_config.c   what it is, as config.json and data.json hold it, and its folder
 //   train_weights.c  what weights of others it begins with, and what becomes of them
+//   train_teachers.c   the finished runs that it is taught by
 //   train_result.c   what result.json says
 #ifndef FM_APP_TRAINING_H
 #define FM_APP_TRAINING_H
@@ -10,6 +11,7 @@
 #include "app/train/features.h"
 #include "app/train/tensorboard.h"
 #include "app/train/train_job.h"
+#include "app/trained.h"
 #include "eval/evaluate.h"
 #include "net/files/pretrained.h"
 
@@ -24,6 +26,7 @@ struct fm_training {
     struct fm_net net;
     struct fm_run_config config;
     struct fm_pretrained weights; // of others, that it begins with; zero: there are none
+    struct fm_trained *taught_by; // [config.teaching.count], NULL before they are opened
     struct fm_model *model;
     struct fm_train_result trained;
     double feature_seconds;    // of a frozen base: that the features took, in this call
@@ -48,6 +51,17 @@ enum fm_status fm_training_open_weights(struct fm_training *t);
 // are those of an ordinary training.
 enum fm_status fm_training_train_head(
     struct fm_training *t, const struct fm_train_options *options);
+
+// train_teachers.c
+
+// Usage errors of a job's teaching.
+enum fm_status fm_training_check_teaching(const struct fm_job *job);
+// Opens the runs that the job is taught by, and puts them into `options`, with the array that holds
+// them there. FM_DATA: one was trained on other data, on images that are held out here, or is not
+// the one that the run began with.
+enum fm_status fm_training_open_teachers(struct fm_training *t,
+    struct fm_teacher teachers[FM_TEACHERS_MAX], struct fm_train_options *options);
+void fm_training_close_teachers(struct fm_training *t);
 
 // train_result.c. A new reference; NULL where a figure is not finite, or out of memory.
 json_t *fm_training_result(const struct fm_training *t);

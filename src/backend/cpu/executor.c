@@ -163,6 +163,8 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
         .classes = m->net.classes,
         .smoothing = e->options.label_smoothing,
         .mix = e->options.mix,
+        .soft_share = e->options.soft_share,
+        .soft_targets = pass->slot->soft_targets,
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
         .loss_scale = m->counters.loss_scale,

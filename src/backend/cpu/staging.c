@@ -4,8 +4,9 @@
 #include <stdlib.h>
 
 static enum fm_status fill_slot(
-    struct fm_staging *s, struct fm_slot *slot, uint32_t capacity, uint32_t record_size)
+    struct fm_staging *s, struct fm_slot *slot, const struct fm_net *net, uint32_t capacity)
 {
+    uint32_t record_size = (uint32_t)fm_input_record_size(&net->input);
     void *data = NULL;
     slot->capacity = capacity;
     slot->record_size = record_size;
@@ -17,6 +18,11 @@ static enum fm_status fill_slot(
     slot->ids = data;
     FM_TRY(fm_buffers_add(&s->buffers, sizeof *slot->step, "staged step", &data));
     slot->step = data;
+    if (net->classes == 0)
+        return FM_OK;
+    size_t soft_targets = (size_t)capacity * (size_t)net->classes * sizeof *slot->soft_targets;
+    FM_TRY(fm_buffers_add(&s->buffers, soft_targets, "staged soft targets", &data));
+    slot->soft_targets = data;
     return FM_OK;
 }
 
@@ -29,9 +35,8 @@ enum fm_status fm_cpu_staging_create(struct fm_model *model, uint32_t capacity,
     struct fm_staging *s = calloc(1, sizeof *s);
     if (!s)
         return fm_fail_memory("staging", sizeof *s);
-    uint32_t record_size = (uint32_t)fm_input_record_size(&model->net.input);
     for (int i = 0; i < FM_SLOTS; i++) {
-        enum fm_status status = fill_slot(s, &s->slots[i], capacity, record_size);
+        enum fm_status status = fill_slot(s, &s->slots[i], &model->net, capacity);
         if (status != FM_OK) {
             fm_cpu_staging_destroy(s);
             return status;

@@ -120,7 +120,7 @@ static enum fm_status run(
 static enum fm_status upload_and_run(
     struct fm_executor *e, enum fm_cuda_purpose purpose, struct fm_staging *staging, int slot)
 {
-    FM_TRY(fm_cuda_staging_upload(staging, slot));
+    FM_TRY(fm_cuda_staging_upload(staging, slot, e->options.soft_share > 0.0f));
     FM_TRY(run(e, purpose, staging, slot));
     return fm_cuda_staging_consumed(staging, slot);
 }

@@ -126,6 +126,7 @@ static void lower_loss(struct fm_cuda_lowering *low)
         .type = logits->type,
         .smoothing = low->source->compile->label_smoothing,
         .mix_threshold = fm_draw_threshold(low->source->compile->mix),
+        .soft_share = low->source->compile->soft_share,
         .gradient_type = logits->gradient_type};
     fm_cuda_use(c, FM_TENSOR_X, logits->activation);
     fm_cuda_use(c, FM_TENSOR_DX, logits->gradient);

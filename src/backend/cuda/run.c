@@ -212,6 +212,7 @@ static cudaError_t run_cross_entropy(const struct fm_cuda_command *c, const stru
     work.ids = b->slot->ids;
     work.step = b->slot->step;
     work.gather = b->slot->gather;
+    work.soft_targets = b->slot->soft_targets;
     work.gradient = t->at[FM_TENSOR_DX];
     work.state = b->model->state;
     return fm_launch_cross_entropy(&work, stream);

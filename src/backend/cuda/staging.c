@@ -10,19 +10,23 @@ enum {
     PART = 64 // bytes, of what lies in a slot: as backend.h promises; kernels access 16 at once
 };
 
-// Where the parts of a slot begin. Ids and labels have room for all samples, records come last: so
-// a slot that holds fewer is the beginning of a full one, and one copy takes it up.
+// Where the parts of a slot begin. Ids and labels have room for all samples, records come last of
+// what every step takes: so a slot that holds fewer is the beginning of a full one, and one copy
+// takes it up. Soft targets, which few steps take, are behind.
 struct outline {
-    size_t ids, labels, records, end;
+    size_t ids, labels, records, soft_targets, end;
 };
 
-static struct outline outline(uint32_t capacity, size_t record_size, bool resident)
+static struct outline outline(
+    uint32_t capacity, size_t record_size, size_t soft_size, bool resident)
 {
     struct outline o;
     o.ids = fm_cuda_round_up(sizeof(struct fm_step), PART);
     o.labels = fm_cuda_round_up(o.ids + capacity * sizeof(uint32_t), PART);
     o.records = resident ? o.labels : fm_cuda_round_up(o.labels + capacity, PART);
-    o.end = resident ? o.labels : o.records + capacity * record_size;
+    o.soft_targets = resident ? o.labels
+                              : fm_cuda_round_up(o.records + capacity * record_size, PART);
+    o.end = o.soft_targets + capacity * soft_size;
     return o;
 }
 
@@ -81,6 +85,10 @@ static void place_slot(struct fm_staging *s, int slot, const struct outline *o, 
     s->slots[slot].ids = (uint32_t *)(host + o->ids);
     s->views[slot].step = (const struct fm_step *)device;
     s->views[slot].ids = (const uint32_t *)(device + o->ids);
+    if (s->model->net.classes > 0) {
+        s->slots[slot].soft_targets = (float *)(void *)(host + o->soft_targets);
+        s->views[slot].soft_targets = (const float *)(const void *)(device + o->soft_targets);
+    }
     if (s->resident)
         return;
     s->slots[slot].labels = host + o->labels;
@@ -91,7 +99,8 @@ static void place_slot(struct fm_staging *s, int slot, const struct outline *o, 
 
 static enum fm_status create_slots(struct fm_staging *s, uint32_t capacity, uint32_t record_size)
 {
-    struct outline o = outline(capacity, record_size, s->resident != NULL);
+    size_t soft_size = (size_t)s->model->net.classes * sizeof(float);
+    struct outline o = outline(capacity, record_size, soft_size, s->resident != NULL);
     size_t stride = fm_cuda_round_up(o.end, FM_CUDA_ALIGNMENT), bytes = FM_SLOTS * stride;
     FM_TRY(fm_cuda_device_allocate(s->model->device, "slots for batches", bytes, &s->block));
     s->bytes += bytes;
@@ -219,11 +228,24 @@ enum fm_status fm_cuda_staging_copy(
     return FM_CUDA_CALL(cudaMemcpyAsync(to, from->step, bytes, cudaMemcpyHostToDevice, stream));
 }
 
-enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot)
+static enum fm_status copy_soft_targets(struct fm_staging *staging, int slot, cudaStream_t stream)
+{
+    const struct fm_slot *from = &staging->slots[slot];
+    size_t classes = (size_t)staging->model->net.classes;
+    size_t bytes = from->step->count * classes * sizeof *from->soft_targets;
+    size_t at = (size_t)((unsigned char *)from->soft_targets - (unsigned char *)staging->host);
+    void *to = (unsigned char *)staging->block + at;
+    return FM_CUDA_CALL(
+        cudaMemcpyAsync(to, from->soft_targets, bytes, cudaMemcpyHostToDevice, stream));
+}
+
+enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, bool soft)
 {
     const struct fm_device *device = staging->model->device;
     FM_CUDA(cudaStreamWaitEvent(device->copy, staging->consumed[slot], 0));
     FM_TRY(fm_cuda_staging_copy(staging, slot, staging->slots[slot].step->count, device->copy));
+    if (soft)
+        FM_TRY(copy_soft_targets(staging, slot, device->copy));
     FM_CUDA(cudaEventRecord(staging->uploaded[slot], device->copy));
     FM_CUDA(cudaStreamWaitEvent(device->compute, staging->uploaded[slot], 0));
     return FM_OK;

@@ -1,9 +1,9 @@
 // Slots in pinned memory, and their upload on the copy stream.
 //
-// A slot is one block, [step | ids | labels | records], so it goes up in one copy. Events order it:
-// the copy waits until the last step that read the device's block is over (`consumed`), the step
-// waits for the copy (`uploaded`), and so does whoever refills the slot. With a resident data set
-// only step and ids go up.
+// A slot is one block, [step | ids | labels | records | soft targets], so it goes up in one copy,
+// and in a second one where soft targets are wanted. Events order it: the copy waits until the last
+// step that read the device's block is over (`consumed`), the step waits for the copy (`uploaded`),
+// and so does whoever refills the slot. With a resident data set only step and ids go up.
 #ifndef FM_CUDA_STAGING_H
 #define FM_CUDA_STAGING_H
 
@@ -16,6 +16,7 @@ struct fm_cuda_slot {
     const uint32_t *ids;
     const uint8_t *labels;
     const uint8_t *records;
+    const float *soft_targets;
     bool gather; // record and label of sample n are those of ids[n]
 };
 
@@ -44,11 +45,12 @@ enum fm_status fm_cuda_staging_check(const struct fm_staging *staging, int slot)
 
 // Enqueues the upload of a checked slot and makes the compute stream wait for it; and, once what
 // reads the slot is enqueued there, says so. Every step calls both: the caller has made the device
-// current.
-enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot);
+// current. `soft`: with the soft targets.
+enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, bool soft);
 enum fm_status fm_cuda_staging_consumed(struct fm_staging *staging, int slot);
 
-// Enqueues the copy of a slot's first `samples` alone, on any stream; it is the caller's to order.
+// Enqueues the copy of a slot's first `samples` alone, without soft targets, on any stream; it is
+// the caller's to order.
 enum fm_status fm_cuda_staging_copy(
     struct fm_staging *staging, int slot, uint32_t samples, cudaStream_t stream);
 

@@ -54,7 +54,9 @@ struct fm_loss_work {
     const uint32_t *ids;   // [count]: the counters of the draws
     int count, classes;
     float smoothing;
-    float mix; // share of the samples that are mixed: kernels/mix.h
+    float mix;                 // share of the samples that are mixed: kernels/mix.h
+    float soft_share;          // of soft_targets in the targets
+    const float *soft_targets; // [count][classes]; not looked at where their share is 0
     uint64_t seed;
     uint32_t epoch;
     float loss_scale;

@@ -6,12 +6,19 @@
 static struct fm_target target_of(const struct fm_loss_work *work, int n)
 {
     uint64_t threshold = fm_draw_threshold(work->mix);
-    return (struct fm_target){
+    uint32_t other = fm_mix_other((uint32_t)n, (uint32_t)work->count);
+    struct fm_target target = {
         .label = work->labels[n],
-        .other = work->labels[fm_mix_other((uint32_t)n, (uint32_t)work->count)],
+        .other = work->labels[other],
         .weight = fm_mix_weight(work->seed, work->epoch, work->ids[n], threshold),
         .smoothing = work->smoothing,
+        .soft_share = work->soft_share,
     };
+    if (work->soft_share != 0.0f) {
+        target.soft = work->soft_targets + (size_t)n * (size_t)work->classes;
+        target.other_soft = work->soft_targets + (size_t)other * (size_t)work->classes;
+    }
+    return target;
 }
 
 void FM_KERNEL(loss)(const struct fm_loss_work *work, double *loss_sum, uint64_t *correct)
