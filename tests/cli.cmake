@@ -64,3 +64,8 @@ set_target_properties(weights_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_B
 add_test(NAME transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cpu)
 set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
+
+# A training that finished runs teach.
+add_test(NAME teacher COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/teacher.sh $<TARGET_FILE:fmnist>
+  ${CMAKE_SOURCE_DIR}/data/tiny cpu)
+set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)

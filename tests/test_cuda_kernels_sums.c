@@ -458,20 +458,23 @@ struct loss_case {
     enum fm_cuda_type type, gradient_type;
     float smoothing, scale;
     bool gather;
-    float mix;
+    float mix, soft;
 };
 
 static const struct loss_case loss_cases[] = {
-    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.0f},
-    {240, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 1024.0f, true, 0.0f},
-    {37, 10, 10, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, false, 0.0f},
-    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.0f, 1.0f, false, 0.0f},
-    {1, 2, 8, FM_CUDA_BF16, FM_CUDA_BF16, 0.2f, 1.0f, true, 0.0f},
-    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.1f, 8.0f, false, 0.0f},
-    {5, 3, 3, FM_CUDA_F32, FM_CUDA_F32, 0.0f, 16777216.0f, false, 0.0f},
-    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.6f},
-    {600, 10, 16, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f},
-    {1, 3, 8, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f},
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.0f, 0.0f},
+    {240, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 1024.0f, true, 0.0f, 0.0f},
+    {37, 10, 10, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, false, 0.0f, 0.0f},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.0f, 1.0f, false, 0.0f, 0.0f},
+    {1, 2, 8, FM_CUDA_BF16, FM_CUDA_BF16, 0.2f, 1.0f, true, 0.0f, 0.0f},
+    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.1f, 8.0f, false, 0.0f, 0.0f},
+    {5, 3, 3, FM_CUDA_F32, FM_CUDA_F32, 0.0f, 16777216.0f, false, 0.0f, 0.0f},
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.0f, 65536.0f, false, 0.6f, 0.0f},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f, 0.0f},
+    {1, 3, 8, FM_CUDA_F32, FM_CUDA_F32, 0.1f, 1.0f, true, 1.0f, 0.0f},
+    {256, 10, 16, FM_CUDA_F16, FM_CUDA_F16, 0.1f, 65536.0f, true, 0.0f, 0.9f},
+    {600, 10, 16, FM_CUDA_F32, FM_CUDA_BF16, 0.1f, 1.0f, true, 0.6f, 0.5f},
+    {45, 256, 256, FM_CUDA_F32, FM_CUDA_F16, 0.0f, 8.0f, false, 0.0f, 1.0f},
 };
 
 struct loss {
@@ -500,6 +503,10 @@ static double expect_loss(
         double certain = (k == wanted->label ? 1.0 - (double)wanted->weight : 0.0) +
                          (k == wanted->other ? (double)wanted->weight : 0.0);
         double target = share + (1.0 - (double)it->smoothing) * certain;
+        if (it->soft > 0.0f)
+            target = (1.0 - (double)it->soft) * target +
+                     (double)it->soft * ((1.0 - (double)wanted->weight) * (double)wanted->soft[k] +
+                                            (double)wanted->weight * (double)wanted->other_soft[k]);
         loss -= target * ((double)z[k] - most - log(sum));
         gradient[k] = (double)it->scale / it->rows * (p - target);
     }
@@ -513,10 +520,34 @@ struct loss_expected {
     uint64_t correct;
 };
 
+// What is known of the samples.
+struct loss_input {
+    uint8_t labels[LABELS];
+    uint32_t ids[LABELS];
+    float *soft; // [rows][classes]
+};
+
+static struct loss_input draw_loss_input(const struct loss_case *it)
+{
+    struct loss_input in = {.soft = rig_host((size_t)(it->rows * it->classes) * sizeof *in.soft)};
+    for (int i = 0; i < LABELS; i++) {
+        in.labels[i] = (uint8_t)(rig_random() % (uint32_t)it->classes);
+        in.ids[i] = rig_random() % LABELS;
+    }
+    for (int n = 0; n < it->rows; n++) {
+        float *row = in.soft + n * it->classes, sum = 0.0f;
+        for (int k = 0; k < it->classes; k++)
+            sum += row[k] = (float)(1 + rig_random() % 100);
+        for (int k = 0; k < it->classes; k++)
+            row[k] /= sum;
+    }
+    return in;
+}
+
 static const struct fm_step loss_step = {.seed = 41, .epoch = 2};
 
 static struct loss_expected expect_losses(
-    const struct loss_case *it, const float *logits, const uint8_t *labels, const uint32_t *ids)
+    const struct loss_case *it, const float *logits, const struct loss_input *in)
 {
     size_t count = (size_t)(it->rows * it->pitch);
     struct loss_expected to = {
@@ -526,11 +557,14 @@ static struct loss_expected expect_losses(
     for (int n = 0; n < it->rows; n++) {
         int at = n * it->pitch, next = (n + 1) % it->rows, hit;
         const struct fm_target target = {
-            .label = labels[it->gather ? ids[n] : (uint32_t)n],
-            .other = labels[it->gather ? ids[next] : (uint32_t)next],
+            .label = in->labels[it->gather ? in->ids[n] : (uint32_t)n],
+            .other = in->labels[it->gather ? in->ids[next] : (uint32_t)next],
             .weight = fm_mix_weight(
-                loss_step.seed, loss_step.epoch, ids[n], fm_draw_threshold(it->mix)),
+                loss_step.seed, loss_step.epoch, in->ids[n], fm_draw_threshold(it->mix)),
             .smoothing = it->smoothing,
+            .soft_share = it->soft,
+            .soft = in->soft + n * it->classes,
+            .other_soft = in->soft + next * it->classes,
         };
         to.exact_total += expect_loss(logits + at, it, &target, to.exact_gradient + at);
         to.total += (double)fm_cross_entropy_row(
@@ -558,8 +592,9 @@ static void check_loss_state(const struct loss_case *it, const struct loss *l,
 }
 
 static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *logits,
-    const struct rig_tensor *gradient, const uint8_t labels[LABELS], const uint32_t ids[LABELS])
+    const struct rig_tensor *gradient, const struct loss_input *in)
 {
+    size_t soft = (size_t)(it->rows * it->classes) * sizeof *in->soft;
     struct loss l = {
         .before = {.sums = {100.0, 7, 11, 3}, .loss_scale = it->scale, .overflow = 1},
         .state = rig_device(NULL, sizeof *l.state),
@@ -570,8 +605,10 @@ static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *
         .pitch = it->pitch,
         .type = it->type,
         .logits = logits->device,
-        .labels = rig_device(labels, LABELS * sizeof *labels),
-        .ids = rig_device(ids, LABELS * sizeof *ids),
+        .labels = rig_device(in->labels, sizeof in->labels),
+        .ids = rig_device(in->ids, sizeof in->ids),
+        .soft_targets = it->soft > 0.0f ? rig_device(in->soft, soft) : NULL,
+        .soft_share = it->soft,
         .step = rig_device(&loss_step, sizeof loss_step),
         .gather = it->gather,
         .smoothing = it->smoothing,
@@ -585,30 +622,25 @@ static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *
 
 static void check_loss(const struct loss_case *it)
 {
-    rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d, mix %g",
+    rig_case("loss %s to %s, %dx%d of %d, smoothing %g, scale %g, gather %d, mix %g, soft %g",
         rig_type_name(it->type), rig_type_name(it->gradient_type), it->rows, it->classes, it->pitch,
-        (double)it->smoothing, (double)it->scale, it->gather, (double)it->mix);
+        (double)it->smoothing, (double)it->scale, it->gather, (double)it->mix, (double)it->soft);
     size_t count = (size_t)(it->rows * it->pitch);
     struct rig_tensor logits = rig_tensor(it->type, count, RIG_RANDOM);
     struct rig_tensor gradient = rig_tensor(it->gradient_type, count, RIG_UNSET);
-    uint8_t labels[LABELS];
-    uint32_t ids[LABELS];
-    for (int i = 0; i < LABELS; i++) {
-        labels[i] = (uint8_t)(rig_random() % (uint32_t)it->classes);
-        ids[i] = rig_random() % LABELS;
-    }
-    struct loss_expected expected = expect_losses(it, logits.values, labels, ids);
-    struct loss l = loss_of(it, &logits, &gradient, labels, ids);
+    struct loss_input in = draw_loss_input(it);
+    struct loss_expected expected = expect_losses(it, logits.values, &in);
+    struct loss l = loss_of(it, &logits, &gradient, &in);
     struct rig_tensor *found[] = {&gradient};
     struct fm_cuda_state first, after;
     run_loss(&l);
     rig_get(l.state, &first, sizeof first);
     rig_orders(run_loss, &l, found, 1);
     rig_same("gradient", &gradient, expected.gradient);
-    // Where a target is mixed, a probability and its target are often alike: their difference has
-    // the errors of either.
+    // Where a target is mixed or soft, a probability and its target are often alike: their
+    // difference has the errors of either.
     rig_close("gradient", &gradient, expected.exact_gradient, 2 * epsilon_of(it->gradient_type),
-        (it->mix > 0.0f ? 0.25 : 1e-2) * (double)it->scale / it->rows);
+        (it->mix > 0.0f || it->soft > 0.0f ? 0.25 : 1e-2) * (double)it->scale / it->rows);
     rig_get(l.state, &after, sizeof after);
     rig_check("the state is the same under every order", !memcmp(&first, &after, sizeof after));
     check_loss_state(it, &l, &expected, after);
@@ -668,15 +700,17 @@ static void test_loss_refuses(void **state)
     struct loss_case it = loss_cases[0];
     struct rig_tensor logits = rig_tensor(it.type, (size_t)(it.rows * it.pitch), RIG_RANDOM);
     struct rig_tensor gradient = rig_tensor(it.type, (size_t)(it.rows * it.pitch), RIG_UNSET);
-    uint8_t labels[LABELS] = {0};
-    uint32_t ids[LABELS] = {0};
-    const struct loss l = loss_of(&it, &logits, &gradient, labels, ids);
+    const struct loss_input in = draw_loss_input(&it);
+    const struct loss l = loss_of(&it, &logits, &gradient, &in);
     struct fm_cuda_cross_entropy bad = l.work;
     bad.ids = NULL;
     rig_refused("no ids", fm_launch_cross_entropy(&bad, rig_stream()));
     bad = l.work;
     bad.step = NULL;
     rig_refused("no step", fm_launch_cross_entropy(&bad, rig_stream()));
+    bad = l.work;
+    bad.soft_share = 0.5f;
+    rig_refused("a share of no soft targets", fm_launch_cross_entropy(&bad, rig_stream()));
     bad = l.work;
     bad.pitch = it.classes - 1;
     rig_refused("rows shorter than the classes", fm_launch_cross_entropy(&bad, rig_stream()));

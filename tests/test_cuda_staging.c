@@ -56,6 +56,11 @@ static uint8_t byte_of(int batch, size_t i)
     return (uint8_t)(i * 3 + (size_t)batch * 41 + 1);
 }
 
+static float soft_of(int batch, uint32_t i)
+{
+    return (float)(i * 7 + (uint32_t)batch) / 1024.0f;
+}
+
 static void fill(struct fm_slot *slot, int batch)
 {
     uint32_t count = samples_of(batch);
@@ -66,6 +71,8 @@ static void fill(struct fm_slot *slot, int batch)
     }
     for (size_t i = 0; i < count * slot->record_size; i++)
         slot->records[i] = byte_of(batch, i);
+    for (uint32_t i = 0; i < count * CLASSES; i++)
+        slot->soft_targets[i] = soft_of(batch, i);
 }
 
 // ---- steps that only remember what they were given
@@ -74,6 +81,7 @@ struct seen {
     struct fm_step step;
     uint32_t ids[CAPACITY];
     uint8_t labels[CAPACITY], records[CAPACITY * 6 * 7];
+    float soft_targets[CAPACITY * CLASSES];
 };
 
 static void copy_on_device(void *to, const void *from, size_t bytes)
@@ -89,6 +97,8 @@ static void run_step(struct seen *seen, int slot, uint32_t count)
     copy_on_device(seen->ids, view->ids, count * sizeof *seen->ids);
     copy_on_device(seen->labels, view->labels, count);
     copy_on_device(seen->records, view->records, (size_t)count * it.record_size);
+    copy_on_device(seen->soft_targets, view->soft_targets,
+        (size_t)count * CLASSES * sizeof *seen->soft_targets);
 }
 
 static bool saw(const struct seen *seen, int batch)
@@ -100,6 +110,8 @@ static bool saw(const struct seen *seen, int batch)
                seen->labels[i] == (i + (uint32_t)batch) % CLASSES;
     for (size_t i = 0; i < (size_t)count * it.record_size; i++)
         same = same && seen->records[i] == byte_of(batch, i);
+    for (uint32_t i = 0; i < count * CLASSES; i++)
+        same = same && seen->soft_targets[i] == soft_of(batch, i);
     return same;
 }
 
@@ -120,7 +132,7 @@ static int run_batches(enum mistake mistake)
             assert_ok(fm_cuda_slot_wait(it.staging, at));
         fill(fm_cuda_staging_slot(it.staging, at), batch);
         assert_ok(fm_cuda_staging_check(it.staging, at));
-        assert_ok(fm_cuda_staging_upload(it.staging, at, false));
+        assert_ok(fm_cuda_staging_upload(it.staging, at, true));
         run_step(&seen[batch], at, samples_of(batch));
         if (mistake != NO_CONSUMED)
             assert_ok(fm_cuda_staging_consumed(it.staging, at));
@@ -259,11 +271,15 @@ static void test_resident(void **state)
         *slot->step = (struct fm_step){.seed = 7 + (uint64_t)at, .count = CAPACITY};
         for (uint32_t i = 0; i < CAPACITY; i++)
             slot->ids[i] = COUNT - 1 - i - (uint32_t)at;
-        assert_ok(fm_cuda_staging_upload(it.staging, at, false));
+        for (uint32_t i = 0; i < CAPACITY * CLASSES; i++)
+            slot->soft_targets[i] = soft_of(at, i);
+        assert_ok(fm_cuda_staging_upload(it.staging, at, true));
         expect_on_device(view->step, slot->step, sizeof *slot->step);
         expect_on_device(view->ids, slot->ids, CAPACITY * sizeof *slot->ids);
         expect_on_device(view->records, records, sizeof records);
         expect_on_device(view->labels, labels, sizeof labels);
+        expect_on_device(view->soft_targets, slot->soft_targets,
+            CAPACITY * CLASSES * sizeof *slot->soft_targets);
     }
     struct fm_slot *slot = fm_cuda_staging_slot(it.staging, 0);
     slot->ids[CAPACITY - 1] = COUNT;

@@ -1031,9 +1031,18 @@ static void test_refusals(void **state)
         FM_USAGE, "not compiled for profiling", api->executor_profile(train, &entry, 1, &count));
     assert_fails(FM_USAGE, "at least 1",
         api->compile(b.model, &(struct fm_compile_options){.batch = 0}, &none));
-    assert_fails(FM_USAGE, "`mix` is for training",
+    assert_fails(FM_USAGE, "`mix` and `soft_share` are for training",
         api->compile(b.model,
             &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_INFER, .mix = 0.5f},
+            &none));
+    assert_fails(FM_USAGE, "`mix` and `soft_share` are for training",
+        api->compile(b.model,
+            &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_INFER, .soft_share = 0.5f},
+            &none));
+    assert_fails(FM_USAGE, "a share of -0.5 for soft targets",
+        api->compile(b.model,
+            &(struct fm_compile_options){
+                .batch = BATCH, .mode = FM_MODE_TRAIN, .soft_share = -0.5f},
             &none));
     assert_fails(FM_USAGE, "a share of 1.5 mixed",
         api->compile(b.model,

@@ -83,7 +83,7 @@ static double step(
     struct fm_step given = t->golden.step;
     given.count = count;
     struct fm_plain_batch batch = {train->records + (size_t)first * train->record_size,
-        train->labels + first, ids, &given, {0}, 0.0f, 0.0f};
+        train->labels + first, ids, &given, {0}, 0.0f, 0.0f, 0.0f, NULL};
     struct fm_sums sums = fm_rig_step(&t->rig, executor, slot, &batch);
     assert_int_equal(sums.count, count);
     return sums.loss / count;

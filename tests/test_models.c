@@ -46,6 +46,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
         .augment = {.shift = 2, .flip = true},
         .label_smoothing = 0.1f,
         .mix = 0.6f,
+        .soft_share = 0.4f,
         .unfused = unfused};
     fm_rig_must(fm_zoo_build(model, 10, &t->net), model);
     fm_net_set_input_statistics(&t->net, 0.5f, 0.29f); // of uniform pixels
@@ -55,7 +56,8 @@ static void set_up(struct trial *t, const char *model, bool unfused)
     t->drawn = fm_case_batch(&t->net, BATCH, 3, false);
     t->step = (struct fm_step){.seed = 17, .epoch = 1, .count = BATCH}; // learning rate 0
     t->batch = (struct fm_plain_batch){t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step,
-        options.augment, options.label_smoothing, options.mix};
+        options.augment, options.label_smoothing, options.mix, options.soft_share,
+        t->drawn.soft_targets};
 
     size_t count = t->net.param_elements;
     t->params = calloc(count, sizeof *t->params);

@@ -308,7 +308,7 @@ static void train_step(struct trial *t, struct fm_executor *executor,
         .weight_decay = index == 1 ? 0.1f : 0.0f,
     };
     struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step, options->augment,
-        options->label_smoothing, options->mix};
+        options->label_smoothing, options->mix, options->soft_share, drawn.soft_targets};
     struct fm_counters counters;
     snprintf(phase, sizeof phase, "training step %d", index + 1);
 
@@ -359,7 +359,7 @@ static void infer(struct trial *t, const char *phase)
     t->rig.api->executor_destroy(executor);
 }
 
-// `richly`: with augmentation (of images), label smoothing and mixing.
+// `richly`: with augmentation (of images), label smoothing, mixing and soft targets.
 static int run_trial(
     const struct op_case *it, const struct manner *manner, uint32_t batch, bool richly)
 {
@@ -373,6 +373,7 @@ static int run_trial(
         .mode = FM_MODE_TRAIN,
         .label_smoothing = richly ? 0.1f : 0.0f,
         .mix = richly ? 0.6f : 0.0f,
+        .soft_share = richly ? 0.4f : 0.0f,
         .unfused = manner->unfused,
         .probe = manner->probe,
     };

@@ -44,13 +44,14 @@ static double loss_at(
 }
 
 // Every parameter's gradient against a central difference of the loss, in double precision.
-static bool gradients_are_differences(const char *text, uint32_t count, float smoothing, float mix)
+static bool gradients_are_differences(
+    const char *text, uint32_t count, float smoothing, float mix, float soft)
 {
     struct fm_plain *plain = plain_for(text);
     struct fm_case_batch drawn = fm_case_batch(&net, count, 11, false);
     struct fm_step step = {.seed = 99, .epoch = 2, .count = count};
-    struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &step, {.shift = 1, .flip = true}, smoothing, mix};
+    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step,
+        {.shift = 1, .flip = true}, smoothing, mix, soft, drawn.soft_targets};
     bool close = true;
     fm_plain_forward(plain, &batch);
     fm_plain_backward(plain, &batch);
@@ -91,8 +92,9 @@ static void finite_differences(void **state)
     };
     int failures = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        failures += !gradients_are_differences(cases[i], 3, 0.0f, 0.0f);
-        failures += !gradients_are_differences(cases[i], 2, 0.1f, 1.0f);
+        failures += !gradients_are_differences(cases[i], 3, 0.0f, 0.0f, 0.0f);
+        failures += !gradients_are_differences(cases[i], 2, 0.1f, 1.0f, 0.0f);
+        failures += !gradients_are_differences(cases[i], 2, 0.1f, 1.0f, 0.7f);
     }
     assert_int_equal(failures, 0);
 }
@@ -151,7 +153,7 @@ static void augmented(void **state)
             .count = 1,
         };
         struct fm_plain_batch batch = {
-            record, &label, &id, &step, {.shift = 2, .flip = true}, 0.0f, 0.0f};
+            record, &label, &id, &step, {.shift = 2, .flip = true}, 0.0f, 0.0f, 0.0f, NULL};
         fm_plain_forward(plain, &batch);
         int x = fm_golden_element(flips, id) != 0.0 ? 5 : 2;
         int to_y = 4 + (int)fm_golden_element(json_array_get(moves, id), 0);
@@ -171,13 +173,32 @@ static void loss_of_equal_logits(void **state)
     uint8_t record[4] = {1, 2, 3, 4}, label = 2;
     uint32_t id = 0;
     struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f};
+    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, 0.0f, NULL};
     assert_near(fm_plain_forward(plain, &batch), log(4.0));
     fm_plain_backward(plain, &batch);
     // p - target: 1/4 - 1/8 for the others, 1/4 - 5/8 for the label.
     const double *bias = fm_plain_grad(plain, net.params[1].name);
     for (int k = 0; k < 4; k++)
         assert_near(bias[k], k == 2 ? -0.375 : 0.125);
+    fm_plain_destroy(plain);
+}
+
+// A target of nothing but the soft ones is the soft ones, whatever label and smoothing are.
+static void soft_targets_alone(void **state)
+{
+    (void)state;
+    static const float soft[4] = {0.5f, 0.25f, 0.125f, 0.125f};
+    fm_case_net("2x2>1x2x2 f4b", &net);
+    struct fm_plain *plain = fm_plain_create(&net);
+    uint8_t record[4] = {1, 2, 3, 4}, label = 2;
+    uint32_t id = 0;
+    struct fm_step step = {.count = 1};
+    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, 1.0f, soft};
+    assert_near(fm_plain_forward(plain, &batch), log(4.0));
+    fm_plain_backward(plain, &batch);
+    const double *bias = fm_plain_grad(plain, net.params[1].name);
+    for (int k = 0; k < 4; k++)
+        assert_near(bias[k], 0.25 - (double)soft[k]);
     fm_plain_destroy(plain);
 }
 
@@ -224,7 +245,7 @@ static void batch_norm(void **state)
     fm_plain_set_param(plain, net.params[2].name, &two);
     fm_plain_set_param(plain, net.params[3].name, &one);
     struct fm_step step = {.count = 2};
-    struct fm_plain_batch batch = {records, labels, ids, &step, {0}, 0.0f, 0.0f};
+    struct fm_plain_batch batch = {records, labels, ids, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
     fm_plain_train_step(plain, &batch);
     double factor = 1.0 / sqrt(2.25 + (double)1e-5f), momentum = (double)0.1f;
     for (int i = 0; i < 4; i++)
@@ -259,7 +280,7 @@ static void dropout_masks(void **state)
             .epoch = (uint32_t)fm_golden_number(table, "epoch"),
             .count = 1,
         };
-        struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f};
+        struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
         fm_plain_forward(plain, &batch);
         const double *in = layer > 0 ? plain->activation[layer - 1] : plain->input;
         double scale = 1.0 / (1.0 - (double)net.layers[layer].rate);
@@ -278,7 +299,7 @@ static void ties(void **state)
     uint8_t label = 0;
     uint32_t id = 0;
     struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f};
+    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
     struct fm_plain *plain = plain_for("4x4>1x4x4 r r p f2");
     fm_plain_forward(plain, &batch);
     fm_plain_backward(plain, &batch);
@@ -309,8 +330,8 @@ static void check_model(const char *model)
     for (uint32_t i = 0; i < golden.batch; i++)
         ids[i] = i;
     golden.step.count = golden.batch;
-    struct fm_plain_batch batch = {
-        golden.data.train.records, golden.data.train.labels, ids, &golden.step, {0}, 0.0f, 0.0f};
+    struct fm_plain_batch batch = {golden.data.train.records, golden.data.train.labels, ids,
+        &golden.step, {0}, 0.0f, 0.0f, 0.0f, NULL};
     bool close = fm_golden_check_series(
         model, fm_golden_member(golden.root, "losses"), 0, fm_plain_forward(plain, &batch), 0.0);
     fm_plain_backward(plain, &batch);
@@ -364,6 +385,7 @@ int main(void)
         cmocka_unit_test(standardised),
         cmocka_unit_test(augmented),
         cmocka_unit_test(loss_of_equal_logits),
+        cmocka_unit_test(soft_targets_alone),
         cmocka_unit_test(adam),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(dropout_masks),

@@ -72,7 +72,7 @@ static struct trial *open_trial(
         .weight_decay = 0.01f,
         .ema_decay = 0.9f};
     t->batch = (struct fm_plain_batch){
-        t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step, {0}, 0.0f, 0.0f};
+        t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step, {0}, 0.0f, 0.0f, 0.0f, NULL};
     return t;
 }
 

@@ -1,5 +1,6 @@
-// How a run began, in its files: transfer, input size and the statistics of each channel, there and
-// back; what is refused; what tells runs apart; and files of the versions before these keys.
+// How a run began, in its files: transfer, teaching, input size and the statistics of each channel,
+// there and back; what is refused; what tells runs apart; and files of the versions before these
+// keys.
 #include "run/run.h"
 
 #include "base/text.h"
@@ -212,6 +213,78 @@ static void test_same(void **state)
     compare(NULL, change_weights, true); // from scratch there are none
     compare(NULL, change_size, false);
 }
+
+// ---- teaching
+
+static const struct fm_teaching taught = {.count = 2,
+    .share = 0.75,
+    .teachers = {{.run = "/runs/one",
+                     .model = "deeper",
+                     .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
+        {.run = "/runs/two",
+            .model = "vgg16",
+            .sha256 = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}}};
+
+static void test_teaching_round_trip(void **state)
+{
+    (void)state;
+    struct fm_run_config config, back;
+    make_config(NULL, &config);
+    assert_int_equal(config.teaching.count, 0); // as files of the version before have it
+    config.teaching = taught;
+    assert_ok(fm_run_create(in_root("run"), &config, true));
+    assert_ok(fm_run_write_data(in_root("run"), &config.data));
+    assert_ok(fm_run_read_whole_config(in_root("run"), &back));
+    assert_int_equal(back.teaching.count, 2);
+    assert_true(back.teaching.share == 0.75);
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(back.teaching.teachers[i].run, taught.teachers[i].run);
+        assert_string_equal(back.teaching.teachers[i].model, taught.teachers[i].model);
+        assert_string_equal(back.teaching.teachers[i].sha256, taught.teachers[i].sha256);
+    }
+    assert_true(fm_run_config_same(&config, &back));
+    snprintf(back.teaching.teachers[1].run, sizeof back.teaching.teachers[1].run, "/elsewhere");
+    assert_true(fm_run_config_same(&config, &back)); // the same weights
+    back.teaching.share = 0.5;
+    assert_false(fm_run_config_same(&config, &back));
+    back.teaching = taught;
+    back.teaching.teachers[1].sha256[0] = '0';
+    assert_false(fm_run_config_goes_on(&config, &back));
+    back.teaching = (struct fm_teaching){0};
+    assert_false(fm_run_config_goes_on(&config, &back));
+    fm_run_config_free(&config);
+    fm_run_config_free(&back);
+}
+
+// `text` in place of the teaching of a config.json that is right.
+static void refuse_teaching(const char *text, const char *message)
+{
+    struct fm_run_config config;
+    json_t *json = parse(old_config);
+    json_object_set_new(json, "teaching", json_loads(text, JSON_DECODE_ANY, NULL));
+    assert_fails(fm_run_config_from_json(json, "x/config.json", &config), FM_DATA, message);
+    json_decref(json);
+}
+
+static void test_teaching_wrong(void **state)
+{
+    (void)state;
+    refuse_teaching("1", "key \"teaching\": found an integer, expected an object or null");
+    refuse_teaching("{\"share\": 0.5}", "\"teaching.teachers\" is missing");
+    refuse_teaching("{\"share\": 0.5, \"teachers\": []}",
+        "\"teaching.teachers\": found [], expected an array of 1 to 8 objects");
+    refuse_teaching("{\"share\": 0.5, \"teachers\": [1]}", "expected an array of 1 to 8 objects");
+    refuse_teaching("{\"share\": 0, \"teachers\": []}", "\"teaching.share\": found 0, expected");
+    refuse_teaching("{\"share\": 1.5, \"teachers\": []}", "\"teaching.share\": found 1.5");
+    refuse_teaching("{\"share\": 0.5, \"teachers\": [], \"x\": 1}", "unknown key \"teaching.x\"");
+    refuse_teaching("{\"share\": 0.5, \"teachers\": [{\"run\": \"/r\", \"model\": \"simple\"}]}",
+        "\"teaching.teachers.sha256\" is missing");
+    refuse_teaching("{\"share\": 0.5, \"teachers\": [{\"run\": \"/r\", \"model\": \"simple\", "
+                    "\"sha256\": \"12\"}]}",
+        "\"teaching.teachers.sha256\": found \"12\", expected 64 hexadecimal digits");
+}
+
+// ---- what is refused
 
 static const struct {
     const struct fm_transfer *of;
@@ -526,6 +599,8 @@ int main(void)
         cmocka_unit_test(test_files_of_the_version_before),
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
         cmocka_unit_test(test_same),
+        cmocka_unit_test(test_teaching_round_trip),
+        cmocka_unit_test(test_teaching_wrong),
         cmocka_unit_test(test_wrong),
         cmocka_unit_test_setup_teardown(test_weights_of_channels, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_weights_of_others, set_up, tear_down),

@@ -97,6 +97,8 @@ static struct {
     bool full;          // no memory is left for inference
     bool keeps_samples; // where they are offered
     uint32_t views;     // the samples are as many parts and one more; 0: one
+    int teachers;
+    bool teacher_diverged;
     useconds_t step_time;
 } set;
 
@@ -111,6 +113,7 @@ static struct {
     uint32_t capacity; // of the first staging
     int offered;       // stagings that were given all samples
     int steps_without; // steps whose slot held ids alone
+    int lessons;       // predictions of teachers
     struct fm_step steps[STEPS_MAX];
     uint32_t ids[STEPS_MAX * 128];
     int step_count;
@@ -218,7 +221,8 @@ static enum fm_status fake_staging_create(struct fm_model *model, uint32_t capac
     struct fm_staging *s = __real_calloc(1, sizeof *s);
     for (int i = 0; i < FM_SLOTS; i++)
         s->slots[i] = (struct fm_slot){capacity, RECORD, __real_calloc(capacity, RECORD),
-            __real_calloc(capacity, 1), __real_calloc(capacity, sizeof(uint32_t)), &s->steps[i], NULL};
+            __real_calloc(capacity, 1), __real_calloc(capacity, sizeof(uint32_t)), &s->steps[i],
+            __real_calloc(capacity, CLASSES * sizeof(float))};
     if (resident) {
         assert_int_equal(resident->count, SAMPLES);
         assert_int_equal(resident->record_size, RECORD);
@@ -247,6 +251,7 @@ static void fake_staging_destroy(struct fm_staging *staging)
         free(staging->slots[i].records);
         free(staging->slots[i].labels);
         free(staging->slots[i].ids);
+        free(staging->slots[i].soft_targets);
     }
     free(staging);
     seen.live--;
@@ -300,6 +305,53 @@ static void count_allocations(bool first_of_epoch)
         seen.allocations = allocations - seen.allocations_begin;
 }
 
+static struct fm_model teacher_models[2];
+
+// What a teacher says depends on who it is, on what it is asked of and on the draws of the step.
+static float teacher_logit(int teacher, uint32_t id, const struct fm_step *step, int class)
+{
+    if (set.teacher_diverged && teacher == 1 && id == 50)
+        return NAN;
+    uint64_t key = id * 3 + step->epoch * 5 + step->seed + (uint32_t)(class * (7 + teacher));
+    return (float)(key % 11) / 4;
+}
+
+static enum fm_status fake_predict(
+    struct fm_executor *executor, struct fm_staging *staging, int slot, float *logits)
+{
+    FM_TRY(call());
+    const struct fm_slot *s = &staging->slots[slot];
+    int teacher = (int)(executor->model - teacher_models);
+    assert_in_range(teacher, 0, set.teachers - 1);
+    assert_int_equal(executor->options.mode, FM_MODE_INFER);
+    assert_int_equal(executor->options.augment.shift, 2); // as the step draws it
+    assert_true(executor->options.augment.flip && !executor->options.mirror);
+    assert_true((int)s->step->count <= executor->options.batch);
+    for (uint32_t i = 0; i < s->step->count; i++)
+        for (int k = 0; k < CLASSES; k++)
+            logits[i * CLASSES + (uint32_t)k] = teacher_logit(teacher, s->ids[i], s->step, k);
+    seen.lessons++;
+    return FM_OK;
+}
+
+// The mean of the teachers' softmax.
+static void check_soft_targets(const struct fm_slot *s)
+{
+    for (uint32_t i = 0; i < s->step->count; i++) {
+        double mean[CLASSES] = {0};
+        for (int t = 0; t < set.teachers; t++) {
+            double sum = 0;
+            for (int k = 0; k < CLASSES; k++)
+                sum += exp((double)teacher_logit(t, s->ids[i], s->step, k));
+            for (int k = 0; k < CLASSES; k++)
+                mean[k] += exp((double)teacher_logit(t, s->ids[i], s->step, k)) / sum;
+        }
+        for (uint32_t k = 0; k < CLASSES; k++)
+            assert_true(
+                fabs((double)s->soft_targets[i * CLASSES + k] - mean[k] / set.teachers) < 1e-6);
+    }
+}
+
 static enum fm_status fake_submit(
     struct fm_executor *executor, struct fm_staging *staging, int slot)
 {
@@ -308,6 +360,8 @@ static enum fm_status fake_submit(
     struct fm_model *model = executor->model;
     assert_int_equal(executor->options.mode, FM_MODE_TRAIN);
     assert_int_equal(s->step->count, executor->options.batch); // never padded
+    if (set.teachers > 0)
+        check_soft_targets(s);
     if (executor->options.probe) {
         // The newest batch once more, at no learning rate.
         assert_true(s->step->learning_rate == 0);
@@ -410,6 +464,7 @@ static const struct fm_backend fake = {
     .compile = fake_compile,
     .executor_destroy = fake_executor_destroy,
     .submit = fake_submit,
+    .predict = fake_predict,
     .score = fake_score,
     .scores_take = fake_scores_take,
     .executor_read = fake_read,
@@ -772,6 +827,74 @@ static void check_kept(int keep, int epoch)
         fail_msg("selection loss %g, expected %g", result.select_nll, nll);
 }
 
+static struct fm_train_options taught_by(
+    const struct fm_recipe *recipe, struct fm_teacher teachers[2], int count)
+{
+    for (int i = 0; i < count; i++)
+        teachers[i] = (struct fm_teacher){
+            .name = i == 0 ? "first" : "second", .net = &net, .model = &teacher_models[i]};
+    set.teachers = count;
+    return (struct fm_train_options){.recipe = recipe,
+        .seed = 42,
+        .teachers = teachers,
+        .teacher_count = count,
+        .teacher_share = 0.75};
+}
+
+// Each teacher is asked once of each batch, the tail's, too, and of nothing else.
+static void test_teachers(void **state)
+{
+    for (int count = 0; count <= 2; count++) {
+        set_up(state);
+        struct fm_recipe recipe = make_recipe(3, 10);
+        struct fm_teacher teachers[2];
+        struct fm_train_options options = taught_by(&recipe, teachers, count);
+        struct fm_train_result result;
+        struct fm_model *model;
+        options.teacher_share = count > 0 ? 0.75 : 0;
+        if (train_with(&options, &result, &model) != FM_OK)
+            fail_msg("%s", fm_error_message());
+        fake_model_destroy(model);
+        assert_int_equal(seen.step_count, 3 * 8);
+        assert_int_equal(seen.lessons, count * seen.step_count);
+        for (int i = 0; i < 2; i++)
+            assert_true(seen.compiled[i].soft_share == (count > 0 ? 0.75f : 0.0f));
+        assert_int_equal(seen.allocations, 0);
+        assert_int_equal(seen.live, 0);
+    }
+}
+
+static void check_refused(
+    const struct fm_train_options *options, enum fm_status status, const char *message)
+{
+    struct fm_train_result result;
+    struct fm_model *model;
+    fm_error_clear();
+    assert_int_equal(train_with(options, &result, &model), status);
+    assert_string_equal(fm_error_message(), message);
+    assert_int_equal(seen.live, 0);
+}
+
+static void test_teachers_that_cannot_teach(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe = make_recipe(3, 10);
+    struct fm_teacher teachers[2];
+    const struct fm_train_options options = taught_by(&recipe, teachers, 2);
+    struct fm_net other = net;
+    teachers[1].net = &other;
+    other.classes = CLASSES + 1;
+    check_refused(&options, FM_DATA, "teacher second: knows 4 classes, network small 3");
+    other.classes = CLASSES;
+    other.input.rows = 5;
+    check_refused(
+        &options, FM_DATA, "teacher second: takes records of 20 bytes, network small of 16");
+    other.input.rows = 4;
+    set.teacher_diverged = true;
+    check_refused(
+        &options, FM_NUMERIC, "teacher second: logit 0 is nan: the weights have diverged");
+}
+
 static void test_keep(void **state)
 {
     (void)state;
@@ -957,11 +1080,13 @@ static void test_every_failure(void **state)
     (void)state;
     struct fm_recipe recipe = make_recipe(2, 30);
     recipe.keep = FM_KEEP_BEST;
-    struct fm_train_options options = {.recipe = &recipe};
+    struct fm_teacher teachers[2];
+    struct fm_train_options options;
     struct fm_train_result result;
     struct fm_model *model;
     for (int fail = 1;; fail++) {
         set_up(NULL);
+        options = taught_by(&recipe, teachers, 2);
         memcpy(set.tenths_right, (int[]){0, 8, 3}, 3 * sizeof(int));
         set.fail_call = fail;
         enum fm_status status = train_with(&options, &result, &model);
@@ -1026,6 +1151,8 @@ int main(void)
         cmocka_unit_test_setup(test_initial_weights, set_up),
         cmocka_unit_test_setup(test_given_weights, set_up),
         cmocka_unit_test_setup(test_views, set_up),
+        cmocka_unit_test_setup(test_teachers, set_up),
+        cmocka_unit_test_setup(test_teachers_that_cannot_teach, set_up),
         cmocka_unit_test_setup(test_keep, set_up),
         cmocka_unit_test_setup(test_train_accuracy_on_all, set_up),
         cmocka_unit_test_setup(test_max_minutes, set_up),

@@ -117,7 +117,7 @@ static void train_beside_plain(const char *name, const struct fm_optimiser_optio
             .learning_rate = sgd ? 0.05f : 0.003f,
             .weight_decay = t == 1 ? 0.0f : 0.1f};
         struct fm_plain_batch batch = {
-            drawn.records, drawn.labels, drawn.ids, &step, {0}, 0.0f, 0.0f};
+            drawn.records, drawn.labels, drawn.ids, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
         fm_rig_step(&rig, e, t % FM_SLOTS, &batch);
         fm_rig_get(&rig, FM_STATE_GRAD, s.grad);
         for (int i = 0; i < net.param_count; i++)
@@ -224,8 +224,8 @@ static float *drawn_input(
     struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
     for (int n = 0; n < DRAWN_IMAGES; n++)
         memset(drawn.records + n * SIDE * SIDE, brightness(n), SIDE * SIDE);
-    struct fm_plain_batch batch = {
-        drawn.records, drawn.labels, drawn.ids, &drawing_step, options.augment, 0.0f, options.mix};
+    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &drawing_step,
+        options.augment, 0.0f, options.mix, 0.0f, NULL};
     fm_rig_step(&rig, e, 0, &batch);
     size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
     float *input = allocate(count, sizeof *input);

@@ -56,28 +56,28 @@ static void append_beginning(const json_t *result, struct fm_text *out)
     }
 }
 
-// "taught by deeper and deeper, 0.9 of the targets".
-static void append_teaching(const json_t *result, struct fm_text *out)
+void fm_remarks_append_teaching(const json_t *result, struct fm_text *out)
 {
     const json_t *teaching = json_object_get(result, "teaching");
     const json_t *teachers = json_object_get(teaching, "teachers"), *teacher;
     size_t i, count = json_array_size(teachers);
-    if (count == 0)
-        return;
-    fm_text_append(out, "%staught by ", separator(out));
     json_array_foreach(teachers, i, teacher) fm_text_append(out, "%s%s",
         i == 0          ? ""
         : i + 1 < count ? ", "
                         : " and ",
         fm_json_string(teacher, "model"));
-    fm_text_append(out, ", %g of the targets", fm_json_number(teaching, "share"));
+    if (count > 0)
+        fm_text_append(out, ", %g of the targets", fm_json_number(teaching, "share"));
 }
 
 void fm_remarks_append(const json_t *result, struct fm_text *out)
 {
     if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
         append_beginning(result, out);
-    append_teaching(result, out);
+    if (json_is_object(json_object_get(result, "teaching"))) {
+        fm_text_append(out, "%staught by ", separator(out));
+        fm_remarks_append_teaching(result, out);
+    }
     if (fm_json_number(result, "input_size") > 0)
         fm_text_append(out, "%simages of %.0fx%.0f pixels", separator(out),
             fm_json_number(result, "input_size"), fm_json_number(result, "input_size"));

@@ -16,6 +16,7 @@
 enum {
     CLASSES = 10,
     STREAM_STATE = 3000,
+    STREAM_SOFT = 3001,
     APPLIED = 5 // steps that an initial state has behind it
 };
 
@@ -274,6 +275,19 @@ uint32_t parity_sample(uint32_t place)
     return place * 331 % data.train.count;
 }
 
+// A teacher's answer to a sample: another in each epoch.
+static void draw_soft_targets(const struct parity_batch *batch, uint32_t id, float out[CLASSES])
+{
+    float sum = 0.0f;
+    for (int k = 0; k < CLASSES; k++) {
+        uint32_t draw = fm_draw(batch->step.seed, batch->step.epoch, id, STREAM_SOFT, (uint32_t)k);
+        out[k] = (float)(1 + fm_draw_below(draw, 100));
+        sum += out[k];
+    }
+    for (int k = 0; k < CLASSES; k++)
+        out[k] /= sum;
+}
+
 void parity_fill(const struct parity_side *side, int index, const struct parity_batch *batch)
 {
     struct fm_slot *slot = side->api->staging_slot(side->staging, index);
@@ -282,6 +296,7 @@ void parity_fill(const struct parity_side *side, int index, const struct parity_
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t id = parity_sample(batch->first + i);
         slot->ids[i] = id;
+        draw_soft_targets(batch, id, slot->soft_targets + (size_t)i * CLASSES);
         if (!slot->records)
             continue; // the device keeps the data
         memcpy(slot->records + (size_t)i * slot->record_size,
@@ -306,7 +321,8 @@ struct fm_compile_options parity_training(int batch)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true, .erase = 0.5f, .erase_size = 8},
         .label_smoothing = 0.1f,
-        .mix = 0.5f};
+        .mix = 0.5f,
+        .soft_share = 0.4f};
 }
 
 struct fm_compile_options parity_training_of(const struct parity *p)

@@ -156,7 +156,7 @@ uint32_t parity_sample(uint32_t place); // the id of the sample there
 void parity_fill(const struct parity_side *side, int slot, const struct parity_batch *batch);
 struct fm_executor *parity_compile(
     const struct parity_side *side, const struct fm_compile_options *options);
-// Training with every augmentation, label smoothing and mixing.
+// Training with every augmentation, label smoothing, mixing and soft targets.
 struct fm_compile_options parity_training(int batch);
 // The same of the pair: nothing is augmented where the records are features.
 struct fm_compile_options parity_training_of(const struct parity *p);

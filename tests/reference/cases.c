@@ -13,7 +13,8 @@ enum {
     STREAM_RUNNING = 1001,
     STREAM_PIXELS = 1002,
     STREAM_LABELS = 1003,
-    STREAM_FEATURES = 1004
+    STREAM_FEATURES = 1004,
+    STREAM_SOFT = 1005
 };
 
 static void *allocate(size_t count, size_t size)
@@ -155,12 +156,24 @@ static void draw_features(
     }
 }
 
+static void draw_distribution(uint32_t n, uint64_t seed, int classes, float *out)
+{
+    float sum = 0.0f;
+    for (int k = 0; k < classes; k++) {
+        out[k] = (float)(1 + fm_draw_below(fm_draw(seed, (uint32_t)k, n, STREAM_SOFT, 0), 100));
+        sum += out[k];
+    }
+    for (int k = 0; k < classes; k++)
+        out[k] /= sum;
+}
+
 struct fm_case_batch fm_case_batch(
     const struct fm_net *net, uint32_t count, uint64_t seed, bool black_and_white)
 {
     size_t size = fm_input_record_size(&net->input);
-    struct fm_case_batch batch = {
-        allocate(count * size, 1), allocate(count, 1), allocate(count, sizeof(uint32_t))};
+    struct fm_case_batch batch = {allocate(count * size, 1), allocate(count, 1),
+        allocate(count, sizeof(uint32_t)),
+        allocate(count * (size_t)net->classes, sizeof *batch.soft_targets)};
     for (uint32_t n = 0; n < count; n++) {
         if (net->input.features > 0)
             draw_features(&net->input, n, seed, batch.records + n * size);
@@ -169,6 +182,8 @@ struct fm_case_batch fm_case_batch(
         uint32_t draw = fm_draw(seed, 0, n, STREAM_LABELS, 0);
         batch.labels[n] = (uint8_t)fm_draw_below(draw, (uint32_t)net->classes);
         batch.ids[n] = 7 * n + (uint32_t)seed; // not the place in the batch
+        draw_distribution(
+            n, seed, net->classes, batch.soft_targets + (size_t)n * (size_t)net->classes);
     }
     return batch;
 }
@@ -178,6 +193,7 @@ void fm_case_batch_free(struct fm_case_batch *batch)
     free(batch->records);
     free(batch->labels);
     free(batch->ids);
+    free(batch->soft_targets);
     *batch = (struct fm_case_batch){0};
 }
 

@@ -30,6 +30,7 @@ float *fm_case_running(const struct fm_net *net, uint64_t seed);
 struct fm_case_batch {
     uint8_t *records, *labels;
     uint32_t *ids;
+    float *soft_targets; // [count][classes]: positive, their sum 1
 };
 struct fm_case_batch fm_case_batch(
     const struct fm_net *net, uint32_t count, uint64_t seed, bool black_and_white);

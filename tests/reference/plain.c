@@ -609,7 +609,8 @@ static void layer_backward(struct fm_plain *p, int index, const struct fm_plain_
 // Loss
 
 // Softmax cross-entropy of sample `n` against (1 - s) onehot + s / classes, the onehot mixed with
-// its neighbour's; `gradient`, if there, receives the loss's gradient divided by the batch's count.
+// its neighbour's, and a share of soft targets, mixed likewise; `gradient`, if there, receives the
+// loss's gradient divided by the batch's count.
 static double sample_loss(const double *logits, int classes, const struct fm_plain_batch *batch,
     uint32_t n, double *gradient)
 {
@@ -624,6 +625,11 @@ static double sample_loss(const double *logits, int classes, const struct fm_pla
     for (int k = 0; k < classes; k++) {
         double certain = (k == label ? 1.0 - weight : 0.0) + (k == other ? weight : 0.0);
         double target = (1.0 - smoothing) * certain + smoothing / classes;
+        if (batch->soft_share > 0.0f) {
+            double soft = (1.0 - weight) * (double)batch->soft_targets[(int)n * classes + k] +
+                          weight * (double)batch->soft_targets[(int)next * classes + k];
+            target += (double)batch->soft_share * (soft - target);
+        }
         double log_p = logits[k] - largest - log(sum);
         loss -= target * log_p;
         if (gradient != NULL)

@@ -98,6 +98,9 @@ struct fm_sums fm_rig_step(
     memcpy(slot->labels, batch->labels, count);
     memcpy(slot->ids, batch->ids, count * sizeof *slot->ids);
     *slot->step = *batch->step;
+    if (batch->soft_share > 0.0f)
+        memcpy(slot->soft_targets, batch->soft_targets,
+            count * (size_t)rig->net->classes * sizeof *slot->soft_targets);
     fm_rig_must(rig->api->sums_set(rig->model, &(struct fm_sums){0}), "sums_set");
     fm_rig_must(rig->api->submit(executor, rig->staging, index), "submit");
     fm_rig_must(rig->api->sums_get(rig->model, true, &sums), "sums_get");

@@ -2,6 +2,7 @@
 #include "app/train/train_table.h"
 
 #include "app/cells.h"
+#include "app/remarks.h"
 #include "run/json.h"
 #include "run/run.h"
 
@@ -103,6 +104,14 @@ static void transfer_cell(struct fm_table *table, const json_t *result)
     fm_text_free(&text);
 }
 
+static void teaching_cell(struct fm_table *table, const json_t *result)
+{
+    struct fm_text text = {0};
+    fm_remarks_append_teaching(result, &text);
+    fm_text_cell(table, fm_text_cstr(&text));
+    fm_text_free(&text);
+}
+
 // Seconds that the features of a frozen base took: not in the training time.
 static void features_cell(struct fm_table *table, const json_t *result)
 {
@@ -121,6 +130,7 @@ static void features_cell(struct fm_table *table, const json_t *result)
 struct shape {
     bool seeds;          // several runs: the seed of each
     bool begun;          // one began with weights of others: which, and what became of them
+    bool taught;         // one was taught by others
     bool features;       // one has a frozen base: the time that its features took
     bool planned;        // --max-minutes ended one: the epochs that there were to be
     bool shown[FIGURES]; // those that any result has, and the test accuracy
@@ -132,6 +142,7 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
     for (int i = 0; i < seeds->count; i++) {
         const json_t *transfer = json_object_get(results[i], "transfer");
         shape.begun = shape.begun || json_is_object(transfer);
+        shape.taught = shape.taught || json_is_object(json_object_get(results[i], "teaching"));
         shape.features = shape.features || json_object_get(transfer, "feature_seconds");
         shape.planned = shape.planned || json_is_true(json_object_get(results[i], "ended_early"));
         for (int f = 0; f < (int)FIGURES; f++)
@@ -141,7 +152,7 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
 }
 
 enum {
-    COLUMNS_MAX = FIGURES + 9
+    COLUMNS_MAX = FIGURES + 10
 };
 
 static int columns_of(const struct shape *shape, struct fm_column columns[COLUMNS_MAX])
@@ -150,6 +161,8 @@ static int columns_of(const struct shape *shape, struct fm_column columns[COLUMN
     columns[used++] = (struct fm_column){"model", "model", false};
     if (shape->begun)
         columns[used++] = (struct fm_column){"transfer", "begun with", false};
+    if (shape->taught)
+        columns[used++] = (struct fm_column){"teaching", "taught by", false};
     columns[used++] = (struct fm_column){"data", "data", false};
     columns[used++] = (struct fm_column){"precision", "precision", false};
     if (shape->seeds)
@@ -172,6 +185,8 @@ static void append_run(
     fm_text_cell(table, fm_json_string(result, "model"));
     if (shape->begun)
         transfer_cell(table, result);
+    if (shape->taught)
+        teaching_cell(table, result);
     data_cell(table, result);
     fm_precision_cell(table, result);
     json_t *seed = json_object_get(result, "seed");
@@ -194,6 +209,8 @@ static void append_statistics(struct fm_table *table, json_t *const *results, in
     fm_text_cell(table, fm_json_string(results[0], "model"));
     if (shape->begun)
         transfer_cell(table, results[0]);
+    if (shape->taught)
+        teaching_cell(table, results[0]);
     data_cell(table, results[0]);
     fm_precision_cell(table, results[0]);
     fm_text_cell(table, deviation ? "deviation" : "mean");

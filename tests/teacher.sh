@@ -1,0 +1,141 @@
+#!/bin/sh
+# A training that is taught by finished runs, as a user does it: what it is told and labelled, that
+# it goes on to the same bits, and which runs cannot teach.
+#
+#   teacher.sh FMNIST DATA BACKEND
+#
+# BACKEND cpu: all of it. cuda (the simulated device): what computes alone, on fewer images.
+# shellcheck disable=SC2086 # lists of words
+set -eu
+
+fmnist=$1
+data=$2
+backend=$3
+tests=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+child=
+trap '[ -z "$child" ] || kill -KILL "$child" 2>/dev/null || true; rm -rf "$work"' EXIT
+trap 'exit 1' HUP INT TERM
+cd "$work"
+
+# Threads that spin at a barrier starve one another when other tests have the cores.
+export OMP_WAIT_POLICY=passive
+unset SIM_SEED SIM_DEVICE SIM_DRIVER SIM_MEMORY SIM_INJECT SIM_SHADOW
+
+. "$tests/calls.sh"
+
+. "$tests/run_figures.sh"
+
+# same RUN OTHER: the same bits. What computes records its plans for itself.
+same() {
+    for file in model.safetensors last.safetensors log.jsonl; do
+        cmp -s "$1/$file" "$2/$file" || fail "$1/$file differs from that of $2"
+    done
+    figures "$1" >figures-1
+    figures "$2" >figures-2
+    cmp -s figures-1 figures-2 || fail "$1/result.json: $(diff figures-1 figures-2)"
+}
+
+images=200
+[ "$backend" = cpu ] || images=40
+# Drawn views, which a teacher has to see as they are drawn; a tail batch.
+shape="--backend $backend --epochs 2 --epoch-images $images --batch 32 --train-eval 32
+    --shift 2 --flip true --erase 0.5 --mix 0.5"
+some="$shape --data $data"
+call 0 train --model simple $some --seed 2 --out first
+call 0 train --model simple-ref $some --seed 3 --out second
+call 0 train --model simple $some --out alone
+
+# ---- Taught
+
+call 0 train --model simple $some --teacher first --out taught
+err_has "^teacher: simple, $work/first, computed in "
+out_has '^model +taught by +data '
+out_has '^simple +simple, 0\.9 of the targets '
+for key in '"share": 0\.9' "\"run\": \"$work/first\"" '"model": "simple"' \
+    "\"sha256\": \"$(sha256sum first/model.safetensors | cut -d' ' -f1)\""; do
+    has taught/config.json "$key"
+    has taught/result.json "$key"
+done
+has alone/config.json '"teaching": null'
+! cmp -s taught/model.safetensors alone/model.safetensors || fail "a teacher changes nothing"
+call 0 train --model simple $some --teacher first --teacher second --teacher-share 0.5 --out both
+out_has '^simple +simple and simple-ref, 0\.5 of the targets '
+! cmp -s taught/model.safetensors both/model.safetensors || fail "a second teacher changes nothing"
+call 0 report --data "$data" taught alone --out report
+grep -q 'taught by simple, 0.9 of the targets' report/report.html ||
+    fail "a report does not say what taught a run"
+
+# Killed within an epoch, and gone on with.
+"$fmnist" train --model simple $some --teacher first --checkpoint-seconds 0.001 --out killed \
+    >out 2>err &
+child=$!
+tries=0
+until [ -e killed/last.safetensors ]; do
+    kill -0 $child 2>/dev/null || fail "the training has ended before its first checkpoint"
+    tries=$((tries + 1))
+    [ $tries -lt 3000 ] || fail "there was never a checkpoint"
+    sleep 0.02
+done
+kill -KILL $child
+wait $child 2>/dev/null || true
+child=
+call 0 train --resume killed
+err_has 'going on from'
+same killed taught
+
+[ "$backend" = cpu ] || exit 0
+
+# ---- A run that is moved away from its teacher
+
+mkdir unfinished
+cp taught/config.json taught/data.json unfinished
+mv first moved
+call 1 train --resume unfinished
+err_has "$work/first holds no finished run"
+err_has "the run is taught by weights of SHA-256 [0-9a-f]{16}\.\.\., and --teacher DIR"
+call 1 train --resume unfinished --teacher second
+err_has "second: the SHA-256 of its weights is [0-9a-f]{16}\.\.\., the run is taught by those of"
+call 2 train --resume unfinished --teacher moved --teacher second
+err_has 'is given 2 times: the run in unfinished has 1 teachers'
+call 0 train --resume unfinished --teacher moved
+cmp -s unfinished/model.safetensors taught/model.safetensors ||
+    fail "a teacher that was moved teaches something else"
+mv moved first
+
+# ---- What a comparison of the untaught may not take for one of them
+
+mkdir runs
+cp -r taught runs/taught
+call 0 compare --models simple $some --runs runs --out compared
+err_has '^simple \(1 of 1\): training$'
+
+# ---- Who cannot teach
+
+refused() {
+    status=$1 message=$2
+    shift 2
+    call "$status" train "$@" --out refused
+    err_has "$message"
+    [ ! -e refused/model.safetensors ] || fail "'$*' was trained"
+    rm -rf refused
+}
+call 0 train --model simple $some --full --keep last --out whole
+refused 1 'whole was trained with --full, on the images that are held out here' \
+    --model simple $some --teacher whole
+call 0 train --model simple $some --full --keep last --teacher whole --out whole-taught
+mkdir other
+cp "$data"/* other
+cp "$data"/t10k-labels-idx1-ubyte.gz other/labels.gz
+gzip -dc other/labels.gz | head -c 8 >other/labels
+gzip -dc other/labels.gz | tail -c +9 | tr '\000\001' '\001\000' >>other/labels
+gzip -c other/labels >other/t10k-labels-idx1-ubyte.gz
+rm other/labels other/labels.gz
+refused 1 'first was trained on other data than those in .*other, and may have seen images' \
+    --model simple $shape --data other --teacher first
+refused 1 'whole/model.safetensors is a file, expected a run folder' \
+    --model simple $some --teacher whole/model.safetensors
+refused 1 'unbegun holds no run' --model simple $some --teacher unbegun
+refused 2 '--teacher-share is of what teachers say, and there is none' \
+    --model simple $some --teacher-share 0.5
+refused 2 '--teacher-share' --model simple $some --teacher first --teacher-share 0
