@@ -275,13 +275,14 @@ uint32_t parity_sample(uint32_t place)
     return place * 331 % data.train.count;
 }
 
-// A teacher's answer to a sample: another in each epoch.
+// A teacher's answer to a sample, another in each epoch, and as sure as one mostly is: gradients to
+// even targets are small, and mostly rounding.
 static void draw_soft_targets(const struct parity_batch *batch, uint32_t id, float out[CLASSES])
 {
     float sum = 0.0f;
     for (int k = 0; k < CLASSES; k++) {
         uint32_t draw = fm_draw(batch->step.seed, batch->step.epoch, id, STREAM_SOFT, (uint32_t)k);
-        out[k] = (float)(1 + fm_draw_below(draw, 100));
+        out[k] = powf((float)(1 + fm_draw_below(draw, 100)), 4.0f);
         sum += out[k];
     }
     for (int k = 0; k < CLASSES; k++)
@@ -296,7 +297,8 @@ void parity_fill(const struct parity_side *side, int index, const struct parity_
     for (uint32_t i = 0; i < batch->count; i++) {
         uint32_t id = parity_sample(batch->first + i);
         slot->ids[i] = id;
-        draw_soft_targets(batch, id, slot->soft_targets + (size_t)i * CLASSES);
+        if (slot->soft_targets) // not of a network that ends in features
+            draw_soft_targets(batch, id, slot->soft_targets + (size_t)i * CLASSES);
         if (!slot->records)
             continue; // the device keeps the data
         memcpy(slot->records + (size_t)i * slot->record_size,
@@ -321,13 +323,13 @@ struct fm_compile_options parity_training(int batch)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true, .erase = 0.5f, .erase_size = 8},
         .label_smoothing = 0.1f,
-        .mix = 0.5f,
-        .soft_share = 0.4f};
+        .mix = 0.5f};
 }
 
 struct fm_compile_options parity_training_of(const struct parity *p)
 {
     struct fm_compile_options options = parity_training(p->what.batch);
+    options.soft_share = p->what.soft_share;
     if (p->net.input.features > 0)
         options.augment = (struct fm_augment){0};
     return options;

@@ -21,12 +21,12 @@ struct run {
 
 // ---- free runs
 
-// Without mixing and soft targets, which the epochs below and parity_step have: in these few steps
-// nothing is learnt of mixed images and drawn targets, and roundings grow beyond what is allowed.
+// Without mixing, which the epochs below and parity_step have: in these few steps nothing is learnt
+// of mixed images, and roundings grow beyond what is allowed.
 static struct fm_compile_options unmixed(int batch)
 {
     struct fm_compile_options options = parity_training(batch);
-    options.mix = options.soft_share = 0.0f;
+    options.mix = 0.0f;
     return options;
 }
 

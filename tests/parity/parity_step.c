@@ -51,7 +51,7 @@ static bool same_layer(
 
 static bool probe(struct parity *p)
 {
-    struct fm_compile_options options = parity_training(p->what.batch);
+    struct fm_compile_options options = parity_training_of(p);
     const struct parity_batch batch = parity_batch(0, p->what.batch, 0);
     options.probe = true;
     struct fm_executor *executors[2] = {
@@ -89,6 +89,12 @@ static const struct CMUnitTest tests[] = {
         .steps = 3, .probed = true, .unfused = true),
     PARITY_TEST("simple fp16", check, trial, PARITY_CASE("simple", FP16, 4, "h100", ADAMW),
         .steps = 3, .probed = true, .unfused = true),
+    PARITY_TEST("simple fp32, taught", check, trial,
+        PARITY_CASE_OF("simple", FP32, 4, "h100", ADAMW, .soft_share = 0.4f), .steps = 2,
+        .probed = true, .unfused = true),
+    PARITY_TEST("simple fp16, taught", check, trial,
+        PARITY_CASE_OF("simple", FP16, 7, "t4", ADAMW, .soft_share = 1.0f), .steps = 2,
+        .probed = true),
     PARITY_TEST("simple fp16 SGD on t4", check, trial, PARITY_CASE("simple", FP16, 7, "t4", SGD),
         .steps = 2),
     PARITY_TEST("deeper fp32", check, trial, PARITY_CASE("deeper", FP32, 4, "h100", ADAMW),
@@ -103,7 +109,8 @@ static const struct CMUnitTest tests[] = {
         PARITY_CASE_OF("vgg16", FP16, 2, "h100", ADAMW, .base_rate = 0.1f, .cut = "mean"),
         .steps = 1, .probed = true),
     PARITY_TEST("vgg16 fp16, last block", check, trial,
-        PARITY_CASE_OF("vgg16", FP16, 2, "h100", ADAMW, .trained_from = "conv5_1.weight"),
+        PARITY_CASE_OF(
+            "vgg16", FP16, 2, "h100", ADAMW, .trained_from = "conv5_1.weight", .soft_share = 0.4f),
         .steps = 1),
     PARITY_TEST("simple-ref fp32", check, trial, PARITY_CASE("simple-ref", FP32, 4, "h100", ADAMW),
         .steps = 1, .probed = true),
