@@ -25,14 +25,14 @@ struct fm_target {
     const float *soft, *other_soft;
 };
 
-// Neither smoothed nor mixed, nor soft.
+// Neither smoothed, mixed nor soft.
 FM_SHARED_FN struct fm_target fm_target_plain(int label)
 {
     struct fm_target target = {label, label, 0.0f, 0.0f, 0.0f, NULL, NULL};
     return target;
 }
 
-// a soft_k.
+// a soft_k of the formulas above; 0 without soft targets.
 FM_SHARED_FN float fm_target_soft(const struct fm_target *target, int k)
 {
     if (target->soft_share == 0.0f)
@@ -58,10 +58,10 @@ FM_SHARED_FN float fm_cross_entropy_row(const float *logits, int classes, struct
     for (int k = 0; k < classes; k++)
         sum += expf(logits[k] - max);
     *correct = best == target.label;
-    float kept = 1.0f - target.soft_share;
-    float share = kept * target.smoothing / (float)classes;
-    float other_weight = kept * (1.0f - target.smoothing) * target.weight;
-    float own_weight = kept * (1.0f - target.smoothing) - other_weight;
+    float hard_share = 1.0f - target.soft_share;
+    float even = hard_share * target.smoothing / (float)classes;
+    float other_weight = hard_share * (1.0f - target.smoothing) * target.weight;
+    float own_weight = hard_share * (1.0f - target.smoothing) - other_weight;
     float inverse = 1.0f / sum;
     float soft_logits = 0.0f;
     for (int k = 0; k < classes; k++) {
@@ -69,13 +69,13 @@ FM_SHARED_FN float fm_cross_entropy_row(const float *logits, int classes, struct
         soft_logits += soft * logits[k];
         if (!gradient)
             continue;
-        float wanted = share + (k == target.label ? own_weight : 0.0f);
+        float wanted = even + (k == target.label ? own_weight : 0.0f);
         if (k == target.other)
             wanted += other_weight;
         gradient[k] = scale * (expf(logits[k] - max) * inverse - (wanted + soft));
     }
     return logf(sum) + max - own_weight * logits[target.label] -
-           other_weight * logits[target.other] - share * sum_logits - soft_logits;
+           other_weight * logits[target.other] - even * sum_logits - soft_logits;
 }
 
 #endif

@@ -252,7 +252,7 @@ struct fm_cuda_cross_entropy {
     int gather;                 // 1: row n's label is labels[ids[n]], else labels[n]
     float smoothing;
     uint64_t mix_threshold;    // fm_mix_weight()'s
-    float soft_share;          // of soft_targets in the targets
+    float soft_share;          // the share that soft_targets have in the targets, 0 to 1
     const float *soft_targets; // [rows][classes]; may be NULL where their share is 0
     enum fm_cuda_type gradient_type;
     void *gradient; // [rows][pitch], of the mean loss times state->loss_scale; padding gets zeros

@@ -39,17 +39,6 @@ recipe="$steps --data tiny"
 
 . "$tests/run_figures.sh"
 
-# same RUN [UNBROKEN]: finished, and the same bits; nothing half written stays.
-same() {
-    for file in model.safetensors last.safetensors log.jsonl; do
-        cmp -s "$1/$file" "${2:-whole}/$file" || fail "$1/$file differs from the unbroken run's"
-    done
-    figures "$1" >figures-1
-    figures "${2:-whole}" >figures-2
-    cmp -s figures-1 figures-2 || fail "$1/result.json: $(diff figures-1 figures-2)"
-    [ -z "$(find "$1" -name '*.tmp*')" ] || fail "half written files stay: $(ls "$1")"
-}
-
 # start ARGUMENT...: in the background, a checkpoint after every step.
 start() {
     "$fmnist" train --checkpoint-seconds 0.001 "$@" >out 2>err &
@@ -117,7 +106,7 @@ mv int stopped
 fresh int
 resume int
 err_has "^simple: going on from int/last.safetensors: step $step of $all, $(((step - 1) / 10)) of $epochs epochs done"
-same int
+same int whole
 
 start $recipe --quiet --out term
 wait_lines term/times.jsonl 4
@@ -132,7 +121,7 @@ printf '{"epoch":7,"step"' >>term/log.jsonl
 tail -n 1 term/times.jsonl >line
 sed 's/"step":[0-9]*/"step":'$((all - 1))'/; s/"total_seconds":[0-9.]*/"total_seconds":7200.5/' line >>term/times.jsonl
 resume term
-same term
+same term whole
 ! grep -q '7200.5' term/times.jsonl || fail "a surplus line of times stays"
 ! grep -qE '"total_seconds": 7[0-9]{3}' term/result.json || fail "a surplus line of times counts"
 
@@ -178,7 +167,7 @@ err_has 'nowhere'
 [ -s early/config.json ] || fail "a run is taken away because its data are"
 resume early --data tiny
 ! grep -q 'going on from' err || fail "a run without a checkpoint goes on from one"
-same early
+same early whole
 
 # ---- One process a folder; a disk that is full for a while
 
@@ -202,7 +191,7 @@ err_has '^fmnist: error: training simple: the checkpoint of step [0-9]+: busy/la
 cmp -s busy/last.safetensors last || fail "a full disk costs the checkpoint that was there"
 [ -z "$(find busy -name '*.tmp*')" ] || fail "a full disk leaves half written files: $(ls busy)"
 resume busy
-same busy
+same busy whole
 
 # The same on a file system that is really full: two checkpoints do not fit on it.
 cat >full-disk.sh <<'END'
@@ -225,7 +214,7 @@ if unshare -m sh -c 'mount -t tmpfs -o size=20m fmnist full' 2>/dev/null; then
     grep -qx last.safetensors full-files || fail "a full disk costs the checkpoint that was there"
     ! grep -q tmp full-files || fail "a full disk leaves half written files: $(cat full-files)"
     has full-err 'going on from full/last.safetensors: step [1-9]'
-    same full-disk
+    same full-disk whole
 else
     echo "SKIP: a full file system: none can be mounted here"
 fi
@@ -249,7 +238,7 @@ if $as true 2>/dev/null; then
         cmp -s locked/$file stopped/$file || fail "$file is not what it was"
     done
     resume locked
-    same locked
+    same locked whole
 else
     echo "SKIP: write permission: root cannot become another user here"
 fi
@@ -285,12 +274,12 @@ done
 mv hurt/last.safetensors hurt/away
 resume hurt
 err_has "going on from hurt/previous.safetensors: step $((step - 1)) of $all"
-same hurt
+same hurt whole
 # Without any, from step 0.
 fresh hurt
 rm hurt/*.safetensors
 resume hurt
-same hurt
+same hurt whole
 
 # ---- What a run goes on with is what it began with
 
@@ -382,7 +371,7 @@ out_has '^simple .* 3  .* group/seed-3$'
 out_has '^simple .* mean '
 out_has '^simple .* deviation '
 has group/summary.md '^\| simple .*\| *deviation'
-same group/seed-1
+same group/seed-1 whole
 call 0 train $recipe --seed 2 --checkpoint-seconds 0 --out second
 same group/seed-2 second
 call 0 train --resume group --format json

@@ -26,16 +26,6 @@ unset SIM_SEED SIM_DEVICE SIM_DRIVER SIM_MEMORY SIM_INJECT SIM_SHADOW
 
 . "$tests/run_figures.sh"
 
-# same RUN OTHER: the same bits. What computes records its plans for itself.
-same() {
-    for file in model.safetensors last.safetensors log.jsonl; do
-        cmp -s "$1/$file" "$2/$file" || fail "$1/$file differs from that of $2"
-    done
-    figures "$1" >figures-1
-    figures "$2" >figures-2
-    cmp -s figures-1 figures-2 || fail "$1/result.json: $(diff figures-1 figures-2)"
-}
-
 images=200
 [ "$backend" = cpu ] || images=40
 # Drawn views, which a teacher has to see as they are drawn; a tail batch.
@@ -58,6 +48,8 @@ for key in '"share": 0\.9' "\"run\": \"$work/first\"" '"model": "simple"' \
     has taught/result.json "$key"
 done
 has alone/config.json '"teaching": null'
+[ "$(grep -c ' forward: ' taught/compute.json)" -gt "$(grep -c ' forward: ' alone/compute.json)" ] ||
+    fail "taught/compute.json does not tell how the teacher computes"
 ! cmp -s taught/model.safetensors alone/model.safetensors || fail "a teacher changes nothing"
 call 0 train --model simple $some --teacher first --teacher second --teacher-share 0.5 --out both
 out_has '^simple +simple and simple-ref, 0\.5 of the targets '
@@ -84,6 +76,9 @@ call 0 train --resume killed
 err_has 'going on from'
 same killed taught
 
+call 0 train --model simple $some --teacher first --resident --out resident
+same resident taught
+
 [ "$backend" = cpu ] || exit 0
 
 # ---- A run that is moved away from its teacher
@@ -93,15 +88,25 @@ cp taught/config.json taught/data.json unfinished
 mv first moved
 call 1 train --resume unfinished
 err_has "$work/first holds no finished run"
-err_has "the run is taught by weights of SHA-256 [0-9a-f]{16}\.\.\., and --teacher DIR"
+err_has "the run is taught by weights of SHA-256 [0-9a-f]{16}\.\.\., and --teacher RUN"
 call 1 train --resume unfinished --teacher second
 err_has "second: the SHA-256 of its weights is [0-9a-f]{16}\.\.\., the run is taught by those of"
 call 2 train --resume unfinished --teacher moved --teacher second
-err_has 'is given 2 times: the run in unfinished has 1 teachers'
+err_has 'is given 2 times, but the run in unfinished has teachers: 1'
 call 0 train --resume unfinished --teacher moved
-cmp -s unfinished/model.safetensors taught/model.safetensors ||
-    fail "a teacher that was moved teaches something else"
+same unfinished taught
 mv moved first
+mkdir swapped
+cp both/config.json both/data.json swapped
+call 1 train --resume swapped --teacher second --teacher first
+err_has "second: the SHA-256 of its weights is .*, once for each teacher in their order"
+
+# ---- What has no teachers
+
+call 0 audit taught --data "$data" --folds 2 --out audit
+err_has 'the run was taught by others, which have seen every label: its folds are trained without'
+grep -q 'These networks were not: its teachers have seen every label' audit/audit.html ||
+    fail "the page of an audit does not tell that its networks had no teacher"
 
 # ---- What a comparison of the untaught may not take for one of them
 
@@ -117,11 +122,10 @@ refused() {
     shift 2
     call "$status" train "$@" --out refused
     err_has "$message"
-    [ ! -e refused/model.safetensors ] || fail "'$*' was trained"
-    rm -rf refused
+    [ ! -e refused ] || fail "'$*' leaves a folder"
 }
 call 0 train --model simple $some --full --keep last --out whole
-refused 1 'whole was trained with --full, on the images that are held out here' \
+refused 1 'whole was trained with --full, on images that are held out here' \
     --model simple $some --teacher whole
 call 0 train --model simple $some --full --keep last --teacher whole --out whole-taught
 mkdir other
@@ -136,6 +140,18 @@ refused 1 'first was trained on other data than those in .*other, and may have s
 refused 1 'whole/model.safetensors is a file, expected a run folder' \
     --model simple $some --teacher whole/model.safetensors
 refused 1 'unbegun holds no run' --model simple $some --teacher unbegun
-refused 2 '--teacher-share is of what teachers say, and there is none' \
+refused 2 '--teacher-share needs a teacher: --teacher RUN names one' \
     --model simple $some --teacher-share 0.5
-refused 2 '--teacher-share' --model simple $some --teacher first --teacher-share 0
+refused 2 '--teacher is for images, and --mode frozen trains on features' --model vgg16 \
+    --weights first/model.safetensors --shift 0 --flip false --erase 0 --data "$data" --teacher first
+call 2 train --model simple $some --teacher first --out first --force
+err_has "--force would remove the teacher $work/first: another --out leaves it"
+[ -e first/result.json ] || fail "--force has removed a teacher"
+
+# ---- Several seeds
+
+call 0 train --model simple $some --teacher first --seeds 2 --out group
+out_has '^simple +simple, 0\.9 of the targets .* mean '
+same group/seed-1 taught
+call 2 train --model simple $some --teacher group/seed-2 --seeds 2 --out group --force
+err_has "--force would remove the teacher $work/group/seed-2"

@@ -190,6 +190,11 @@ static void refuses_with_exact_words(void **state)
         {"fmnist train --seed 1 --seed 2", "--seed is given twice"},
         {"fmnist train --epochs 1 --epochs=1", "--epochs is given twice"},
         {"fmnist train --force --force", "--force is given twice"},
+        {"fmnist train --teacher a --teacher b --teacher c --teacher d --teacher e --teacher f "
+         "--teacher g --teacher h --teacher i",
+            "--teacher is given more than 8 times"},
+        {"fmnist train --teacher-share 0",
+            "0 for --teacher-share is out of range: expected 0.001 to 1"},
         {"fmnist train --force=yes", "--force takes no value, found 'yes'"},
         {"fmnist train --seed -1", "-1 for --seed is out of range: expected 0 to 9000000000000000"},
         {"fmnist train --seed 1.5",

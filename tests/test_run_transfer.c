@@ -223,7 +223,8 @@ static const struct fm_teaching taught = {.count = 2,
                      .sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"},
         {.run = "/runs/two",
             .model = "vgg16",
-            .sha256 = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"}}};
+            .sha256 = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
+            .source = "keras"}}};
 
 static void test_teaching_round_trip(void **state)
 {
@@ -241,6 +242,7 @@ static void test_teaching_round_trip(void **state)
         assert_string_equal(back.teaching.teachers[i].run, taught.teachers[i].run);
         assert_string_equal(back.teaching.teachers[i].model, taught.teachers[i].model);
         assert_string_equal(back.teaching.teachers[i].sha256, taught.teachers[i].sha256);
+        assert_string_equal(back.teaching.teachers[i].source, taught.teachers[i].source);
     }
     assert_true(fm_run_config_same(&config, &back));
     snprintf(back.teaching.teachers[1].run, sizeof back.teaching.teachers[1].run, "/elsewhere");

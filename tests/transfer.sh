@@ -28,17 +28,6 @@ unset SIM_SEED SIM_DEVICE SIM_DRIVER SIM_MEMORY SIM_INJECT SIM_SHADOW
 
 . "$tests/run_figures.sh"
 
-# same RUN OTHER: finished, and the same bits; nothing half written stays.
-same() {
-    for file in model.safetensors last.safetensors log.jsonl; do
-        cmp -s "$1/$file" "$2/$file" || fail "$1/$file differs from that of $2"
-    done
-    figures "$1" >figures-1
-    figures "$2" >figures-2
-    cmp -s figures-1 figures-2 || fail "$1/result.json: $(diff figures-1 figures-2)"
-    [ -z "$(find "$1" -name '*.tmp*')" ] || fail "half written files stay: $(ls "$1")"
-}
-
 # The file of images or labels, of the first N ones.
 first() {
     case $2 in

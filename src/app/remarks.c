@@ -61,11 +61,14 @@ void fm_remarks_append_teaching(const json_t *result, struct fm_text *out)
     const json_t *teaching = json_object_get(result, "teaching");
     const json_t *teachers = json_object_get(teaching, "teachers"), *teacher;
     size_t i, count = json_array_size(teachers);
-    json_array_foreach(teachers, i, teacher) fm_text_append(out, "%s%s",
-        i == 0          ? ""
-        : i + 1 < count ? ", "
-                        : " and ",
-        fm_json_string(teacher, "model"));
+    json_array_foreach(teachers, i, teacher)
+    {
+        const char *join = i == 0 ? "" : i + 1 < count ? ", " : " and ";
+        const char *source = fm_json_string(teacher, "source");
+        fm_text_append(out, "%s%s", join, fm_json_string(teacher, "model"));
+        if (source[0])
+            fm_text_append(out, " (begun with weights of %s)", source);
+    }
     if (count > 0)
         fm_text_append(out, ", %g of the targets", fm_json_number(teaching, "share"));
 }

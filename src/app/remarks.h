@@ -7,9 +7,8 @@
 #include <jansson.h>
 
 // Appends to `out`, "; " between the remarks: that VGG16 began without ImageNet weights, what
-// taught it, that
-// --max-minutes ended the run, what differs from the recipe's file, that all training images were
-// trained on (--full). `result` is what result.json holds.
+// taught it, that --max-minutes ended the run, what differs from the recipe's file, that all
+// training images were trained on (--full). `result` is what result.json holds.
 void fm_remarks_append(const json_t *result, struct fm_text *out);
 
 // The same for data that are not Fashion-MNIST.

@@ -154,6 +154,14 @@ static enum fm_status parse_choice(
     return unknown_name(option->name, text, where, option->choices);
 }
 
+static enum fm_status add_dir(const char *flag, const char *text, struct fm_dirs *dirs)
+{
+    if (dirs->count == FM_ARGS_DIRS_MAX)
+        return fm_fail(FM_USAGE, "%s is given more than %d times", flag, FM_ARGS_DIRS_MAX);
+    dirs->at[dirs->count++] = text;
+    return FM_OK;
+}
+
 static enum fm_status set_option(
     const struct fm_option *option, const char *flag, const char *text, struct fm_args *args)
 {
@@ -191,11 +199,8 @@ static enum fm_status set_option(
         return fm_parse_double(flag, text, option->min, option->max, (double *)(void *)member);
     case FM_OPTION_MODELS:
         return parse_models(flag, text, args);
-    case FM_OPTION_TEACHERS:
-        if (args->teacher_count == FM_ARGS_TEACHERS_MAX)
-            return fm_fail(FM_USAGE, "%s is given more than %d times", flag, FM_ARGS_TEACHERS_MAX);
-        args->teachers[args->teacher_count++] = text;
-        return FM_OK;
+    case FM_OPTION_DIRS:
+        return add_dir(flag, text, (struct fm_dirs *)(void *)member);
     }
     return fm_fail(FM_USAGE, "%s: no such type of option", flag);
 }
@@ -268,7 +273,8 @@ static enum fm_status parse_option(struct parser *parser, const char *text, int 
         FM_TRY(note_seen(parser, option->name));
         return set_option(option, flag, NULL, args);
     }
-    if (!option || option->type != FM_OPTION_TEACHERS || args->teacher_count == 0)
+    bool again = option && option->type == FM_OPTION_DIRS && fm_args_given(args, option->name);
+    if (!again)
         FM_TRY(note_seen(parser, option ? option->name : field->flag));
     const char *value = equals ? equals + 1 : NULL;
     if (!equals && *at + 1 < args->argc) {

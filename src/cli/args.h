@@ -1,9 +1,9 @@
 // The command line: tables of commands and options that drive both parsing and help, so that the
 // two cannot drift apart.
 //
-// Strict: options are written in full (`--epochs 3` or `--epochs=3`), none twice, every value is
-// checked where it is read, and a misspelt name is answered with the nearest one there is. A
-// failure is FM_USAGE and says which argument and why.
+// Strict: options are written in full (`--epochs 3` or `--epochs=3`), none twice but a
+// FM_OPTION_DIRS, every value is checked where it is read, and a misspelt name is answered with the
+// nearest one there is. A failure is FM_USAGE and says which argument and why.
 #ifndef FM_CLI_ARGS_H
 #define FM_CLI_ARGS_H
 
@@ -18,8 +18,14 @@
 enum {
     FM_ARGS_MODELS_MAX = 16,
     FM_ARGS_RECIPE_MAX = 48,
-    FM_ARGS_TEACHERS_MAX = 8,
+    FM_ARGS_DIRS_MAX = 8,
     FM_ARGS_GIVEN_MAX = 64
+};
+
+// Folders, each given by the option once more.
+struct fm_dirs {
+    const char *at[FM_ARGS_DIRS_MAX];
+    int count;
 };
 
 // A recipe value given as a flag. `text` has been checked against the field.
@@ -112,8 +118,7 @@ struct fm_args {
     bool no_feature_cache;
     int input_size; // pixels; 0: the model's own
     // Of finished runs that a training is taught by:
-    const char *teachers[FM_ARGS_TEACHERS_MAX]; // folders
-    int teacher_count;
+    struct fm_dirs teachers;
     double teacher_share; // struct fm_teaching
     int export_format;    // enum fm_export_format
     const char *triton;   // folder of a model repository; NULL: none
@@ -128,12 +133,12 @@ enum fm_option_type {
     FM_OPTION_INT64,  // int64_t, within [min, max]
     FM_OPTION_REAL,   // double, within [min, max]
     FM_OPTION_MODELS, // names of models, separated by commas
+    FM_OPTION_DIRS,   // struct fm_dirs; may be given several times
     // Texts, too, for the parser; what they are is for completion in a shell to know.
     FM_OPTION_FILE,
     FM_OPTION_DIR,
-    FM_OPTION_TEACHERS, // a folder; may be given several times
-    FM_OPTION_RECIPE,   // the name of a recipe, or a file
-    FM_OPTION_COMMAND,  // the name of one of fm_commands
+    FM_OPTION_RECIPE,  // the name of a recipe, or a file
+    FM_OPTION_COMMAND, // the name of one of fm_commands
 };
 
 struct fm_option {

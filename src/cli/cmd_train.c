@@ -76,17 +76,34 @@ static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
     return FM_OK;
 }
 
+// A new run takes the place of what is in its folder; several, of what is in their seeds' folders.
+static enum fm_status check_stays(const struct fm_args *args, const char *teacher)
+{
+    char out[FM_PATH_MAX], seeds[FM_PATH_MAX];
+    if (!args->force || !args->out)
+        return FM_OK;
+    fm_path_absolute(out, args->out);
+    FM_TRY(fm_path_join(seeds, out, "seed-"));
+    bool removed = args->seeds > 1 ? strncmp(teacher, seeds, strlen(seeds)) == 0
+                                   : strcmp(teacher, out) == 0;
+    if (!removed)
+        return FM_OK;
+    return fm_fail(
+        FM_USAGE, "--force would remove the teacher %s: another --out leaves it", teacher);
+}
+
 static enum fm_status take_teachers(const struct fm_args *args, struct fm_teaching *teaching)
 {
-    static_assert((int)FM_ARGS_TEACHERS_MAX == FM_TEACHERS_MAX, "as many as a run can have");
-    if (args->teacher_count == 0 && fm_args_given(args, "teacher-share"))
-        return fm_fail(FM_USAGE,
-            "--teacher-share is of what teachers say, and there is none: --teacher RUN names one");
-    teaching->count = args->teacher_count;
-    teaching->share = args->teacher_count > 0 ? args->teacher_share : 0;
-    for (int i = 0; i < args->teacher_count; i++) {
-        FM_TRY(fm_check_run(args->teachers[i]));
-        fm_path_absolute(teaching->teachers[i].run, args->teachers[i]);
+    static_assert((int)FM_ARGS_DIRS_MAX == FM_TEACHERS_MAX, "as many as a run can have");
+    const struct fm_dirs *given = &args->teachers;
+    if (given->count == 0 && fm_args_given(args, "teacher-share"))
+        return fm_fail(FM_USAGE, "--teacher-share needs a teacher: --teacher RUN names one");
+    teaching->count = given->count;
+    teaching->share = given->count > 0 ? args->teacher_share : 0;
+    for (int i = 0; i < given->count; i++) {
+        FM_TRY(fm_check_run(given->at[i]));
+        fm_path_absolute(teaching->teachers[i].run, given->at[i]);
+        FM_TRY(check_stays(args, teaching->teachers[i].run));
     }
     return FM_OK;
 }
@@ -159,12 +176,12 @@ static enum fm_status check_moved(const struct fm_args *args, int mode)
 // Where the run's teachers are now.
 static enum fm_status move_teachers(const struct fm_args *args, struct fm_teaching *teaching)
 {
-    if (args->teacher_count > 0 && args->teacher_count != teaching->count)
-        return fm_fail(FM_USAGE,
-            "--teacher is given %d times: the run in %s has %d teachers, and goes on with them",
-            args->teacher_count, args->resume, teaching->count);
-    for (int i = 0; i < args->teacher_count; i++)
-        fm_path_absolute(teaching->teachers[i].run, args->teachers[i]);
+    const struct fm_dirs *given = &args->teachers;
+    if (given->count > 0 && given->count != teaching->count)
+        return fm_fail(FM_USAGE, "--teacher is given %d times, but the run in %s has teachers: %d",
+            given->count, args->resume, teaching->count);
+    for (int i = 0; i < given->count; i++)
+        fm_path_absolute(teaching->teachers[i].run, given->at[i]);
     return FM_OK;
 }
 
@@ -206,6 +223,7 @@ static enum fm_status resume_run(struct work *w, int index)
         status = open_data(w, &config);
     job.feature_cache = features[0] ? features : NULL;
     job.feature_cache_named = args->feature_cache != NULL;
+    job.teachers_named = args->teachers.count > 0;
     job.precision = w->session->precision;
     job.emulate = w->session->emulated;
     job.resident = args->resident;
@@ -291,8 +309,9 @@ static enum fm_status train_all(
     enum fm_status traced = fm_trace_close(); // one that failed costs the exit status alone
     if (status == FM_OK)
         status = print_results(&w, (enum fm_format)args->format);
-    // A new run that found no data, or wrong ones, has nothing to keep.
-    if (status != FM_OK && !args->resume && session->dataset.classes == 0)
+    // A new run that found no data, or wrong ones, or whose teachers know others, has nothing to
+    // keep.
+    if (status != FM_OK && !args->resume && (session->dataset.classes == 0 || status == FM_DATA))
         fm_seeds_discard(seeds);
     for (int i = 0; w.results && i < seeds->count; i++)
         json_decref(w.results[i]);

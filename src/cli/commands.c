@@ -119,8 +119,8 @@ const struct fm_command fm_commands[] = {
             "backend it ends in other bits. Of a finished run it prints the result again."
             "\n\n"
             "With --teacher RUN a training learns from what a finished run says of each image,\n"
-            "moved and mirrored as it sees it itself, beside the label. The run must not have\n"
-            "been trained on images that are held out here.",
+            "as it is moved, mirrored and erased in that step, beside its label. The run must\n"
+            "have the same data, and must not have been trained on images held out here.",
         .recipe = true,
         .required = "model",
         .instead = "resume",

@@ -55,7 +55,7 @@ static const char walk_begin[] =
     "\n"
     "_fmnist()\n"
     "{\n"
-    "    local IFS=$' \\t\\n' cur=${COMP_WORDS[COMP_CWORD]} plain valued word i\n"
+    "    local IFS=$' \\t\\n' cur=${COMP_WORDS[COMP_CWORD]} plain valued again word i\n"
     "    local options prefix='' over='' operands=0 subject=''\n"
     "    COMPREPLY=()\n";
 
@@ -73,7 +73,8 @@ static const char walk_end[] =
     "        elif [[ $word == -- ]]; then\n"
     "            over=1\n"
     "        else\n"
-    "            options=${options/ ${word%%=*} / }\n"
+    "            [[ \" $again \" == *\" ${word%%=*} \"* ]] ||\n"
+    "                options=${options/ ${word%%=*} / }\n"
     "            if [[ ${COMP_WORDS[i + 1]} == = ]]; then\n"
     "                i=$((i + 2))\n"
     "            elif [[ \" $valued \" == *\" $word \"* ]]; then\n"
@@ -121,6 +122,13 @@ static void append_command(struct fm_text *out, const struct fm_command *command
     append_names(out, flags, count, false);
     fm_text_append(out, "'\n        valued='");
     append_names(out, flags, count, true);
+    fm_text_append(out, "'\n        again='");
+    const char *space = "";
+    for (int i = 0; i < count; i++)
+        if (flags[i].repeats) {
+            fm_text_append(out, "%s--%s", space, flags[i].name);
+            space = " ";
+        }
     fm_text_append(out, "'\n        ;;\n");
 }
 

@@ -18,7 +18,7 @@ static enum fm_value_kind kind_of(enum fm_option_type type)
     case FM_OPTION_FILE:
         return FM_VALUE_FILE;
     case FM_OPTION_DIR:
-    case FM_OPTION_TEACHERS:
+    case FM_OPTION_DIRS:
         return FM_VALUE_DIR;
     case FM_OPTION_RECIPE:
         return FM_VALUE_RECIPE;
@@ -51,7 +51,7 @@ static struct fm_flag from_option(const struct fm_option *option)
         .letter = fm_option_letter(option->name),
         .kind = kind_of(option->type),
         .words = option->choices,
-        .repeats = option->type == FM_OPTION_TEACHERS,
+        .repeats = option->type == FM_OPTION_DIRS,
     };
     set_bounds(&flag, option->min, option->max);
     return flag;

@@ -249,7 +249,7 @@ static void append_commands(struct fm_text *out)
         ".SH OPTIONS\n"
         "These stand alone, in the place of a command. The options of a command follow it, in\n"
         "full: \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fIvalue\\fR, none of them "
-        "twice.\n");
+        "twice unless its text says so.\n");
     append_entry(out, "--help", "Print the overview.");
     append_entry(out, "--version", "Print the version.");
 }

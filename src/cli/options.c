@@ -52,11 +52,11 @@ const struct fm_option fm_train_options[] = {{"out", "DIR", FM_OPTION_DIR, AT(ou
         "train on all training images, none held out; keeps the last epoch's weights"},
     {"seeds", "N", FM_OPTION_INT, AT(seeds), 1, 1000, NULL,
         "train N times, with seed, seed + 1, ...; mean and deviation in one table (default: 1)"},
-    {"teacher", "RUN", FM_OPTION_TEACHERS, AT(teachers), 0, 0, NULL,
-        "train on what this finished run says of the images, too (distillation); given several "
-        "times, on the mean of what they say"},
-    {"teacher-share", "X", FM_OPTION_REAL, AT(teacher_share), 0.001, 1, NULL,
-        "with --teacher: the teachers' share of the targets; the labels' is the rest (default: "
+    {"teacher", "RUN", FM_OPTION_DIRS, AT(teachers), 0, 0, NULL,
+        "train on what this finished run says of the images, too (distillation); given up to 8 "
+        "times, on the mean of what they say; beside --resume: where they are now"},
+    {"teacher-share", "X", FM_OPTION_REAL, AT(teacher_share), FM_TEACHER_SHARE_MIN, 1, NULL,
+        "with --teacher: the teachers' share of each target; the rest is the label's (default: "
         "0.9)"},
     {"resume", "DIR", FM_OPTION_DIR, AT(resume), 0, 0, NULL,
         "go on with the run, or the runs of --seeds, in this folder"},

@@ -1,5 +1,5 @@
-// A staging slot: where the loader puts a batch and the device takes it from, in one upload.
-// Plain data, so that the loader needs no backend and a backend needs no loader.
+// A staging slot: where the loader puts a batch and the device takes it from. Plain data, so that
+// the loader needs no backend and a backend needs no loader.
 #ifndef FM_DATA_SLOT_H
 #define FM_DATA_SLOT_H
 
@@ -15,8 +15,9 @@ struct fm_slot {
     uint8_t *labels;      // [capacity]; the same
     uint32_t *ids;        // [capacity]: in the data set; the counter of the samples' draws
     struct fm_step *step;
-    // [capacity][classes]: distributions over the classes, which training with a share of soft
-    // targets takes; NULL of a network that ends in features. Nothing else reads or fills them.
+    // [capacity][classes], each row a distribution over the classes: filled by who trains
+    // (src/train/teachers.c), never by the loader; read by submit() of an executor with a
+    // soft_share. NULL of a network that ends in features.
     float *soft_targets;
 };
 

@@ -88,8 +88,11 @@ static enum fm_status take_mean(float *logits, const float *others, uint32_t row
     double a[FM_CLASSES_MAX], b[FM_CLASSES_MAX];
     for (uint32_t row = 0; row < rows; row++) {
         float *out = logits + (size_t)row * (size_t)classes;
-        FM_TRY(fm_softmax(out, classes, a));
-        FM_TRY(fm_softmax(others + (size_t)row * (size_t)classes, classes, b));
+        enum fm_status status = fm_softmax(out, classes, a);
+        if (status == FM_OK)
+            status = fm_softmax(others + (size_t)row * (size_t)classes, classes, b);
+        if (status != FM_OK)
+            return fm_context(status, "image %u of a batch", row);
         for (int k = 0; k < classes; k++)
             out[k] = (float)log(fmax((a[k] + b[k]) / 2, FLT_MIN));
     }

@@ -114,12 +114,12 @@ static enum fm_status run_batch(struct fm_predictor *p, const uint8_t *images, u
     FM_TRY(api->predict(executor, p->staging, 0, p->logits));
     for (uint32_t i = 0; i < count; i++) {
         size_t row = (size_t)i * (size_t)p->classes;
-        double each[FM_CLASSES_MAX];
-        enum fm_status status = fm_softmax(p->logits + row, p->classes, each);
+        double exact[FM_CLASSES_MAX];
+        enum fm_status status = fm_softmax(p->logits + row, p->classes, exact);
         if (status != FM_OK)
             return fm_context(status, "image %zu", first + i);
         for (int k = 0; k < p->classes; k++)
-            probabilities[row + (size_t)k] = (float)each[k];
+            probabilities[row + (size_t)k] = (float)exact[k];
     }
     return FM_OK;
 }

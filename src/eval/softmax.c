@@ -1,3 +1,4 @@
+// One softmax for predictions, for the mean with mirror images and for what teachers say.
 #include "eval/softmax.h"
 
 #include <math.h>

@@ -208,7 +208,7 @@ static enum fm_status get_data(const struct fm_object *root, struct fm_run_data 
 }
 
 // Files of earlier versions have none: the model's own size, drawn weights, no teacher.
-static enum fm_status get_beginning(const struct fm_object *root, struct fm_run_config *config)
+static enum fm_status get_origin(const struct fm_object *root, struct fm_run_config *config)
 {
     const json_t *size = json_object_get(root->json, "input_size");
     if (size && !json_is_null(size))
@@ -237,7 +237,7 @@ static enum fm_status get_root(const struct fm_object *root, struct fm_run_confi
     config->seed = (uint64_t)json_integer_value(seed);
     FM_TRY(fm_object_get_bool(root, "full", &config->full));
     FM_TRY(fm_object_get_number(root, "max_minutes", 0, &config->max_minutes));
-    FM_TRY(get_beginning(root, config));
+    FM_TRY(get_origin(root, config));
     FM_TRY(get_json(root, "recipe", &config->recipe));
     FM_TRY(get_json(root, "recipe_changes", &config->changes));
     return fm_object_get_string(

@@ -106,8 +106,9 @@ static enum fm_status create_config(const char *directory, const struct fm_run_c
     FM_TRY(fm_path_join(path, directory, "config.json"));
     json_t *json = fm_run_config_to_json(config);
     if (!json)
-        return fm_fail(
-            FM_DATA, "%s: not written: the path of the data or of the weights is not UTF-8", path);
+        return fm_fail(FM_DATA,
+            "%s: not written: the path of the data, of the weights or of a teacher is not UTF-8",
+            path);
     enum fm_status status = fm_json_create_file(path, json);
     json_decref(json);
     if (status != FM_EXISTS)

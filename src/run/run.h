@@ -17,6 +17,7 @@
 #define FM_RUN_RUN_H
 
 #include "backend/registry.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/machine.h"
 #include "data/dataset.h"
@@ -70,14 +71,16 @@ struct fm_transfer {
 enum {
     FM_TEACHERS_MAX = 8
 };
+#define FM_TEACHER_SHARE_MIN 0.001
 struct fm_run_teacher {
-    char run[FM_PATH_MAX]; // the folder, absolute
-    char model[FM_NAME_MAX];
-    char sha256[65]; // of its weights file
+    char run[FM_PATH_MAX];       // the folder, absolute
+    char model[FM_NAME_MAX];     // its name
+    char sha256[FM_SHA256_SIZE]; // of its weights file
+    char source[16]; // what it began with, one of fm_pretrained_source_names; "": drawn weights
 };
 struct fm_teaching {
-    int count; // 0: none, nothing below counts
-    double share;
+    int count;    // 0: none, nothing below counts
+    double share; // of their mean in each target, 0.001 to 1; 0 without any
     struct fm_run_teacher teachers[FM_TEACHERS_MAX];
 };
 
@@ -151,7 +154,8 @@ bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b);
 json_t *fm_teaching_to_json(const struct fm_teaching *teaching);
 enum fm_status fm_teaching_from_json(
     const json_t *json, const char *path, struct fm_teaching *teaching);
-// True when two runs are taught by the same weights; where the folders are does not count.
+// True when two runs are taught by the same weights, in the same order and with the same share;
+// where the folders are does not count.
 bool fm_teaching_same(const struct fm_teaching *a, const struct fm_teaching *b);
 
 // True when two runs, both with their data, would train the same thing: model, classes, input size,

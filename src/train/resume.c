@@ -139,8 +139,13 @@ static void note_resumed(const struct trainer *t, const char *path)
 
 static enum fm_status record_compute(const struct trainer *t, bool resumed)
 {
-    struct fm_executor *executors[2] = {t->full, t->tail};
-    json_t *compute = fm_compute_describe(t->engine, executors, t->tail ? 2 : 1);
+    struct fm_executor *executors[2 + FM_TEACHERS_MAX] = {t->full};
+    int count = 1;
+    if (t->tail)
+        executors[count++] = t->tail;
+    for (int i = 0; i < t->options->teacher_count; i++)
+        executors[count++] = t->teachers[i]; // whose answers decide the bits, too
+    json_t *compute = fm_compute_describe(t->engine, executors, count);
     enum fm_status status = fm_compute_record(
         t->options->directory, compute, resumed, t->options->strict);
     json_decref(compute);

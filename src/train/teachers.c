@@ -1,27 +1,30 @@
-// Taught training, or distillation: a part of every step's targets is what trained networks say of
-// the very images that the step sees, moved, mirrored and erased by the same draws (Beyer et al.
-// 2022, arXiv:2106.05237: a teacher that is asked of the same view teaches better than one that is
-// asked once).
+// Taught training, or distillation: a part of every target is what trained networks say of each
+// image of the step as its draws move, mirror and erase it, before it is mixed; the loss mixes the
+// answers as it mixes labels (kernels/cross_entropy.h). A teacher that is asked of the same view
+// teaches better than one that is asked once (Beyer et al. 2022, arXiv:2106.05237).
 //
 // A teacher is an inference executor on the slot that is about to be submitted: the draws depend on
-// the step's seed and epoch and the samples' ids alone, so both see the same. Its answer is waited
-// for, which a processor does in any case and a GPU idles for.
+// the step's seed and epoch and the samples' ids alone, so both see the same. The host waits for
+// each answer: on a processor that costs nothing more, a GPU is idle meanwhile.
 #include "train/trainer.h"
 
+#include "base/trace.h"
 #include "eval/softmax.h"
+#include "run/run.h"
 
 #include <stdlib.h>
 
 static enum fm_status check_teacher(const struct trainer *t, const struct fm_teacher *teacher)
 {
     const struct fm_net *net = teacher->net, *taught = t->net;
-    size_t given = fm_input_record_size(&net->input), taken = fm_input_record_size(&taught->input);
+    const struct fm_input *given = &net->input, *taken = &taught->input;
     if (net->classes != taught->classes)
         return fm_fail(FM_DATA, "teacher %s: knows %d classes, network %s %d", teacher->name,
             net->classes, taught->name, taught->classes);
-    if (given != taken)
-        return fm_fail(FM_DATA, "teacher %s: takes records of %zu bytes, network %s of %zu",
-            teacher->name, given, taught->name, taken);
+    if (given->rows != taken->rows || given->cols != taken->cols ||
+        given->features != taken->features)
+        return fm_fail(FM_DATA, "teacher %s: takes other records than network %s: %dx%d, not %dx%d",
+            teacher->name, taught->name, given->rows, given->cols, taken->rows, taken->cols);
     return FM_OK;
 }
 
@@ -40,6 +43,8 @@ enum fm_status fm_trainer_open_teachers(struct trainer *t)
     size_t count = (size_t)t->options->teacher_count;
     if (count == 0)
         return FM_OK;
+    if (count > FM_TEACHERS_MAX)
+        return fm_fail(FM_USAGE, "%zu teachers, expected at most %d", count, FM_TEACHERS_MAX);
     size_t logits = (size_t)t->batch * (size_t)t->net->classes;
     t->teachers = calloc(count, sizeof(*t->teachers));
     t->teacher_logits = malloc(logits * sizeof *t->teacher_logits);
@@ -80,9 +85,13 @@ static enum fm_status add_answers(
 enum fm_status fm_trainer_teach(struct trainer *t, struct fm_staging *staging, int slot)
 {
     const struct fm_slot *s = t->api->staging_slot(staging, slot);
+    if (t->options->teacher_count == 0)
+        return FM_OK;
+    double begin = fm_trace_begin();
     for (int i = 0; i < t->options->teacher_count; i++) {
         FM_TRY(t->api->predict(t->teachers[i], staging, slot, t->teacher_logits));
         FM_TRY(add_answers(t, i, s->step->count, s->soft_targets));
     }
+    fm_trace_end(begin, "teach", (int64_t)t->step);
     return FM_OK;
 }

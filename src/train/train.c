@@ -321,8 +321,8 @@ static enum fm_status train_step(struct trainer *t, int slot)
     t->progress.learning_rate = step->learning_rate;
     uint32_t count = step->count;
 
-    double begin = fm_trace_begin();
     enum fm_status status = fm_trainer_teach(t, t->feed.staging, slot);
+    double begin = fm_trace_begin();
     if (status == FM_OK)
         status = t->api->submit(count == t->batch ? t->full : t->tail, t->feed.staging, slot);
     fm_trace_end(begin, "step", (int64_t)t->step);

@@ -30,8 +30,9 @@ struct fm_train_progress {
     double waited;        // seconds that steps waited for data in this epoch
 };
 
-// A trained network: its model, on the device that is trained on, holds its weights and is only
-// read.
+// A trained network, borrowed for the training. Its model, on the device that is trained on, holds
+// its weights and is only read. One whose classes or records are not the trained network's fails
+// with FM_DATA.
 struct fm_teacher {
     const char *name; // what messages call it
     const struct fm_net *net;

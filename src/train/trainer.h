@@ -64,8 +64,9 @@ enum fm_status fm_trainer_save_if_due(struct trainer *t);
 // FM_INTERRUPTED, and a message that tells the step, when options->interrupted says so.
 enum fm_status fm_trainer_check_interrupt(const struct trainer *t);
 
-// teachers.c. They do nothing where there are none. The second fills the slot's soft targets for
-// the step that it holds, which has its seed and epoch already.
+// teachers.c. They do nothing where there are none. The first fails with FM_DATA where one does not
+// fit. The second fills the slot's soft targets for the step that it holds, which has its seed and
+// epoch already: FM_NUMERIC where an answer is not finite. The third may follow any failure.
 enum fm_status fm_trainer_open_teachers(struct trainer *t);
 enum fm_status fm_trainer_teach(struct trainer *t, struct fm_staging *staging, int slot);
 void fm_trainer_close_teachers(struct trainer *t);

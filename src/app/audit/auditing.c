@@ -40,6 +40,9 @@ static enum fm_status read_run(struct fm_auditing *a)
         fm_warn("the data in %s are not those that the run was trained on (%s): its recipe is used "
                 "on them",
             audit->dataset->directory, audit->config.data.directory);
+    if (audit->config.teaching.count > 0)
+        fm_warn("the run was taught by others, which have seen every label: its folds are trained "
+                "without them");
     if (audit->recipe.keep == FM_KEEP_BEST) // every image has its fold, none is left to select on
         audit->recipe.keep = FM_KEEP_LAST;
     FM_TRY(fm_recipe_check(&audit->recipe));

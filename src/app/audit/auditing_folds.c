@@ -109,6 +109,7 @@ static enum fm_status train(struct fold *f)
     struct fm_samples samples = audit->dataset->train;
     samples.labels = audit->labels;
     FM_TRY(read_weights(f->all));
+    // No teachers: those of the run have seen every label.
     const struct fm_train_options options = {
         .recipe = &audit->recipe,
         .seed = audit->seed,

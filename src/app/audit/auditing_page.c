@@ -84,6 +84,10 @@ static enum fm_status add_summary(const struct fm_audit *audit, struct fm_page *
         "(confident learning: Northcutt, Jiang, Chuang 2021, arXiv:1911.00068). No label has been "
         "changed: what stands here is for a person to decide.",
         label, audit->config.model, audit->run, audit->folds - 1, audit->folds);
+    if (audit->config.teaching.count > 0)
+        fm_page_paragraph(page,
+            "The run was taught by others. These networks were not: its teachers have seen every "
+            "label.");
     FM_TRY(fm_audit_summary(audit, &row));
     enum fm_status status = fm_table_transpose(row, NULL, &column); // too wide for a phone
     fm_table_free(row);

@@ -195,9 +195,11 @@ static enum fm_status claim(const struct fm_run_config *config, int count, const
     FM_TRY(group_path(directory, path));
     json_t *json = json_pack("{s:i, s:I, s:i, s:o}", "format", GROUP_FORMAT, "seed",
         (json_int_t)config->seed, "count", count, "config", fm_run_config_to_json(config));
-    enum fm_status status =
-        json ? fm_json_create_file(path, json)
-             : fm_fail(FM_DATA, "%s: not written: the data directory's path is not UTF-8", path);
+    enum fm_status status = json ? fm_json_create_file(path, json)
+                                 : fm_fail(FM_DATA,
+                                       "%s: not written: the path of the data, of the weights or "
+                                       "of a teacher is not UTF-8",
+                                       path);
     json_decref(json);
     return status;
 }

@@ -100,6 +100,7 @@ static enum fm_status tell_configuration(struct fm_tensorboard *board)
     fm_text_append(&table, "| what | value |\n|---|---|\n");
     append_rows(&table, "", config);
     append_rows(&table, "transfer: ", json_object_get(config, "transfer"));
+    append_rows(&table, "teaching: ", json_object_get(config, "teaching"));
     append_rows(&table, "recipe: ", json_object_get(config, "recipe"));
     fm_summary_text(&summary, "hparams/text_summary", fm_text_cstr(&table));
     summary.failed = summary.failed || table.failed;

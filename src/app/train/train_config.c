@@ -77,7 +77,7 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     if (status == FM_OK)
         status = fm_job_identify(&config->transfer);
     if (status == FM_OK)
-        status = fm_job_identify_teachers(&config->teaching);
+        status = fm_job_identify_teachers(&config->teaching, job->full);
     if (status == FM_OK && dataset)
         status = describe_data(dataset, split, &config->data);
     config->has_data = dataset != NULL;

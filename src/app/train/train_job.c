@@ -99,13 +99,13 @@ static enum fm_status train(struct fm_training *w)
         .context = w,
     };
     struct fm_teacher teachers[FM_TEACHERS_MAX];
-    FM_TRY(fm_training_open_teachers(w, teachers, &options));
+    fm_training_take_teachers(w, teachers, &options);
     if (w->config.transfer.mode == FM_TRANSFER_FROZEN)
         FM_TRY(fm_training_train_head(w, &options));
     else
         FM_TRY(fm_train(
             w->engine, &w->net, &w->dataset->train, w->split, &options, &w->model, &w->trained));
-    fm_training_close_teachers(w); // what is measured from here on is the run's own
+    fm_training_close_teacher_runs(w); // their memory is free for the test
     return fm_run_save_weights(
         w->directory, &w->net, w->config.data.class_names, w->engine->api, w->model);
 }
@@ -246,6 +246,10 @@ static enum fm_status explain(const struct fm_training *w, enum fm_status status
         fm_text_append(&words, " --feature-cache ");
         fm_text_append_shell(&words, w->job->feature_cache);
     }
+    for (int i = 0; w->job->teachers_named && i < w->job->teaching.count; i++) {
+        fm_text_append(&words, " --teacher ");
+        fm_text_append_shell(&words, w->job->teaching.teachers[i].run);
+    }
     fm_fail(status, "training %s: %s; 'fmnist train --resume %s' goes on from there", w->job->model,
         cause ? cause : "interrupted", fm_text_cstr(&words));
     fm_text_free(&words);
@@ -271,13 +275,14 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     FM_TRY(fm_charts_load()); // lest the work be done when it turns out that nothing can be drawn
     FM_TRY(fm_job_config(engine, dataset, split, job, &w.config));
     FM_TRY_GOTO(status, fm_training_open_weights(&w), out);
+    FM_TRY_GOTO(status, fm_training_open_teacher_runs(&w), out);
     FM_TRY_GOTO(status, build_net(&w), out);
     FM_TRY_GOTO(status, fm_run_lock(directory, &lock), out);
     status = run(&w, result);
     fm_tensorboard_close(&w.board);
     fm_run_unlock(lock);
 out:
-    fm_training_close_teachers(&w);
+    fm_training_close_teacher_runs(&w);
     fm_metrics_free(&w.metrics);
     fm_metrics_free(&w.flipped);
     engine->api->model_destroy(w.model);

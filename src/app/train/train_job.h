@@ -31,12 +31,13 @@ struct fm_job {
     bool emulate;   // struct fm_model_options
     bool resident;  // struct fm_train_options
     int input_size; // struct fm_run_config
-    struct fm_transfer
-        transfer; // the same; `weights` alone is the caller's to give, with the modes
-    struct fm_teaching
-        teaching; // the same; the folders alone are the caller's to give, with the share
+    // struct fm_run_config; of the first `weights` alone is the caller's to give, with the modes,
+    // of the second the folders, with the share.
+    struct fm_transfer transfer;
+    struct fm_teaching teaching;
     const char *feature_cache; // folder that features are kept in; NULL: they are not
     bool feature_cache_named;  // going on has to name it, too: it is not the usual one
+    bool teachers_named;       // the same of the teachers: they are not where they were
     bool full;                 // `split` holds all images to train on: told in every output
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     double checkpoint_seconds; // struct fm_train_options
@@ -95,12 +96,13 @@ enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, 
 // fm_pretrained_read().
 enum fm_status fm_job_identify(struct fm_transfer *transfer);
 
-// The same of the runs that a job is taught by: model and SHA-256. FM_NOT_FOUND for a folder of no
-// finished run.
-enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching);
+// The same of the runs that a job is taught by: model and SHA-256. `full`: the job's. FM_NOT_FOUND
+// for a folder of no finished run, FM_DATA for one that was trained on what the job holds out.
+enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching, bool full);
 
 // The configuration of a job, as config.json and data.json hold it and fm_run_find() compares it.
 // The caller frees it with fm_run_config_free(). `dataset` and `split` NULL: without the data.
+// FM_USAGE, and what fm_job_identify() and fm_job_identify_teachers() say, of a job that is none.
 enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_job *job, struct fm_run_config *config);
 

@@ -3,7 +3,7 @@
 //   train_job.c      the order of a job: data, training, weights, the test images once, the result
 //   train_config.c   what it is, as config.json and data.json hold it, and its folder
 //   train_weights.c  what weights of others it begins with, and what becomes of them
-//   train_teachers.c   the finished runs that it is taught by
+//   train_teachers.c  the finished runs that it is taught by
 //   train_result.c   what result.json says
 #ifndef FM_APP_TRAINING_H
 #define FM_APP_TRAINING_H
@@ -54,14 +54,15 @@ enum fm_status fm_training_train_head(
 
 // train_teachers.c
 
-// Usage errors of a job's teaching.
+// FM_USAGE: teachers, and a frozen base, whose head sees no images.
 enum fm_status fm_training_check_teaching(const struct fm_job *job);
-// Opens the runs that the job is taught by, and puts them into `options`, with the array that holds
-// them there. FM_DATA: one was trained on other data, on images that are held out here, or is not
-// the one that the run began with.
-enum fm_status fm_training_open_teachers(struct fm_training *t,
+// Opens the runs that the job is taught by. FM_DATA: one was trained on other data, on images that
+// are held out here, or is not the one that the run began with.
+enum fm_status fm_training_open_teacher_runs(struct fm_training *t);
+// Puts them into `options`, which then refer to `teachers`.
+void fm_training_take_teachers(const struct fm_training *t,
     struct fm_teacher teachers[FM_TEACHERS_MAX], struct fm_train_options *options);
-void fm_training_close_teachers(struct fm_training *t);
+void fm_training_close_teacher_runs(struct fm_training *t);
 
 // train_result.c. A new reference; NULL where a figure is not finite, or out of memory.
 json_t *fm_training_result(const struct fm_training *t);

@@ -1,9 +1,11 @@
 // Slots in pinned memory, and their upload on the copy stream.
 //
-// A slot is one block, [step | ids | labels | records | soft targets], so it goes up in one copy,
-// and in a second one where soft targets are wanted. Events order it: the copy waits until the last
-// step that read the device's block is over (`consumed`), the step waits for the copy (`uploaded`),
-// and so does whoever refills the slot. With a resident data set only step and ids go up.
+// A slot is one block, [step | ids | labels | records | soft targets]. All but the last part goes
+// up in one copy; soft targets, where they are wanted, in a second. Events order it: the copy waits
+// until the last step that read the device's block is over (`consumed`), the step waits for the
+// copy
+// (`uploaded`), and so does whoever refills the slot. With a resident data set labels and records
+// do not go up.
 #ifndef FM_CUDA_STAGING_H
 #define FM_CUDA_STAGING_H
 
@@ -16,8 +18,8 @@ struct fm_cuda_slot {
     const uint32_t *ids;
     const uint8_t *labels;
     const uint8_t *records;
-    const float *soft_targets;
-    bool gather; // record and label of sample n are those of ids[n]
+    const float *soft_targets; // [capacity][classes]; NULL of a network that ends in features
+    bool gather;               // record and label of sample n are those of ids[n]
 };
 
 struct fm_staging {

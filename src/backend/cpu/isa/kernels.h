@@ -55,7 +55,7 @@ struct fm_loss_work {
     int count, classes;
     float smoothing;
     float mix;                 // share of the samples that are mixed: kernels/mix.h
-    float soft_share;          // of soft_targets in the targets
+    float soft_share;          // the share that soft_targets have in the targets, 0 to 1
     const float *soft_targets; // [count][classes]; not looked at where their share is 0
     uint64_t seed;
     uint32_t epoch;
