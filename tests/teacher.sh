@@ -57,6 +57,9 @@ out_has '^simple +simple and simple-ref, 0\.5 of the targets '
 call 0 report --data "$data" taught alone --out report
 grep -q 'taught by simple, 0.9 of the targets' report/report.html ||
     fail "a report does not say what taught a run"
+grep -q 'simple-taught' report/report.html || fail "a report names a taught run like another"
+call 0 eval taught --data "$data"
+out_has '^taught +test +training split, taught by others '
 
 # Killed within an epoch, and gone on with.
 "$fmnist" train --model simple $some --teacher first --checkpoint-seconds 0.001 --out killed \
@@ -88,24 +91,24 @@ cp taught/config.json taught/data.json unfinished
 mv first moved
 call 1 train --resume unfinished
 err_has "$work/first holds no finished run"
-err_has "the run is taught by weights of SHA-256 [0-9a-f]{16}\.\.\., and --teacher RUN"
+err_has 'teacher 1 of 1, simple: .*; --teacher RUN, once for each in this order, names where'
 call 1 train --resume unfinished --teacher second
 err_has "second: the SHA-256 of its weights is [0-9a-f]{16}\.\.\., the run is taught by those of"
 call 2 train --resume unfinished --teacher moved --teacher second
-err_has 'is given 2 times, but the run in unfinished has teachers: 1'
+err_has 'once for each teacher of the run in unfinished: found 2, expected 1'
 call 0 train --resume unfinished --teacher moved
 same unfinished taught
 mv moved first
 mkdir swapped
 cp both/config.json both/data.json swapped
 call 1 train --resume swapped --teacher second --teacher first
-err_has "second: the SHA-256 of its weights is .*, once for each teacher in their order"
+err_has 'teacher 1 of 2, simple: .*/second: the SHA-256 of its weights is '
 
 # ---- What has no teachers
 
 call 0 audit taught --data "$data" --folds 2 --out audit
-err_has 'the run was taught by others, which have seen every label: its folds are trained without'
-grep -q 'These networks were not: its teachers have seen every label' audit/audit.html ||
+err_has 'the run was taught by others, which may have seen any label: its folds are trained without'
+grep -q 'These networks were not: its teachers may have seen any' audit/audit.html ||
     fail "the page of an audit does not tell that its networks had no teacher"
 
 # ---- What a comparison of the untaught may not take for one of them
@@ -135,7 +138,7 @@ gzip -dc other/labels.gz | head -c 8 >other/labels
 gzip -dc other/labels.gz | tail -c +9 | tr '\000\001' '\001\000' >>other/labels
 gzip -c other/labels >other/t10k-labels-idx1-ubyte.gz
 rm other/labels other/labels.gz
-refused 1 'first was trained on other data than those in .*other, and may have seen images' \
+refused 1 'first was trained on other data .*tiny. than are in .*other, and may have seen images' \
     --model simple $shape --data other --teacher first
 refused 1 'whole/model.safetensors is a file, expected a run folder' \
     --model simple $some --teacher whole/model.safetensors
@@ -144,6 +147,11 @@ refused 2 '--teacher-share needs a teacher: --teacher RUN names one' \
     --model simple $some --teacher-share 0.5
 refused 2 '--teacher is for images, and --mode frozen trains on features' --model vgg16 \
     --weights first/model.safetensors --shift 0 --flip false --erase 0 --data "$data" --teacher first
+refused 2 '--teacher ./first is given twice' --model simple $some --teacher first --teacher ./first
+cp -r alone untaught
+rm untaught/result.json
+call 2 train --resume untaught --teacher first
+err_has 'the run in untaught has no teachers'
 call 2 train --model simple $some --teacher first --out first --force
 err_has "--force would remove the teacher $work/first: another --out leaves it"
 [ -e first/result.json ] || fail "--force has removed a teacher"

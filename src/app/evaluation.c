@@ -184,11 +184,12 @@ static json_t *known(const struct fm_evaluation *e, bool value)
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
+    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
         e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
-        known(e, e->config.full), "precision", fm_precision_name(e->precision), "emulate",
-        e->emulated, "parameters", (json_int_t)e->parameters, "same_data", known(e, e->same_data),
-        "seconds", e->seconds, "picture", e->picture[0] ? json_string(e->picture) : json_null());
+        known(e, e->config.full), "taught", known(e, e->config.teaching.count > 0), "precision",
+        fm_precision_name(e->precision), "emulate", e->emulated, "parameters",
+        (json_int_t)e->parameters, "same_data", known(e, e->same_data), "seconds", e->seconds,
+        "picture", e->picture[0] ? json_string(e->picture) : json_null());
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);
@@ -220,10 +221,11 @@ enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_ta
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     fm_table_cell(*table, json_string(e->directory), "%s", e->directory);
     fm_table_cell(*table, json_string(fm_part_names[e->part]), "%s", fm_part_names[e->part]);
-    fm_table_cell(*table, known(e, e->config.full), "%s",
+    fm_table_cell(*table, known(e, e->config.full), "%s%s",
         e->is_file       ? "not known"
         : e->config.full ? "all training images"
-                         : "training split");
+                         : "training split",
+        e->config.teaching.count > 0 ? ", taught by others" : "");
     fm_table_cell(*table, json_integer((json_int_t)m->count), "%s",
         fm_group_digits((int64_t)m->count, digits));
     fm_table_cell(*table, json_real(m->accuracy), "%.2f %%", 100 * m->accuracy);

@@ -69,8 +69,11 @@ void fm_remarks_append_teaching(const json_t *result, struct fm_text *out)
         if (source[0])
             fm_text_append(out, " (begun with weights of %s)", source);
     }
-    if (count > 0)
-        fm_text_append(out, ", %g of the targets", fm_json_number(teaching, "share"));
+    double share = fm_json_number(teaching, "share");
+    if (count > 0 && share < 1)
+        fm_text_append(out, ", %g of the targets", share);
+    else if (count > 0)
+        fm_text_append(out, ", all of the targets");
 }
 
 void fm_remarks_append(const json_t *result, struct fm_text *out)

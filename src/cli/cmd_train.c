@@ -104,6 +104,9 @@ static enum fm_status take_teachers(const struct fm_args *args, struct fm_teachi
         FM_TRY(fm_check_run(given->at[i]));
         fm_path_absolute(teaching->teachers[i].run, given->at[i]);
         FM_TRY(check_stays(args, teaching->teachers[i].run));
+        for (int k = 0; k < i; k++)
+            if (strcmp(teaching->teachers[k].run, teaching->teachers[i].run) == 0)
+                return fm_fail(FM_USAGE, "--teacher %s is given twice", given->at[i]);
     }
     return FM_OK;
 }
@@ -177,9 +180,14 @@ static enum fm_status check_moved(const struct fm_args *args, int mode)
 static enum fm_status move_teachers(const struct fm_args *args, struct fm_teaching *teaching)
 {
     const struct fm_dirs *given = &args->teachers;
+    if (given->count > 0 && teaching->count == 0)
+        return fm_fail(
+            FM_USAGE, "--teacher: the run in %s has no teachers, and goes on so", args->resume);
     if (given->count > 0 && given->count != teaching->count)
-        return fm_fail(FM_USAGE, "--teacher is given %d times, but the run in %s has teachers: %d",
-            given->count, args->resume, teaching->count);
+        return fm_fail(FM_USAGE,
+            "--teacher is to be given once for each teacher of the run in %s: found %d, expected "
+            "%d",
+            args->resume, given->count, teaching->count);
     for (int i = 0; i < given->count; i++)
         fm_path_absolute(teaching->teachers[i].run, given->at[i]);
     return FM_OK;

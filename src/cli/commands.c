@@ -119,7 +119,7 @@ const struct fm_command fm_commands[] = {
             "backend it ends in other bits. Of a finished run it prints the result again."
             "\n\n"
             "With --teacher RUN a training learns from what a finished run says of each image,\n"
-            "as it is moved, mirrored and erased in that step, beside its label. The run must\n"
+            "as it is moved, mirrored and erased in that step, beside its label. The teacher must\n"
             "have the same data, and must not have been trained on images held out here.",
         .recipe = true,
         .required = "model",

@@ -54,10 +54,10 @@ const struct fm_option fm_train_options[] = {{"out", "DIR", FM_OPTION_DIR, AT(ou
         "train N times, with seed, seed + 1, ...; mean and deviation in one table (default: 1)"},
     {"teacher", "RUN", FM_OPTION_DIRS, AT(teachers), 0, 0, NULL,
         "train on what this finished run says of the images, too (distillation); given up to 8 "
-        "times, on the mean of what they say; beside --resume: where they are now"},
+        "times, on the mean of what they say; beside --resume: where the teachers are now"},
     {"teacher-share", "X", FM_OPTION_REAL, AT(teacher_share), FM_TEACHER_SHARE_MIN, 1, NULL,
-        "with --teacher: the teachers' share of each target; the rest is the label's (default: "
-        "0.9)"},
+        "with --teacher: the teachers' share of each target, 0.001 to 1; the rest is the label's "
+        "(default: 0.9)"},
     {"resume", "DIR", FM_OPTION_DIR, AT(resume), 0, 0, NULL,
         "go on with the run, or the runs of --seeds, in this folder"},
     {"strict", NULL, FM_OPTION_FLAG, AT(strict), 0, 0, NULL,

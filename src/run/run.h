@@ -139,11 +139,12 @@ enum fm_status fm_transfer_from_json(
     const json_t *json, const char *path, struct fm_transfer *transfer);
 // The mode of a run by its result.json; earlier versions knew of none.
 int fm_transfer_result_mode(const json_t *result);
-// What a run is called beside others of its model: "vgg16", "vgg16-frozen", "vgg16-finetuned".
+// What a run is called beside others of its model: "vgg16", "vgg16-frozen", "vgg16-finetuned",
+// "simple-taught".
 enum {
-    FM_RUN_NAME_MAX = FM_NAME_MAX + 16
+    FM_RUN_NAME_MAX = FM_NAME_MAX + 24
 };
-void fm_transfer_run_name(const char *model, int mode, char out[FM_RUN_NAME_MAX]);
+void fm_transfer_run_name(const char *model, int mode, bool taught, char out[FM_RUN_NAME_MAX]);
 // True when two runs begin with the same weights and do the same with them; where the files are
 // does not count.
 bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b);

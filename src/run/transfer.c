@@ -71,14 +71,15 @@ int fm_transfer_result_mode(const json_t *result)
     return FM_TRANSFER_SCRATCH;
 }
 
-void fm_transfer_run_name(const char *model, int mode, char out[FM_RUN_NAME_MAX])
+void fm_transfer_run_name(const char *model, int mode, bool taught, char out[FM_RUN_NAME_MAX])
 {
     static const char *const endings[] = {
         [FM_TRANSFER_SCRATCH] = "",
         [FM_TRANSFER_FROZEN] = "-frozen",
         [FM_TRANSFER_FINETUNE] = "-finetuned",
     };
-    snprintf(out, FM_RUN_NAME_MAX, "%.*s%s", FM_NAME_MAX - 1, model, endings[mode]);
+    snprintf(out, FM_RUN_NAME_MAX, "%.*s%s%s", FM_NAME_MAX - 1, model, endings[mode],
+        taught ? "-taught" : "");
 }
 
 bool fm_transfer_same(const struct fm_transfer *a, const struct fm_transfer *b)

@@ -41,8 +41,9 @@ static enum fm_status read_run(struct fm_auditing *a)
                 "on them",
             audit->dataset->directory, audit->config.data.directory);
     if (audit->config.teaching.count > 0)
-        fm_warn("the run was taught by others, which have seen every label: its folds are trained "
-                "without them");
+        fm_warn(
+            "the run was taught by others, which may have seen any label: its folds are trained "
+            "without them");
     if (audit->recipe.keep == FM_KEEP_BEST) // every image has its fold, none is left to select on
         audit->recipe.keep = FM_KEEP_LAST;
     FM_TRY(fm_recipe_check(&audit->recipe));

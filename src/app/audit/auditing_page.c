@@ -86,7 +86,7 @@ static enum fm_status add_summary(const struct fm_audit *audit, struct fm_page *
         label, audit->config.model, audit->run, audit->folds - 1, audit->folds);
     if (audit->config.teaching.count > 0)
         fm_page_paragraph(page,
-            "The run was taught by others. These networks were not: its teachers have seen every "
+            "The run was taught by others. These networks were not: its teachers may have seen any "
             "label.");
     FM_TRY(fm_audit_summary(audit, &row));
     enum fm_status status = fm_table_transpose(row, NULL, &column); // too wide for a phone

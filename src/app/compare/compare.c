@@ -232,7 +232,7 @@ enum fm_status fm_compare(const struct fm_engine *engine, const struct fm_datase
         return fm_fail_memory("the rows", (size_t)options->entry_count * sizeof *c.rows);
     for (int i = 0; i < options->entry_count; i++)
         fm_transfer_run_name(
-            options->entries[i].model, options->entries[i].transfer.mode, c.rows[i].name);
+            options->entries[i].model, options->entries[i].transfer.mode, false, c.rows[i].name);
     FM_TRY_GOTO(status, know_weights(&c), out);
     FM_TRY_GOTO(status, check_jobs(&c), out);
     for (int i = 0; i < options->entry_count; i++)

@@ -71,7 +71,7 @@ static void model_cells(struct fm_table *table, const json_t *result, bool mode)
     char name[FM_RUN_NAME_MAX];
     const char *model = fm_json_string(result, "model");
     int begun = fm_transfer_result_mode(result);
-    fm_transfer_run_name(model, begun, name);
+    fm_transfer_run_name(model, begun, false, name);
     fm_table_cell(table, json_string(model), "%s", name);
     if (mode)
         fm_text_cell(table, fm_transfer_mode_names[begun]);

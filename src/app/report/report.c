@@ -99,7 +99,8 @@ static enum fm_status copy_name(char out[FM_REPORT_NAME_MAX], const char *name)
 static bool same_kind(const struct fm_report_run *a, const struct fm_report_run *b)
 {
     return strcmp(a->config.model, b->config.model) == 0 &&
-           a->config.transfer.mode == b->config.transfer.mode;
+           a->config.transfer.mode == b->config.transfer.mode &&
+           (a->config.teaching.count > 0) == (b->config.teaching.count > 0);
 }
 
 // A model's name, and what it began with, are enough unless two runs have the same; then their
@@ -113,7 +114,9 @@ static enum fm_status name_runs(struct fm_reporting *r)
         for (int k = 0; k < count; k++)
             shared = shared || (k != i && same_kind(&r->runs[i], &r->runs[k]));
         fm_path_absolute(path, r->runs[i].directory);
-        fm_transfer_run_name(r->runs[i].config.model, r->runs[i].config.transfer.mode, kind);
+        const struct fm_run_config *config = &r->runs[i].config;
+        fm_transfer_run_name(
+            config->model, config->transfer.mode, config->teaching.count > 0, kind);
         const char *name = shared ? strrchr(path, '/') : NULL;
         name = name && name[1] ? name + 1 : kind;
         FM_TRY(copy_name(r->runs[i].name, name));

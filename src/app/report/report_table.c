@@ -96,7 +96,8 @@ static bool named_by_models(const struct fm_reporting *r)
     for (int i = 0; i < r->options->run_count; i++) {
         char kind[FM_RUN_NAME_MAX];
         const struct fm_run_config *config = &r->runs[i].config;
-        fm_transfer_run_name(config->model, config->transfer.mode, kind);
+        fm_transfer_run_name(
+            config->model, config->transfer.mode, config->teaching.count > 0, kind);
         if (strcmp(r->runs[i].name, kind) != 0)
             return false;
     }

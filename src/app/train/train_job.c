@@ -221,7 +221,7 @@ static enum fm_status run(struct fm_training *w, json_t **result)
     if (w->job->tensorboard || fm_events_exist(w->directory))
         FM_TRY(fm_tensorboard_open(w->directory, &w->config, &w->board));
     char name[FM_RUN_NAME_MAX];
-    fm_transfer_run_name(w->job->model, w->job->transfer.mode, name);
+    fm_transfer_run_name(w->job->model, w->job->transfer.mode, w->job->teaching.count > 0, name);
     if (w->hooks->begin)
         w->hooks->begin(w->hooks->context, name, w->directory, w->net.param_elements);
     tell_weights(w);

@@ -79,18 +79,25 @@ enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching, bool full)
 static enum fm_status check_same(const struct fm_run_teacher *teacher, bool full)
 {
     struct fm_run_teacher now = *teacher;
-    enum fm_status status = identify(&now, full);
-    if (status == FM_OK && strcmp(now.sha256, teacher->sha256) == 0)
+    FM_TRY(identify(&now, full));
+    if (strcmp(now.sha256, teacher->sha256) == 0)
         return FM_OK;
-    if (status != FM_OK)
-        return fm_context(status,
-            "the run is taught by weights of SHA-256 %.16s..., and --teacher RUN, once for each "
-            "teacher in their order, names where they are now",
-            teacher->sha256);
     return fm_fail(FM_DATA,
-        "%s: the SHA-256 of its weights is %.16s..., the run is taught by those of %.16s...: "
-        "--teacher RUN, once for each teacher in their order, names where they are now",
+        "%s: the SHA-256 of its weights is %.16s..., the run is taught by those of %.16s...",
         teacher->run, now.sha256, teacher->sha256);
+}
+
+// What a folder that is not the teacher's any more may mean.
+static enum fm_status fail_moved(
+    enum fm_status status, const struct fm_teaching *teaching, int index)
+{
+    char *cause = fm_error_take();
+    fm_fail(status,
+        "teacher %d of %d, %s: %s; --teacher RUN, once for each in this order, names where the "
+        "teachers are now",
+        index + 1, teaching->count, teaching->teachers[index].model, cause ? cause : "not there");
+    free(cause);
+    return status;
 }
 
 static enum fm_status check_data(const struct fm_training *t, const struct fm_trained *teacher)
@@ -98,9 +105,9 @@ static enum fm_status check_data(const struct fm_training *t, const struct fm_tr
     if (fm_trained_same_data(&teacher->config, t->dataset))
         return FM_OK;
     return fm_fail(FM_DATA,
-        "teacher %s was trained on other data than those in %s, and may have seen images that are "
-        "held out here",
-        teacher->directory, t->dataset->directory);
+        "teacher %s was trained on other data (those in %s) than are in %s, and may have seen "
+        "images that are held out here",
+        teacher->directory, teacher->config.data.directory, t->dataset->directory);
 }
 
 static enum fm_status open_run(const struct fm_training *t, int index)
@@ -110,7 +117,9 @@ static enum fm_status open_run(const struct fm_training *t, int index)
     };
     const struct fm_run_teacher *from = &t->config.teaching.teachers[index];
     struct fm_trained *trained = &t->taught_by[index];
-    FM_TRY(check_same(from, t->job->full));
+    enum fm_status status = check_same(from, t->job->full);
+    if (status != FM_OK)
+        return fail_moved(status, &t->config.teaching, index);
     FM_TRY(fm_trained_open(t->engine, from->run, BATCH, trained));
     FM_TRY(check_data(t, trained));
     fm_note("teacher: %s, %s, computed in %s", from->model, from->run,
