@@ -165,41 +165,37 @@ static void augmented(void **state)
     json_decref(table);
 }
 
-static void loss_of_equal_logits(void **state)
+// Four equal logits, whose probabilities are 1/4 each, of a sample with label 2 and a smoothing of
+// 1/2.
+static void check_equal_logits(float soft_share, const float *soft, const double target[4])
 {
-    (void)state;
     fm_case_net("2x2>1x2x2 f4b", &net);
     struct fm_plain *plain = fm_plain_create(&net);
     uint8_t record[4] = {1, 2, 3, 4}, label = 2;
     uint32_t id = 0;
     struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, 0.0f, NULL};
+    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, soft_share, soft};
     assert_near(fm_plain_forward(plain, &batch), log(4.0));
     fm_plain_backward(plain, &batch);
-    // p - target: 1/4 - 1/8 for the others, 1/4 - 5/8 for the label.
     const double *bias = fm_plain_grad(plain, net.params[1].name);
     for (int k = 0; k < 4; k++)
-        assert_near(bias[k], k == 2 ? -0.375 : 0.125);
+        assert_near(bias[k], 0.25 - target[k]);
     fm_plain_destroy(plain);
 }
 
-// A target of nothing but the soft ones is the soft ones, whatever label and smoothing are.
-static void soft_targets_alone(void **state)
+static void loss_of_equal_logits(void **state)
+{
+    (void)state;
+    check_equal_logits(0.0f, NULL, (const double[]){0.125, 0.125, 0.625, 0.125});
+}
+
+static void soft_targets(void **state)
 {
     (void)state;
     static const float soft[4] = {0.5f, 0.25f, 0.125f, 0.125f};
-    fm_case_net("2x2>1x2x2 f4b", &net);
-    struct fm_plain *plain = fm_plain_create(&net);
-    uint8_t record[4] = {1, 2, 3, 4}, label = 2;
-    uint32_t id = 0;
-    struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, 1.0f, soft};
-    assert_near(fm_plain_forward(plain, &batch), log(4.0));
-    fm_plain_backward(plain, &batch);
-    const double *bias = fm_plain_grad(plain, net.params[1].name);
-    for (int k = 0; k < 4; k++)
-        assert_near(bias[k], 0.25 - (double)soft[k]);
-    fm_plain_destroy(plain);
+    // Alone they are the target, whatever label and smoothing are.
+    check_equal_logits(1.0f, soft, (const double[]){0.5, 0.25, 0.125, 0.125});
+    check_equal_logits(0.5f, soft, (const double[]){0.3125, 0.1875, 0.375, 0.125});
 }
 
 // Two steps of Adam on a bias, with weight decay on the weights only, by the formulas of the paper.
@@ -385,7 +381,7 @@ int main(void)
         cmocka_unit_test(standardised),
         cmocka_unit_test(augmented),
         cmocka_unit_test(loss_of_equal_logits),
-        cmocka_unit_test(soft_targets_alone),
+        cmocka_unit_test(soft_targets),
         cmocka_unit_test(adam),
         cmocka_unit_test(batch_norm),
         cmocka_unit_test(dropout_masks),

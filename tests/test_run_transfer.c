@@ -386,7 +386,7 @@ static void write_weights(const struct fm_net *net)
     struct fm_model model = {.net = net};
     for (size_t i = 0; i < net->param_elements; i++)
         model.params[i] = 1.0f / (float)(i + 3);
-    assert_ok(fm_run_save_weights(root, net, class_names, &fake, &model));
+    assert_ok(fm_run_save_weights(root, net, class_names, false, &fake, &model));
 }
 
 static const char *weights_path(void)

@@ -847,17 +847,23 @@ static struct fm_train_options taught_by(
         .teacher_share = count > 0 ? 0.75 : 0};
 }
 
+// Three epochs taught by so many.
+static enum fm_status train_taught(int count, struct fm_model **model)
+{
+    struct fm_recipe recipe = make_recipe(3, 10);
+    struct fm_teacher teachers[2];
+    const struct fm_train_options options = taught_by(&recipe, teachers, count);
+    struct fm_train_result result;
+    return train_with(&options, &result, model);
+}
+
 // Each teacher is asked once of each batch, the tail's, too, and of nothing else.
 static void test_teachers(void **state)
 {
     for (int count = 0; count <= 2; count++) {
         set_up(state);
-        struct fm_recipe recipe = make_recipe(3, 10);
-        struct fm_teacher teachers[2];
-        const struct fm_train_options options = taught_by(&recipe, teachers, count);
-        struct fm_train_result result;
         struct fm_model *model;
-        if (train_with(&options, &result, &model) != FM_OK)
+        if (train_taught(count, &model) != FM_OK)
             fail_msg("%s", fm_error_message());
         fake_model_destroy(model);
         assert_int_equal(seen.step_count, 3 * 8);
@@ -1052,13 +1058,9 @@ static void test_divergence(void **state)
 {
     for (int count = 0; count <= 2; count += 2) {
         set_up(state);
-        struct fm_recipe recipe = make_recipe(3, 10);
-        struct fm_teacher teachers[2];
-        const struct fm_train_options options = taught_by(&recipe, teachers, count);
-        struct fm_train_result result;
         struct fm_model *model;
         set.nan_epoch = 2;
-        assert_int_equal(train_with(&options, &result, &model), FM_NUMERIC);
+        assert_int_equal(train_taught(count, &model), FM_NUMERIC);
         char expected[256];
         snprintf(expected, sizeof expected,
             "the loss is not finite by step %d (epoch 2); it began in the output of layer %s",

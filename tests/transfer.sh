@@ -297,6 +297,17 @@ call 1 train --model vgg16 --weights small/classes.txt $plain --data small --out
 err_has 'classes.txt'
 [ ! -e refused ] || fail "a file that holds no weights leaves a folder"
 
+# ---- Weights of runs of ours, by what they were trained on
+
+call 1 train --model vgg16 --weights group/seed-1/model.safetensors $plain --data small --out refused
+err_has 'model.safetensors: was trained on images that are held out here: train with --full, too'
+[ ! -e refused ] || fail "weights that know too much leave a folder"
+call 0 train --model vgg16 --weights frozen/model.safetensors $plain $few --out from-split
+err_lacks 'does not say what it was trained on'
+LC_ALL=C sed 's/"trained_on"/"trained_xx"/' frozen/model.safetensors >unknown.safetensors
+call 0 train --model vgg16 --weights unknown.safetensors $plain $few --out from-unknown
+err_has 'warning: .*unknown.safetensors: does not say what it was trained on'
+
 # Beside --resume, what the run has no use for.
 mkdir drawn
 sed -e '/"transfer": {/,/^  }/c\  "transfer": null,' frozen/config.json >drawn/config.json

@@ -220,9 +220,10 @@ enum fm_status fm_run_write_result(const char *directory, const json_t *result);
 enum fm_status fm_run_read_result(const char *directory, json_t **result);
 
 // The weights kept, from and to a model of the net, which has the input statistics; class_names
-// [net->classes]. What is read is checked (run/weights.h, which reads the file alone).
+// [net->classes]. `all`: trained on images that other runs hold out, as with --full. What is read
+// is checked (run/weights.h, which reads the file alone).
 enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *net,
-    char *const *class_names, const struct fm_backend *api, struct fm_model *model);
+    char *const *class_names, bool all, const struct fm_backend *api, struct fm_model *model);
 enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model);
 

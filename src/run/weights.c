@@ -3,6 +3,7 @@
 #include "run/weights.h"
 
 #include "base/pages.h"
+#include "net/files/pretrained.h"
 #include "net/zoo.h"
 #include "run/network.h"
 #include "run/states.h"
@@ -68,14 +69,15 @@ static enum fm_status make_values(
     return FM_OK;
 }
 
-static enum fm_status write_tensors(
-    const char *path, const struct fm_net *net, struct fm_tensor *tensors, char *const *class_names)
+static enum fm_status write_tensors(const char *path, const struct fm_net *net,
+    struct fm_tensor *tensors, char *const *class_names, bool all)
 {
     struct values values = {0};
     enum fm_status status = make_values(path, net, class_names, &values);
     const char *const metadata[] = {"fmnist_format", WEIGHTS_FORMAT, "model", net->name, "classes",
         values.classes, "class_names", values.names, "input_size", values.input_size, "input_mean",
-        values.mean, "input_deviation", values.deviation, NULL};
+        values.mean, "input_deviation", values.deviation, FM_WEIGHTS_TRAINED_ON,
+        all ? FM_WEIGHTS_ALL : FM_WEIGHTS_SPLIT, NULL};
     if (status == FM_OK)
         status = fm_safetensors_write(path, tensors, fm_state_count(net), metadata);
     free_values(&values);
@@ -83,7 +85,7 @@ static enum fm_status write_tensors(
 }
 
 enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *net,
-    char *const *class_names, const struct fm_backend *api, struct fm_model *model)
+    char *const *class_names, bool all, const struct fm_backend *api, struct fm_model *model)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, FM_WEIGHTS_FILE));
@@ -108,7 +110,7 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
             api->model_get(model, fm_state_item_kind(&item), item.name, tensor->data, item.count),
             out);
     }
-    status = write_tensors(path, net, tensors, class_names);
+    status = write_tensors(path, net, tensors, class_names, all);
 out:
     free(data);
     free(tensors);

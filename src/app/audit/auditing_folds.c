@@ -131,7 +131,7 @@ static enum fm_status train(struct fold *f)
     FM_TRY(fm_run_sweep(f->folder));
     FM_TRY(fm_train(engine, &f->net, &samples, &f->split, &options, &model, &result));
     enum fm_status status = fm_run_save_weights(
-        f->folder, &f->net, audit->dataset->class_names, engine->api, model);
+        f->folder, &f->net, audit->dataset->class_names, true, engine->api, model);
     engine->api->model_destroy(model);
     f->all->audit->train_seconds += result.total_seconds;
     return status;

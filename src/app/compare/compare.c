@@ -167,7 +167,7 @@ static enum fm_status know_weights(struct fm_comparing *c)
     for (int i = 0; i < c->options->entry_count; i++)
         if (c->options->entries[i].transfer.mode != FM_TRANSFER_SCRATCH)
             c->weights = c->options->entries[i].transfer;
-    return fm_job_identify(&c->weights);
+    return fm_job_identify(&c->weights, false);
 }
 
 // The same of a row that cannot be trained as it is asked for.

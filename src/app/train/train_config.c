@@ -75,7 +75,7 @@ enum fm_status fm_job_config(const struct fm_engine *engine, const struct fm_dat
     if (status == FM_OK)
         status = fm_training_check_teaching(job);
     if (status == FM_OK)
-        status = fm_job_identify(&config->transfer);
+        status = fm_job_identify(&config->transfer, job->full);
     if (status == FM_OK)
         status = fm_job_identify_teachers(&config->teaching, job->full);
     if (status == FM_OK && dataset)

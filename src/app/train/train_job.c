@@ -107,7 +107,7 @@ static enum fm_status train(struct fm_training *w)
             w->engine, &w->net, &w->dataset->train, w->split, &options, &w->model, &w->trained));
     fm_training_close_teacher_runs(w); // their memory is free for the test
     return fm_run_save_weights(
-        w->directory, &w->net, w->config.data.class_names, w->engine->api, w->model);
+        w->directory, &w->net, w->config.data.class_names, w->job->full, w->engine->api, w->model);
 }
 
 // ---- Testing: the only place that hands test images to a model that was just trained

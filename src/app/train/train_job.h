@@ -92,9 +92,10 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
 enum fm_status fm_job_read(const char *directory, struct fm_run_config *config, struct fm_job *job);
 
 // Fills what the file of a transfer says of itself (sha256, source, known) into one that does not
-// have it yet, so that not every job with these weights reads it for that. FM_DATA as
-// fm_pretrained_read().
-enum fm_status fm_job_identify(struct fm_transfer *transfer);
+// have it yet, so that not every job with these weights reads it for that. `full`: the job's.
+// FM_DATA as fm_pretrained_read(), and for weights of this project's that were trained on what the
+// job holds out; a file that does not say so is warned of.
+enum fm_status fm_job_identify(struct fm_transfer *transfer, bool full);
 
 // The same of the runs that a job is taught by: model and SHA-256. `full`: the job's. FM_NOT_FOUND
 // for a folder of no finished run, FM_DATA for one that was trained on what the job holds out.

@@ -3,6 +3,7 @@
 // the end both are one model again, as if they had never been two.
 #include "app/train/training.h"
 
+#include "base/log.h"
 #include "net/zoo.h"
 #include "run/checkpoint.h"
 #include "run/network.h"
@@ -59,7 +60,25 @@ static void identify(const struct fm_pretrained *weights, struct fm_transfer *tr
     snprintf(transfer->known, sizeof transfer->known, "%s", weights->known);
 }
 
-enum fm_status fm_job_identify(struct fm_transfer *transfer)
+// What a file of this project's may have been trained on: images that are held out here would be
+// told of by a base that knows them. `full`: none are.
+static enum fm_status check_images(const struct fm_pretrained *weights, bool full)
+{
+    if (weights->source != FM_PRETRAINED_FMNIST || full)
+        return FM_OK;
+    if (weights->images == FM_PRETRAINED_IMAGES_ALL)
+        return fm_fail(FM_DATA,
+            "%s: was trained on images that are held out here: train with --full, too, or begin "
+            "with weights of a run without",
+            weights->path);
+    if (weights->images == FM_PRETRAINED_IMAGES_UNKNOWN)
+        fm_warn("%s: does not say what it was trained on: images that are held out here may be "
+                "among it, and figures on them too good",
+            weights->path);
+    return FM_OK;
+}
+
+enum fm_status fm_job_identify(struct fm_transfer *transfer, bool full)
 {
     enum {
         ANY_CLASSES = 10 // the base does not depend on them
@@ -69,8 +88,9 @@ enum fm_status fm_job_identify(struct fm_transfer *transfer)
         return FM_OK;
     FM_TRY(read_file(transfer->weights, ANY_CLASSES, &weights));
     identify(&weights, transfer);
+    enum fm_status status = check_images(&weights, full);
     fm_pretrained_free(&weights);
-    return FM_OK;
+    return status;
 }
 
 // What the run in the folder was normalised by when it began.
