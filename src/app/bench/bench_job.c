@@ -266,7 +266,9 @@ static void describe(struct fm_bench_work *w)
     snprintf(r->run, sizeof r->run, "%s", job->run ? job->run : "");
     snprintf(r->model, sizeof r->model, "%s", w->net.name);
     r->parameters = w->net.param_elements;
-    r->step = job->run ? "as the run's recipe has it" : "Adam, without augmentation";
+    r->step = !job->run                      ? "Adam, without augmentation"
+              : w->config.teaching.count > 0 ? "as the run's recipe has it, without its teachers"
+                                             : "as the run's recipe has it";
     r->tf32 = job->engine->options.tf32;
     r->resident = job->resident && job->engine->info.threads == 0;
     r->seconds = job->seconds;

@@ -2,6 +2,8 @@
 // file alone will do all the same.
 #include "app/export/export_source.h"
 
+#include "app/remarks.h"
+#include "net/files/pretrained.h"
 #include "run/json.h"
 #include "run/run.h"
 #include "run/states.h"
@@ -47,6 +49,11 @@ static enum fm_status know_result(const char *directory, struct fm_export_source
     const char *recipe = fm_json_string(result, "recipe");
     if (recipe[0])
         add(source, "recipe", recipe);
+    struct fm_text teachers = {0};
+    fm_remarks_append_teaching(result, &teachers);
+    if (teachers.length > 0)
+        add(source, "taught_by", fm_text_cstr(&teachers));
+    fm_text_free(&teachers);
     json_decref(result);
     return FM_OK;
 }
@@ -60,6 +67,7 @@ static enum fm_status know_run(const char *directory, struct fm_export_source *s
     add(source, "backend", config.backend);
     snprintf(seed, sizeof seed, "%" PRIu64, config.seed);
     add(source, "seed", seed);
+    add(source, FM_WEIGHTS_TRAINED_ON, config.full ? FM_WEIGHTS_ALL : FM_WEIGHTS_SPLIT);
     fm_run_config_free(&config);
     return know_result(directory, source);
 }
