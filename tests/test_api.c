@@ -58,7 +58,7 @@ static void make_run(void)
     assert_ok(engine.api->model_create(engine.device, &net, &options, &model));
     draw_weights(model);
     scratch_make(run, "api");
-    assert_ok(fm_run_save_weights(run, &net, dataset.class_names, false, engine.api, model));
+    assert_ok(fm_run_save_weights(run, &net, dataset.class_names, NULL, engine.api, model));
 }
 
 static fmnist_options with_batch(int batch)
@@ -325,7 +325,7 @@ static void test_diverged_weights(void **state)
     assert_ok(fm_make_dirs(diverged));
     bias[3] = NAN;
     assert_ok(engine.api->model_set(model, FM_STATE_PARAM, last->name, bias, CLASSES));
-    assert_ok(fm_run_save_weights(diverged, &net, dataset.class_names, false, engine.api, model));
+    assert_ok(fm_run_save_weights(diverged, &net, dataset.class_names, NULL, engine.api, model));
     bias[3] = 0;
     assert_ok(engine.api->model_set(model, FM_STATE_PARAM, last->name, bias, CLASSES));
 

@@ -591,7 +591,7 @@ static void test_weights_round_trip(void **state)
         from.params[i] = 1.0f / (float)(i + 3);
     for (size_t i = 0; i < net.running_elements; i++)
         from.running[i] = -1.0f / (float)(i + 7);
-    assert_int_equal(fm_run_save_weights(root, &net, class_names, false, &fake, &from), FM_OK);
+    assert_int_equal(fm_run_save_weights(root, &net, class_names, "split", &fake, &from), FM_OK);
     if (fm_run_load_weights(root, &net, &fake, &to) != FM_OK)
         fail_msg("%s", fm_error_message());
     assert_memory_equal(from.params, to.params, net.param_elements * sizeof(float));
@@ -611,7 +611,7 @@ static void test_weights_round_trip(void **state)
     }
     assert_string_equal(fm_safetensors_metadata(&weights.tensors, "trained_on"), "split");
     fm_weights_free(&weights);
-    assert_ok(fm_run_save_weights(root, &net, class_names, true, &fake, &from));
+    assert_ok(fm_run_save_weights(root, &net, class_names, "all", &fake, &from));
     assert_ok(fm_weights_read(in_root("model.safetensors"), &weights));
     assert_string_equal(fm_safetensors_metadata(&weights.tensors, "trained_on"), "all");
     fm_weights_free(&weights);
@@ -679,7 +679,7 @@ static void test_wrong_weights(void **state)
     make_net(&wider, "small", 4);
     make_net(&renamed, "other", 2);
     make_model(&model, &net);
-    assert_int_equal(fm_run_save_weights(root, &net, class_names, false, &fake, &model), FM_OK);
+    assert_int_equal(fm_run_save_weights(root, &net, class_names, NULL, &fake, &model), FM_OK);
 
     assert_load_fails(&renamed, "metadata \"model\": found \"small\", expected \"other\"");
     assert_load_fails(

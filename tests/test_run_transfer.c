@@ -48,7 +48,8 @@ static const struct fm_transfer frozen = {.mode = FM_TRANSFER_FROZEN,
 static const struct fm_transfer finetune = {.mode = FM_TRANSFER_FINETUNE,
     .weights = "/weights/vgg16.safetensors",
     .sha256 = "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210",
-    .source = "torchvision",
+    .source = "fmnist",
+    .trained_on = "split",
     .unfreeze = FM_UNFREEZE_ALL,
     .base_rate = 0.1};
 static const double keras_mean[] = {103.939 / 255, 116.779 / 255, 123.68 / 255};
@@ -103,6 +104,7 @@ static void assert_same_transfer(const struct fm_transfer *found, const struct f
     assert_string_equal(found->weights, told->weights);
     assert_string_equal(found->sha256, told->sha256);
     assert_string_equal(found->source, told->source);
+    assert_string_equal(found->trained_on, told->trained_on);
     assert_string_equal(found->known, told->known);
     assert_int_equal(found->unfreeze, told->unfreeze);
     assert_true(found->base_rate == told->base_rate);
@@ -386,7 +388,7 @@ static void write_weights(const struct fm_net *net)
     struct fm_model model = {.net = net};
     for (size_t i = 0; i < net->param_elements; i++)
         model.params[i] = 1.0f / (float)(i + 3);
-    assert_ok(fm_run_save_weights(root, net, class_names, false, &fake, &model));
+    assert_ok(fm_run_save_weights(root, net, class_names, NULL, &fake, &model));
 }
 
 static const char *weights_path(void)

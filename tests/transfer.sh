@@ -300,13 +300,21 @@ err_has 'classes.txt'
 # ---- Weights of runs of ours, by what they were trained on
 
 call 1 train --model vgg16 --weights group/seed-1/model.safetensors $plain --data small --out refused
-err_has 'model.safetensors: was trained on images that are held out here: train with --full, too'
+err_has 'model.safetensors: these weights were trained with --full, on images that are held out here'
 [ ! -e refused ] || fail "weights that know too much leave a folder"
 call 0 train --model vgg16 --weights frozen/model.safetensors $plain $few --out from-split
 err_lacks 'does not say what it was trained on'
 LC_ALL=C sed 's/"trained_on"/"trained_xx"/' frozen/model.safetensors >unknown.safetensors
 call 0 train --model vgg16 --weights unknown.safetensors $plain $few --out from-unknown
 err_has 'warning: .*unknown.safetensors: does not say what it was trained on'
+! grep -qa '"trained_on"' from-unknown/model.safetensors ||
+    fail "a run on weights of which it is not known what they know says that it knows"
+grep -qa '"trained_on":"split"' from-split/model.safetensors || fail "from-split does not say so"
+call 1 train --model simple $some --epochs 1 --teacher from-unknown --out refused
+err_has 'teacher .*from-unknown began with weights that do not say what they were trained on'
+[ ! -e refused ] || fail "a teacher that may know too much leaves a folder"
+call 0 train --model simple $some --epochs 1 --teacher from-split --out taught
+out_has '^simple +vgg16 \(begun with weights of fmnist\), 0\.9 of the targets '
 
 # Beside --resume, what the run has no use for.
 mkdir drawn

@@ -12,6 +12,7 @@
 #include "base/trace.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,13 +80,16 @@ static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
 // A new run takes the place of what is in its folder; several, of what is in their seeds' folders.
 static enum fm_status check_stays(const struct fm_args *args, const char *teacher)
 {
-    char out[FM_PATH_MAX], seeds[FM_PATH_MAX];
+    char out[FM_PATH_MAX], seed[FM_PATH_MAX], name[32];
     if (!args->force || !args->out)
         return FM_OK;
     fm_path_absolute(out, args->out);
-    FM_TRY(fm_path_join(seeds, out, "seed-"));
-    bool removed = args->seeds > 1 ? strncmp(teacher, seeds, strlen(seeds)) == 0
-                                   : strcmp(teacher, out) == 0;
+    bool removed = args->seeds == 1 && strcmp(teacher, out) == 0;
+    for (int i = 0; args->seeds > 1 && i < args->seeds; i++) {
+        snprintf(name, sizeof name, "seed-%lld", (long long)args->seed + i);
+        FM_TRY(fm_path_join(seed, out, name));
+        removed = removed || strcmp(teacher, seed) == 0;
+    }
     if (!removed)
         return FM_OK;
     return fm_fail(
@@ -317,8 +321,7 @@ static enum fm_status train_all(
     enum fm_status traced = fm_trace_close(); // one that failed costs the exit status alone
     if (status == FM_OK)
         status = print_results(&w, (enum fm_format)args->format);
-    // A new run that found no data, or wrong ones, or whose teachers know others, has nothing to
-    // keep.
+    // A new run that has not come to its data, or was refused them, has nothing to keep.
     if (status != FM_OK && !args->resume && (session->dataset.classes == 0 || status == FM_DATA))
         fm_seeds_discard(seeds);
     for (int i = 0; w.results && i < seeds->count; i++)

@@ -23,7 +23,7 @@ enum fm_status fm_object_get_object(const struct fm_object *parent, const char *
     const char *prefix, const char *const *known, struct fm_object *out);
 enum fm_status fm_object_get_string(
     const struct fm_object *object, const char *key, char *out, size_t size);
-// 64 hexadecimal digits, small ones.
+// 64 hexadecimal digits in lower case.
 enum fm_status fm_object_get_sha256(
     const struct fm_object *object, const char *key, char out[FM_SHA256_SIZE]);
 // One of `names`, which ends with NULL: its index.

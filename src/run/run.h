@@ -61,6 +61,7 @@ struct fm_transfer {
     char weights[FM_PATH_MAX]; // the file, absolute
     char sha256[65];           // of the file
     char source[16];           // one of fm_pretrained_source_names
+    char trained_on[8];        // struct fm_pretrained
     char known[96];            // what a file of this checksum is known as; "" of others
     int unfreeze;              // FINETUNE: enum fm_unfreeze
     double base_rate;          // FINETUNE: times the learning rate, for the layers of the base
@@ -220,10 +221,13 @@ enum fm_status fm_run_write_result(const char *directory, const json_t *result);
 enum fm_status fm_run_read_result(const char *directory, json_t **result);
 
 // The weights kept, from and to a model of the net, which has the input statistics; class_names
-// [net->classes]. `all`: trained on images that other runs hold out, as with --full. What is read
-// is checked (run/weights.h, which reads the file alone).
+// [net->classes]. `trained_on`: FM_WEIGHTS_ALL or FM_WEIGHTS_SPLIT (net/files/pretrained.h); NULL:
+// not known. What is read is checked (run/weights.h, which reads the file alone).
 enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *net,
-    char *const *class_names, bool all, const struct fm_backend *api, struct fm_model *model);
+    char *const *class_names, const char *trained_on, const struct fm_backend *api,
+    struct fm_model *model);
+// What a run's weights were trained on, in these words, its base included.
+const char *fm_run_trained_on(const struct fm_run_config *config);
 enum fm_status fm_run_load_weights(const char *directory, const struct fm_net *net,
     const struct fm_backend *api, struct fm_model *model);
 

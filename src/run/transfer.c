@@ -10,8 +10,8 @@
 const char *const fm_transfer_mode_names[] = {"scratch", "frozen", "finetune", NULL};
 const char *const fm_unfreeze_names[] = {"last", "all", NULL};
 
-static const char *const transfer_keys[] = {
-    "mode", "weights", "sha256", "source", "known", "unfreeze", "base_rate", "feature_views", NULL};
+static const char *const transfer_keys[] = {"mode", "weights", "sha256", "source", "trained_on",
+    "known", "unfreeze", "base_rate", "feature_views", NULL};
 
 enum {
     FEATURE_VIEWS_MAX = 1 << 20
@@ -22,9 +22,10 @@ json_t *fm_transfer_to_json(const struct fm_transfer *transfer)
     if (transfer->mode == FM_TRANSFER_SCRATCH)
         return json_null();
     bool finetune = transfer->mode == FM_TRANSFER_FINETUNE;
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:o}", "mode",
         fm_transfer_mode_names[transfer->mode], "weights", transfer->weights, "sha256",
-        transfer->sha256, "source", transfer->source, "known", transfer->known, "unfreeze",
+        transfer->sha256, "source", transfer->source, "trained_on", transfer->trained_on, "known",
+        transfer->known, "unfreeze",
         finetune ? json_string(fm_unfreeze_names[transfer->unfreeze]) : json_null(), "base_rate",
         finetune ? json_real(transfer->base_rate) : json_null(), "feature_views",
         finetune ? json_null() : json_integer(transfer->feature_views));
@@ -41,6 +42,9 @@ static enum fm_status get_transfer(const struct fm_object *object, struct fm_tra
     FM_TRY(fm_object_get_string(object, "weights", transfer->weights, sizeof transfer->weights));
     FM_TRY(fm_object_get_sha256(object, "sha256", transfer->sha256));
     FM_TRY(fm_object_get_string(object, "source", transfer->source, sizeof transfer->source));
+    if (json_object_get(object->json, "trained_on")) // absent in files of earlier versions
+        FM_TRY(fm_object_get_string(
+            object, "trained_on", transfer->trained_on, sizeof transfer->trained_on));
     FM_TRY(fm_object_get_string(object, "known", transfer->known, sizeof transfer->known));
     if (transfer->mode == FM_TRANSFER_FROZEN)
         return fm_object_get_int(

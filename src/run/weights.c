@@ -70,22 +70,33 @@ static enum fm_status make_values(
 }
 
 static enum fm_status write_tensors(const char *path, const struct fm_net *net,
-    struct fm_tensor *tensors, char *const *class_names, bool all)
+    struct fm_tensor *tensors, char *const *class_names, const char *trained_on)
 {
     struct values values = {0};
     enum fm_status status = make_values(path, net, class_names, &values);
     const char *const metadata[] = {"fmnist_format", WEIGHTS_FORMAT, "model", net->name, "classes",
         values.classes, "class_names", values.names, "input_size", values.input_size, "input_mean",
-        values.mean, "input_deviation", values.deviation, FM_WEIGHTS_TRAINED_ON,
-        all ? FM_WEIGHTS_ALL : FM_WEIGHTS_SPLIT, NULL};
+        values.mean, "input_deviation", values.deviation, trained_on ? FM_WEIGHTS_TRAINED_ON : NULL,
+        trained_on, NULL};
     if (status == FM_OK)
         status = fm_safetensors_write(path, tensors, fm_state_count(net), metadata);
     free_values(&values);
     return status;
 }
 
+const char *fm_run_trained_on(const struct fm_run_config *config)
+{
+    const struct fm_transfer *transfer = &config->transfer;
+    if (config->full)
+        return FM_WEIGHTS_ALL;
+    bool own = transfer->mode != FM_TRANSFER_SCRATCH &&
+               strcmp(transfer->source, fm_pretrained_source_names[FM_PRETRAINED_FMNIST]) == 0;
+    return own && strcmp(transfer->trained_on, FM_WEIGHTS_SPLIT) != 0 ? NULL : FM_WEIGHTS_SPLIT;
+}
+
 enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *net,
-    char *const *class_names, bool all, const struct fm_backend *api, struct fm_model *model)
+    char *const *class_names, const char *trained_on, const struct fm_backend *api,
+    struct fm_model *model)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, FM_WEIGHTS_FILE));
@@ -110,7 +121,7 @@ enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *n
             api->model_get(model, fm_state_item_kind(&item), item.name, tensor->data, item.count),
             out);
     }
-    status = write_tensors(path, net, tensors, class_names, all);
+    status = write_tensors(path, net, tensors, class_names, trained_on);
 out:
     free(data);
     free(tensors);

@@ -322,10 +322,11 @@ static enum fm_status train_step(struct trainer *t, int slot)
     uint32_t count = step->count;
 
     enum fm_status status = fm_trainer_teach(t, t->feed.staging, slot);
-    double begin = fm_trace_begin();
-    if (status == FM_OK)
+    if (status == FM_OK) {
+        double begin = fm_trace_begin();
         status = t->api->submit(count == t->batch ? t->full : t->tail, t->feed.staging, slot);
-    fm_trace_end(begin, "step", (int64_t)t->step);
+        fm_trace_end(begin, "step", (int64_t)t->step);
+    }
     fm_loader_release(t->feed.loader, slot);
     t->step++;
     t->epoch_step++;

@@ -109,7 +109,7 @@ static enum fm_status train(struct fold *f)
     struct fm_samples samples = audit->dataset->train;
     samples.labels = audit->labels;
     FM_TRY(read_weights(f->all));
-    // No teachers: those of the run have seen every label.
+    // No teachers: those of the run may have seen the labels that the fold holds out.
     const struct fm_train_options options = {
         .recipe = &audit->recipe,
         .seed = audit->seed,
@@ -131,7 +131,7 @@ static enum fm_status train(struct fold *f)
     FM_TRY(fm_run_sweep(f->folder));
     FM_TRY(fm_train(engine, &f->net, &samples, &f->split, &options, &model, &result));
     enum fm_status status = fm_run_save_weights(
-        f->folder, &f->net, audit->dataset->class_names, true, engine->api, model);
+        f->folder, &f->net, audit->dataset->class_names, FM_WEIGHTS_ALL, engine->api, model);
     engine->api->model_destroy(model);
     f->all->audit->train_seconds += result.total_seconds;
     return status;

@@ -46,6 +46,8 @@ static struct fm_job job_of(const struct fm_comparing *c, int index)
     if (job.transfer.mode != FM_TRANSFER_SCRATCH) { // which spares each row reading the file for it
         snprintf(job.transfer.sha256, sizeof job.transfer.sha256, "%s", c->weights.sha256);
         snprintf(job.transfer.source, sizeof job.transfer.source, "%s", c->weights.source);
+        snprintf(
+            job.transfer.trained_on, sizeof job.transfer.trained_on, "%s", c->weights.trained_on);
         snprintf(job.transfer.known, sizeof job.transfer.known, "%s", c->weights.known);
     }
     return job;

@@ -8,6 +8,7 @@
 #include "run/run.h"
 #include "run/states.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static void add(struct fm_export_source *source, const char *key, const char *va
     int pairs = 0;
     while (source->metadata[2 * pairs])
         pairs++;
+    assert(pairs < FM_EXPORT_METADATA_MAX);
     char *copy = source->values[pairs];
     snprintf(copy, sizeof source->values[pairs], "%s", value);
     source->metadata[2 * pairs] = key;
@@ -67,7 +69,9 @@ static enum fm_status know_run(const char *directory, struct fm_export_source *s
     add(source, "backend", config.backend);
     snprintf(seed, sizeof seed, "%" PRIu64, config.seed);
     add(source, "seed", seed);
-    add(source, FM_WEIGHTS_TRAINED_ON, config.full ? FM_WEIGHTS_ALL : FM_WEIGHTS_SPLIT);
+    const char *trained_on = fm_run_trained_on(&config);
+    if (trained_on)
+        add(source, FM_WEIGHTS_TRAINED_ON, trained_on);
     fm_run_config_free(&config);
     return know_result(directory, source);
 }

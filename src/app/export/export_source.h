@@ -8,7 +8,8 @@
 #include "run/weights.h"
 
 enum {
-    FM_EXPORT_METADATA_MAX = 8 // pairs
+    FM_EXPORT_METADATA_MAX = 16, // pairs
+    FM_EXPORT_VALUE_MAX = 1024
 };
 
 struct fm_export_source {
@@ -16,9 +17,8 @@ struct fm_export_source {
     char weights_path[FM_PATH_MAX];
     struct fm_weights weights;
     struct fm_net net;
-    double test_accuracy; // NaN: not known
-    // Of the metadata; a recipe's name may have ", changed" behind it.
-    char values[FM_EXPORT_METADATA_MAX][FM_NAME_MAX + 16];
+    double test_accuracy;                                     // NaN: not known
+    char values[FM_EXPORT_METADATA_MAX][FM_EXPORT_VALUE_MAX]; // of the metadata
     const char *metadata[2 * FM_EXPORT_METADATA_MAX + 1];
     struct fm_format_model model; // of all that
 };

@@ -37,23 +37,21 @@ static enum fm_status build_net(struct fm_training *w)
     return fm_run_set_trained(&w->config.transfer, &w->net);
 }
 
-// The data of the first call that got so far are those of the run.
-static enum fm_status settle_data(struct fm_training *w)
+// The data of the first call that got so far are those of the run; `*first` is this one.
+static enum fm_status check_data(const struct fm_training *w, bool *first)
 {
     struct fm_run_config before;
     FM_TRY(fm_run_read_config(w->directory, &before));
     bool same = before.has_data && fm_run_config_goes_on(&before, &w->config);
-    bool first = !before.has_data;
+    *first = !before.has_data;
     char was[FM_PATH_MAX];
     snprintf(was, sizeof was, "%s", before.data.directory);
     fm_run_config_free(&before);
-    if (first && fm_checkpoint_exists(w->directory))
+    if (*first && fm_checkpoint_exists(w->directory))
         return fm_fail(FM_DATA,
             "%s: data.json is missing: nothing says what data the checkpoint comes from",
             w->directory);
-    if (first)
-        return fm_run_write_data(w->directory, &w->config.data);
-    if (same)
+    if (*first || same)
         return FM_OK;
     return fm_fail(FM_DATA,
         "%s: the data or the configuration are not those that the run began with: data.json names "
@@ -106,8 +104,8 @@ static enum fm_status train(struct fm_training *w)
         FM_TRY(fm_train(
             w->engine, &w->net, &w->dataset->train, w->split, &options, &w->model, &w->trained));
     fm_training_close_teacher_runs(w); // their memory is free for the test
-    return fm_run_save_weights(
-        w->directory, &w->net, w->config.data.class_names, w->job->full, w->engine->api, w->model);
+    return fm_run_save_weights(w->directory, &w->net, w->config.data.class_names,
+        fm_run_trained_on(&w->config), w->engine->api, w->model);
 }
 
 // ---- Testing: the only place that hands test images to a model that was just trained
@@ -217,7 +215,11 @@ static void tell_weights(const struct fm_training *w)
 static enum fm_status run(struct fm_training *w, json_t **result)
 {
     FM_TRY(fm_run_sweep(w->directory));
-    FM_TRY(settle_data(w));
+    bool first;
+    FM_TRY(check_data(w, &first));
+    FM_TRY(fm_training_open_teacher_runs(w)); // one that is refused leaves a folder without data
+    if (first)
+        FM_TRY(fm_run_write_data(w->directory, &w->config.data));
     if (w->job->tensorboard || fm_events_exist(w->directory))
         FM_TRY(fm_tensorboard_open(w->directory, &w->config, &w->board));
     char name[FM_RUN_NAME_MAX];
@@ -275,7 +277,6 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     FM_TRY(fm_charts_load()); // lest the work be done when it turns out that nothing can be drawn
     FM_TRY(fm_job_config(engine, dataset, split, job, &w.config));
     FM_TRY_GOTO(status, fm_training_open_weights(&w), out);
-    FM_TRY_GOTO(status, fm_training_open_teacher_runs(&w), out);
     FM_TRY_GOTO(status, build_net(&w), out);
     FM_TRY_GOTO(status, fm_run_lock(directory, &lock), out);
     status = run(&w, result);

@@ -25,17 +25,15 @@ enum fm_status fm_training_check_teaching(const struct fm_job *job)
 // What a teacher may have seen that the job holds out. `full`: the job holds nothing out.
 static enum fm_status check_seen(const char *run, const struct fm_run_config *config, bool full)
 {
-    static const char own[] = "fmnist"; // weights that this tool has trained, on what is not known
     if (config->full && !full)
         return fm_fail(FM_DATA,
             "teacher %s was trained with --full, on images that are held out here: train with "
             "--full, too, or take a teacher trained without",
             run);
-    if (config->transfer.mode != FM_TRANSFER_SCRATCH && strcmp(config->transfer.source, own) == 0 &&
-        !full)
+    if (!fm_run_trained_on(config) && !full)
         return fm_fail(FM_DATA,
-            "teacher %s began with weights of fmnist's own, which may have been trained on images "
-            "that are held out here: train with --full, or take another teacher",
+            "teacher %s began with weights that do not say what they were trained on, and may know "
+            "images that are held out here: train with --full, or take another teacher",
             run);
     return FM_OK;
 }
@@ -76,10 +74,10 @@ enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching, bool full)
 // ---- Their networks
 
 // A run that goes on has to find the weights that it began with.
-static enum fm_status check_same(const struct fm_run_teacher *teacher, bool full)
+static enum fm_status check_same(const struct fm_run_teacher *teacher)
 {
     struct fm_run_teacher now = *teacher;
-    FM_TRY(identify(&now, full));
+    FM_TRY(identify(&now, true)); // what it may have seen was held against the run as it began
     if (strcmp(now.sha256, teacher->sha256) == 0)
         return FM_OK;
     return fm_fail(FM_DATA,
@@ -117,9 +115,10 @@ static enum fm_status open_run(const struct fm_training *t, int index)
     };
     const struct fm_run_teacher *from = &t->config.teaching.teachers[index];
     struct fm_trained *trained = &t->taught_by[index];
-    enum fm_status status = check_same(from, t->job->full);
-    if (status != FM_OK)
+    enum fm_status status = check_same(from);
+    if (status == FM_NOT_FOUND || status == FM_DATA)
         return fail_moved(status, &t->config.teaching, index);
+    FM_TRY(status);
     FM_TRY(fm_trained_open(t->engine, from->run, BATCH, trained));
     FM_TRY(check_data(t, trained));
     fm_note("teacher: %s, %s, computed in %s", from->model, from->run,

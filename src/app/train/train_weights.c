@@ -57,23 +57,24 @@ static void identify(const struct fm_pretrained *weights, struct fm_transfer *tr
     snprintf(transfer->sha256, sizeof transfer->sha256, "%s", weights->sha256);
     snprintf(transfer->source, sizeof transfer->source, "%s",
         fm_pretrained_source_names[weights->source]);
+    snprintf(transfer->trained_on, sizeof transfer->trained_on, "%s", weights->trained_on);
     snprintf(transfer->known, sizeof transfer->known, "%s", weights->known);
 }
 
-// What a file of this project's may have been trained on: images that are held out here would be
-// told of by a base that knows them. `full`: none are.
+// What a file of this project's may have been trained on: a base would tell of images that are held
+// out here. `full`: none are.
 static enum fm_status check_images(const struct fm_pretrained *weights, bool full)
 {
     if (weights->source != FM_PRETRAINED_FMNIST || full)
         return FM_OK;
-    if (weights->images == FM_PRETRAINED_IMAGES_ALL)
+    if (strcmp(weights->trained_on, FM_WEIGHTS_ALL) == 0)
         return fm_fail(FM_DATA,
-            "%s: was trained on images that are held out here: train with --full, too, or begin "
-            "with weights of a run without",
+            "%s: these weights were trained with --full, on images that are held out here: take "
+            "those of a run without, or train with --full, too",
             weights->path);
-    if (weights->images == FM_PRETRAINED_IMAGES_UNKNOWN)
-        fm_warn("%s: does not say what it was trained on: images that are held out here may be "
-                "among it, and figures on them too good",
+    if (weights->trained_on[0] == '\0')
+        fm_warn("%s: does not say what it was trained on: it may know images that are held out "
+                "here, and figures on them be too good",
             weights->path);
     return FM_OK;
 }

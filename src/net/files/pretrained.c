@@ -78,14 +78,11 @@ static enum fm_status take_channels(
         text != NULL ? "\"" : "", positive ? "a positive" : "a", FM_CHANNELS_MAX);
 }
 
-static enum fm_pretrained_images images_of(const struct fm_tensors *from)
+static void take_images(const struct fm_tensors *from, struct fm_pretrained *p)
 {
     const char *text = fm_tensors_metadata(from, FM_WEIGHTS_TRAINED_ON);
-    if (text != NULL && strcmp(text, FM_WEIGHTS_ALL) == 0)
-        return FM_PRETRAINED_IMAGES_ALL;
-    if (text != NULL && strcmp(text, FM_WEIGHTS_SPLIT) == 0)
-        return FM_PRETRAINED_IMAGES_SPLIT;
-    return FM_PRETRAINED_IMAGES_UNKNOWN;
+    if (text != NULL && (strcmp(text, FM_WEIGHTS_ALL) == 0 || strcmp(text, FM_WEIGHTS_SPLIT) == 0))
+        snprintf(p->trained_on, sizeof p->trained_on, "%s", text);
 }
 
 static enum fm_status set_preprocessing(const struct fm_tensors *from, struct fm_pretrained *p)
@@ -95,7 +92,7 @@ static enum fm_status set_preprocessing(const struct fm_tensors *from, struct fm
     static const float torch_mean[] = {0.485f, 0.456f, 0.406f};
     static const float torch_deviation[] = {0.229f, 0.224f, 0.225f};
     if (p->source == FM_PRETRAINED_FMNIST) {
-        p->images = images_of(from);
+        take_images(from, p);
         FM_TRY(take_channels(from, "input_mean", false, p->mean));
         return take_channels(from, "input_deviation", true, p->deviation);
     }

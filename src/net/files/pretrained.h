@@ -19,23 +19,18 @@ enum fm_pretrained_source {
 };
 extern const char *const fm_pretrained_source_names[]; // "keras", "torchvision", "fmnist"; NULL
 
-// What a file of this project's says of the images that it was trained on: metadata
-// FM_WEIGHTS_TRAINED_ON.
+// What a file of this project's says of the images of its run's data that it was trained on:
+// metadata FM_WEIGHTS_TRAINED_ON, one of these two. One that leaves it out does not know.
 #define FM_WEIGHTS_TRAINED_ON "trained_on"
 #define FM_WEIGHTS_ALL "all"     // with --full: on what other runs hold out, too
 #define FM_WEIGHTS_SPLIT "split" // on what no run holds out
-enum fm_pretrained_images {
-    FM_PRETRAINED_IMAGES_UNKNOWN, // the file does not say so
-    FM_PRETRAINED_IMAGES_SPLIT,
-    FM_PRETRAINED_IMAGES_ALL,
-};
 
 struct fm_pretrained {
     char path[FM_PATH_MAX];
     enum fm_pretrained_source source;
-    char sha256[65]; // of the file, hexadecimal
-    char known[96];  // what a file of this checksum is known as; "" of one that is not known
-    enum fm_pretrained_images images; // FM_PRETRAINED_FMNIST
+    char sha256[65];    // of the file, hexadecimal
+    char known[96];     // what a file of this checksum is known as; "" of one that is not known
+    char trained_on[8]; // FM_WEIGHTS_ALL or _SPLIT; "" where the file does not say so
     // What the weights were trained on, of u8/255, by input channel of the first layer in the
     // file's own order: Keras's first channel is blue. Grey images look the same in each.
     float mean[FM_CHANNELS_MAX], deviation[FM_CHANNELS_MAX];
