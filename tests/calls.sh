@@ -22,3 +22,22 @@ out_has() { grep -qE -- "$1" out || fail "standard output lacks '$1'"; }
 err_has() { grep -qE -- "$1" err || fail "standard error lacks '$1'"; }
 err_lacks() { ! grep -qE -- "$1" err || fail "standard error has '$1'"; }
 has() { grep -qE -- "$2" "$1" || fail "$1 lacks '$2': $(cat "$1")"; }
+
+# kill_at_checkpoint RUN ARGUMENT...: a training into RUN, killed as soon as it has a checkpoint; a
+# test that ends meanwhile has $child to kill.
+kill_at_checkpoint() {
+    run=$1
+    shift
+    "$fmnist" train "$@" --checkpoint-seconds 0.001 --out "$run" >out 2>err &
+    child=$!
+    tries=0
+    until [ -e "$run/last.safetensors" ]; do
+        kill -0 $child 2>/dev/null || fail "the training has ended before its first checkpoint"
+        tries=$((tries + 1))
+        [ $tries -lt 3000 ] || fail "there was never a checkpoint"
+        sleep 0.02
+    done
+    kill -KILL $child
+    wait $child 2>/dev/null || true
+    child=
+}

@@ -71,19 +71,7 @@ call 0 bench taught --data "$data" --batches 1 --train-batches 32 --seconds 0.05
 out_has "as the run's recipe has it, without its teachers"
 
 # Killed within an epoch, and gone on with.
-"$fmnist" train --model simple $some --teacher first --checkpoint-seconds 0.001 --out killed \
-    >out 2>err &
-child=$!
-tries=0
-until [ -e killed/last.safetensors ]; do
-    kill -0 $child 2>/dev/null || fail "the training has ended before its first checkpoint"
-    tries=$((tries + 1))
-    [ $tries -lt 3000 ] || fail "there was never a checkpoint"
-    sleep 0.02
-done
-kill -KILL $child
-wait $child 2>/dev/null || true
-child=
+kill_at_checkpoint killed --model simple $some --teacher first
 call 0 train --resume killed
 err_has 'going on from'
 same killed taught

@@ -129,18 +129,7 @@ call 0 train $base $plain $some --mode finetune --unfreeze all --base-rate 0 --e
     fail "at rate 0 of the base these differ: $(differing frozen still)"
 
 # Once there is a checkpoint the file is not needed any more.
-"$fmnist" train $base $plain $few --mode finetune --checkpoint-seconds 0.001 --out tuned >out 2>err &
-child=$!
-tries=0
-until [ -e tuned/last.safetensors ]; do
-    kill -0 $child 2>/dev/null || fail "the training has ended before its first checkpoint"
-    tries=$((tries + 1))
-    [ $tries -lt 3000 ] || fail "there was never a checkpoint"
-    sleep 0.02
-done
-kill -KILL $child
-wait $child 2>/dev/null || true
-child=
+kill_at_checkpoint tuned $base $plain $few --mode finetune
 mv base.safetensors moved.safetensors
 call 0 train --resume tuned
 err_has 'going on from'
