@@ -12,7 +12,6 @@
 #include "base/trace.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -80,15 +79,14 @@ static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
 // A new run takes the place of what is in its folder; several, of what is in their seeds' folders.
 static enum fm_status check_stays(const struct fm_args *args, const char *teacher)
 {
-    char out[FM_PATH_MAX], seed[FM_PATH_MAX], name[32];
+    char out[FM_PATH_MAX], run[FM_PATH_MAX];
     if (!args->force || !args->out)
         return FM_OK;
     fm_path_absolute(out, args->out);
     bool removed = args->seeds == 1 && strcmp(teacher, out) == 0;
     for (int i = 0; args->seeds > 1 && i < args->seeds; i++) {
-        snprintf(name, sizeof name, "seed-%lld", (long long)args->seed + i);
-        FM_TRY(fm_path_join(seed, out, name));
-        removed = removed || strcmp(teacher, seed) == 0;
+        FM_TRY(fm_seeds_run_directory(out, (uint64_t)args->seed + (uint64_t)i, run));
+        removed = removed || strcmp(teacher, run) == 0;
     }
     if (!removed)
         return FM_OK;

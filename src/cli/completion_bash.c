@@ -50,7 +50,7 @@ static const char helpers[] =
     "}\n";
 
 // Before and after the case of the commands. `plain` are the options without a value, `valued`
-// those with one, in which spaces part and surround the names.
+// those with one, `again` those that may be given several times; spaces part and surround names.
 static const char walk_begin[] =
     "\n"
     "_fmnist()\n"
@@ -104,32 +104,44 @@ static const char values_end[] =
     "\n"
     "complete -F _fmnist fmnist\n";
 
-static void append_names(struct fm_text *out, const struct fm_flag *flags, int count, bool valued)
+static bool is_plain(const struct fm_flag *flag)
+{
+    return flag->kind == FM_VALUE_NONE;
+}
+
+static bool is_valued(const struct fm_flag *flag)
+{
+    return flag->kind != FM_VALUE_NONE;
+}
+
+static bool repeats(const struct fm_flag *flag)
+{
+    return flag->repeats;
+}
+
+// A list of the options that `among` says.
+static void append_names(struct fm_text *out, const char *list, const struct fm_flag *flags,
+    int count, bool (*among)(const struct fm_flag *flag))
 {
     const char *space = "";
+    fm_text_append(out, "        %s='", list);
     for (int i = 0; i < count; i++)
-        if ((flags[i].kind != FM_VALUE_NONE) == valued) {
+        if (among(&flags[i])) {
             fm_text_append(out, "%s--%s", space, flags[i].name);
             space = " ";
         }
+    fm_text_append(out, "'\n");
 }
 
 static void append_command(struct fm_text *out, const struct fm_command *command)
 {
     struct fm_flag flags[FM_FLAGS_MAX];
     int count = fm_flags_list(command, flags);
-    fm_text_append(out, "    %s)\n        plain='", command->name);
-    append_names(out, flags, count, false);
-    fm_text_append(out, "'\n        valued='");
-    append_names(out, flags, count, true);
-    fm_text_append(out, "'\n        again='");
-    const char *space = "";
-    for (int i = 0; i < count; i++)
-        if (flags[i].repeats) {
-            fm_text_append(out, "%s--%s", space, flags[i].name);
-            space = " ";
-        }
-    fm_text_append(out, "'\n        ;;\n");
+    fm_text_append(out, "    %s)\n", command->name);
+    append_names(out, "plain", flags, count, is_plain);
+    append_names(out, "valued", flags, count, is_valued);
+    append_names(out, "again", flags, count, repeats);
+    fm_text_append(out, "        ;;\n");
 }
 
 // A line for the value, if anything is known of it. `subject` is "--model", "operand0", or

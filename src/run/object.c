@@ -43,6 +43,19 @@ enum fm_status fm_object_get_object(const struct fm_object *parent, const char *
     return fm_object_check_keys(out, known);
 }
 
+enum fm_status fm_object_optional(const json_t *json, const char *path, const char *key,
+    const char *prefix, struct fm_object *object)
+{
+    *object = (struct fm_object){NULL, path, prefix};
+    if (!json || json_is_null(json))
+        return FM_OK;
+    if (!json_is_object(json))
+        return fm_fail(FM_DATA, "%s: key \"%s\": found %s, expected an object or null", path, key,
+            fm_json_type_name(json));
+    object->json = json;
+    return FM_OK;
+}
+
 enum fm_status fm_object_get_string(
     const struct fm_object *object, const char *key, char *out, size_t size)
 {

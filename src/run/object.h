@@ -21,6 +21,9 @@ enum fm_status fm_object_wrong(
 enum fm_status fm_object_check_keys(const struct fm_object *object, const char *const *known);
 enum fm_status fm_object_get_object(const struct fm_object *parent, const char *key,
     const char *prefix, const char *const *known, struct fm_object *out);
+// `json` as the member `key` of a root, which may be left out or null: object->json is NULL then.
+enum fm_status fm_object_optional(const json_t *json, const char *path, const char *key,
+    const char *prefix, struct fm_object *object);
 enum fm_status fm_object_get_string(
     const struct fm_object *object, const char *key, char *out, size_t size);
 // 64 hexadecimal digits in lower case.

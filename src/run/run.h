@@ -140,6 +140,8 @@ enum fm_status fm_transfer_from_json(
     const json_t *json, const char *path, struct fm_transfer *transfer);
 // The mode of a run by its result.json; earlier versions knew of none.
 int fm_transfer_result_mode(const json_t *result);
+// Whether it begins with weights of a run of this project's.
+bool fm_transfer_is_own(const struct fm_transfer *transfer);
 // What a run is called beside others of its model: "vgg16", "vgg16-frozen", "vgg16-finetuned",
 // "simple-taught".
 enum {

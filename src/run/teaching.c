@@ -62,14 +62,10 @@ static enum fm_status get_teaching(const struct fm_object *object, struct fm_tea
 enum fm_status fm_teaching_from_json(
     const json_t *json, const char *path, struct fm_teaching *teaching)
 {
-    const struct fm_object object = {json, path, "teaching."};
+    struct fm_object object;
     memset(teaching, 0, sizeof *teaching);
-    if (!json || json_is_null(json))
-        return FM_OK;
-    if (!json_is_object(json))
-        return fm_fail(FM_DATA, "%s: key \"teaching\": found %s, expected an object or null", path,
-            fm_json_type_name(json));
-    return get_teaching(&object, teaching);
+    FM_TRY(fm_object_optional(json, path, "teaching", "teaching.", &object));
+    return object.json ? get_teaching(&object, teaching) : FM_OK;
 }
 
 bool fm_teaching_same(const struct fm_teaching *a, const struct fm_teaching *b)

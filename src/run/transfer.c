@@ -2,6 +2,7 @@
 // on from, and result.json, which tells of it, hold it in the same words.
 #include "run/run.h"
 
+#include "net/files/pretrained.h"
 #include "run/object.h"
 
 #include <stdio.h>
@@ -56,14 +57,10 @@ static enum fm_status get_transfer(const struct fm_object *object, struct fm_tra
 enum fm_status fm_transfer_from_json(
     const json_t *json, const char *path, struct fm_transfer *transfer)
 {
-    const struct fm_object object = {json, path, "transfer."};
+    struct fm_object object;
     memset(transfer, 0, sizeof *transfer);
-    if (!json || json_is_null(json))
-        return FM_OK;
-    if (!json_is_object(json))
-        return fm_fail(FM_DATA, "%s: key \"transfer\": found %s, expected an object or null", path,
-            fm_json_type_name(json));
-    return get_transfer(&object, transfer);
+    FM_TRY(fm_object_optional(json, path, "transfer", "transfer.", &object));
+    return object.json ? get_transfer(&object, transfer) : FM_OK;
 }
 
 int fm_transfer_result_mode(const json_t *result)
@@ -73,6 +70,12 @@ int fm_transfer_result_mode(const json_t *result)
         if (strcmp(fm_transfer_mode_names[mode], name) == 0)
             return mode;
     return FM_TRANSFER_SCRATCH;
+}
+
+bool fm_transfer_is_own(const struct fm_transfer *transfer)
+{
+    const char *own = fm_pretrained_source_names[FM_PRETRAINED_FMNIST];
+    return transfer->mode != FM_TRANSFER_SCRATCH && strcmp(transfer->source, own) == 0;
 }
 
 void fm_transfer_run_name(const char *model, int mode, bool taught, char out[FM_RUN_NAME_MAX])

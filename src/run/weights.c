@@ -89,9 +89,9 @@ const char *fm_run_trained_on(const struct fm_run_config *config)
     const struct fm_transfer *transfer = &config->transfer;
     if (config->full)
         return FM_WEIGHTS_ALL;
-    bool own = transfer->mode != FM_TRANSFER_SCRATCH &&
-               strcmp(transfer->source, fm_pretrained_source_names[FM_PRETRAINED_FMNIST]) == 0;
-    return own && strcmp(transfer->trained_on, FM_WEIGHTS_SPLIT) != 0 ? NULL : FM_WEIGHTS_SPLIT;
+    return fm_transfer_is_own(transfer) && strcmp(transfer->trained_on, FM_WEIGHTS_SPLIT) != 0
+               ? NULL
+               : FM_WEIGHTS_SPLIT;
 }
 
 enum fm_status fm_run_save_weights(const char *directory, const struct fm_net *net,

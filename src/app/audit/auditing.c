@@ -11,7 +11,6 @@
 #include "run/json.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum fm_status fm_audit_check_interrupt(const struct fm_audit_options *options, const char *during)
 {
@@ -45,8 +44,7 @@ static enum fm_status read_run(struct fm_auditing *a)
         fm_warn(
             "the run was taught by others, which may have seen any label: its folds are trained "
             "without them");
-    if (audit->config.transfer.mode != FM_TRANSFER_SCRATCH &&
-        strcmp(audit->config.transfer.source, "fmnist") == 0)
+    if (fm_transfer_is_own(&audit->config.transfer))
         fm_warn("the run began with weights of fmnist's own, which may have been trained on labels "
                 "that a fold holds out");
     if (audit->recipe.keep == FM_KEEP_BEST) // every image has its fold, none is left to select on

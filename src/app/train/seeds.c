@@ -40,7 +40,7 @@ static enum fm_status add_directory(struct fm_seeds *seeds, const char *director
     return FM_OK;
 }
 
-static enum fm_status run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX])
+enum fm_status fm_seeds_run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX])
 {
     char name[32];
     snprintf(name, sizeof name, "seed-%llu", (unsigned long long)seed);
@@ -51,7 +51,7 @@ static enum fm_status add_runs(struct fm_seeds *seeds, int count)
 {
     for (int i = 0; i < count; i++) {
         char run[FM_PATH_MAX];
-        FM_TRY(run_directory(seeds->directory, seeds->config.seed + (uint64_t)i, run));
+        FM_TRY(fm_seeds_run_directory(seeds->directory, seeds->config.seed + (uint64_t)i, run));
         FM_TRY(add_directory(seeds, run));
     }
     return FM_OK;
@@ -177,7 +177,7 @@ static enum fm_status clear_way(const struct fm_job *job, int count, const char 
         FM_TRY(remove_group(directory));
     for (int i = 0; i < count && !job->force; i++) {
         char run[FM_PATH_MAX];
-        FM_TRY(run_directory(directory, job->seed + (uint64_t)i, run));
+        FM_TRY(fm_seeds_run_directory(directory, job->seed + (uint64_t)i, run));
         if (fm_run_is_run(run))
             return fm_fail(FM_EXISTS,
                 "%s: holds a run already (config.json); --force replaces it, --out DIR takes "

@@ -31,6 +31,9 @@ struct fm_seeds {
 enum fm_status fm_seeds_begin(const struct fm_engine *engine, const struct fm_job *job, int count,
     char directory[FM_PATH_MAX]);
 
+// The folder of the run with this seed in a group's.
+enum fm_status fm_seeds_run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX]);
+
 // The runs of a folder; freed with fm_seeds_free().
 enum fm_status fm_seeds_read(const char *directory, struct fm_seeds *seeds);
 void fm_seeds_free(struct fm_seeds *seeds);

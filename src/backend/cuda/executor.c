@@ -1,9 +1,8 @@
 // Running a program: the training step, and inference.
 //
 // A step is one upload on the copy stream (two copies where it has soft targets) and one launch on
-// the compute stream; nothing here waits
-// for the device but predict() and scores_take(), whose results the caller wants. A prediction is
-// one launch, with both copies in it.
+// the compute stream; nothing here waits for the device but predict() and scores_take(), whose
+// results the caller wants. A prediction is one launch, with both copies in it.
 #include "backend/cuda/executor.h"
 #include "backend/cuda/profile.h"
 

@@ -3,9 +3,8 @@
 // A slot is one block, [step | ids | labels | records | soft targets]. All but the last part goes
 // up in one copy; soft targets, where they are wanted, in a second. Events order it: the copy waits
 // until the last step that read the device's block is over (`consumed`), the step waits for the
-// copy
-// (`uploaded`), and so does whoever refills the slot. With a resident data set labels and records
-// do not go up.
+// copy (`uploaded`), and so does whoever refills the slot. With a resident data set labels and
+// records do not go up.
 #ifndef FM_CUDA_STAGING_H
 #define FM_CUDA_STAGING_H
 
