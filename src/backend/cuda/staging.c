@@ -218,14 +218,21 @@ static size_t used_bytes(const struct fm_slot *slot, size_t count)
     return (size_t)((const unsigned char *)(slot->ids + count) - begin);
 }
 
+// Host and device have the same outline.
+static enum fm_status copy_up(
+    struct fm_staging *staging, const void *from, size_t bytes, cudaStream_t stream)
+{
+    size_t at = (size_t)((const unsigned char *)from - (const unsigned char *)staging->host);
+    void *to = (unsigned char *)staging->block + at;
+    return FM_CUDA_CALL(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream));
+}
+
 enum fm_status fm_cuda_staging_copy(
     struct fm_staging *staging, int slot, uint32_t samples, cudaStream_t stream)
 {
     const struct fm_slot *from = &staging->slots[slot];
-    size_t at = (size_t)((unsigned char *)from->step - (unsigned char *)staging->host);
-    void *to = (unsigned char *)staging->block + at; // both blocks are cut alike
     size_t bytes = used_bytes(from, samples < from->capacity ? samples : from->capacity);
-    return FM_CUDA_CALL(cudaMemcpyAsync(to, from->step, bytes, cudaMemcpyHostToDevice, stream));
+    return copy_up(staging, from->step, bytes, stream);
 }
 
 static enum fm_status copy_soft_targets(struct fm_staging *staging, int slot, cudaStream_t stream)
@@ -233,10 +240,7 @@ static enum fm_status copy_soft_targets(struct fm_staging *staging, int slot, cu
     const struct fm_slot *from = &staging->slots[slot];
     size_t classes = (size_t)staging->model->net.classes;
     size_t bytes = from->step->count * classes * sizeof *from->soft_targets;
-    size_t at = (size_t)((unsigned char *)from->soft_targets - (unsigned char *)staging->host);
-    void *to = (unsigned char *)staging->block + at;
-    return FM_CUDA_CALL(
-        cudaMemcpyAsync(to, from->soft_targets, bytes, cudaMemcpyHostToDevice, stream));
+    return copy_up(staging, from->soft_targets, bytes, stream);
 }
 
 enum fm_status fm_cuda_staging_upload(struct fm_staging *staging, int slot, bool soft)
