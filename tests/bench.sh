@@ -45,14 +45,16 @@ check_values() {
         END { exit failed || NR < 20 }' "$1" || fail "$1: a value is not what it should be"
 }
 
-# The numbers under a key of the JSON, in order, and those of the table are equal.
+# The numbers under a key of the JSON, in order, and those of the table are equal. Of p99 there may be
+# none: a slow machine measures fewer than 100 calls. check_values holds that it is missing only then.
 agree() {
     sed -n "s/^ *\"$1\": \\([0-9][-+0-9.e]*\\),*\$/\\1/p" "$2.json" >from-json
     tr -d '\r' <"$2.csv" | awk -F, -v f="$1" '$5 == f && $7 != "" { print $7 }' >from-csv
     [ "$(wc -l <from-json)" -eq "$(wc -l <from-csv)" ] ||
         fail "$1: $(wc -l <from-json) in the JSON, $(wc -l <from-csv) in the table"
-    paste from-json from-csv | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-9 * $2) exit 1 }
-        END { if (NR == 0) exit 1 }' || fail "JSON and table differ in $1"
+    [ "$1" = p99 ] || [ -s from-json ] || fail "no $1 in the JSON"
+    paste from-json from-csv | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-9 * $2) exit 1 }' ||
+        fail "JSON and table differ in $1"
 }
 
 # ---- a model beside others
