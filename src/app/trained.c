@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum fm_status fm_trained_precision(const struct fm_engine *engine,
+enum fm_status fm_trained_precision(const struct fm_engine *engine, const char *path,
     const struct fm_run_config *config, enum fm_precision *precision, bool *emulated)
 {
     enum fm_status status = fm_precision_choose(
@@ -18,7 +18,8 @@ enum fm_status fm_trained_precision(const struct fm_engine *engine,
     if (status != FM_UNSUPPORTED)
         return status;
     fm_error_clear();
-    fm_warn("trained in %s, which this device does not have: computed in fp32", config->precision);
+    fm_warn("%s was trained in %s, which this device does not have: computed in fp32", path,
+        config->precision);
     *precision = FM_PRECISION_FP32;
     *emulated = false;
     return FM_OK;
@@ -87,7 +88,8 @@ enum fm_status fm_trained_open(
     t->is_file = fm_trained_is_file(path);
     FM_TRY_GOTO(
         status, t->is_file ? read_file(t, &weights, &net) : read_run(t, &weights, &net), out);
-    FM_TRY_GOTO(status, fm_trained_precision(engine, &t->config, &t->precision, &t->emulated), out);
+    FM_TRY_GOTO(status,
+        fm_trained_precision(engine, t->directory, &t->config, &t->precision, &t->emulated), out);
     const struct fm_predictor_options options = {
         .precision = t->precision, .emulate = t->emulated, .batch = batch};
     status = fm_predictor_open_net(engine, &weights, &net, &options, &t->predictor);

@@ -27,8 +27,9 @@ enum fm_status fm_trained_open(
     const struct fm_engine *engine, const char *path, int batch, struct fm_trained *trained);
 void fm_trained_close(struct fm_trained *trained);
 
-// The precision that a run was trained in; fp32, and a warning, on a device that does not have it.
-enum fm_status fm_trained_precision(const struct fm_engine *engine,
+// The precision that the run in `path` was trained in; fp32, and a warning, on a device that does
+// not have it.
+enum fm_status fm_trained_precision(const struct fm_engine *engine, const char *path,
     const struct fm_run_config *config, enum fm_precision *precision, bool *emulated);
 
 // The data set's four checksums are those that the run was trained on.

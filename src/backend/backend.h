@@ -220,7 +220,9 @@ struct fm_backend {
         const char *name, size_t count, float **data);
     enum fm_status (*counters_get)(struct fm_model *model, struct fm_counters *counters);
     enum fm_status (*counters_set)(struct fm_model *model, const struct fm_counters *counters);
-    // With `wait` the sums of all submitted steps, else those of the steps known to be finished.
+    // With `wait` the sums of all submitted steps, else those of the steps known to be finished:
+    // the newest that earlier calls could learn of, so that one who calls after each step is kept
+    // told.
     enum fm_status (*sums_get)(struct fm_model *model, bool wait, struct fm_sums *sums);
     enum fm_status (*sums_set)(struct fm_model *model, const struct fm_sums *sums);
 

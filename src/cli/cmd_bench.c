@@ -37,7 +37,7 @@ static enum fm_status choose_precision(const struct fm_args *args, struct fm_ses
         return FM_OK;
     FM_TRY(fm_run_read_whole_config(args->operand, &config));
     enum fm_status status = fm_trained_precision(
-        &session->engine, &config, &session->precision, &session->emulated);
+        &session->engine, args->operand, &config, &session->precision, &session->emulated);
     fm_run_config_free(&config);
     return status;
 }

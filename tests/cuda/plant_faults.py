@@ -109,6 +109,8 @@ FAULTS = [
     ("a captured graph replayed for another staging", CUDA + "executor.c",
      "if (!captured->graph || captured->staging != staging->serial)", "if (!captured->graph)",
      "parity_bits"),
+    ("a report sent for while one is under way", CUDA + "state.c",
+     "if (report->step != 0 || m->known_step", "if (m->known_step", "test_cuda_state"),
     ("set parameters not computed with", CUDA + "state.c",
      "    if (kind == FM_STATE_PARAM)\n        FM_TRY(renew_working(model, r.place));\n", "",
      "test_cuda_state parity_step"),

@@ -50,7 +50,8 @@ static enum fm_status read_run(struct fm_auditing *a)
     if (audit->recipe.keep == FM_KEEP_BEST) // every image has its fold, none is left to select on
         audit->recipe.keep = FM_KEEP_LAST;
     FM_TRY(fm_recipe_check(&audit->recipe));
-    return fm_trained_precision(a->engine, &audit->config, &audit->precision, &audit->emulated);
+    return fm_trained_precision(
+        a->engine, audit->run, &audit->config, &audit->precision, &audit->emulated);
 }
 
 static enum fm_status allocate(struct fm_audit *audit)

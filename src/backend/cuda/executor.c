@@ -25,14 +25,11 @@ static struct fm_cuda_binding bind(const struct fm_executor *e, enum fm_cuda_pur
     return binding;
 }
 
-// What leaves the device at the end of a run.
+// What leaves the device at the end of a run: of a prediction alone.
 static enum fm_status enqueue_results(
-    struct fm_executor *e, enum fm_cuda_purpose purpose, int slot, cudaStream_t stream)
+    struct fm_executor *e, enum fm_cuda_purpose purpose, cudaStream_t stream)
 {
-    if (purpose == FM_PURPOSE_STEP)
-        return FM_CUDA_CALL(cudaMemcpyAsync(e->model->reports[slot].sums, &e->model->state->sums,
-            sizeof(struct fm_cuda_sums), cudaMemcpyDeviceToHost, stream));
-    if (purpose == FM_PURPOSE_SCORE)
+    if (purpose != FM_PURPOSE_PREDICT)
         return FM_OK;
     const struct fm_cuda_buffer *compact = &e->program.buffers[e->program.compact];
     return FM_CUDA_CALL(cudaMemcpyAsync(
@@ -56,7 +53,7 @@ static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpos
     }
     if (e->profile)
         FM_TRY(fm_cuda_profile_mark(e->profile, p->count, stream));
-    return enqueue_results(e, purpose, slot, stream);
+    return enqueue_results(e, purpose, stream);
 }
 
 // ---- capture and replay
@@ -141,8 +138,8 @@ enum fm_status fm_cuda_submit(struct fm_executor *e, struct fm_staging *staging,
     FM_TRY(fm_cuda_staging_check(staging, slot));
     FM_TRY(upload_and_run(e, FM_PURPOSE_STEP, staging, slot));
     m->version++;
-    m->reports[slot].step = ++m->submitted;
-    return FM_CUDA_CALL(cudaEventRecord(m->reports[slot].done, m->device->compute));
+    m->submitted++;
+    return FM_OK;
 }
 
 // ---- inference

@@ -40,8 +40,8 @@ struct fm_cuda_captured {
 
 // What a run is for; each is a captured graph of its own.
 enum fm_cuda_purpose {
-    FM_PURPOSE_STEP,    // training: the sums go to the host
-    FM_PURPOSE_PREDICT, // inference: the logits do
+    FM_PURPOSE_STEP,    // training
+    FM_PURPOSE_PREDICT, // inference: the logits go to the host
     FM_PURPOSE_SCORE,   // inference: the scores on the device grow
     FM_PURPOSES,
 };

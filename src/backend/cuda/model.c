@@ -167,17 +167,12 @@ static enum fm_status create_block(struct fm_model *m)
     return put_state(m);
 }
 
-static enum fm_status create_reports(struct fm_model *m)
+static enum fm_status create_report(struct fm_cuda_report *report)
 {
     void *pinned = NULL;
-    FM_CUDA(cudaHostAlloc(&pinned, FM_SLOTS * sizeof(struct fm_cuda_sums), cudaHostAllocDefault));
-    struct fm_cuda_sums *sums = pinned;
-    memset(sums, 0, FM_SLOTS * sizeof *sums);
-    for (int i = 0; i < FM_SLOTS; i++)
-        m->reports[i].sums = sums + i;
-    for (int i = 0; i < FM_SLOTS; i++)
-        FM_CUDA(cudaEventCreateWithFlags(&m->reports[i].done, cudaEventDisableTiming));
-    return FM_OK;
+    FM_CUDA(cudaHostAlloc(&pinned, sizeof *report->sums, cudaHostAllocDefault));
+    report->sums = pinned;
+    return FM_CUDA_CALL(cudaEventCreateWithFlags(&report->done, cudaEventDisableTiming));
 }
 
 enum fm_status fm_cuda_model_create(struct fm_device *device, const struct fm_net *net,
@@ -194,7 +189,7 @@ enum fm_status fm_cuda_model_create(struct fm_device *device, const struct fm_ne
     fm_cuda_params_place(net, type_of(options->precision), &m->params);
     enum fm_status status = create_block(m);
     if (status == FM_OK)
-        status = create_reports(m);
+        status = create_report(&m->report);
     if (status != FM_OK) {
         fm_cuda_model_destroy(m);
         return status;
@@ -209,10 +204,9 @@ void fm_cuda_model_destroy(struct fm_model *model)
         return;
     (void)fm_cuda_device_use(model->device);
     (void)cudaStreamSynchronize(model->device->compute);
-    for (int i = 0; i < FM_SLOTS; i++)
-        if (model->reports[i].done)
-            (void)cudaEventDestroy(model->reports[i].done);
-    (void)cudaFreeHost(model->reports[0].sums); // all of them; NULL is allowed
+    if (model->report.done)
+        (void)cudaEventDestroy(model->report.done);
+    (void)cudaFreeHost(model->report.sums); // NULL is allowed
     fm_cuda_device_free(model->device, model->block, model->bytes);
     free(model);
 }

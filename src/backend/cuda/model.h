@@ -12,11 +12,13 @@ struct fm_cuda_weights {
     float *running; // [params.running_elements]
 };
 
-// The sums behind a step, brought to the host at its end, so that progress waits for nothing.
+// The sums on their way to the host, so that progress waits for nothing. One report is under way at
+// a time: were each step to bring its own, the host, steps ahead of the device, would find the
+// newest ones unfinished for ever.
 struct fm_cuda_report {
     struct fm_cuda_sums *sums; // pinned
     cudaEvent_t done;
-    uint64_t step; // the last step that was submitted with it; 0: none
+    uint64_t step; // that the sums under way follow; 0: none are
 };
 
 struct fm_model {
@@ -39,10 +41,10 @@ struct fm_model {
     uint64_t version; // changes whenever parameters, running statistics or averages may have
     void *block;      // the one allocation that all of the above lie in
     uint64_t bytes;
-    struct fm_cuda_report reports[FM_SLOTS]; // by the slot of a step
-    uint64_t submitted;                      // steps
-    // The newest sums that the host has seen, and the step that they follow: reports of that step
-    // and of earlier ones tell nothing new.
+    struct fm_cuda_report report;
+    uint64_t submitted; // steps
+    // The newest sums that the host has seen, and the step that they follow: a report of that step
+    // or of an earlier one tells nothing new.
     struct fm_sums known;
     uint64_t known_step;
 };

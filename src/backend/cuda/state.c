@@ -253,22 +253,35 @@ static void learn(struct fm_model *m, const struct fm_cuda_sums *sums, uint64_t 
     m->known_step = step;
 }
 
-// A report is whole between its event and the next step that is submitted with it.
-static enum fm_status look_at_reports(struct fm_model *m)
+// Learns from the report that is under way, where it has arrived.
+static enum fm_status take_report(struct fm_model *m)
 {
-    FM_TRY(fm_cuda_device_use(m->device));
-    for (int i = 0; i < FM_SLOTS; i++) {
-        const struct fm_cuda_report *report = &m->reports[i];
-        if (report->step <= m->known_step)
-            continue;
-        cudaError_t error = cudaEventQuery(report->done);
-        if (error == cudaErrorNotReady) {
-            (void)cudaGetLastError(); // it is no failure, but would be taken for the last one
-            continue;
-        }
-        FM_TRY(fm_cuda_status(error, "cudaEventQuery"));
-        learn(m, report->sums, report->step);
+    struct fm_cuda_report *report = &m->report;
+    if (report->step == 0)
+        return FM_OK;
+    cudaError_t error = cudaEventQuery(report->done);
+    if (error == cudaErrorNotReady) {
+        (void)cudaGetLastError(); // it is no failure, but would be taken for the last one
+        return FM_OK;
     }
+    FM_TRY(fm_cuda_status(error, "cudaEventQuery"));
+    if (report->step > m->known_step)
+        learn(m, report->sums, report->step);
+    report->step = 0;
+    return FM_OK;
+}
+
+// Sends for the sums behind the newest step, unless a report is still under way.
+static enum fm_status ask_for_report(struct fm_model *m)
+{
+    struct fm_cuda_report *report = &m->report;
+    if (report->step != 0 || m->known_step == m->submitted)
+        return FM_OK;
+    cudaStream_t stream = m->device->compute;
+    FM_CUDA(cudaMemcpyAsync(
+        report->sums, &m->state->sums, sizeof *report->sums, cudaMemcpyDeviceToHost, stream));
+    FM_CUDA(cudaEventRecord(report->done, stream));
+    report->step = m->submitted;
     return FM_OK;
 }
 
@@ -279,7 +292,9 @@ enum fm_status fm_cuda_sums_get(struct fm_model *model, bool wait, struct fm_sum
         FM_TRY(read_state(model, &state));
         learn(model, &state.sums, model->submitted);
     } else {
-        FM_TRY(look_at_reports(model));
+        FM_TRY(fm_cuda_device_use(model->device));
+        FM_TRY(take_report(model));
+        FM_TRY(ask_for_report(model));
     }
     *sums = model->known;
     return FM_OK;
