@@ -14,8 +14,11 @@ enum {
 // Makes a new, empty directory and writes its path to `out`; ends the test program when it cannot.
 static inline void scratch_make(char out[SCRATCH_PATH_MAX], const char *name)
 {
-    snprintf(out, SCRATCH_PATH_MAX, "%s/tests/scratch", FM_TEST_BINARY_DIR);
-    mkdir(out, 0777);
+    static const char *const parents[] = {"tests", "tests/scratch"}; // a bundle has neither
+    for (size_t i = 0; i < sizeof parents / sizeof parents[0]; i++) {
+        snprintf(out, SCRATCH_PATH_MAX, "%s/%s", FM_TEST_BINARY_DIR, parents[i]);
+        mkdir(out, 0777);
+    }
     snprintf(out, SCRATCH_PATH_MAX, "%s/tests/scratch/%s-XXXXXX", FM_TEST_BINARY_DIR, name);
     if (!mkdtemp(out)) {
         perror(out);

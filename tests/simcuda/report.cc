@@ -290,6 +290,11 @@ int sim_report_leaks()
     return sim_live();
 }
 
+bool sim_is_here()
+{
+    return true;
+}
+
 void sim_reset()
 {
     reports &r = state();

@@ -76,6 +76,10 @@ extern "C" {
 
 #define SIM_EXIT_MISUSE 86
 
+// Whether the device is this one. False where a test is linked with NVIDIA's libraries instead
+// (tests/gpu/on_device.c), whose expf() and logf() are not the host's.
+bool sim_is_here(void);
+
 // Restarts the random order: of threads, blocks, streams, and how eagerly work runs (1 unless set).
 void sim_seed(uint64_t seed);
 
