@@ -69,3 +69,7 @@ set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
 add_test(NAME teacher COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/teacher.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny cpu)
 set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
+
+add_test(NAME force COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/force.sh $<TARGET_FILE:fmnist>
+  ${CMAKE_SOURCE_DIR}/data/tiny)
+set_tests_properties(force PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)

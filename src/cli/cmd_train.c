@@ -56,6 +56,20 @@ static enum fm_status check_mode(const struct fm_args *args, int mode)
     return FM_OK;
 }
 
+// What a run begins with may not lie where it takes the place of another: --force would remove it.
+static enum fm_status check_stays(const struct fm_args *args, const char *what, const char *path)
+{
+    char out[FM_PATH_MAX], at[FM_PATH_MAX];
+    if (!args->force || !args->out || !path)
+        return FM_OK;
+    fm_path_absolute(out, args->out);
+    fm_path_absolute(at, path);
+    size_t length = strlen(out);
+    if (strncmp(at, out, length) != 0 || (at[length] != '\0' && at[length] != '/'))
+        return FM_OK;
+    return fm_fail(FM_USAGE, "--force would remove the %s %s: another --out leaves it", what, at);
+}
+
 static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
 {
     const char *const models[] = {args->model, NULL};
@@ -73,25 +87,7 @@ static enum fm_status take_mode(const struct fm_args *args, struct fm_job *job)
     FM_TRY(check_mode(args, mode));
     fm_take_transfer(args, mode, &job->transfer);
     job->input_size = args->input_size;
-    return FM_OK;
-}
-
-// A new run takes the place of what is in its folder; several, of what is in their seeds' folders.
-static enum fm_status check_stays(const struct fm_args *args, const char *teacher)
-{
-    char out[FM_PATH_MAX], run[FM_PATH_MAX];
-    if (!args->force || !args->out)
-        return FM_OK;
-    fm_path_absolute(out, args->out);
-    bool removed = args->seeds == 1 && strcmp(teacher, out) == 0;
-    for (int i = 0; args->seeds > 1 && i < args->seeds; i++) {
-        FM_TRY(fm_seeds_run_directory(out, (uint64_t)args->seed + (uint64_t)i, run));
-        removed = removed || strcmp(teacher, run) == 0;
-    }
-    if (!removed)
-        return FM_OK;
-    return fm_fail(
-        FM_USAGE, "--force would remove the teacher %s: another --out leaves it", teacher);
+    return check_stays(args, "weights", args->weights);
 }
 
 static enum fm_status take_teachers(const struct fm_args *args, struct fm_teaching *teaching)
@@ -105,12 +101,20 @@ static enum fm_status take_teachers(const struct fm_args *args, struct fm_teachi
     for (int i = 0; i < given->count; i++) {
         FM_TRY(fm_check_run(given->at[i]));
         fm_path_absolute(teaching->teachers[i].run, given->at[i]);
-        FM_TRY(check_stays(args, teaching->teachers[i].run));
+        FM_TRY(check_stays(args, "teacher", teaching->teachers[i].run));
         for (int k = 0; k < i; k++)
             if (strcmp(teaching->teachers[k].run, teaching->teachers[i].run) == 0)
                 return fm_fail(FM_USAGE, "--teacher %s is given twice", given->at[i]);
     }
     return FM_OK;
+}
+
+// What is there is removed for a run that can be trained, not for a mistyped --data.
+static enum fm_status check_replacement(
+    const struct fm_args *args, const struct fm_job *job, struct fm_session *session)
+{
+    FM_TRY(fm_session_open_data(args->data, args->full, session));
+    return fm_job_check_teachers(&job->teaching, &session->dataset);
 }
 
 static enum fm_status begin_new(
@@ -133,9 +137,10 @@ static enum fm_status begin_new(
     FM_TRY(fm_session_open_device(args, NULL, session));
     job.precision = session->precision;
     job.emulate = session->emulated;
-    enum fm_status status = args->seeds > 1
-                                ? fm_seeds_begin(&session->engine, &job, args->seeds, directory)
-                                : fm_job_begin(&session->engine, &job, directory);
+    enum fm_status status = args->force ? check_replacement(args, &job, session) : FM_OK;
+    if (status == FM_OK)
+        status = args->seeds > 1 ? fm_seeds_begin(&session->engine, &job, args->seeds, directory)
+                                 : fm_job_begin(&session->engine, &job, directory);
     if (status != FM_OK)
         fm_session_close(session);
     return status;
@@ -272,6 +277,7 @@ static enum fm_status read_result(const struct work *w, int index)
 static enum fm_status resume_all(struct work *w)
 {
     for (int i = 0; i < w->seeds->count; i++) {
+        FM_TRY(fm_seeds_check_run(w->seeds, i));
         if (fm_run_is_finished(w->seeds->directories[i]))
             FM_TRY(read_result(w, i));
         else
@@ -308,7 +314,8 @@ static enum fm_status print_results(const struct work *w, enum fm_format format)
 static enum fm_status train_all(
     const struct fm_args *args, const struct fm_seeds *seeds, struct fm_session *session)
 {
-    struct work w = {.args = args, .session = session, .seeds = seeds};
+    struct work w = {
+        .args = args, .session = session, .seeds = seeds, .has_data = session->dataset.classes > 0};
     w.results = calloc((size_t)seeds->count, sizeof *w.results);
     enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
     fm_interrupt_catch();

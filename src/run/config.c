@@ -290,13 +290,18 @@ static int input_size_of(const struct fm_run_config *config)
     return 0;
 }
 
-bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_config *b)
+bool fm_run_config_begins_same(const struct fm_run_config *a, const struct fm_run_config *b)
 {
     return strcmp(a->model, b->model) == 0 && strcmp(a->precision, b->precision) == 0 &&
            a->seed == b->seed && a->full == b->full && input_size_of(a) == input_size_of(b) &&
            fm_transfer_same(&a->transfer, &b->transfer) &&
-           fm_teaching_same(&a->teaching, &b->teaching) && fm_json_same(a->recipe, b->recipe) &&
-           a->has_data && b->has_data && a->data.classes == b->data.classes &&
+           fm_teaching_same(&a->teaching, &b->teaching) && fm_json_same(a->recipe, b->recipe);
+}
+
+bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_config *b)
+{
+    return fm_run_config_begins_same(a, b) && a->has_data && b->has_data &&
+           a->data.classes == b->data.classes &&
            memcmp(a->data.crc32, b->data.crc32, sizeof a->data.crc32) == 0;
 }
 

@@ -169,6 +169,8 @@ bool fm_run_config_same(const struct fm_run_config *a, const struct fm_run_confi
 // The same but for what computes: backend, emulate, tf32, nondeterministic. A checkpoint of the one
 // is one of the other.
 bool fm_run_config_goes_on(const struct fm_run_config *a, const struct fm_run_config *b);
+// The same but for the data, which a run that has only begun does not know yet.
+bool fm_run_config_begins_same(const struct fm_run_config *a, const struct fm_run_config *b);
 
 // Makes the folder and writes config.json. A folder that holds any file that a run or its
 // evaluation writes fails with FM_EXISTS unless `force`, which removes those (and nothing else). So

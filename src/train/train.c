@@ -516,7 +516,8 @@ static void finish(struct trainer *t)
     result->total_seconds = fm_clock_seconds() - t->start;
     double timed = (double)(result->images - t->untimed_images);
     result->images_per_second = result->seconds > 0 ? timed / result->seconds : 0;
-    result->peak_memory = t->peak_is_own ? fm_machine_peak_memory() : 0;
+    bool trained = result->steps > result->first_step; // a call that only tests has no such peak
+    result->peak_memory = t->peak_is_own && trained ? fm_machine_peak_memory() : 0;
 }
 
 enum fm_status fm_train(const struct fm_engine *engine, const struct fm_net *net,

@@ -87,7 +87,7 @@ struct fm_train_result {
     double select_accuracy, select_nll; // of the kept weights; NaN where there are no such images
     double train_accuracy;              // of the kept weights, without augmentation
     uint32_t train_eval_count;          // images it was measured on
-    uint64_t peak_memory;     // bytes, process, while it trained; 0: could not be measured
+    uint64_t peak_memory;     // bytes, process, while it trained; 0: not measured, or did not train
     uint64_t executor_memory; // bytes that compiling the executors of training has added
     struct fm_counters counters;
 };

@@ -40,7 +40,7 @@ static enum fm_status add_directory(struct fm_seeds *seeds, const char *director
     return FM_OK;
 }
 
-enum fm_status fm_seeds_run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX])
+static enum fm_status run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX])
 {
     char name[32];
     snprintf(name, sizeof name, "seed-%llu", (unsigned long long)seed);
@@ -51,7 +51,7 @@ static enum fm_status add_runs(struct fm_seeds *seeds, int count)
 {
     for (int i = 0; i < count; i++) {
         char run[FM_PATH_MAX];
-        FM_TRY(fm_seeds_run_directory(seeds->directory, seeds->config.seed + (uint64_t)i, run));
+        FM_TRY(run_directory(seeds->directory, seeds->config.seed + (uint64_t)i, run));
         FM_TRY(add_directory(seeds, run));
     }
     return FM_OK;
@@ -77,13 +77,20 @@ static enum fm_status read_group(struct fm_seeds *seeds)
     return status;
 }
 
-enum fm_status fm_seeds_read(const char *directory, struct fm_seeds *seeds)
+// Without runs; freed with fm_seeds_free().
+static enum fm_status open_seeds(const char *directory, struct fm_seeds *seeds)
 {
     *seeds = (struct fm_seeds){.group = is_group(directory)};
     FM_TRY(fm_path_copy(seeds->directory, directory));
     seeds->directories = calloc(FM_SEEDS_MAX, sizeof *seeds->directories);
-    if (!seeds->directories)
-        return fm_fail_memory("the runs' folders", FM_SEEDS_MAX * sizeof *seeds->directories);
+    return seeds->directories
+               ? FM_OK
+               : fm_fail_memory("the runs' folders", FM_SEEDS_MAX * sizeof *seeds->directories);
+}
+
+enum fm_status fm_seeds_read(const char *directory, struct fm_seeds *seeds)
+{
+    FM_TRY(open_seeds(directory, seeds));
     enum fm_status status = seeds->group ? read_group(seeds) : add_directory(seeds, directory);
     if (status != FM_OK)
         fm_seeds_free(seeds);
@@ -128,18 +135,39 @@ static enum fm_status remove_locked(const struct fm_seeds *seeds)
     return FM_OK;
 }
 
+static enum fm_status remove_all(const struct fm_seeds *seeds)
+{
+    int *locks = calloc((size_t)seeds->count, sizeof *locks);
+    if (!locks)
+        return fm_fail_memory("locks", (size_t)seeds->count * sizeof *locks);
+    enum fm_status status = lock_all(seeds, locks);
+    if (status == FM_OK)
+        status = remove_locked(seeds);
+    for (int i = 0; i < seeds->count; i++)
+        fm_run_unlock(locks[i]);
+    free(locks);
+    return status;
+}
+
 static enum fm_status remove_group(const char *directory)
 {
     struct fm_seeds seeds;
     FM_TRY(fm_seeds_read(directory, &seeds));
-    int *locks = calloc((size_t)seeds.count, sizeof *locks);
-    enum fm_status status = locks ? lock_all(&seeds, locks)
-                                  : fm_fail_memory("locks", (size_t)seeds.count * sizeof *locks);
+    enum fm_status status = remove_all(&seeds);
+    fm_seeds_free(&seeds);
+    return status;
+}
+
+// Single runs in the folders of a new group's. Before the group is: one that is stopped before it
+// has made its own would take them for these.
+static enum fm_status remove_runs(const struct fm_job *job, int count, const char *directory)
+{
+    struct fm_seeds seeds;
+    FM_TRY(open_seeds(directory, &seeds));
+    seeds.config.seed = job->seed;
+    enum fm_status status = add_runs(&seeds, count);
     if (status == FM_OK)
-        status = remove_locked(&seeds);
-    for (int i = 0; locks && i < seeds.count; i++)
-        fm_run_unlock(locks[i]);
-    free(locks);
+        status = remove_all(&seeds);
     fm_seeds_free(&seeds);
     return status;
 }
@@ -162,6 +190,23 @@ enum fm_status fm_seeds_complete(const struct fm_seeds *seeds)
     return seeds->group ? make_runs(seeds, false) : FM_OK;
 }
 
+enum fm_status fm_seeds_check_run(const struct fm_seeds *seeds, int index)
+{
+    struct fm_run_config found, expected = seeds->config;
+    if (!seeds->group)
+        return FM_OK;
+    expected.seed += (uint64_t)index;
+    FM_TRY(fm_run_read_config(seeds->directories[index], &found));
+    bool same = fm_run_config_begins_same(&found, &expected);
+    fm_run_config_free(&found);
+    if (same)
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s holds another training than the group that it lies in, which %s/" FM_GROUP_FILE
+        " describes: move it away and go on with --resume %s, which trains it anew",
+        seeds->directories[index], seeds->directory, seeds->directory);
+}
+
 // Whether the folder is free for a group of these seeds, or made so.
 static enum fm_status clear_way(const struct fm_job *job, int count, const char *directory)
 {
@@ -175,9 +220,11 @@ static enum fm_status clear_way(const struct fm_job *job, int count, const char 
             directory);
     if (is_group(directory))
         FM_TRY(remove_group(directory));
-    for (int i = 0; i < count && !job->force; i++) {
+    if (job->force)
+        return remove_runs(job, count, directory);
+    for (int i = 0; i < count; i++) {
         char run[FM_PATH_MAX];
-        FM_TRY(fm_seeds_run_directory(directory, job->seed + (uint64_t)i, run));
+        FM_TRY(run_directory(directory, job->seed + (uint64_t)i, run));
         if (fm_run_is_run(run))
             return fm_fail(FM_EXISTS,
                 "%s: holds a run already (config.json); --force replaces it, --out DIR takes "

@@ -31,15 +31,15 @@ struct fm_seeds {
 enum fm_status fm_seeds_begin(const struct fm_engine *engine, const struct fm_job *job, int count,
     char directory[FM_PATH_MAX]);
 
-// The folder of the run with this seed in a group's.
-enum fm_status fm_seeds_run_directory(const char *directory, uint64_t seed, char run[FM_PATH_MAX]);
-
 // The runs of a folder; freed with fm_seeds_free().
 enum fm_status fm_seeds_read(const char *directory, struct fm_seeds *seeds);
 void fm_seeds_free(struct fm_seeds *seeds);
 
 // Makes the folders of a group that its beginning was too short for.
 enum fm_status fm_seeds_complete(const struct fm_seeds *seeds);
+
+// FM_DATA where the folder of a group's run `index` holds another training than the group's.
+enum fm_status fm_seeds_check_run(const struct fm_seeds *seeds, int index);
 
 // Takes the folders of runs away that have read no data yet, and the group's if that leaves it
 // empty: for a beginning that came to nothing.

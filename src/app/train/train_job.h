@@ -1,7 +1,7 @@
 // A training job from a data set to a finished run folder: what `fmnist train` does, and what
 // `fmnist compare` does for each row that no finished run answers.
 //
-// The order is the honest one: config.json is written before any data is read; the network is
+// The order is the honest one: config.json is written before the job reads any data; the network is
 // trained and its weights saved by code that is given the training part only (src/train); the test
 // images are looked at once, after that, and result.json, which says that the run is finished,
 // last. A job that was killed anywhere goes on from what the folder holds.
@@ -100,6 +100,10 @@ enum fm_status fm_job_identify(struct fm_transfer *transfer, bool full);
 // The same of the runs that a job is taught by: model and SHA-256. `full`: the job's. FM_NOT_FOUND
 // for a folder of no finished run, FM_DATA for one that was trained on what the job holds out.
 enum fm_status fm_job_identify_teachers(struct fm_teaching *teaching, bool full);
+
+// FM_DATA where one of them was trained on other data, as fm_job_run() would find.
+enum fm_status fm_job_check_teachers(
+    const struct fm_teaching *teaching, const struct fm_dataset *dataset);
 
 // The configuration of a job, as config.json and data.json hold it and fm_run_find() compares it.
 // The caller frees it with fm_run_config_free(). `dataset` and `split` NULL: without the data.

@@ -98,14 +98,28 @@ static enum fm_status fail_moved(
     return status;
 }
 
-static enum fm_status check_data(const struct fm_training *t, const struct fm_trained *teacher)
+static enum fm_status check_data(
+    const char *run, const struct fm_run_config *config, const struct fm_dataset *dataset)
 {
-    if (fm_trained_same_data(&teacher->config, t->dataset))
+    if (fm_trained_same_data(config, dataset))
         return FM_OK;
     return fm_fail(FM_DATA,
         "teacher %s was trained on other data (those in %s) than are in %s, and may have seen "
         "images that are held out here",
-        teacher->directory, teacher->config.data.directory, t->dataset->directory);
+        run, config->data.directory, dataset->directory);
+}
+
+enum fm_status fm_job_check_teachers(
+    const struct fm_teaching *teaching, const struct fm_dataset *dataset)
+{
+    enum fm_status status = FM_OK;
+    for (int i = 0; status == FM_OK && i < teaching->count; i++) {
+        struct fm_run_config config;
+        FM_TRY(fm_run_read_whole_config(teaching->teachers[i].run, &config));
+        status = check_data(teaching->teachers[i].run, &config, dataset);
+        fm_run_config_free(&config);
+    }
+    return status;
 }
 
 static enum fm_status open_run(const struct fm_training *t, int index)
@@ -120,7 +134,7 @@ static enum fm_status open_run(const struct fm_training *t, int index)
         return fail_moved(status, &t->config.teaching, index);
     FM_TRY(status);
     FM_TRY(fm_trained_open(t->engine, from->run, BATCH, trained));
-    FM_TRY(check_data(t, trained));
+    FM_TRY(check_data(trained->directory, &trained->config, t->dataset));
     fm_note("teacher: %s, %s, computed in %s", from->model, from->run,
         fm_precision_name(trained->precision));
     return FM_OK;

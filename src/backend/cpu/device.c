@@ -43,6 +43,9 @@ enum fm_status fm_cpu_device_open(
     struct fm_machine machine;
     fm_machine_describe(&machine);
     d->threads = options->threads > 0 ? options->threads : machine.cores;
+    // oneDNN waits for ever for threads that OMP_THREAD_LIMIT keeps from it.
+    if (d->threads > omp_get_thread_limit())
+        d->threads = omp_get_thread_limit();
     omp_set_num_threads(d->threads);
     omp_set_dynamic(0);
     // With oneDNN's widest vectors, in whose layouts they compute.
