@@ -364,6 +364,11 @@ struct fm_cuda_commit {
 };
 cudaError_t fm_launch_commit(const struct fm_cuda_commit *work, cudaStream_t stream);
 
+// ---- for profiles
+
+// hold.cu: nothing, for about so long.
+cudaError_t fm_launch_hold(unsigned microseconds, cudaStream_t stream);
+
 // ---- conversions
 
 // cast.cu: the same elements as another type.

@@ -177,9 +177,9 @@ struct fm_profile_entry {
     char pass[24];  // "forward", "loss", "backward recompute|prepare|weights|data", "update"
     char plan[96];  // the implementation chosen
     double seconds; // sum over `calls`
-    uint64_t calls;
-    double flops; // of one call
-    double bytes; // read and written by one call, each tensor once, by the layer's definition
+    uint64_t calls; // a backend may leave out the first, which load what they run
+    double flops;   // of one call
+    double bytes;   // read and written by one call, each tensor once, by the layer's definition
 };
 
 struct fm_backend {

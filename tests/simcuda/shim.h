@@ -157,6 +157,10 @@ SIM_INLINE void __syncwarp(unsigned mask = 0xffffffffu)
 {
     sim_warp(SIM_WARP_SYNC, mask, 0, 0);
 }
+// The clock is virtual.
+SIM_INLINE void __nanosleep(unsigned)
+{
+}
 SIM_INLINE void __threadfence()
 {
 }

@@ -45,7 +45,7 @@ static enum fm_status enqueue(struct fm_executor *e, enum fm_cuda_purpose purpos
     if (purpose == FM_PURPOSE_PREDICT)
         FM_TRY(fm_cuda_staging_copy(staging, slot, (uint32_t)e->options.batch, stream));
     if (e->profile)
-        FM_TRY(fm_cuda_profile_begin(e->profile, p->renew));
+        FM_TRY(fm_cuda_profile_begin(e->profile, p->renew, stream));
     for (int i = p->renew; i < p->count; i++) {
         if (e->profile)
             FM_TRY(fm_cuda_profile_mark(e->profile, i, stream));
