@@ -81,8 +81,11 @@ call 1 drift "$latin" "$latin.idx" "$latin.png" --format json # a name that JSON
 out_has '"run": "caf�"'
 [ "$(grep -c '"name": "caf�.idx#[0-9]*"' out)" -eq 10 ] || fail "the images furthest off have no names: $(cat out)"
 out_has '"name": "caf�.png"'
-call 1 drift run broken.png
-err_has 'none of the 1 images could be read'
+call 1 drift run clean.idx nowhere.png
+err_has 'warning: nowhere.png: no image there'
+err_has "no drift in $count images, but 1 more"
+call 1 drift run broken.png nowhere.png
+err_has 'none of the 2 images could be read'
 
 # Few images.
 call 1 drift run four.idx
@@ -109,7 +112,6 @@ grep -q '"drift": false' answer/drift.json || fail "drift.json was not replaced"
 # What cannot be compared.
 call 2 drift run clean.idx --level 0
 call 2 drift run
-call 1 drift run nowhere.png
 [ "$data" = "$tiny" ] || call 1 drift cases clean.idx --data "$tiny"
 [ "$data" = "$tiny" ] || err_has 'not the data that the run cases was trained on'
 call 0 train --model simple --data "$tiny" --epochs 1 --epoch-images 64 --batch 32 --full --out full --quiet

@@ -47,7 +47,10 @@ pictures=$(ls pictures | wc -l)
 refuse 2 'name pictures to label' label run
 refuse 2 '--out DIR says' label run pictures
 refuse 2 '--reviewed needs' label run --evaluate --reviewed none.csv
-refuse 1 'nowhere' label run nowhere -o none
+refuse 1 'none of the 1 pictures could be read' label run nowhere -o none
+err_has 'warning: nowhere: no image there'
+echo nowhere >list
+refuse 1 'none of the 1 pictures could be read' label run --from list -o none
 refuse 1 'reviewed.csv' label run pictures -o none --reviewed reviewed.csv
 [ ! -e none ] || fail "a folder for nothing"
 
@@ -149,6 +152,18 @@ has oddly/failed.csv '^odd/bad.png,'
 [ "$(rows oddly/review.csv)" -eq 2 ] && [ "$(rows oddly/auto.csv)" -eq 0 ] || fail "the rest is not done"
 has oddly/review.csv '^"odd/=1\+1,""<b>.png",'
 ! grep -q '<b>' oddly/review.html || fail "a name is markup"
+# A name that there is no picture of, in a list or not, is one of these.
+printf '%s\n' odd/good.png odd/none.png >list
+for source in "odd/good.png odd/none.png" "--from list"; do
+    status=0
+    # shellcheck disable=SC2086 # a list of words
+    "$fmnist" label run $source -o missing --force $asked --quiet >out 2>err || status=$?
+    [ "$status" -eq 1 ] || fail "'$source' with a name that there is not: exit status $status"
+    err_has 'warning: odd/none.png: no image there'
+    err_has '1 of 2 pictures could not be read: missing/failed.csv'
+    has missing/failed.csv '^odd/none.png,no image there'
+    [ $(($(rows missing/review.csv) + $(rows missing/auto.csv))) -eq 1 ] || fail "the rest is not done"
+done
 # A formula's name goes through and comes back.
 (cd odd && "$fmnist" label ../run "=1+1,\"<b>.png" bad.png -o ../formula $asked >out 2>err || true)
 printf 'name,label\r\n"'"'"'=1+1,""<b>.png",Bag\r\nbad.png,Coat\r\n' >odd/answers.csv

@@ -93,6 +93,21 @@ printf 'good/deep.png\r\n\ngood/none.png\n' >list
 predict 1 run --from list --format csv
 out_has '^good/deep.png,Ankle boot,'
 out_has '^good/none.png,,,no image there'
+
+# A name that there is not is as one in a list; where there is no other, too.
+predict 1 run good/deep.png good/none.png good/photo.jpg --format json --quiet
+out_has '^\{"name": "good/none.png", "error": "no image there: No such file or directory"\}'
+[ "$(cut -d '"' -f 4 out | tr '\n' ' ')" = "good/deep.png good/none.png good/photo.jpg " ] ||
+    fail "the pictures around one that there is not"
+err_has "warning: good/none.png: no image there"
+[ "$(tail -n 1 err)" = "fmnist: error: 1 of 3 images could not be read" ] || fail "the last line"
+for source in list/none "--from none.list"; do
+    echo list/none >none.list
+    # shellcheck disable=SC2086 # a list of words
+    predict 1 run $source --format csv --quiet
+    out_has '^list/none,,,no image there: Not a directory'
+    err_has "1 of 1 image could not be read"
+done
 odd=$(printf 'odd\033[2J\n\377.png')
 mkdir odd
 cp good/deep.png "odd/$odd"
@@ -148,7 +163,7 @@ for command in "label alone.safetensors good -o labels" "audit alone.safetensors
 done
 
 # What cannot work is told before a device is opened.
-for arguments in "run none.png" "none good" "run list/none"; do
+for arguments in "none good" "run --from none"; do
     # shellcheck disable=SC2086 # a list of words
     predict 1 $arguments
     lines err 1

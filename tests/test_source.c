@@ -270,6 +270,23 @@ static void lists_are_read_line_by_line(void **state)
     expect_items(&options, expected);
 }
 
+static void names_that_cannot_be_found_are_told_and_the_rest_goes_on(void **state)
+{
+    (void)state;
+    make_folder("void");
+    make_text("void/notes.txt", "");
+    make_picture("a.png", 1);
+    make_picture("b.png", 2);
+    const struct fm_source_options some = of(NAMES("a.png", "none.png", "void", "b.png"), NULL);
+    expect_items(&some,
+        "a.png 1\nnone.png! no image there: No such file or directory\n"
+        "void! no pictures in this folder or those in it: expected files named *.png, *.jpg or "
+        "*.jpeg\nb.png 2\n");
+    const struct fm_source_options none = of(NAMES("none.png", "a.png/b.png"), NULL);
+    expect_items(&none, "none.png! no image there: No such file or directory\n"
+                        "a.png/b.png! no image there: Not a directory\n");
+}
+
 // Standard input is this file for as long as `options` are read.
 static void expect_items_from(
     const char *path, const struct fm_source_options *options, const char *expected)
@@ -305,15 +322,11 @@ static void expect_closed(
     assert_null(source);
 }
 
-static void what_cannot_be_found_fails_at_once(void **state)
+static void what_cannot_be_a_source_fails_at_once(void **state)
 {
     (void)state;
-    make_folder("void");
-    make_text("void/notes.txt", "");
     make_text("nothing", "\n\r\n");
     make_picture("a.png", 1);
-    expect_closed(NAMES("a.png", "none.png"), NULL, FM_NOT_FOUND, "none.png: no image there");
-    expect_closed(NAMES("void"), NULL, FM_NOT_FOUND, "void: no pictures in this folder");
     expect_closed(NULL, "none", FM_NOT_FOUND, "none: cannot open the list");
     expect_closed(NULL, "nothing", FM_NOT_FOUND, "nothing: the list is empty");
     expect_closed(NULL, "a.png", FM_DATA, "a.png: no list: found a zero byte");
@@ -377,8 +390,9 @@ int main(void)
         TEST(idx_files_are_told_by_their_contents),
         TEST(a_damaged_idx_file_ends_it),
         TEST(lists_are_read_line_by_line),
+        TEST(names_that_cannot_be_found_are_told_and_the_rest_goes_on),
         TEST(standard_input_is_a_picture_or_a_list),
-        TEST(what_cannot_be_found_fails_at_once),
+        TEST(what_cannot_be_a_source_fails_at_once),
         TEST(all_are_read_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

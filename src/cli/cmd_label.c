@@ -236,6 +236,16 @@ static void warn_of_unreadable(const struct fm_labelling *l)
         fm_warn("%" PRIu32 " more pictures could not be read", pictures->failed - UNREADABLE);
 }
 
+// A mistyped name alone must not make a folder that stands in the way of the right one.
+static enum fm_status check_readable(const struct fm_labelling *l)
+{
+    if (l->pictures.count > 0 || l->pictures.failed == 0)
+        return FM_OK;
+    fm_progress_clear();
+    warn_of_unreadable(l);
+    return fm_fail(FM_DATA, "none of the %" PRIu32 " pictures could be read", l->pictures.failed);
+}
+
 static enum fm_status work(
     const struct fm_args *args, const struct fm_session *session, struct fm_labelling *l)
 {
@@ -284,6 +294,7 @@ enum fm_status fm_cmd_label(const struct fm_args *args)
     FM_TRY(fm_check_run(args->operand));
     FM_TRY(fm_labelling_begin(&options, &labelling));
     enum fm_status status;
+    FM_TRY_GOTO(status, check_readable(&labelling), out);
     FM_TRY_GOTO(status, fm_take_from_run(&as_run, data), out);
     FM_TRY_GOTO(status, fm_session_open(&as_run, &session), out);
     status = work(args, &session, &labelling);

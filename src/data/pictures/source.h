@@ -31,10 +31,9 @@ struct fm_source_item {
 
 struct fm_source;
 
-// Names are looked up now, so that one that does not exist fails here, with FM_NOT_FOUND; pictures
-// are read one at a time. A folder without any picture fails with FM_NOT_FOUND, and so does an
-// empty list; a path in a list that does not exist is an item with an error. FM_USAGE: neither
-// names nor a list; standard input wanted twice.
+// Names are looked up now; pictures are read one at a time. What does not exist, named or in the
+// list, is an item with an error, and so is a folder without any picture. FM_NOT_FOUND: there is no
+// list, or no path in it. FM_USAGE: neither names nor a list; standard input wanted twice.
 enum fm_status fm_source_open(const struct fm_source_options *options, struct fm_source **source);
 void fm_source_close(struct fm_source *source); // NULL is allowed
 

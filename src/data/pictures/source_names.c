@@ -82,7 +82,7 @@ static bool is_idx(const char *path, uint32_t *images)
            start[3] <= 8;
 }
 
-enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name)
+static enum fm_status look_up(struct fm_entries *entries, const char *name)
 {
     struct stat info;
     uint32_t images = 1;
@@ -94,6 +94,20 @@ enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name)
     if (S_ISREG(info.st_mode) && is_idx(name, &images))
         return fm_entries_add(entries, FM_ENTRY_IDX, strdup(name), NULL, images);
     return fm_entries_add(entries, FM_ENTRY_PICTURE, strdup(name), NULL, 1);
+}
+
+enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name)
+{
+    enum fm_status status = look_up(entries, name);
+    if (status == FM_OK || status == FM_MEMORY)
+        return status;
+    const char *message = fm_error_message();
+    size_t length = strlen(name);
+    if (strncmp(message, name, length) == 0 && strncmp(message + length, ": ", 2) == 0)
+        message += length + 2;
+    char *error = strdup(message);
+    fm_error_clear();
+    return fm_entries_add(entries, FM_ENTRY_BROKEN, strdup(name), error, 1);
 }
 
 // ---- Lists
@@ -126,21 +140,6 @@ static enum fm_status read_list(const char *list, char **text)
     return FM_OK;
 }
 
-// A path of a list that cannot be found is told of like a picture that cannot be read.
-static enum fm_status add_listed(struct fm_entries *entries, const char *path)
-{
-    enum fm_status status = fm_entries_add_name(entries, path);
-    if (status == FM_OK || status == FM_MEMORY)
-        return status;
-    const char *message = fm_error_message();
-    size_t length = strlen(path);
-    if (strncmp(message, path, length) == 0 && strncmp(message + length, ": ", 2) == 0)
-        message += length + 2;
-    char *error = strdup(message);
-    fm_error_clear();
-    return fm_entries_add(entries, FM_ENTRY_BROKEN, strdup(path), error, 1);
-}
-
 enum fm_status fm_entries_add_list(struct fm_entries *entries, const char *list)
 {
     char *text, *rest;
@@ -153,7 +152,7 @@ enum fm_status fm_entries_add_list(struct fm_entries *entries, const char *list)
         if (length > 0 && line[length - 1] == '\r')
             line[--length] = '\0';
         if (length > 0)
-            status = add_listed(entries, line);
+            status = fm_entries_add_name(entries, line);
     }
     free(text);
     if (status == FM_OK && entries->count == before)

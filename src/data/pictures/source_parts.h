@@ -34,13 +34,15 @@ void fm_entries_free(struct fm_entries *entries);
 enum fm_status fm_entries_add(
     struct fm_entries *entries, enum fm_entry_kind kind, char *path, char *error, uint32_t images);
 
-// What a name stands for: a file, or the pictures of a folder. FM_NOT_FOUND.
+// What a name stands for: a file, or the pictures of a folder. What cannot be found is an entry
+// that says so, as one name of many must not keep the others from being read.
 enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name);
 // All pictures of a folder and those in it, sorted. FM_NOT_FOUND where there are none.
 enum fm_status fm_entries_add_folder(struct fm_entries *entries, const char *folder);
 // By its ending.
 bool fm_is_picture_name(const char *name);
-// The names in a list file. What cannot be found is an entry that says so.
+// The names in a list file, each as fm_entries_add_name() takes it. FM_NOT_FOUND where there is no
+// list or no name in it.
 enum fm_status fm_entries_add_list(struct fm_entries *entries, const char *list);
 
 #endif
