@@ -119,5 +119,5 @@ head -n 1 run/audit/issues.csv | tr -d '\r' |
     grep -qx 'rank,index,given,suggested,self_confidence,margin' || fail "columns of planted labels"
 
 call 1 audit nothing --data "$data"
-err_has 'nothing holds no run'
+err_has 'nothing: no such file or folder'
 call 2 audit run --folds 1

@@ -85,9 +85,23 @@ run 2 compare --models simple,
 out_empty
 
 # Failures: status 1, before anything is computed.
-run 1 eval "$work/none"
-out_empty
-err_has "$work/none"
+# A name that there is not is told from a folder without a run.
+mkdir "$work/empty"
+for command in eval predict label drift audit bench report export train\ --resume; do
+    case $command in
+    predict | drift) pictures="$work/none.png" ;;
+    label) pictures="$work/none.png -o $work/labels" ;;
+    *) pictures= ;;
+    esac
+    # shellcheck disable=SC2086 # lists of words
+    run 1 $command "$work/none" $pictures
+    out_empty
+    err_has "$work/none: no such file or folder"
+    # shellcheck disable=SC2086 # lists of words
+    run 1 $command "$work/empty" $pictures
+    out_empty
+    err_has "$work/empty holds no run: there is no config.json in it"
+done
 run 1 train --model simple --data "$work/none" --out "$work/run"
 out_empty
 err_has "$work/none"

@@ -104,7 +104,7 @@ printf '\003' | dd of=changed/t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>
 train --model simple --data changed --out runs/changed
 refused 1 'trained on the data in .*, runs/changed on others' report runs/a runs/changed -o other
 refused 2 'runs/a/\. is named twice' report runs/a runs/ref runs/a/. -o other
-refused 1 'none holds no run' report runs/a none -o other
+refused 1 'none: no such file or folder' report runs/a none -o other
 refused 1 'mine.png is a file' report runs/a -o both/mine.png
 mv hostile moved
 refused 1 '--data' report runs/a -o other

@@ -307,7 +307,10 @@ resume other --threads 1
 err_has 'warning: what computes has changed since the run began: .*threads was 2, is 1'
 has other/compute.json '"changed"'
 call 1 train --resume nowhere
-err_has 'nowhere: not a run folder'
+err_has 'nowhere: no such file or folder'
+mkdir empty
+call 1 train --resume empty
+err_has 'empty holds no run: there is no config.json in it'
 
 # ---- --max-minutes counts the time of all calls and ends with an epoch
 

@@ -139,7 +139,7 @@ refused 1 'first was trained on other data .*tiny. than are in .*other, and may 
     --model simple $shape --data other --teacher first
 refused 1 'whole/model.safetensors is a file, expected a run folder' \
     --model simple $some --teacher whole/model.safetensors
-refused 1 'unbegun holds no run' --model simple $some --teacher unbegun
+refused 1 'unbegun: no such file or folder' --model simple $some --teacher unbegun
 refused 2 '--teacher-share needs a teacher: --teacher RUN names one' \
     --model simple $some --teacher-share 0.5
 refused 2 '--teacher is for images, and --mode frozen trains on features' --model vgg16 \

@@ -260,7 +260,9 @@ static void test_wrong_configs(void **state)
     fm_run_config_free(&config);
 
     assert_int_equal(fm_run_read_config(in_root("none"), &read), FM_NOT_FOUND);
-    assert_message("none: not a run folder");
+    assert_message("none: no such file or folder; 'fmnist train");
+    assert_int_equal(fm_run_read_config(root, &read), FM_NOT_FOUND);
+    assert_message("holds no run: there is no config.json in it");
     assert_int_equal(fm_file_write(in_root("config.json"), "{\n\"format\": 1,,\n", 16), FM_OK);
     assert_int_equal(fm_run_read_config(root, &read), FM_DATA);
     assert_message("config.json:2: not valid JSON");

@@ -282,11 +282,7 @@ enum fm_status fm_check_run(const char *directory)
             "%s is a file, expected a run folder: this command needs what the folder says of the "
             "training (eval, predict and export take a weights file alone)",
             directory);
-    if (!fm_run_is_run(directory))
-        return fm_fail(FM_NOT_FOUND,
-            "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
-            "makes one",
-            directory);
+    FM_TRY(fm_run_check_is_run(directory));
     if (!fm_run_is_finished(directory))
         return fm_fail(FM_NOT_FOUND,
             "the run in %s is not finished: there is no result.json in it; 'fmnist train --resume "

@@ -37,6 +37,20 @@ bool fm_run_is_run(const char *directory)
     return holds(directory, "config.json");
 }
 
+enum fm_status fm_run_check_is_run(const char *directory)
+{
+    if (fm_run_is_run(directory))
+        return FM_OK;
+    if (!fm_path_exists(directory))
+        return fm_fail(FM_NOT_FOUND,
+            "%s: no such file or folder; 'fmnist train --model NAME --out DIR' makes a run",
+            directory);
+    return fm_fail(FM_NOT_FOUND,
+        "%s holds no run: there is no config.json in it; 'fmnist train --model NAME --out DIR' "
+        "makes one",
+        directory);
+}
+
 bool fm_run_is_finished(const char *directory)
 {
     return holds(directory, "result.json");
@@ -177,11 +191,7 @@ enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *c
     if (!fm_path_exists(path) && fm_checkpoint_exists(directory))
         return fm_fail(FM_NOT_FOUND,
             "%s: config.json is missing: the checkpoint there cannot be resumed", directory);
-    if (!fm_path_exists(path))
-        return fm_fail(FM_NOT_FOUND,
-            "%s: not a run folder: there is no config.json in it (fmnist train --out DIR makes "
-            "one)",
-            directory);
+    FM_TRY(fm_run_check_is_run(directory));
     json_t *json;
     FM_TRY(fm_json_read_file(path, &json, NULL));
     enum fm_status status = fm_run_config_from_json(json, path, config);

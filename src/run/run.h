@@ -195,7 +195,9 @@ enum fm_status fm_run_write_data(const char *directory, const struct fm_run_data
 enum fm_status fm_run_read_config(const char *directory, struct fm_run_config *config);
 // The same of a run that must have its data: one that never read any fails with FM_NOT_FOUND.
 enum fm_status fm_run_read_whole_config(const char *directory, struct fm_run_config *config);
-bool fm_run_is_run(const char *directory);      // config.json is there
+bool fm_run_is_run(const char *directory); // config.json is there
+// FM_NOT_FOUND where it is not, which tells a misspelt name from a folder without a run in it.
+enum fm_status fm_run_check_is_run(const char *directory);
 bool fm_run_is_finished(const char *directory); // result.json is there
 
 // Keeps every other process from training in the folder as long as `*lock` is not closed with

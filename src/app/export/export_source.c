@@ -111,7 +111,8 @@ enum fm_status fm_export_source_open(const char *path, struct fm_export_source *
     memset(source, 0, sizeof *source);
     source->test_accuracy = NAN;
     if (!fm_path_exists(path))
-        return fm_fail(FM_NOT_FOUND, "%s: there is no such run, nor a weights file", path);
+        return fm_fail(
+            FM_NOT_FOUND, "%s: no such file or folder: expected a run or a weights file", path);
     FM_TRY(place(path, source));
     if (fm_path_is_dir(path))
         FM_TRY(know_run(path, source));
