@@ -129,7 +129,8 @@ predict 0 run seen/8-turned.png --convert none --format csv
 sed -n 's/^seen\/8-turned.png,\([^,]*,[0-9.]*\).*/\1/p' out >found
 cmp -s expected found || fail "other probabilities for what --show wrote: $(cat expected found)"
 predict 1 run good --show seen
-err_has "seen/1-cut out.png: is there already"
+err_has "seen/1-cut out.png is there already: --force replaces what has the same name, or name another"
+lines out 0
 predict 0 run good --show seen --force
 
 # The test images, in batches, are labelled as 'eval' has it.

@@ -46,7 +46,7 @@ static void expect_shown(const char *name, uint32_t number, const char *file)
     assert_memory_equal(again, record, sizeof record);
     fm_picture_free(&picture);
 
-    assert_fails(fm_show_record(scratch, &image, false), FM_EXISTS, "is there already");
+    assert_fails(fm_show_record(scratch, &image, false), FM_EXISTS, "is there already: --force");
     assert_ok(fm_show_record(scratch, &image, true));
     scratch_remove(scratch);
 }

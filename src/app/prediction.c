@@ -169,6 +169,18 @@ static void append_file_name(struct fm_text *out, const char *name)
     }
 }
 
+static enum fm_status create(const char *path, const struct fm_text *png)
+{
+    enum fm_status status = fm_file_create(path, png->data, png->length);
+    if (status != FM_EXISTS)
+        return status;
+    fm_error_clear(); // of a message that does not say what to do
+    return fm_fail(FM_EXISTS,
+        "%s is there already: --force replaces what has the same name, or name another folder with "
+        "--show",
+        path);
+}
+
 enum fm_status fm_show_record(const char *directory, const struct fm_predicted *image, bool replace)
 {
     struct fm_text name = {0}, png = {0};
@@ -182,8 +194,7 @@ enum fm_status fm_show_record(const char *directory, const struct fm_predicted *
     if (name.failed || png.failed)
         status = fm_fail_memory(image->name, FM_IMAGE_BYTES);
     else
-        status = replace ? fm_file_write(path, png.data, png.length)
-                         : fm_file_create(path, png.data, png.length);
+        status = replace ? fm_file_write(path, png.data, png.length) : create(path, &png);
 out:
     fm_text_free(&name);
     fm_text_free(&png);
