@@ -38,6 +38,8 @@ slice() {
 all=$(awk 'BEGIN { for (i = 0; i < 256; i++) printf "\\%03o", i }')
 reversed=$(awk 'BEGIN { for (i = 255; i >= 0; i--) printf "\\%03o", i }')
 invert() { LC_ALL=C tr "$all" "$reversed"; }
+# Packed bytes are as good as random ones, and the same on every call.
+noise() { head -c "$(wc -c)" "$tiny/train-images-idx3-ubyte.gz"; }
 slice 100 $count >clean.idx
 slice 100 $count invert >inverted.idx
 slice 0 4 >four.idx
@@ -92,6 +94,33 @@ call 1 drift run four.idx
 err_has '4 images, expected at least 5'
 call 0 drift run few.idx
 out_has '12 images show little'
+
+# Few calibration images: white noise, which is gross, is not called free of drift.
+mkdir scant
+cp "$tiny"/t10k-*.gz "$tiny/classes.txt" scant
+{
+    printf '\000\000\010\003\000\000\000\144\000\000\000\034\000\000\000\034'
+    gzip -dc "$tiny/train-images-idx3-ubyte.gz" | tail -c +17 | head -c $((100 * 784))
+} >scant/train-images-idx3-ubyte
+{
+    printf '\000\000\010\001\000\000\000\144'
+    gzip -dc "$tiny/train-labels-idx1-ubyte.gz" | tail -c +9 | head -c 100
+} >scant/train-labels-idx1-ubyte
+slice 0 100 noise >noise.idx
+call 3 drift run noise.idx
+call 0 train --model simple --data scant --epochs 1 --epoch-images 64 --batch 32 --out five --quiet
+call 3 drift five noise.idx
+out_has '; 5 calibration images show little'
+head -c $((16 + 60 * 784)) scant/train-images-idx3-ubyte >images
+head -c $((8 + 60)) scant/train-labels-idx1-ubyte >labels
+printf '\074' | dd of=images bs=1 seek=7 conv=notrunc 2>err
+printf '\074' | dd of=labels bs=1 seek=7 conv=notrunc 2>err
+mv images scant/train-images-idx3-ubyte
+mv labels scant/train-labels-idx1-ubyte
+call 0 train --model simple --data scant --epochs 1 --epoch-images 32 --batch 32 --out three --quiet
+call 1 drift three noise.idx
+err_has '3 calibration images, expected at least 5: .*more training images'
+[ ! -s out ] || fail "a refusal prints a result"
 
 # Files; those of others stay.
 call 3 drift run inverted.idx -o answer

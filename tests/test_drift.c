@@ -253,6 +253,18 @@ static void test_few(void **state)
     assert_non_null(strstr(fm_text_cstr(&text), "5 images show little"));
     fm_text_free(&text);
     fm_drift_free(&d);
+    // Few to compare them with are as few of them.
+    make(&reference, 4, (struct nature){.seed = 1});
+    make(&seen, SEEN, (struct nature){.seed = 2});
+    assert_fails(fm_drift_compare(&reference.set, &seen.set, &options, &d), FM_DATA,
+        "4 calibration images, expected at least 5");
+    make(&reference, 5, (struct nature){.seed = 1});
+    assert_ok(fm_drift_compare(&reference.set, &seen.set, &options, &d));
+    fm_drift_verdict(&d, &text);
+    assert_non_null(strstr(fm_text_cstr(&text), "; 5 calibration images show little"));
+    fm_text_free(&text);
+    fm_drift_free(&d);
+    make(&reference, REFERENCE, (struct nature){.seed = 1});
     // Even five show what is gross.
     make(&seen, 5, (struct nature){.seed = 2});
     memset(seen.records, 255, sizeof seen.records);
@@ -348,6 +360,46 @@ static void test_json_without_drift(void **state)
     fm_drift_free(&job.drift);
 }
 
+// The reference as it is made, but of the first class no more than `kept`: the others are as the
+// images behind them.
+static void make_rare(uint32_t kept)
+{
+    make(&reference, REFERENCE, (struct nature){.seed = 1});
+    for (uint32_t i = kept * CLASSES; i < REFERENCE; i += CLASSES) {
+        memcpy(reference.records[i], reference.records[i + 1], sizeof reference.records[i]);
+        memcpy(reference.probabilities[i], reference.probabilities[i + 1],
+            sizeof reference.probabilities[i]);
+    }
+}
+
+// Where there is next to nothing to compare with within the classes, not finding drift says
+// nothing.
+static void test_rare_classes(void **state)
+{
+    (void)state;
+    struct fm_drift_job job;
+    struct fm_pictures pictures;
+    make_rare(4);
+    assert_verdict((struct nature){.seed = 2, .classes = 1},
+        "drift in outputs, images and class shares; whether within the classes, too, cannot be "
+        "told: 120 of 120 images are given classes of fewer than 5 calibration images");
+    assert_verdict((struct nature){.seed = 2, .classes = 3},
+        "drift in outputs, images and class shares; within the classes there is none: the mix of "
+        "classes has changed, but 40 of 120 images are given classes of fewer than 5 calibration "
+        "images");
+    make_job((struct nature){.seed = 2, .classes = 1}, &job, &pictures);
+    json_t *json = fm_drift_json(&job);
+    const json_t *within = json_object_get(json, "within_classes");
+    assert_true(json_is_null(json_object_get(within, "outputs")));
+    assert_true(json_is_null(json_object_get(within, "images")));
+    json_decref(json);
+    fm_drift_free(&job.drift);
+    make_rare(5);
+    assert_verdict((struct nature){.seed = 2, .classes = 1},
+        "drift in outputs, images and class shares; within the classes there is none: the mix of "
+        "classes has changed");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +413,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_few, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_files, make_reference, tear_down),
         cmocka_unit_test_setup_teardown(test_json_without_drift, make_reference, tear_down),
+        cmocka_unit_test_setup_teardown(test_rare_classes, make_reference, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

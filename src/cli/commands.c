@@ -260,7 +260,8 @@ const struct fm_command fm_commands[] = {
             "for their number. Prints each test with its effect size, and the images furthest\n"
             "off; -o DIR writes all of them (drift.csv), drift.json and a page to look at.\n\n"
             "Exit status 3 where the pictures have drifted, 0 where not, and 1 where not but some\n"
-            "could not be read. An IDX file of 28x28 images is a source, too.",
+            "could not be read. It takes at least five pictures and five calibration images. An\n"
+            "IDX file of 28x28 images is a source, too.",
         .operand = "RUN SOURCE...",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,

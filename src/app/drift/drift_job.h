@@ -32,8 +32,8 @@ enum fm_status fm_drift_check_run(const char *directory);
 
 // Predicts the calibration images of `dataset` and the pictures by the run's network, and compares
 // them. FM_DATA: the data set is not the one that the run was trained on, and so are its
-// calibration images; fewer than FM_DRIFT_LEAST pictures. The engine, the pictures and the options
-// must outlive the job. On failure nothing needs to be freed.
+// calibration images; fewer than FM_DRIFT_LEAST pictures or calibration images. The engine, the
+// pictures and the options must outlive the job. On failure nothing needs to be freed.
 enum fm_status fm_drift_job_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_pictures *pictures,
     const struct fm_drift_job_options *options, struct fm_drift_job *job);

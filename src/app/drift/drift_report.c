@@ -154,6 +154,18 @@ static json_t *kinds_json(const bool kinds[FM_DRIFT_KINDS], int count)
     return json;
 }
 
+// Null is what was not found and could not have been.
+static json_t *within_json(const struct fm_drift *drift)
+{
+    if (!drift->within_permutations)
+        return json_null();
+    json_t *json = kinds_json(drift->within, FM_DRIFT_SHARES);
+    for (int k = 0; k < FM_DRIFT_SHARES; k++)
+        if (!drift->within[k] && !fm_drift_within_known(drift))
+            json_object_set_new(json, fm_drift_kind_keys[k], json_null());
+    return json;
+}
+
 static json_t *table_json(enum fm_status status, struct fm_table *table)
 {
     json_t *json = status == FM_OK ? fm_table_json(table) : NULL;
@@ -187,13 +199,12 @@ json_t *fm_drift_json(const struct fm_drift_job *job)
         "format", DRIFT_FORMAT, "finished", fm_clock_iso8601(time), "run",
         fm_json_text(job->trained.directory), "model", job->trained.predictor.model, "drift",
         drift->drifted, "verdict", fm_text_cstr(&verdict), "kinds",
-        kinds_json(drift->kinds, FM_DRIFT_KINDS), "within_classes",
-        drift->within_permutations ? kinds_json(drift->within, FM_DRIFT_SHARES) : json_null(),
-        "level", drift->level, "images", (json_int_t)drift->count, "reference",
-        (json_int_t)drift->reference, "unreadable", (json_int_t)job->pictures->failed,
-        "permutations", (json_int_t)drift->permutations, "tests", table_json(tests_status, tests),
-        "class_shares", table_json(classes_status, classes), "furthest",
-        table_json(images_status, images), "failed", failed_json(job->pictures));
+        kinds_json(drift->kinds, FM_DRIFT_KINDS), "within_classes", within_json(drift), "level",
+        drift->level, "images", (json_int_t)drift->count, "reference", (json_int_t)drift->reference,
+        "unreadable", (json_int_t)job->pictures->failed, "permutations",
+        (json_int_t)drift->permutations, "tests", table_json(tests_status, tests), "class_shares",
+        table_json(classes_status, classes), "furthest", table_json(images_status, images),
+        "failed", failed_json(job->pictures));
     fm_text_free(&verdict);
     return json;
 }

@@ -256,6 +256,23 @@ out:
     return status;
 }
 
+// A test permutes which set an image is of: few of either leave too few ways to do that.
+static enum fm_status check_counts(uint32_t reference, uint32_t seen)
+{
+    if (seen < FM_DRIFT_LEAST)
+        return fm_fail(FM_DATA,
+            "%u images, expected at least %d: fewer show no drift but the "
+            "grossest; bring more",
+            seen, FM_DRIFT_LEAST);
+    if (reference < FM_DRIFT_LEAST)
+        return fm_fail(FM_DATA,
+            "%u calibration images, expected at least %d: against fewer no drift shows but the "
+            "grossest; take a run of more training images, of which a twentieth is held out for "
+            "this",
+            reference, FM_DRIFT_LEAST);
+    return FM_OK;
+}
+
 enum fm_status fm_drift_compare(const struct fm_drift_set *reference,
     const struct fm_drift_set *seen, const struct fm_drift_options *options, struct fm_drift *drift)
 {
@@ -269,11 +286,7 @@ enum fm_status fm_drift_compare(const struct fm_drift_set *reference,
         .count = seen->count,
         .level = options->level,
         .test_count = t.rows + 1};
-    if (seen->count < FM_DRIFT_LEAST)
-        return fm_fail(FM_DATA,
-            "%u images, expected at least %d: fewer show no drift but the "
-            "grossest; bring more",
-            seen->count, FM_DRIFT_LEAST);
+    FM_TRY(check_counts(reference->count, seen->count));
     enum fm_status status = table_allocate(&t);
     if (status == FM_OK) {
         add_set(&t, 0, reference);
@@ -297,6 +310,21 @@ void fm_drift_free(struct fm_drift *drift)
 
 // ---- The answer
 
+uint32_t fm_drift_incomparable(const struct fm_drift *drift)
+{
+    uint64_t count = 0;
+    for (int k = 0; k < drift->classes; k++)
+        if (drift->reference_classes[k] < FM_DRIFT_LEAST)
+            count += drift->seen_classes[k];
+    return (uint32_t)count;
+}
+
+bool fm_drift_within_known(const struct fm_drift *drift)
+{
+    uint32_t comparable = drift->count - fm_drift_incomparable(drift);
+    return comparable >= FM_DRIFT_LEAST && comparable >= drift->count - comparable;
+}
+
 static void append_kinds(const bool kinds[FM_DRIFT_KINDS], struct fm_text *out)
 {
     int left = 0;
@@ -314,6 +342,24 @@ static void append_kinds(const bool kinds[FM_DRIFT_KINDS], struct fm_text *out)
         }
 }
 
+static void append_within(const struct fm_drift *drift, struct fm_text *out)
+{
+    uint32_t incomparable = fm_drift_incomparable(drift);
+    bool known = fm_drift_within_known(drift);
+    if (drift->within[FM_DRIFT_OUTPUTS] || drift->within[FM_DRIFT_IMAGES]) {
+        fm_text_append(out, "; within the classes, too, in ");
+        append_kinds(drift->within, out);
+        return;
+    }
+    fm_text_append(out, known ? "; within the classes there is none: the mix of classes has changed"
+                              : "; whether within the classes, too, cannot be told");
+    if (incomparable > 0)
+        fm_text_append(out,
+            "%s %u of %u images are given classes of fewer than %d calibration "
+            "images",
+            known ? ", but" : ":", incomparable, drift->count, FM_DRIFT_LEAST);
+}
+
 void fm_drift_verdict(const struct fm_drift *drift, struct fm_text *out)
 {
     if (!drift->drifted) {
@@ -322,13 +368,10 @@ void fm_drift_verdict(const struct fm_drift *drift, struct fm_text *out)
         fm_text_append(out, "drift in ");
         append_kinds(drift->kinds, out);
     }
-    if (drift->within_permutations &&
-        (drift->within[FM_DRIFT_OUTPUTS] || drift->within[FM_DRIFT_IMAGES])) {
-        fm_text_append(out, "; within the classes, too, in ");
-        append_kinds(drift->within, out);
-    } else if (drift->within_permutations) {
-        fm_text_append(out, "; within the classes there is none: the mix of classes has changed");
-    }
+    if (drift->within_permutations)
+        append_within(drift, out);
     if (drift->count < FM_DRIFT_FEW)
         fm_text_append(out, "; %u images show little", drift->count);
+    if (drift->reference < FM_DRIFT_FEW)
+        fm_text_append(out, "; %u calibration images show little", drift->reference);
 }

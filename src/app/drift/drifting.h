@@ -24,8 +24,8 @@
 #include <stdint.h>
 
 enum {
-    FM_DRIFT_LEAST = 5, // images; fewer are refused
-    FM_DRIFT_FEW = 20   // images; of fewer the answer says that they show little
+    FM_DRIFT_LEAST = 5, // images of either set; fewer are refused
+    FM_DRIFT_FEW = 20   // images of either set; of fewer the answer says that they show little
 };
 
 struct fm_drift_set {
@@ -91,11 +91,19 @@ struct fm_drift_options {
     void *context;
 };
 
-// FM_DATA with fewer than FM_DRIFT_LEAST images. On failure nothing needs to be freed.
+// FM_DATA with fewer than FM_DRIFT_LEAST images in either set. On failure nothing needs to be
+// freed.
 enum fm_status fm_drift_compare(const struct fm_drift_set *reference,
     const struct fm_drift_set *seen, const struct fm_drift_options *options,
     struct fm_drift *drift);
 void fm_drift_free(struct fm_drift *drift);
+
+// How many images are given a class that fewer than FM_DRIFT_LEAST of the reference are given:
+// within it there is next to nothing to compare them with.
+uint32_t fm_drift_incomparable(const struct fm_drift *drift);
+// Whether finding no drift within the classes means that there is none: not where those are most of
+// the images, or leave fewer than FM_DRIFT_LEAST others.
+bool fm_drift_within_known(const struct fm_drift *drift);
 
 // The answer in a sentence without a full stop.
 void fm_drift_verdict(const struct fm_drift *drift, struct fm_text *out);
