@@ -176,12 +176,16 @@ static void close_all(void)
     fm_engine_close(&it.engine);
 }
 
+static struct fm_executor *compile_as(const struct fm_compile_options *options)
+{
+    struct fm_executor *executor = NULL;
+    assert_ok(it.api->compile(it.model, options, &executor));
+    return executor;
+}
+
 static struct fm_executor *compile(int batch, enum fm_mode mode)
 {
-    const struct fm_compile_options options = {.batch = batch, .mode = mode};
-    struct fm_executor *executor = NULL;
-    assert_ok(it.api->compile(it.model, &options, &executor));
-    return executor;
+    return compile_as(&(struct fm_compile_options){.batch = batch, .mode = mode});
 }
 
 // Fills a slot; waits for it as the loader's thread does.
@@ -385,6 +389,42 @@ static void check_timed(enum fm_mode mode, const struct wanted *wanted)
                                     : it.api->score(executor, it.staging, 0));
     before = calls_since(&before);
     assert_int_equal(calls_of(&before, "cudaEventRecord"), 2);
+    it.api->executor_destroy(executor);
+    close_all();
+}
+
+// The run that loads the kernels and the one that tells how long the host takes do not count;
+// before each that does the device is held back by one more launch.
+static void test_profile(void **state)
+{
+    enum {
+        RUNS = 5,
+        COUNTED = RUNS - 2
+    };
+    struct fm_profile_entry entries[64];
+    size_t count;
+    (void)state;
+    open_engine(NULL);
+    create_model(FM_PRECISION_FP16);
+    create_staging(false);
+    struct fm_executor *executor = compile_as(
+        &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_TRAIN, .profile = true});
+    long launches[RUNS];
+    for (int i = 0; i < RUNS; i++) {
+        struct calls before = count_calls();
+        submit(executor, i % FM_SLOTS, BATCH);
+        before = calls_since(&before);
+        launches[i] = calls_of(&before, "cudaLaunchKernelEx");
+        assert_ok(it.api->executor_profile(executor, entries, 64, &count));
+        assert_int_equal(count > 0, i >= RUNS - COUNTED);
+    }
+    assert_int_equal(launches[1], launches[0]);
+    assert_int_equal(launches[RUNS - 1], launches[0] + 1);
+    assert_in_range(count, 10, 64);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(entries[i].calls, COUNTED);
+        assert_true(entries[i].seconds >= 0);
+    }
     it.api->executor_destroy(executor);
     close_all();
 }
@@ -593,6 +633,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_another_staging_is_captured_anew, begin, end),
         cmocka_unit_test_setup_teardown(test_prediction_is_one_launch_and_one_wait, begin, end),
         cmocka_unit_test_setup_teardown(test_timed_runs, begin, end),
+        cmocka_unit_test_setup_teardown(test_profile, begin, end),
         cmocka_unit_test_setup_teardown(test_evaluation_waits_once, begin, end),
         cmocka_unit_test_setup_teardown(test_epoch_makes_nothing, begin, end),
         cmocka_unit_test_setup_teardown(test_second_start, begin, end),
