@@ -31,7 +31,9 @@ train() { call train $recipe "$@"; }
 "$make" "$data" mine 20 5
 train --data mine --out run
 err_has '^pictures: 250 in 10 classes converted in '
-err_has '^data: mine, 200 images to train, select and calibrate on, 50 to test on, 10 classes'
+err_has '^data: mine, 180 images to train on, 10 to select, 10 to calibrate, 50 to test, 10 classes'
+warned='^warning: the kept epoch is chosen on 10 images, fewer than 100, .*--keep last'
+err_has "$warned"
 out_has 'simple +mine +fp32 '
 grep -q '"T-shirt-top"' run/data.json || fail "the class names are not the folders'"
 grep -q "\"directory\": \"$work/mine\"" run/data.json || fail "data.json does not name the folder"
@@ -63,11 +65,11 @@ err_lacks 'converted'
 mv mine/test test
 train --data mine --out held
 err_has 'a tenth of each class, are held out'
-err_has '^data: mine, 180 images to train, select and calibrate on, 20 to test on'
+err_has '^data: mine, 162 images to train on, 9 to select, 9 to calibrate, 20 to test'
 grep -q '"test_held_out": true' held/result.json || fail "result.json does not tell what is held out"
 mv mine/train/* mine && rmdir mine/train # the same classes without a folder around them
 train --data mine --out held --force
-err_has '^data: mine, 180 images to train'
+err_has '^data: mine, 162 images to train on'
 
 # Other pictures are other data.
 for picture in mine/Bag/*.png; do
@@ -96,8 +98,12 @@ if [ "$("$fmnist" info | grep -cE '^(libjpeg|libexif).*compiled against')" -eq 2
     done
     train --data photos --out photographs
     err_has '^pictures: 30 in 10 classes converted in '
-    err_has '^data: photos, 20 images to train, select and calibrate on, 10 to test on, 10 classes'
+    err_has '^data: photos, 18 images to train on, 1 to select, 1 to calibrate, 10 to test, 10 classes'
+    err_has '^warning: the kept epoch is chosen on 1 image, fewer'
+    out_has ' epochs +kept '
+    train --data photos --out last --keep last
     err_lacks '^warning'
+    out_has ' 2 +2 +last$'
     cp "$data"/../photos-odd/* photos/Bag
     call eval photographs
     [ "$(grep -c '^warning: Bag/.*: left out: ' err)" -eq 3 ] || fail "odd files are not named"

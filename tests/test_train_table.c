@@ -1,6 +1,7 @@
 // The table of trainings: the mean and the deviation of figures that were made up.
 #include "app/train/train_table.h"
 
+#include "app/remarks.h"
 #include "run/json.h"
 #include "scratch.h"
 
@@ -36,12 +37,13 @@ static int tear_down(void **state)
 
 static json_t *make_result(int seed, double test, double flip, double seconds)
 {
-    json_t *result = json_pack("{s:s, s:s, s:b, s:i, s:{s:f}, s:n, s:f, s:f, s:i, s:i, s:b, "
-                               "s:{s:s, s:b, s:i}}",
+    json_t *result = json_pack("{s:s, s:s, s:b, s:i, s:{s:f}, s:n, s:f, s:f, s:i, s:i, s:i, s:b, "
+                               "s:{s:s, s:b, s:i, s:i}}",
         "model", "simple", "precision", "bf16", "emulate", 1, "seed", seed, "test", "accuracy",
         test, "select_accuracy", "train_accuracy", 0.5, "seconds", seconds, "epochs",
-        seed == 2 ? 1 : 3, "epochs_planned", 3, "ended_early", seed == 2, "data", "name",
-        "Fashion-MNIST", "full", 1, "train_images", 60000);
+        seed == 2 ? 1 : 3, "kept_epoch", seed == 2 ? 1 : 3, "epochs_planned", 3, "ended_early",
+        seed == 2, "data", "name", "Fashion-MNIST", "full", 1, "train_images", 60000,
+        "select_images", 0);
     assert_non_null(result);
     if (!isnan(flip))
         json_object_set_new(result, "test_flip", json_pack("{s:f}", "accuracy", flip));
@@ -157,8 +159,8 @@ static void the_table_tells_them_below_the_runs(void **state)
     size_t size;
     assert_ok(fm_file_read(path, &summary, &size));
     static const char *const rows[] = {"| 90.00 % |", "| 93.00 % |", "| 3.61 points |",
-        "| Fashion-MNIST, all 60,000 training images |", "| bf16, by rounding |", "| 1 | 3 |",
-        "| 3 | 3 |", "| runs/g/seed-3 |", "| mean |", "| deviation |", NULL};
+        "| Fashion-MNIST, all 60,000 training images |", "| bf16, by rounding |", "| 1 | 3 | 1 |",
+        "| 3 | 3 | 3 |", "| runs/g/seed-3 |", "| mean |", "| deviation |", NULL};
     expect_rows((const char *)summary, rows);
     assert_ok(fm_table_print(table, FM_FORMAT_MARKDOWN, &text));
     assert_string_equal((const char *)summary, fm_text_cstr(&text));
@@ -190,12 +192,46 @@ static void the_table_tells_them_below_the_runs(void **state)
     free_results(results);
 }
 
+// Which epoch is kept, and on how many images it was chosen where these are few.
+static void the_table_tells_a_choice_of_few_images(void **state)
+{
+    (void)state;
+    static const struct {
+        int images, kept;
+        const char *cells, *remark;
+    } cases[] = {
+        {1, 1, "| 3 | 1 | 1 image |", "epoch 1 of 3 is kept, chosen on 1 image"},
+        {99, 2, "| 3 | 2 | 99 images |", "epoch 2 of 3 is kept, chosen on 99 images"},
+        {100, 1, "| 3 | 1 | runs/", ""},
+        {99, 3, "| 3 | 3 | runs/", ""}, // --keep last would keep it, too
+    };
+    const struct fm_seeds alone = {.directories = directories, .count = 1};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        json_t *result = make_result(1, 0.9, NAN, 10), *data = json_object_get(result, "data");
+        struct fm_table *table;
+        struct fm_text text = {0}, remarks = {0};
+        json_object_set_new(data, "full", json_false());
+        json_object_set_new(data, "select_images", json_integer(cases[i].images));
+        json_object_set_new(result, "kept_epoch", json_integer(cases[i].kept));
+        assert_ok(fm_train_table(&alone, &result, &table));
+        assert_ok(fm_table_print(table, FM_FORMAT_MARKDOWN, &text));
+        expect_rows(fm_text_cstr(&text), (const char *const[]){cases[i].cells, NULL});
+        fm_remarks_append(result, &remarks);
+        assert_string_equal(fm_text_cstr(&remarks), cases[i].remark);
+        fm_text_free(&remarks);
+        fm_text_free(&text);
+        fm_table_free(table);
+        json_decref(result);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             mean_and_deviation_are_those_of_a_sample, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_table_tells_them_below_the_runs, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_table_tells_a_choice_of_few_images, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 // One wording for the comparison and for reports, made of what result.json says.
 #include "app/remarks.h"
 
+#include "data/split.h"
 #include "run/json.h"
 #include "run/run.h"
 
@@ -76,6 +77,22 @@ void fm_remarks_append_teaching(const json_t *result, struct fm_text *out)
         fm_text_append(out, ", all of the targets");
 }
 
+bool fm_remarks_chosen_by_few(const json_t *result)
+{
+    double images = fm_json_number(json_object_get(result, "data"), "select_images");
+    return images > 0 && images < FM_SELECT_LEAST &&
+           fm_json_number(result, "kept_epoch") < fm_json_number(result, "epochs");
+}
+
+static void append_choice(const json_t *result, struct fm_text *out)
+{
+    double images = fm_json_number(json_object_get(result, "data"), "select_images");
+    if (fm_remarks_chosen_by_few(result))
+        fm_text_append(out, "%sepoch %.0f of %.0f is kept, chosen on %.0f image%s", separator(out),
+            fm_json_number(result, "kept_epoch"), fm_json_number(result, "epochs"), images,
+            images > 1 ? "s" : "");
+}
+
 void fm_remarks_append(const json_t *result, struct fm_text *out)
 {
     if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
@@ -92,6 +109,7 @@ void fm_remarks_append(const json_t *result, struct fm_text *out)
             fm_json_number(result, "epochs"), fm_json_number(result, "epochs_planned"),
             fm_json_number(result, "max_minutes"));
     append_changes(result, out);
+    append_choice(result, out);
     if (json_is_true(json_object_get(json_object_get(result, "data"), "full")))
         fm_text_append(out, "%strained on all training images (--full), none held out to select on",
             separator(out));

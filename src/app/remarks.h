@@ -5,10 +5,16 @@
 #include "base/text.h"
 
 #include <jansson.h>
+#include <stdbool.h>
+
+// The kept epoch is not the last, and was chosen on so few images that chance chose it
+// (FM_SELECT_LEAST).
+bool fm_remarks_chosen_by_few(const json_t *result);
 
 // Appends to `out`, "; " between the remarks: that VGG16 began without ImageNet weights, what
-// taught it, that --max-minutes ended the run, what differs from the recipe's file, that all
-// training images were trained on (--full). `result` is what result.json holds.
+// taught it, that --max-minutes ended the run, what differs from the recipe's file, which epoch few
+// images chose, that all training images were trained on (--full). `result` is what result.json
+// holds.
 void fm_remarks_append(const json_t *result, struct fm_text *out);
 
 // The same for data that are not Fashion-MNIST.

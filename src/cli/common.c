@@ -91,16 +91,18 @@ static void describe_engine(const struct fm_engine *engine, struct fm_text *out)
 
 static void note_session(const struct fm_session *session)
 {
+    const struct fm_split *split = &session->split;
     struct fm_text line = {0};
-    char train[32], test[32], duration[32];
-    fm_group_digits(session->dataset.train.count, train);
-    fm_group_digits(session->dataset.test.count, test);
-    fm_duration(session->dataset.load_seconds, duration);
+    char digits[32];
     fm_text_append_lines(&line, session->dataset.directory);
-    bool full = session->split.select_count == 0;
-    fm_note("data: %s, %s images to train%s on, %s to test on, %d classes, read in %s",
-        fm_text_cstr(&line), train, full ? "" : ", select and calibrate", test,
-        session->dataset.classes, duration);
+    fm_text_append(&line, ", %s images to train on", fm_group_digits(split->train_count, digits));
+    if (split->select_count > 0) {
+        fm_text_append(&line, ", %s to select", fm_group_digits(split->select_count, digits));
+        fm_text_append(&line, ", %s to calibrate", fm_group_digits(split->calibrate_count, digits));
+    }
+    fm_text_append(&line, ", %s to test", fm_group_digits(session->dataset.test.count, digits));
+    fm_note("data: %s, %d classes, read in %s", fm_text_cstr(&line), session->dataset.classes,
+        fm_duration(session->dataset.load_seconds, digits));
     fm_text_free(&line);
 }
 

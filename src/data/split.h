@@ -12,6 +12,12 @@ struct fm_split {
     double mean, deviation; // of u8/255 over the pixels of `train`: what a net's input is scaled by
 };
 
+enum {
+    // Selection images that an epoch is chosen on without a warning: of fewer, each alone is more
+    // than a point of accuracy, and chance decides between epochs that differ by less.
+    FM_SELECT_LEAST = 100
+};
+
 // A twentieth of the samples (rounded down, at least 1) each to select and to calibrate,
 // stratified: each class in proportion (largest remainder), its members drawn by sorting on a
 // Philox draw of a fixed seed. The same for every run, whatever the run's seed. The statistics are

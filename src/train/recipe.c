@@ -75,7 +75,8 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(init, "init", CHOICE, 0, 0, init_names,
         "initial weights: uniform after He, or after Glorot"),
     FIELD(keep, "keep", CHOICE, 0, 0, keep_names,
-        "weights kept: of the last epoch, or of the best on the selection images"),
+        "weights kept: of the last epoch, or of the best on the selection images, of which fewer "
+        "than 100 choose by chance"),
     FIELD(train_eval, "train-eval", INT, 0, INT_MAX, NULL,
         "training images that train accuracy is measured on (0: all)"),
     FIELD(test_flip, "test-flip", BOOL, 0, 1, NULL,

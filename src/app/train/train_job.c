@@ -211,6 +211,18 @@ static void tell_weights(const struct fm_training *w)
             transfer->weights, transfer->source, transfer->sha256);
 }
 
+// Whoever may still choose otherwise is told before the training takes its time.
+static void warn_of_few(const struct fm_training *w)
+{
+    const struct fm_recipe *recipe = &w->job->recipe;
+    uint32_t images = w->split->select_count;
+    if (recipe->keep == FM_KEEP_BEST && recipe->epochs > 1 && images < FM_SELECT_LEAST)
+        fm_warn(
+            "the kept epoch is chosen on %u image%s, fewer than %d, so largely by chance: --keep "
+            "last keeps the last epoch",
+            (unsigned)images, images == 1 ? "" : "s", FM_SELECT_LEAST);
+}
+
 // All that is done with the folder locked.
 static enum fm_status run(struct fm_training *w, json_t **result)
 {
@@ -227,6 +239,8 @@ static enum fm_status run(struct fm_training *w, json_t **result)
     if (w->hooks->begin)
         w->hooks->begin(w->hooks->context, name, w->directory, w->net.param_elements);
     tell_weights(w);
+    if (first)
+        warn_of_few(w);
     FM_TRY(train(w));
     FM_TRY(test(w));
     take_memory(w);

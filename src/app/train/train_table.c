@@ -76,6 +76,14 @@ static void integer_cell(struct fm_table *table, json_t *value)
     fm_table_cell(table, json_incref(value), "%lld", (long long)json_integer_value(value));
 }
 
+static void images_cell(struct fm_table *table, json_t *count)
+{
+    char digits[SHORT_MAX];
+    fm_group_digits(json_integer_value(count), digits);
+    fm_table_cell(
+        table, json_incref(count), "%s image%s", digits, json_integer_value(count) == 1 ? "" : "s");
+}
+
 // What was trained on, as far as it is not what the name says.
 static void data_cell(struct fm_table *table, const json_t *result)
 {
@@ -132,6 +140,7 @@ struct shape {
     bool begun;          // one began with weights of others: which, and what became of them
     bool taught;         // one was taught by others
     bool features;       // one has a frozen base: the time that its features took
+    bool few;            // one was chosen on few images: how many
     bool planned;        // --max-minutes ended one: the epochs that there were to be
     bool shown[FIGURES]; // those that any result has, and the test accuracy
 };
@@ -144,6 +153,7 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
         shape.begun = shape.begun || json_is_object(transfer);
         shape.taught = shape.taught || json_is_object(json_object_get(results[i], "teaching"));
         shape.features = shape.features || json_object_get(transfer, "feature_seconds");
+        shape.few = shape.few || fm_remarks_chosen_by_few(results[i]);
         shape.planned = shape.planned || json_is_true(json_object_get(results[i], "ended_early"));
         for (int f = 0; f < (int)FIGURES; f++)
             shape.shown[f] = shape.shown[f] || !isnan(figure_of(results[i], &figures[f]));
@@ -152,7 +162,7 @@ static struct shape shape_of(const struct fm_seeds *seeds, json_t *const *result
 }
 
 enum {
-    COLUMNS_MAX = FIGURES + 10
+    COLUMNS_MAX = FIGURES + 12
 };
 
 static int columns_of(const struct shape *shape, struct fm_column columns[COLUMNS_MAX])
@@ -175,6 +185,9 @@ static int columns_of(const struct shape *shape, struct fm_column columns[COLUMN
     columns[used++] = (struct fm_column){"epochs", "epochs", true};
     if (shape->planned)
         columns[used++] = (struct fm_column){"epochs_planned", "planned", true};
+    columns[used++] = (struct fm_column){"kept_epoch", "kept", true};
+    if (shape->few)
+        columns[used++] = (struct fm_column){"select_images", "chosen on", true};
     columns[used++] = (struct fm_column){"run", "run folder", false};
     return used;
 }
@@ -200,6 +213,9 @@ static void append_run(
     integer_cell(table, json_object_get(result, "epochs"));
     if (shape->planned)
         integer_cell(table, json_object_get(result, "epochs_planned"));
+    integer_cell(table, json_object_get(result, "kept_epoch"));
+    if (shape->few)
+        images_cell(table, json_object_get(json_object_get(result, "data"), "select_images"));
     fm_text_cell(table, directory);
 }
 
@@ -222,7 +238,7 @@ static void append_statistics(struct fm_table *table, json_t *const *results, in
     if (shape->features)
         fm_text_cell(table, "");
     fm_text_cell(table, "");
-    if (shape->planned)
+    for (int i = 0; i < shape->planned + 1 + shape->few; i++)
         fm_text_cell(table, "");
     fm_text_cell(table, "");
 }
