@@ -153,6 +153,46 @@ static void test_a_run_cut_short_is_no_whole_one(void **state)
     fm_comparison_free(&again);
 }
 
+// Other threads give the same network, but not at the same cost: a reused run's is not this
+// comparison's, and every output says so.
+static void test_a_run_of_other_threads_is_told(void **state)
+{
+    (void)state;
+    static const enum fm_format formats[] = {FM_FORMAT_MARKDOWN, FM_FORMAT_JSON};
+    const struct fm_device_options options = {.threads = 2};
+    const struct fm_engine one_thread = engine;
+    struct fm_comparison first, same, other;
+    char expected[512];
+    compare("one", 21, 0, false, &first);
+    compare("one-again", 21, 0, false, &same);
+    assert_true(is_reused(&same));
+    assert_true(json_is_null(json_object_get(row_of(&first), "measured_elsewhere")));
+    assert_true(json_is_null(json_object_get(row_of(&same), "measured_elsewhere")));
+
+    assert_int_equal(fm_engine_open("cpu", &options, &engine), FM_OK);
+    compare("two", 21, 0, false, &other);
+    assert_true(is_reused(&other));
+    snprintf(expected, sizeof expected, "with 1 thread on %s", engine.info.name);
+    assert_string_equal(
+        json_string_value(json_object_get(row_of(&other), "measured_elsewhere")), expected);
+    snprintf(expected, sizeof expected,
+        ", measured with 1 thread on %s: --fresh trains and measures it here.", engine.info.name);
+    for (int i = 0; i < 2; i++) {
+        struct fm_text text = {0};
+        assert_int_equal(fm_comparison_print(&other, formats[i], &text), FM_OK);
+        assert_non_null(strstr(fm_text_cstr(&text), expected));
+        fm_text_free(&text);
+        assert_int_equal(fm_comparison_print(&same, formats[i], &text), FM_OK);
+        assert_null(strstr(fm_text_cstr(&text), "--fresh"));
+        fm_text_free(&text);
+    }
+    fm_comparison_free(&first);
+    fm_comparison_free(&same);
+    fm_comparison_free(&other);
+    fm_engine_close(&engine);
+    engine = one_thread;
+}
+
 static int steps_done;
 
 static int stop_later(void)
@@ -575,6 +615,7 @@ int main(void)
         cmocka_unit_test(test_evaluating_the_weights_alone_gives_the_same),
         cmocka_unit_test(test_weights_of_another_run_are_refused),
         cmocka_unit_test(test_evaluation_refuses),
+        cmocka_unit_test(test_a_run_of_other_threads_is_told),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

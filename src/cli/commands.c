@@ -151,7 +151,9 @@ const struct fm_command fm_commands[] = {
             "Trains the models, reusing finished runs of the same configuration and going on\n"
             "with unfinished ones, and compares them in a table, then what the published\n"
             "original claims with what is measured here. Both are also written to one folder as\n"
-            "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).\n\n"
+            "Markdown, CSV, JSON and PNG, with the runs' page, report.html (as of report).\n"
+            "A reused run's times and memory are those that it was measured with, which a note\n"
+            "names where device or threads are others here; --fresh measures anew.\n\n"
             "Without --weights vgg16 is trained from scratch. With it there are two rows of\n"
             "vgg16: the original's, whose base is frozen, and one that is fine-tuned, which\n"
             "alone --unfreeze and --base-rate are for, as --feature-views is for the first.",

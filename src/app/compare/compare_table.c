@@ -186,9 +186,39 @@ static void FM_PRINTF(2, 3) add_note(struct fm_comparison *out, const char *fmt,
     va_end(args);
 }
 
+void fm_compare_append_elsewhere(
+    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_text *out)
+{
+    const json_t *here = c->environment, *there = json_object_get(row->result, "environment");
+    double threads = fm_json_number(there, "threads");
+    const char *device = fm_json_string(json_object_get(there, "device"), "name");
+    const char *processor = fm_json_string(json_object_get(there, "machine"), "processor");
+    bool same_threads = !isfinite(threads) || threads == fm_json_number(here, "threads");
+    bool same_device = strcmp(device, fm_json_string(json_object_get(here, "device"), "name")) == 0;
+    bool same_machine = strcmp(processor,
+                            fm_json_string(json_object_get(here, "machine"), "processor")) == 0;
+    if (!row->reused || (same_threads && same_device && same_machine))
+        return;
+    if (threads > 0) // a GPU has none
+        fm_text_append(out, "with %.0f thread%s ", threads, threads > 1 ? "s" : "");
+    fm_text_append(out, "on %s", device);
+    if (!same_machine && strcmp(processor, device) != 0)
+        fm_text_append(out, " beside %s", processor);
+}
+
+static void add_reuse_note(
+    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_comparison *out)
+{
+    struct fm_text where = {0};
+    fm_compare_append_elsewhere(c, row, &where);
+    add_note(out, "%s: a run finished before, reused: %s, %s%s%s%s.", row->name, row->directory,
+        fm_json_string(row->result, "finished"), where.length > 0 ? ", measured " : "",
+        fm_text_cstr(&where), where.length > 0 ? ": --fresh trains and measures it here" : "");
+    fm_text_free(&where);
+}
+
 static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *out)
 {
-    const char *here = fm_json_string(json_object_get(c->environment, "machine"), "processor");
     for (int i = 0; i < c->options->entry_count; i++) {
         const struct fm_compare_row *row = &c->rows[i];
         struct fm_text remarks = {0};
@@ -196,14 +226,8 @@ static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *ou
         if (remarks.length > 0)
             add_note(out, "%s: %s.", row->name, remarks.data);
         fm_text_free(&remarks);
-        if (!row->reused)
-            continue;
-        json_t *environment = json_object_get(row->result, "environment");
-        const char *there = fm_json_string(json_object_get(environment, "machine"), "processor");
-        bool elsewhere = strcmp(here, there) != 0;
-        add_note(out, "%s: a run finished before, reused: %s, %s%s%s.", row->name, row->directory,
-            fm_json_string(row->result, "finished"),
-            elsewhere ? ", measured on another machine: " : "", elsewhere ? there : "");
+        if (row->reused)
+            add_reuse_note(c, row, out);
     }
 }
 

@@ -31,6 +31,12 @@ struct fm_comparing {
     char recipe[FM_NAME_MAX + 16]; // "quick", or "quick, changed" where options changed any row's
 };
 
+// A reused run's figures of cost (speed, latency, memory) are those of where it was measured, which
+// may have had another device or other threads: appends "with 32 threads on NAME", or nothing where
+// that is what this comparison has.
+void fm_compare_append_elsewhere(
+    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_text *out);
+
 // The sentences under the table, into comparison->notes.
 enum fm_status fm_compare_notes(const struct fm_comparing *c, struct fm_comparison *comparison);
 
