@@ -119,6 +119,16 @@ for key in '"run": "run"' '"model": "simple-ref"' '"batch": 3,' '"batch": 256,' 
     out_has "$key"
 done
 
+# ---- a run of all images says so
+grep -q "\"remarks\": null" out || fail "a plain run has remarks"
+call 0 train --model simple-ref --data "$data" --precision fp32 --epochs 1 --epoch-images 64 \
+    --batch 32 --train-eval 32 --full --teacher run --out full --quiet
+remark='taught by simple-ref, 0.9 of the targets; trained on all training images \(--full\)'
+call 0 bench full --data "$data" --batches 1 --train-batches 4 --seconds 0.01 -o full-costs
+out_has "^the run: $remark"
+grep -qE "\"remarks\": \"$remark" full-costs/bench.json || fail "bench.json tells no remarks"
+grep -qE "^- the run: $remark" full-costs/bench.md || fail "bench.md tells no remarks"
+
 # ---- no data set is needed
 export FMNIST_DATA="$work/nowhere"
 call 0 bench --model simple --precision fp16 --batches 1 --train-batches 4 --seconds 0.01 --format csv

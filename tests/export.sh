@@ -55,6 +55,15 @@ says models/simple/labels.txt "Ankle boot"
 call 1 export run --triton models
 says err "models/simple"
 
+# ---- what must be known of the network: what taught it, that it has seen all images
+call 0 export run --out told
+says err "simple, test accuracy "
+! grep -qE 'taught|--full' err || fail "a run that nothing taught is said to be taught"
+call 0 train --model simple --data "$data" --epochs 1 --epoch-images 128 --precision fp32 --full \
+    --teacher run --out full --quiet
+call 0 export full
+says err " %; taught by simple, 0.9 of the targets; trained on all training images (--full)"
+
 # ---- what the weights file says of itself
 call 0 inspect run/model.safetensors
 says out "1,199,882"

@@ -93,14 +93,32 @@ static void append_choice(const json_t *result, struct fm_text *out)
             images > 1 ? "s" : "");
 }
 
+static void append_taught(const json_t *result, struct fm_text *out)
+{
+    if (!json_is_object(json_object_get(result, "teaching")))
+        return;
+    fm_text_append(out, "%staught by ", separator(out));
+    fm_remarks_append_teaching(result, out);
+}
+
+static void append_full(const json_t *result, struct fm_text *out)
+{
+    if (json_is_true(json_object_get(json_object_get(result, "data"), "full")))
+        fm_text_append(out, "%strained on all training images (--full), none held out to select on",
+            separator(out));
+}
+
+void fm_remarks_append_learned(const json_t *result, struct fm_text *out)
+{
+    append_taught(result, out);
+    append_full(result, out);
+}
+
 void fm_remarks_append(const json_t *result, struct fm_text *out)
 {
     if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
         append_beginning(result, out);
-    if (json_is_object(json_object_get(result, "teaching"))) {
-        fm_text_append(out, "%staught by ", separator(out));
-        fm_remarks_append_teaching(result, out);
-    }
+    append_taught(result, out);
     if (fm_json_number(result, "input_size") > 0)
         fm_text_append(out, "%simages of %.0fx%.0f pixels", separator(out),
             fm_json_number(result, "input_size"), fm_json_number(result, "input_size"));
@@ -110,9 +128,7 @@ void fm_remarks_append(const json_t *result, struct fm_text *out)
             fm_json_number(result, "max_minutes"));
     append_changes(result, out);
     append_choice(result, out);
-    if (json_is_true(json_object_get(json_object_get(result, "data"), "full")))
-        fm_text_append(out, "%strained on all training images (--full), none held out to select on",
-            separator(out));
+    append_full(result, out);
 }
 
 void fm_remarks_append_data(const json_t *result, struct fm_text *out)

@@ -20,6 +20,10 @@ void fm_remarks_append(const json_t *result, struct fm_text *out);
 // The same for data that are not Fashion-MNIST.
 void fm_remarks_append_data(const json_t *result, struct fm_text *out);
 
+// Of these only what taught the run and that all training images were trained on: what must be
+// known of a network wherever it is put to use.
+void fm_remarks_append_learned(const json_t *result, struct fm_text *out);
+
 // Appends what taught a run, "deeper and simple, 0.9 of the targets"; nothing where nothing did.
 void fm_remarks_append_teaching(const json_t *result, struct fm_text *out);
 

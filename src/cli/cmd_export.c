@@ -9,10 +9,12 @@
 
 static void note_model(const struct fm_export_result *result)
 {
+    const char *before = result->remarks[0] ? "; " : "";
     if (isfinite(result->test_accuracy))
-        fm_note("%s, test accuracy %.2f %%", result->model, 100.0 * result->test_accuracy);
+        fm_note("%s, test accuracy %.2f %%%s%s", result->model, 100.0 * result->test_accuracy,
+            before, result->remarks);
     else
-        fm_note("%s", result->model);
+        fm_note("%s%s%s", result->model, before, result->remarks);
 }
 
 // "4.8 MB": as files are counted elsewhere.

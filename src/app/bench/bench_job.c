@@ -2,6 +2,7 @@
 // in each half the base comes first and alone, for its memory.
 #include "app/bench/bench_work.h"
 
+#include "app/remarks.h"
 #include "backend/precision.h"
 #include "base/machine.h"
 
@@ -279,12 +280,27 @@ static void describe(struct fm_bench_work *w)
     w->total = r->predicted.count + r->trained.count + (job->profile ? 2 : 0);
 }
 
+static enum fm_status remark(const struct fm_bench_job *job, struct fm_bench_result *r)
+{
+    json_t *result;
+    struct fm_text remarks = {0};
+    if (!job->run)
+        return FM_OK;
+    FM_TRY(fm_run_read_result(job->run, &result));
+    fm_remarks_append_learned(result, &remarks);
+    snprintf(r->remarks, sizeof r->remarks, "%s", fm_text_cstr(&remarks));
+    fm_text_free(&remarks);
+    json_decref(result);
+    return FM_OK;
+}
+
 static enum fm_status measure(struct fm_bench_work *w)
 {
     struct fm_bench_result *r = w->result;
     const struct fm_engine *engine = w->job->engine;
     FM_TRY(fm_bench_build_net(w));
     describe(w);
+    FM_TRY(remark(w->job, r));
     FM_TRY(fm_bench_find_samples(w));
     list_sides(w);
     ask_for_energy(engine, r);

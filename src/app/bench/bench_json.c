@@ -133,17 +133,18 @@ static json_t *notes_json(const struct fm_bench_result *r)
 json_t *fm_bench_json(const struct fm_bench_result *r)
 {
     return json_pack(
-        "{s:i, s:s, s:o, s:I, s:o, s:s, s:b, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:{s:o, "
+        "{s:i, s:s, s:o, s:o, s:I, s:o, s:s, s:b, s:b, s:f, s:b, s:o, s:o, s:o, s:o, s:{s:o, "
         "s:o, s:o}, s:{s:o, s:o}, s:O}",
         "format", BENCH_FORMAT, "model", r->model, "run",
-        r->run[0] ? fm_json_text(r->run) : json_null(), "parameters", (json_int_t)r->parameters,
-        "images", fm_json_text(r->images), "training_step", r->step, "tf32", r->tf32, "resident",
-        r->resident, "seconds", r->seconds, "device_clock", r->clock, "no_energy",
-        r->no_energy[0] ? json_string(r->no_energy) : json_null(), "notes", notes_json(r), "sides",
-        sides_json(r), "start", start_json(&r->start), "memory", "predictions",
-        bytes(r->predict_peak), "training", bytes(r->train_peak), "device", bytes(r->device_peak),
-        "profile", "predictions", profile_json(&r->predict_profile), "training",
-        profile_json(&r->train_profile), "environment", r->environment);
+        r->run[0] ? fm_json_text(r->run) : json_null(), "remarks",
+        r->remarks[0] ? fm_json_text(r->remarks) : json_null(), "parameters",
+        (json_int_t)r->parameters, "images", fm_json_text(r->images), "training_step", r->step,
+        "tf32", r->tf32, "resident", r->resident, "seconds", r->seconds, "device_clock", r->clock,
+        "no_energy", r->no_energy[0] ? json_string(r->no_energy) : json_null(), "notes",
+        notes_json(r), "sides", sides_json(r), "start", start_json(&r->start), "memory",
+        "predictions", bytes(r->predict_peak), "training", bytes(r->train_peak), "device",
+        bytes(r->device_peak), "profile", "predictions", profile_json(&r->predict_profile),
+        "training", profile_json(&r->train_profile), "environment", r->environment);
 }
 
 // ---- one table

@@ -315,6 +315,10 @@ static void append_about(
         r->tf32 ? ", products in TF32 allowed" : "",
         fm_group_digits((int64_t)r->parameters, parameters), r->images, r->step,
         r->resident ? ", images on the device" : "");
+    if (r->remarks[0]) {
+        line(out, format, "the run");
+        fm_text_append(out, "%s\n", r->remarks);
+    }
     line(out, format, "measured on");
     fm_text_append(out, "%s, %s, %s; %s, %.0f cores, %s; fmnist %s\n",
         fm_json_string(device, "name"), fm_json_string(device, "details"),

@@ -164,6 +164,7 @@ enum fm_status fm_export_run(
     enum fm_status status = fm_export_source_open(options->source, source);
     if (status == FM_OK) {
         snprintf(result->model, sizeof result->model, "%s", source->net.name);
+        snprintf(result->remarks, sizeof result->remarks, "%s", source->remarks);
         result->test_accuracy = source->test_accuracy;
         status = write_all(options, source, result);
         fm_export_source_close(source);

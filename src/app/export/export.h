@@ -18,7 +18,8 @@ extern const char *const fm_export_format_names[]; // by enum fm_export_format; 
 
 enum {
     FM_EXPORT_FILES_MAX = 6,
-    FM_EXPORT_TRITON_BATCH = 256 // pictures at once at most that Triton may put together
+    FM_EXPORT_REMARKS_MAX = 1024, // what is longer is cut off
+    FM_EXPORT_TRITON_BATCH = 256  // pictures at once at most that Triton may put together
 };
 
 struct fm_export_options {
@@ -42,7 +43,8 @@ struct fm_export_result {
     struct fm_export_file files[FM_EXPORT_FILES_MAX]; // written, in this order
     int count;
     char model[FM_NAME_MAX];
-    double test_accuracy; // of the run; NaN where none is known
+    double test_accuracy;                // of the run; NaN where none is known
+    char remarks[FM_EXPORT_REMARKS_MAX]; // of the run, fm_remarks_append_learned(); "" of most
 };
 
 // FM_EXISTS, before anything is written, where a file of an export is there already, unless

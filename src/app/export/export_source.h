@@ -18,6 +18,7 @@ struct fm_export_source {
     struct fm_weights weights;
     struct fm_net net;
     double test_accuracy;                                     // NaN: not known
+    char remarks[FM_EXPORT_VALUE_MAX];                        // of the run; "": none
     char values[FM_EXPORT_METADATA_MAX][FM_EXPORT_VALUE_MAX]; // of the metadata
     const char *metadata[2 * FM_EXPORT_METADATA_MAX + 1];
     struct fm_format_model model; // of all that

@@ -38,7 +38,7 @@ struct fm_job {
     const char *feature_cache; // folder that features are kept in; NULL: they are not
     bool feature_cache_named;  // going on has to name it, too: it is not the usual one
     bool teachers_named;       // the same of the teachers: they are not where they were
-    bool full;                 // `split` holds all images to train on: told in every output
+    bool full;                 // `split` holds all images to train on: results say so
     double max_minutes;        // ends at the end of the epoch in which it is reached; 0: no limit
     double checkpoint_seconds; // struct fm_train_options
     bool strict;               // the same
