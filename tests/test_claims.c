@@ -39,7 +39,7 @@ static struct fm_table *claims_with(
     json_t *const *results, int count, const char *label, const char *weights)
 {
     struct fm_table *table;
-    struct fm_claims_context context = {results, count, label, "fmnist compare", weights};
+    struct fm_claims_context context = {results, count, label, "fmnist compare", weights, NULL};
     assert_int_equal(fm_claims_table(&context, &table), FM_OK);
     return table;
 }
@@ -113,12 +113,33 @@ static void test_measured_beside_claimed(void **state)
     json_decref(results[1]);
 }
 
+// What other threads took is told with each time, and with no other figure.
+static void test_times_measured_elsewhere(void **state)
+{
+    (void)state;
+    json_t *results[2] = {make_result("deeper", 3770442, 0.9521, 0.9283, 0.9246),
+        make_result("simple", 1199882, 0.931, 0.915, 0.9123)};
+    static const char *const elsewhere[] = {"", "with 32 threads on X"};
+    struct fm_claims_context context = {results, 2, NULL, "fmnist compare", NULL, elsewhere};
+    struct fm_table *table;
+    assert_int_equal(fm_claims_table(&context, &table), FM_OK);
+    json_t *rows = fm_table_json(table);
+    const char *aim = "under 20 ms", *claim = "under 10 ms", *one = "inference, one image";
+    expect(rows, one, "deeper", aim, claim, "1.23 ms, batch 1, median");
+    expect(rows, one, "simple", aim, claim, "1.23 ms, batch 1, median (with 32 threads on X)");
+    expect(rows, "test accuracy", "simple", "above 90 %", "87.0 %", "91.23 %");
+    json_decref(rows);
+    fm_table_free(table);
+    json_decref(results[0]);
+    json_decref(results[1]);
+}
+
 // The command is one for all figures: people read it once, above the table.
 static void test_people_read_no_commands(void **state)
 {
     (void)state;
     json_t *result = make_result("simple", 1199882, 0.931, 0.915, 0.9123);
-    struct fm_claims_context context = {&result, 1, NULL, "fmnist compare", NULL};
+    struct fm_claims_context context = {&result, 1, NULL, "fmnist compare", NULL, NULL};
     struct fm_table *table;
     assert_int_equal(fm_claims_shown(&context, &table), FM_OK);
     json_t *rows = fm_table_json(table), *row = row_of(rows, "test accuracy", "simple");
@@ -347,6 +368,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measured_beside_claimed),
+        cmocka_unit_test(test_times_measured_elsewhere),
         cmocka_unit_test(test_people_read_no_commands),
         cmocka_unit_test(test_other_data_is_labelled),
         cmocka_unit_test(test_what_is_no_like_for_like_is_labelled),

@@ -88,10 +88,19 @@ static void append_base_label(
         fm_text_append(out, "; at %.0fx%.0f pixels", size, size);
 }
 
+// A time belongs to what measured it.
+static void append_elsewhere(
+    const struct fm_claims_context *context, const json_t *result, struct fm_text *out)
+{
+    for (int i = 0; context->elsewhere && i < context->result_count; i++)
+        if (context->results[i] == result && context->elsewhere[i][0])
+            fm_text_append(out, "; %s", context->elsewhere[i]);
+}
+
 // What makes the figure another thing than the claim beside it: " (from scratch; tiny)", or
 // nothing.
 static void append_label(
-    const struct fm_claims_context *context, const json_t *result, struct fm_text *out)
+    const struct fm_claims_context *context, const json_t *result, bool time, struct fm_text *out)
 {
     struct fm_text label = {0};
     if (strcmp(fm_json_string(result, "model"), FM_TRANSFER_MODEL) == 0)
@@ -101,6 +110,8 @@ static void append_label(
             fm_json_number(result, "epochs_planned"));
     if (context->data_label)
         fm_text_append(&label, "; %s", context->data_label);
+    if (time)
+        append_elsewhere(context, result, &label);
     if (label.length > 0)
         fm_text_append(out, " (%s)", label.data + 2);
     fm_text_free(&label);
@@ -196,17 +207,18 @@ struct subject {
     const char *name, *aim, *claim; // claim NULL: each model's own
     size_t model_claim;             // its offset in struct claimed_model
     void (*measure)(json_t *result, struct fm_text *out);
+    bool time;
 };
 #define EACH(member) NULL, offsetof(struct claimed_model, member)
 static const struct subject subjects[] = {
-    {"test accuracy", "above 90 %", EACH(test), measure_test},
-    {"validation accuracy", NULL, EACH(validation), measure_validation},
-    {"training accuracy", NULL, EACH(train), measure_train},
-    {"train-validation gap", NULL, EACH(gap), measure_gap},
-    {"parameters", NULL, EACH(parameters), measure_parameters},
-    {"training time", NULL, EACH(minutes), measure_time},
-    {"inference, one image", "under 20 ms", "under 10 ms", 0, measure_latency},
-    {"worst confusion", NULL, "Coat against Pullover", 0, measure_confusion},
+    {"test accuracy", "above 90 %", EACH(test), measure_test, false},
+    {"validation accuracy", NULL, EACH(validation), measure_validation, false},
+    {"training accuracy", NULL, EACH(train), measure_train, false},
+    {"train-validation gap", NULL, EACH(gap), measure_gap, false},
+    {"parameters", NULL, EACH(parameters), measure_parameters, false},
+    {"training time", NULL, EACH(minutes), measure_time, true},
+    {"inference, one image", "under 20 ms", "under 10 ms", 0, measure_latency, true},
+    {"worst confusion", NULL, "Coat against Pullover", 0, measure_confusion, false},
 };
 
 static void add_subject(struct rows *rows, const struct subject *subject)
@@ -222,7 +234,7 @@ static void add_subject(struct rows *rows, const struct subject *subject)
         if (result)
             subject->measure(result, &measured);
         if (measured.length > 0)
-            append_label(rows->context, result, &measured);
+            append_label(rows->context, result, subject->time, &measured);
         add_row(rows, subject->name, models[i].name, subject->aim, claim, &measured);
         fm_text_free(&measured);
     }

@@ -17,6 +17,9 @@ struct fm_claims_context {
     // What the file of the weights that vgg16's base was taken from is known as; NULL or "": none
     // is, and the figures say so.
     const char *weights;
+    // Of each result, where its times were measured if not as the command would: "with 32 threads
+    // on NAME", else "". NULL: all as it would.
+    const char *const *elsewhere;
 };
 
 // Columns: subject, model, aim, claim, measured, command. A row for each figure and each model that

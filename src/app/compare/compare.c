@@ -207,7 +207,12 @@ static enum fm_status build(struct fm_comparing *c, struct fm_comparison *out)
         .command = fm_json_string(
             c->environment, "command"), // this very one: options change figures
         .weights = c->weights.known,
+        .elsewhere = c->elsewhere,
     };
+    for (int i = 0; i < count; i++) {
+        fm_compare_tell_elsewhere(c, &c->rows[i]);
+        c->elsewhere[i] = c->rows[i].elsewhere;
+    }
     FM_TRY(fm_compare_table(c->results, count, &out->table));
     FM_TRY(fm_table_transpose(out->table, "note", &out->tall));
     FM_TRY(fm_claims_table(&claims, &out->claims));

@@ -15,16 +15,6 @@ enum {
 };
 static const double gibibyte = 1024.0 * 1024 * 1024;
 
-// null where a row's cost was measured where this comparison was made.
-static json_t *elsewhere_json(const struct fm_comparing *c, const struct fm_compare_row *row)
-{
-    struct fm_text where = {0};
-    fm_compare_append_elsewhere(c, row, &where);
-    json_t *json = where.length > 0 ? json_string(fm_text_cstr(&where)) : json_null();
-    fm_text_free(&where);
-    return json;
-}
-
 static json_t *rows_json(const struct fm_comparing *c, const struct fm_table *table)
 {
     json_t *rows = fm_table_json(table);
@@ -32,7 +22,9 @@ static json_t *rows_json(const struct fm_comparing *c, const struct fm_table *ta
         json_t *row = json_array_get(rows, (size_t)i), *result = c->rows[i].result;
         json_object_set_new(row, "run", json_string(c->rows[i].directory));
         json_object_set_new(row, "reused", json_boolean(c->rows[i].reused));
-        json_object_set_new(row, "measured_elsewhere", elsewhere_json(c, &c->rows[i]));
+        const char *elsewhere = c->rows[i].elsewhere;
+        json_object_set_new(
+            row, "measured_elsewhere", elsewhere[0] ? json_string(elsewhere) : json_null());
         json_t *test = json_object_get(result, "test");
         json_t *pair = json_array_get(json_object_get(test, "most_confused"), 0);
         json_object_set_new(row, "most_confused", pair ? json_incref(pair) : json_null());

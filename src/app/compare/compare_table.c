@@ -186,8 +186,7 @@ static void FM_PRINTF(2, 3) add_note(struct fm_comparison *out, const char *fmt,
     va_end(args);
 }
 
-void fm_compare_append_elsewhere(
-    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_text *out)
+void fm_compare_tell_elsewhere(const struct fm_comparing *c, struct fm_compare_row *row)
 {
     const json_t *here = c->environment, *there = json_object_get(row->result, "environment");
     double threads = fm_json_number(there, "threads");
@@ -199,22 +198,22 @@ void fm_compare_append_elsewhere(
                             fm_json_string(json_object_get(here, "machine"), "processor")) == 0;
     if (!row->reused || (same_threads && same_device && same_machine))
         return;
+    struct fm_text where = {0};
     if (threads > 0) // a GPU has none
-        fm_text_append(out, "with %.0f thread%s ", threads, threads > 1 ? "s" : "");
-    fm_text_append(out, "on %s", device);
+        fm_text_append(&where, "with %.0f thread%s ", threads, threads > 1 ? "s" : "");
+    fm_text_append(&where, "on %s", device);
     if (!same_machine && strcmp(processor, device) != 0)
-        fm_text_append(out, " beside %s", processor);
+        fm_text_append(&where, " beside %s", processor);
+    snprintf(row->elsewhere, sizeof row->elsewhere, "%s", fm_text_cstr(&where));
+    fm_text_free(&where);
 }
 
-static void add_reuse_note(
-    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_comparison *out)
+static void add_reuse_note(const struct fm_compare_row *row, struct fm_comparison *out)
 {
-    struct fm_text where = {0};
-    fm_compare_append_elsewhere(c, row, &where);
+    bool elsewhere = row->elsewhere[0] != '\0';
     add_note(out, "%s: a run finished before, reused: %s, %s%s%s%s.", row->name, row->directory,
-        fm_json_string(row->result, "finished"), where.length > 0 ? ", measured " : "",
-        fm_text_cstr(&where), where.length > 0 ? ": --fresh trains and measures it here" : "");
-    fm_text_free(&where);
+        fm_json_string(row->result, "finished"), elsewhere ? ", measured " : "", row->elsewhere,
+        elsewhere ? ": --fresh trains and measures it here" : "");
 }
 
 static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *out)
@@ -227,7 +226,7 @@ static void add_row_notes(const struct fm_comparing *c, struct fm_comparison *ou
             add_note(out, "%s: %s.", row->name, remarks.data);
         fm_text_free(&remarks);
         if (row->reused)
-            add_reuse_note(c, row, out);
+            add_reuse_note(row, out);
     }
 }
 

@@ -6,7 +6,8 @@
 #include "app/compare/compare.h"
 
 enum {
-    FM_COMPARE_MAX = 16 // models
+    FM_COMPARE_MAX = 16, // models
+    FM_COMPARE_WHERE_MAX = 256
 };
 
 // A finished run and what it says of itself.
@@ -15,6 +16,7 @@ struct fm_compare_row {
     char directory[FM_PATH_MAX];
     bool reused;
     json_t *result;
+    char elsewhere[FM_COMPARE_WHERE_MAX]; // "with 32 threads on NAME"; "": measured as here
 };
 
 // A comparison being made.
@@ -23,8 +25,9 @@ struct fm_comparing {
     const struct fm_dataset *dataset;
     const struct fm_split *split;
     const struct fm_compare_options *options;
-    struct fm_compare_row *rows;     // [options->entry_count]
-    json_t *results[FM_COMPARE_MAX]; // borrowed from rows
+    struct fm_compare_row *rows;           // [options->entry_count]
+    json_t *results[FM_COMPARE_MAX];       // borrowed from rows
+    const char *elsewhere[FM_COMPARE_MAX]; // the same
     json_t *environment;
     struct fm_transfer weights;    // that rows begin with, identified; zero: there are none
     char label[FM_PATH_MAX];       // of the data
@@ -32,10 +35,8 @@ struct fm_comparing {
 };
 
 // A reused run's figures of cost (speed, latency, memory) are those of where it was measured, which
-// may have had another device or other threads: appends "with 32 threads on NAME", or nothing where
-// that is what this comparison has.
-void fm_compare_append_elsewhere(
-    const struct fm_comparing *c, const struct fm_compare_row *row, struct fm_text *out);
+// may have had another device or other threads: sets row->elsewhere.
+void fm_compare_tell_elsewhere(const struct fm_comparing *c, struct fm_compare_row *row);
 
 // The sentences under the table, into comparison->notes.
 enum fm_status fm_compare_notes(const struct fm_comparing *c, struct fm_comparison *comparison);
