@@ -64,6 +64,16 @@ call 0 train --model simple --data "$data" --epochs 1 --epoch-images 128 --preci
 call 0 export full
 says err " %; taught by simple, 0.9 of the targets; trained on all training images (--full)"
 
+# ---- what a file alone says that it was trained on goes with it, and no more
+call 0 inspect alone/model.onnx --format json
+says out '"trained_on": "split"'
+call 0 inspect told/model.onnx --format json
+says out '"trained_on": "split"'
+LC_ALL=C sed 's/"trained_on"/"trained_xx"/' run/model.safetensors >unknown.safetensors
+call 0 export unknown.safetensors --out untold
+call 0 inspect untold/model.onnx --format json
+! grep -q '"trained_on"' out || fail "what a file does not say is told"
+
 # ---- what the weights file says of itself
 call 0 inspect run/model.safetensors
 says out "1,199,882"

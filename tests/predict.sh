@@ -151,9 +151,28 @@ predict 0 alone.safetensors "$data/t10k-images-idx3-ubyte.gz" --format csv
 err_has "alone.safetensors is taken for a weights file: computed in fp32"
 cmp -s out of-run || fail "other labels from the weights alone"
 "$fmnist" eval alone.safetensors --data "$data" --format csv >out 2>err || fail "eval of weights"
-grep -v '^full,' eval >expected
+cp eval expected
 cmp -s out expected || fail "another evaluation of the weights alone"
+err_has "it says that it was trained on the training split, not of which data"
+"$fmnist" eval alone.safetensors --data "$data" >out 2>err || fail "eval of weights"
+out_has '^alone.safetensors +test +training split of data not known '
+
+# It is believed where it says that nothing was held out; where it says nothing, nothing is known.
+LC_ALL=C sed 's/"trained_on":"split"/"trained_on":"all"  /' alone.safetensors >all.safetensors
+LC_ALL=C sed 's/"trained_on"/"trained_xx"/' alone.safetensors >unknown.safetensors
+"$fmnist" eval all.safetensors --data "$data" >out 2>err || fail "eval of weights of --full"
+out_has '^all.safetensors +test +all training images of data not known '
+for split in select calibrate; do
+    status=0
+    "$fmnist" eval all.safetensors --data "$data" --split $split >out 2>err || status=$?
+    [ "$status" -eq 2 ] || fail "eval --split $split of weights of --full exits with $status"
+    err_has "says that it was trained on all training images (--full): there is no $split split"
+done
+"$fmnist" eval unknown.safetensors --data "$data" --split select >out 2>err || fail "eval"
 err_has "what it was trained on is not known"
+out_has '^unknown.safetensors +select +not known '
+"$fmnist" eval unknown.safetensors --data "$data" --format csv >out 2>err || fail "eval"
+! grep -q '^full,' out || fail "it is told what is not known"
 predict 1 "$data/classes.txt" good
 err_has "is neither safetensors nor HDF5 nor ONNX"
 for command in "label alone.safetensors good -o labels" "audit alone.safetensors" \

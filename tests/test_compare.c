@@ -516,7 +516,8 @@ static void test_evaluating_the_weights_alone_gives_the_same(void **state)
     assert_string_equal(e.config.data.class_names[9], dataset.class_names[9]);
     assert_string_equal(e.picture, ""); // nothing is written where the file happens to lie
     json_t *json = fm_evaluation_json(&e);
-    assert_true(json_is_null(json_object_get(json, "full")));
+    assert_true(json_is_false(json_object_get(json, "full"))); // the file's word
+    assert_true(json_is_null(json_object_get(json, "taught")));
     assert_true(json_is_null(json_object_get(json, "same_data")));
     json_decref(json);
     fm_evaluation_free(&e);

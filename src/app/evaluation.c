@@ -38,8 +38,8 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
             e->config.data.directory);
     if (e->config.full && e->part != FM_PART_TEST)
         return fm_fail(FM_USAGE,
-            "%s: was trained on all training images (--full): there is no %s split", e->directory,
-            fm_part_names[e->part]);
+            "%s: %swas trained on all training images (--full): there is no %s split", e->directory,
+            e->is_file ? "says that it " : "", fm_part_names[e->part]);
     e->same_data = !e->is_file && fm_trained_same_data(&e->config, dataset);
     return FM_OK;
 }
@@ -50,6 +50,7 @@ static void take_trained(struct fm_trained *trained, struct fm_evaluation *e)
     e->is_file = trained->is_file;
     e->config = trained->config;
     trained->config = (struct fm_run_config){0};
+    e->trained_on = trained->trained_on;
     e->precision = trained->precision;
     e->emulated = trained->emulated;
     e->parameters = trained->predictor.net.param_elements;
@@ -176,17 +177,27 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
         classes_json(m, names), "confusion", confusion_json(m));
 }
 
-// null of a weights file, which does not say what it was trained on.
+// null of a weights file, which knows nothing of teachers and does not say which data it is of.
 static json_t *known(const struct fm_evaluation *e, bool value)
 {
     return e->is_file ? json_null() : json_boolean(value);
+}
+
+bool fm_evaluation_knows_full(const struct fm_evaluation *e)
+{
+    return !e->trained_on || e->trained_on[0];
+}
+
+static json_t *full_json(const struct fm_evaluation *e)
+{
+    return fm_evaluation_knows_full(e) ? json_boolean(e->config.full) : json_null();
 }
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
     json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
         e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
-        known(e, e->config.full), "taught", known(e, e->config.teaching.count > 0), "precision",
+        full_json(e), "taught", known(e, e->config.teaching.count > 0), "precision",
         fm_precision_name(e->precision), "emulate", e->emulated, "parameters",
         (json_int_t)e->parameters, "same_data", known(e, e->same_data), "seconds", e->seconds,
         "picture", e->picture[0] ? json_string(e->picture) : json_null());
@@ -201,6 +212,17 @@ json_t *fm_evaluation_json(const struct fm_evaluation *e)
 }
 
 // ---- Tables
+
+// Of a file it is a file's word, of data that nobody knows.
+static const char *trained_on_text(const struct fm_evaluation *e)
+{
+    if (!fm_evaluation_knows_full(e))
+        return "not known";
+    if (e->is_file)
+        return e->config.full ? "all training images of data not known"
+                              : "training split of data not known";
+    return e->config.full ? "all training images" : "training split";
+}
 
 enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_table **table)
 {
@@ -221,10 +243,7 @@ enum fm_status fm_evaluation_summary(const struct fm_evaluation *e, struct fm_ta
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], table));
     fm_table_cell(*table, json_string(e->directory), "%s", e->directory);
     fm_table_cell(*table, json_string(fm_part_names[e->part]), "%s", fm_part_names[e->part]);
-    fm_table_cell(*table, known(e, e->config.full), "%s%s",
-        e->is_file       ? "not known"
-        : e->config.full ? "all training images"
-                         : "training split",
+    fm_table_cell(*table, full_json(e), "%s%s", trained_on_text(e),
         e->config.teaching.count > 0 ? ", taught by others" : "");
     fm_table_cell(*table, json_integer((json_int_t)m->count), "%s",
         fm_group_digits((int64_t)m->count, digits));

@@ -28,6 +28,7 @@ struct fm_evaluation {
     bool is_file;                // a weights file, and `config` as struct fm_trained has it
     enum fm_part part;
     struct fm_run_config config; // of the run
+    const char *trained_on;      // as struct fm_trained has it
     enum fm_precision precision; // evaluated in
     bool emulated;
     size_t parameters;
@@ -49,11 +50,15 @@ struct fm_evaluation_options {
 // Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
 // of the data set and draws the confusion matrix into the run folder; a weights file is evaluated
 // alone, in fp32, and nothing is drawn. FM_NOT_FOUND: no run there;
-// FM_DATA: the data set has another number of classes. On failure nothing needs to be freed.
+// FM_DATA: the data set has another number of classes; FM_USAGE: a part that is held out, of what
+// was trained on all images, or says so. On failure nothing needs to be freed.
 enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *evaluation);
 void fm_evaluation_free(struct fm_evaluation *evaluation);
+
+// Whether config.full is known: of a weights file, which need not say so, it may not be.
+bool fm_evaluation_knows_full(const struct fm_evaluation *evaluation);
 
 // The JSON that `fmnist eval --format json` prints; new reference, NULL when out of memory.
 json_t *fm_evaluation_json(const struct fm_evaluation *evaluation);

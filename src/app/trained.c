@@ -4,6 +4,7 @@
 
 #include "backend/precision.h"
 #include "base/log.h"
+#include "net/files/pretrained.h"
 #include "run/network.h"
 
 #include <stdio.h>
@@ -46,6 +47,7 @@ static enum fm_status describe_file(
     snprintf(
         config->precision, sizeof config->precision, "%s", fm_precision_name(FM_PRECISION_FP32));
     config->input_size = net->input.shape.h;
+    config->full = strcmp(weights->trained_on, FM_WEIGHTS_ALL) == 0;
     config->data.classes = weights->classes;
     for (int c = 0; c < FM_CHANNELS_MAX; c++) {
         config->data.input_mean[c] = (double)weights->input_mean[c];
@@ -74,6 +76,7 @@ static enum fm_status read_file(
 {
     FM_TRY(fm_weights_open(t->directory, weights));
     FM_TRY(fm_weights_net(weights, net));
+    t->trained_on = weights->trained_on;
     return describe_file(weights, net, &t->config);
 }
 

@@ -10,8 +10,10 @@
 struct fm_trained {
     char directory[FM_PATH_MAX]; // or the file
     bool is_file;
-    // With its data. Of a file what that says: model, classes, input; computed in fp32; of no data.
+    // With its data. Of a file what that says: model, classes, input, `full`; computed in fp32; of
+    // no data.
     struct fm_run_config config;
+    const char *trained_on;      // of a file, as struct fm_weights has it; NULL of a run
     enum fm_precision precision; // computed in: the run's; fp32 where the device does not have it
     bool emulated;
     struct fm_predictor predictor; // classes and their names, too

@@ -99,7 +99,7 @@ static enum fm_status print_csv(const struct fm_evaluation *evaluation)
     FM_TRY(fm_table_create(columns, sizeof columns / sizeof columns[0], &table));
     append_count(table, "count", "", "", metrics->count);
     append_count(table, "correct", "", "", metrics->correct);
-    if (!evaluation->is_file) // which does not know it
+    if (fm_evaluation_knows_full(evaluation))
         append_count(table, "full", "", "", evaluation->config.full);
     append_real(table, "accuracy", "", metrics->accuracy);
     append_real(table, "nll", "", metrics->nll);

@@ -137,7 +137,8 @@ const struct fm_command fm_commands[] = {
             "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
             "log-likelihood (NLL).\n\n"
             "RUN may be a weights file alone, trained elsewhere, too, if it has the names and\n"
-            "metadata of a run's model.safetensors; it is computed in fp32.",
+            "metadata of a run's model.safetensors; it is computed in fp32. If it says that it\n"
+            "was trained with --full, no split of the training images is taken for held out.",
         .operand = "RUN",
         .operand_type = FM_OPTION_FILE,
         .operand_required = true,

@@ -4,6 +4,7 @@
 #include "app/trained.h"
 #include "backend/precision.h"
 #include "base/log.h"
+#include "net/files/pretrained.h"
 #include "net/files/tensors.h"
 
 #include <errno.h>
@@ -311,10 +312,21 @@ enum fm_status fm_check_run_or_file(const char *path)
 
 void fm_note_file(const char *path)
 {
-    if (fm_trained_is_file(path))
-        fm_note(
-            "%s is taken for a weights file: computed in fp32; what it was trained on is not known",
-            path);
+    struct fm_tensors tensors;
+    if (!fm_trained_is_file(path))
+        return;
+    if (fm_tensors_open(path, &tensors) != FM_OK) { // told of by whoever reads the weights
+        fm_error_clear();
+        return;
+    }
+    const char *said = fm_weights_trained_on(fm_tensors_metadata(&tensors, FM_WEIGHTS_TRAINED_ON));
+    fm_note("%s is taken for a weights file: computed in fp32; %s", path,
+        strcmp(said, FM_WEIGHTS_ALL) == 0
+            ? "it says that it was trained on all training images (--full), not of which data"
+        : strcmp(said, FM_WEIGHTS_SPLIT) == 0
+            ? "it says that it was trained on the training split, not of which data"
+            : "what it was trained on is not known");
+    fm_tensors_close(&tensors);
 }
 
 enum fm_status fm_take_from_run(struct fm_args *args, char directory[FM_PATH_MAX])

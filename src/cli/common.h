@@ -65,7 +65,7 @@ void fm_session_close(struct fm_session *session);
 // A wrong folder is the likeliest mistake; it is told before a device is opened and data is read.
 enum fm_status fm_check_run(const char *directory);
 // The same of one that takes a weights file as well; and, once the device has been told of, what is
-// to be known of such a file.
+// to be known of such a file: what it says that it was trained on.
 enum fm_status fm_check_run_or_file(const char *path);
 void fm_note_file(const char *path);
 // Into `args`, where nothing else was asked for: the data of the run args->operand, as long as they

@@ -259,6 +259,8 @@ static enum fm_status get_metadata(struct fm_weights *weights)
     FM_TRY(get_classes(weights));
     FM_TRY(get_class_names(weights));
     FM_TRY(get_input_size(weights));
+    weights->trained_on = fm_weights_trained_on(
+        fm_safetensors_metadata(&weights->tensors, FM_WEIGHTS_TRAINED_ON));
     FM_TRY(get_channels(weights, "input_mean", 0, weights->input_mean));
     return get_channels(weights, "input_deviation", FLT_MIN, weights->input_deviation);
 }

@@ -23,6 +23,9 @@ struct fm_weights {
     int input_size;                    // of what the first layer sees; 0: the model's own
     // Of u8/255, by channel; 0 and 1 for a net that does not standardise.
     float input_mean[FM_CHANNELS_MAX], input_deviation[FM_CHANNELS_MAX];
+    // FM_WEIGHTS_ALL or _SPLIT (net/files/pretrained.h), of data that it does not name; "": it does
+    // not say.
+    const char *trained_on;
     struct fm_tensor_file tensors;
 };
 

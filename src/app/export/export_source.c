@@ -96,6 +96,13 @@ static enum fm_status place(const char *path, struct fm_export_source *source)
     return FM_OK;
 }
 
+// What the file says itself is all that is known of one that lies alone.
+static void know_file(struct fm_export_source *source)
+{
+    if (source->weights.trained_on[0])
+        add(source, FM_WEIGHTS_TRAINED_ON, source->weights.trained_on);
+}
+
 static enum fm_status open_weights(struct fm_export_source *source)
 {
     struct fm_weights *weights = &source->weights;
@@ -121,6 +128,8 @@ enum fm_status fm_export_source_open(const char *path, struct fm_export_source *
     if (fm_path_is_dir(path))
         FM_TRY(know_run(path, source));
     FM_TRY_GOTO(status, open_weights(source), out);
+    if (!fm_path_is_dir(path))
+        know_file(source);
     source->model = (struct fm_format_model){.net = &source->net,
         .tensors = &source->weights.tensors,
         .class_names = source->weights.class_names,

@@ -78,11 +78,19 @@ static enum fm_status take_channels(
         text != NULL ? "\"" : "", positive ? "a positive" : "a", FM_CHANNELS_MAX);
 }
 
+const char *fm_weights_trained_on(const char *metadata)
+{
+    static const char *const known[] = {FM_WEIGHTS_ALL, FM_WEIGHTS_SPLIT, NULL};
+    for (int i = 0; metadata && known[i]; i++)
+        if (strcmp(metadata, known[i]) == 0)
+            return known[i];
+    return "";
+}
+
 static void take_images(const struct fm_tensors *from, struct fm_pretrained *p)
 {
     const char *text = fm_tensors_metadata(from, FM_WEIGHTS_TRAINED_ON);
-    if (text != NULL && (strcmp(text, FM_WEIGHTS_ALL) == 0 || strcmp(text, FM_WEIGHTS_SPLIT) == 0))
-        snprintf(p->trained_on, sizeof p->trained_on, "%s", text);
+    snprintf(p->trained_on, sizeof p->trained_on, "%s", fm_weights_trained_on(text));
 }
 
 static enum fm_status set_preprocessing(const struct fm_tensors *from, struct fm_pretrained *p)

@@ -24,6 +24,8 @@ extern const char *const fm_pretrained_source_names[]; // "keras", "torchvision"
 #define FM_WEIGHTS_TRAINED_ON "trained_on"
 #define FM_WEIGHTS_ALL "all"     // with --full: on what other runs hold out, too
 #define FM_WEIGHTS_SPLIT "split" // on what no run holds out
+// Which of the two a file's text is: "" for another, and for NULL, where there is none.
+const char *fm_weights_trained_on(const char *metadata);
 
 struct fm_pretrained {
     char path[FM_PATH_MAX];
