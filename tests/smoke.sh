@@ -71,9 +71,35 @@ done
 out_has 'T-shirt'
 call eval run --data "$data" --format csv
 out_has '^accuracy,,,0\.'
+out_has '^same_data,,,1'
 out_has '^confusion,Coat,Pullover,[0-9]'
 call eval run --data "$data" --format markdown
 out_has '^\| Coat '
+
+# Where the run's data are gone, others do with the same classes in the same order, and that is said.
+cp -r "$data" gone
+call train --model simple --data gone --epochs 1 --epoch-images 320 --batch 32 --out moved
+cp -r gone other
+rm -r gone
+FMNIST_DATA=$work/other
+export FMNIST_DATA
+gzip -dc "$data/t10k-labels-idx1-ubyte.gz" >other/t10k-labels-idx1-ubyte
+rm other/t10k-labels-idx1-ubyte.gz
+printf '\001' | dd of=other/t10k-labels-idx1-ubyte bs=1 seek=8 conv=notrunc 2>/dev/null
+call eval moved
+err_has 'are not those that the run was trained on \(.*gone\)'
+out_has '^The data are not those that the run was trained on'
+call eval moved --format csv
+out_has '^same_data,,,0'
+call eval moved --format json
+out_has '"same_data": false'
+sed -e 's/^Coat$/x/' -e 's/^Dress$/Coat/' -e 's/^x$/Dress/' "$data/classes.txt" >other/classes.txt
+status=0
+"$fmnist" eval moved >out 2>err || status=$?
+[ "$status" -eq 1 ] || fail "eval on classes in another order: exit status $status"
+[ ! -s out ] || fail "a failure prints a result"
+err_has 'other: class 3 is "Coat", that of moved is "Dress": .* --data DIR \(it was .*gone\)'
+unset FMNIST_DATA
 
 # Comparison: trains two, then reuses both.
 call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --out table --trace t.json

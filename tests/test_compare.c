@@ -17,6 +17,8 @@
 
 #include <cmocka.h>
 
+#include "expect.h"
+
 static struct fm_engine engine;
 static struct fm_dataset dataset;
 static struct fm_split split;
@@ -569,6 +571,39 @@ static void test_evaluation_refuses(void **state)
     fm_error_clear();
 }
 
+// Classes of other names, or in another order, are others; the run's very own data may have new
+// names.
+static void test_evaluation_refuses_other_classes(void **state)
+{
+    (void)state;
+    char directory[FM_PATH_MAX], path[FM_PATH_MAX];
+    struct fm_evaluation e;
+    struct fm_dataset other = dataset;
+    assert_int_equal(fm_path_join(directory, root, "clean"), FM_OK);
+    copy_weights("classes.safetensors", path);
+    const char *const trained[] = {directory, path};
+    other.class_names[3] = dataset.class_names[4];
+    other.class_names[4] = dataset.class_names[3];
+    for (int i = 0; i < 2; i++) {
+        struct fm_evaluation_options options = {.directory = trained[i], .part = FM_PART_TEST};
+        other.files[0].crc32 = dataset.files[0].crc32 + 1;
+        assert_int_equal(fm_evaluation_run(&engine, &other, &split, &options, &e), FM_DATA);
+        assert_non_null(strstr(fm_error_message(), "class 3 is \"Coat\", that of"));
+        fm_error_clear();
+    }
+    struct fm_evaluation_options options = {.directory = directory, .part = FM_PART_TEST};
+    other.files[0].crc32 = dataset.files[0].crc32;
+    assert_ok(fm_evaluation_run(&engine, &other, &split, &options, &e));
+    assert_true(e.same_data);
+    fm_evaluation_free(&e);
+    other = dataset;
+    other.files[0].crc32++;
+    assert_ok(fm_evaluation_run(&engine, &other, &split, &options, &e));
+    assert_true(fm_evaluation_of_other_data(&e));
+    assert_string_equal(e.picture, "");
+    fm_evaluation_free(&e);
+}
+
 static int open_all(void **state)
 {
     (void)state;
@@ -617,6 +652,7 @@ int main(void)
         cmocka_unit_test(test_weights_of_another_run_are_refused),
         cmocka_unit_test(test_evaluation_refuses),
         cmocka_unit_test(test_a_run_of_other_threads_is_told),
+        cmocka_unit_test(test_evaluation_refuses_other_classes),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -23,6 +23,30 @@ const char *const fm_part_names[] = {"select", "calibrate", "test", NULL};
 
 // ---- Running
 
+// Labels are matched by number, which means something only where the classes are the same in the
+// same order. Of the run's very own data they are, whatever its names have become.
+static enum fm_status check_names(const struct fm_dataset *dataset, const struct fm_evaluation *e)
+{
+    const struct fm_run_data *data = &e->config.data;
+    int k = 0;
+    while (k < data->classes && strcmp(dataset->class_names[k], data->class_names[k]) == 0)
+        k++;
+    if (k == data->classes)
+        return FM_OK;
+    struct fm_text hint = {0};
+    if (data->directory[0])
+        fm_text_append(&hint, " (it was %s)", data->directory);
+    if (!dataset->pictures)
+        fm_text_append(&hint, "; a classes.txt in the folder says what its classes are");
+    enum fm_status status = fm_fail(FM_DATA,
+        "%s: class %d is \"%s\", that of %s is \"%s\": its labels mean other classes; name "
+        "the right data with --data DIR%s",
+        dataset->directory, k, dataset->class_names[k], e->directory, data->class_names[k],
+        fm_text_cstr(&hint));
+    fm_text_free(&hint);
+    return status;
+}
+
 static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_evaluation *e)
 {
     if (dataset->classes != e->config.data.classes && e->is_file)
@@ -41,7 +65,7 @@ static enum fm_status check_data(const struct fm_dataset *dataset, struct fm_eva
             "%s: %swas trained on all training images (--full): there is no %s split", e->directory,
             e->is_file ? "says that it " : "", fm_part_names[e->part]);
     e->same_data = !e->is_file && fm_trained_same_data(&e->config, dataset);
-    return FM_OK;
+    return e->same_data ? FM_OK : check_names(dataset, e);
 }
 
 // What is told of it, for as long as the evaluation is there.
@@ -181,6 +205,11 @@ json_t *fm_metrics_json(const struct fm_metrics *m, char *const *names)
 static json_t *known(const struct fm_evaluation *e, bool value)
 {
     return e->is_file ? json_null() : json_boolean(value);
+}
+
+bool fm_evaluation_of_other_data(const struct fm_evaluation *e)
+{
+    return !e->is_file && !e->same_data;
 }
 
 bool fm_evaluation_knows_full(const struct fm_evaluation *e)

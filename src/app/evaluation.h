@@ -50,13 +50,16 @@ struct fm_evaluation_options {
 // Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
 // of the data set and draws the confusion matrix into the run folder; a weights file is evaluated
 // alone, in fp32, and nothing is drawn. FM_NOT_FOUND: no run there;
-// FM_DATA: the data set has another number of classes; FM_USAGE: a part that is held out, of what
-// was trained on all images, or says so. On failure nothing needs to be freed.
+// FM_DATA: the data set has another number of classes, or others, or in another order; FM_USAGE: a
+// part that is held out, of what was trained on all images, or says so. On failure nothing needs to
+// be freed.
 enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *evaluation);
 void fm_evaluation_free(struct fm_evaluation *evaluation);
 
+// Whether the data set is known not to be the run's: of a weights file nothing is known of it.
+bool fm_evaluation_of_other_data(const struct fm_evaluation *evaluation);
 // Whether config.full is known: of a weights file, which need not say so, it may not be.
 bool fm_evaluation_knows_full(const struct fm_evaluation *evaluation);
 

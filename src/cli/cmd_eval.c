@@ -41,6 +41,8 @@ static enum fm_status print_prose(const struct fm_evaluation *evaluation, enum f
         fm_text_free(&text);
         return status;
     }
+    if (fm_evaluation_of_other_data(evaluation))
+        fm_text_append(&text, "\nThe data are not those that the run was trained on.\n");
     if (evaluation->picture[0])
         fm_text_append(&text, "\nConfusion matrix as a picture: %s\n", evaluation->picture);
     return fm_print_text(&text);
@@ -101,6 +103,8 @@ static enum fm_status print_csv(const struct fm_evaluation *evaluation)
     append_count(table, "correct", "", "", metrics->correct);
     if (fm_evaluation_knows_full(evaluation))
         append_count(table, "full", "", "", evaluation->config.full);
+    if (!evaluation->is_file)
+        append_count(table, "same_data", "", "", evaluation->same_data);
     append_real(table, "accuracy", "", metrics->accuracy);
     append_real(table, "nll", "", metrics->nll);
     append_real(table, "ece", "", metrics->ece);
@@ -142,7 +146,7 @@ enum fm_status fm_cmd_eval(const struct fm_args *args)
     enum fm_status status = fm_evaluation_run(
         &session.engine, &session.dataset, &session.split, &options, &evaluation);
     if (status == FM_OK) {
-        if (!evaluation.same_data && !evaluation.is_file)
+        if (fm_evaluation_of_other_data(&evaluation))
             fm_warn("the data in %s are not those that the run was trained on (%s); no picture is "
                     "drawn",
                 session.dataset.directory, evaluation.config.data.directory);

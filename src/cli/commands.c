@@ -136,6 +136,9 @@ const struct fm_command fm_commands[] = {
             "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
             "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
             "log-likelihood (NLL).\n\n"
+            "Without --data the run's own data are taken, or those found elsewhere if they are\n"
+            "gone. Data that are not the run's must have its classes, by name and in the same\n"
+            "order, and the result says that they are others.\n\n"
             "RUN may be a weights file alone, trained elsewhere, too, if it has the names and\n"
             "metadata of a run's model.safetensors; it is computed in fp32. If it says that it\n"
             "was trained with --full, no split of the training images is taken for held out.",
