@@ -60,6 +60,10 @@ grep -q 'taught by simple, 0.9 of the targets' report/report.html ||
 grep -q 'simple-taught' report/report.html || fail "a report names a taught run like another"
 call 0 eval taught --data "$data"
 out_has '^taught +test +training split, taught by others '
+call 0 eval taught --data "$data" --format csv
+out_has '^taught,,,1'
+call 0 eval alone --data "$data" --format csv
+out_has '^taught,,,0'
 
 if "$fmnist" export taught --out exported >out 2>err; then
     grep -qa 'simple, 0\.9 of the targets' exported/*.onnx ||

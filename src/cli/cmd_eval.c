@@ -103,8 +103,10 @@ static enum fm_status print_csv(const struct fm_evaluation *evaluation)
     append_count(table, "correct", "", "", metrics->correct);
     if (fm_evaluation_knows_full(evaluation))
         append_count(table, "full", "", "", evaluation->config.full);
-    if (!evaluation->is_file)
+    if (!evaluation->is_file) { // which knows neither
+        append_count(table, "taught", "", "", evaluation->config.teaching.count > 0);
         append_count(table, "same_data", "", "", evaluation->same_data);
+    }
     append_real(table, "accuracy", "", metrics->accuracy);
     append_real(table, "nll", "", metrics->nll);
     append_real(table, "ece", "", metrics->ece);
