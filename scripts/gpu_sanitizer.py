@@ -78,8 +78,8 @@ def run(stage, options, precision):
         # Without a tool first: it chooses the plans, each by running it, which would take a tool long.
         # They are this stage's own: times taken under a tool say nothing.
         environment = dict(options.environment, XDG_CACHE_HOME=f"{scratch}/plans")
-        if not stage.ended_well("fmnist train", stage.run(training, 120, environment)):
+        if not stage.ended_well("fmnist train", stage.run(training, 60, environment)):
             return
         for tool, (arguments, summary) in TOOLS.items():
             command = [options.sanitizer, "--tool", tool, *arguments, *COMMON, *training]
-            judge(stage, tool, stage.run(command, 140, environment), summary, rows)
+            judge(stage, tool, stage.run(command, 130, environment), summary, rows)

@@ -39,6 +39,13 @@ for part in images-idx3 labels-idx1; do
     cp "$data/train-$part-ubyte.gz" "other/t10k-$part-ubyte.gz"
     cp "$data/t10k-$part-ubyte.gz" "other/train-$part-ubyte.gz"
 done
+nameless=$(printf 'caf\351')
+cp -r "$data" "$nameless"
+call 1 train $some --data "$nameless" --out run --force
+err_has 'is not UTF-8'
+keeps run
+call 1 train $some --data "$nameless" --seeds 2 --out group --force
+keeps group
 call 1 train $some --data other --teacher group/seed-1 --out run --force
 err_has 'group/seed-1 was trained on other data'
 keeps run
@@ -59,8 +66,10 @@ call 0 train $here --teacher group/seed-3 --out run --force
 
 rm -r group/seed-2
 cp -r run group/seed-2
+rm group/seed-1/result.json
 call 1 train --resume group --quiet
 err_has 'group/seed-2 holds another training than the group .*: move it away'
+[ ! -e group/seed-1/result.json ] || fail "a seed is trained before all are looked at"
 rm -r group/seed-2
 call 0 train --resume group --quiet
 keeps group

@@ -10,6 +10,7 @@
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "run/weights.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -56,7 +57,18 @@ static enum fm_status check_mode(const struct fm_args *args, int mode)
     return FM_OK;
 }
 
-// What a run begins with may not lie where it takes the place of another: --force would remove it.
+// Whether --force would remove it: a run's files lie in its folder, those of several in seed-N/.
+static bool is_replaced(const char *at, const char *out, bool several)
+{
+    size_t length = strlen(out);
+    if (strncmp(at, out, length) != 0)
+        return false;
+    const char *rest = at + length;
+    return several ? strncmp(rest, "/seed-", 6) == 0
+                   : rest[0] == '\0' || strcmp(rest, "/" FM_WEIGHTS_FILE) == 0;
+}
+
+// What a run begins with may not lie where it takes the place of another.
 static enum fm_status check_stays(const struct fm_args *args, const char *what, const char *path)
 {
     char out[FM_PATH_MAX], at[FM_PATH_MAX];
@@ -64,8 +76,7 @@ static enum fm_status check_stays(const struct fm_args *args, const char *what, 
         return FM_OK;
     fm_path_absolute(out, args->out);
     fm_path_absolute(at, path);
-    size_t length = strlen(out);
-    if (strncmp(at, out, length) != 0 || (at[length] != '\0' && at[length] != '/'))
+    if (!is_replaced(at, out, args->seeds > 1))
         return FM_OK;
     return fm_fail(FM_USAGE, "--force would remove the %s %s: another --out leaves it", what, at);
 }
@@ -276,8 +287,9 @@ static enum fm_status read_result(const struct work *w, int index)
 
 static enum fm_status resume_all(struct work *w)
 {
-    for (int i = 0; i < w->seeds->count; i++) {
+    for (int i = 0; i < w->seeds->count; i++)
         FM_TRY(fm_seeds_check_run(w->seeds, i));
+    for (int i = 0; i < w->seeds->count; i++) {
         if (fm_run_is_finished(w->seeds->directories[i]))
             FM_TRY(read_result(w, i));
         else

@@ -114,21 +114,22 @@ static enum fm_status refuse_if_used(const char *directory)
 
 // The file that makes a folder a run is made by one of several that want the folder, however close
 // together they have looked whether it is free.
-static enum fm_status create_config(const char *directory, const struct fm_run_config *config)
+static enum fm_status create_config(const char *directory, const json_t *json)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_path_join(path, directory, "config.json"));
-    json_t *json = fm_run_config_to_json(config);
-    if (!json)
-        return fm_fail(FM_DATA,
-            "%s: not written: the path of the data, of the weights or of a teacher is not UTF-8",
-            path);
     enum fm_status status = fm_json_create_file(path, json);
-    json_decref(json);
     if (status != FM_EXISTS)
         return status;
     fm_error_clear();
     return fail_used(directory, "config.json");
+}
+
+static enum fm_status create(const char *directory, const json_t *config, bool force)
+{
+    FM_TRY(fm_make_dirs(directory));
+    FM_TRY(force ? replace_run(directory) : refuse_if_used(directory));
+    return create_config(directory, config);
 }
 
 enum fm_status fm_run_create(const char *directory, const struct fm_run_config *config, bool force)
@@ -137,9 +138,15 @@ enum fm_status fm_run_create(const char *directory, const struct fm_run_config *
         return fm_fail(FM_EXISTS,
             "%s: holds a group of runs (" FM_GROUP_FILE "); --out DIR takes another folder",
             directory);
-    FM_TRY(fm_make_dirs(directory));
-    FM_TRY(force ? replace_run(directory) : refuse_if_used(directory));
-    return create_config(directory, config);
+    json_t *json = fm_run_config_to_json(config);
+    if (!json)
+        return fm_fail(FM_DATA,
+            "%s/config.json: not written: the path of the data, of the weights or of a teacher is "
+            "not UTF-8",
+            directory);
+    enum fm_status status = create(directory, json, force);
+    json_decref(json);
+    return status;
 }
 
 enum fm_status fm_run_remove(const char *directory)

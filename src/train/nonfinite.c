@@ -13,7 +13,9 @@
 #include <string.h>
 
 enum {
-    REPLAYED_MAX = 4 // a device may tell of a step only some steps later
+    // A device may be four steps behind its host, and the sums are sent for again only when they
+    // have come: a step is told of seven steps later at most.
+    REPLAYED_MAX = 8
 };
 
 static bool all_finite(const float *values, size_t count)

@@ -99,8 +99,12 @@ static enum fm_status place(const char *path, struct fm_export_source *source)
 // What the file says itself is all that is known of one that lies alone.
 static void know_file(struct fm_export_source *source)
 {
-    if (source->weights.trained_on[0])
-        add(source, FM_WEIGHTS_TRAINED_ON, source->weights.trained_on);
+    const char *trained_on = source->weights.trained_on;
+    if (trained_on[0])
+        add(source, FM_WEIGHTS_TRAINED_ON, trained_on);
+    if (strcmp(trained_on, FM_WEIGHTS_ALL) == 0)
+        snprintf(source->remarks, sizeof source->remarks,
+            "says that it was trained on all training images (--full)");
 }
 
 static enum fm_status open_weights(struct fm_export_source *source)

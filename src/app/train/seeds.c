@@ -135,14 +135,16 @@ static enum fm_status remove_locked(const struct fm_seeds *seeds)
     return FM_OK;
 }
 
-static enum fm_status remove_all(const struct fm_seeds *seeds)
+// Locks all, acts (NULL: that they could be locked is all that is asked), and lets go.
+static enum fm_status with_locks(
+    const struct fm_seeds *seeds, enum fm_status (*act)(const struct fm_seeds *))
 {
     int *locks = calloc((size_t)seeds->count, sizeof *locks);
     if (!locks)
         return fm_fail_memory("locks", (size_t)seeds->count * sizeof *locks);
     enum fm_status status = lock_all(seeds, locks);
-    if (status == FM_OK)
-        status = remove_locked(seeds);
+    if (status == FM_OK && act)
+        status = act(seeds);
     for (int i = 0; i < seeds->count; i++)
         fm_run_unlock(locks[i]);
     free(locks);
@@ -153,21 +155,25 @@ static enum fm_status remove_group(const char *directory)
 {
     struct fm_seeds seeds;
     FM_TRY(fm_seeds_read(directory, &seeds));
-    enum fm_status status = remove_all(&seeds);
+    enum fm_status status = with_locks(&seeds, remove_locked);
     fm_seeds_free(&seeds);
     return status;
 }
 
-// Single runs in the folders of a new group's. Before the group is: one that is stopped before it
-// has made its own would take them for these.
-static enum fm_status remove_runs(const struct fm_job *job, int count, const char *directory)
+// Removes the group that is there, and single runs in the folders of the new one's: a group that is
+// stopped before it has made its own would take them for these.
+static enum fm_status replace(const struct fm_job *job, int count, const char *directory)
 {
     struct fm_seeds seeds;
     FM_TRY(open_seeds(directory, &seeds));
     seeds.config.seed = job->seed;
     enum fm_status status = add_runs(&seeds, count);
     if (status == FM_OK)
-        status = remove_all(&seeds);
+        status = with_locks(&seeds, NULL);
+    if (status == FM_OK && seeds.group)
+        status = remove_group(directory);
+    if (status == FM_OK)
+        status = with_locks(&seeds, remove_locked);
     fm_seeds_free(&seeds);
     return status;
 }
@@ -218,10 +224,8 @@ static enum fm_status clear_way(const struct fm_job *job, int count, const char 
             "%s: holds a group of runs already; --force replaces it, --out DIR takes another "
             "folder",
             directory);
-    if (is_group(directory))
-        FM_TRY(remove_group(directory));
     if (job->force)
-        return remove_runs(job, count, directory);
+        return replace(job, count, directory);
     for (int i = 0; i < count; i++) {
         char run[FM_PATH_MAX];
         FM_TRY(run_directory(directory, job->seed + (uint64_t)i, run));
@@ -234,25 +238,28 @@ static enum fm_status clear_way(const struct fm_job *job, int count, const char 
     return FM_OK;
 }
 
+static enum fm_status make_group(const struct fm_run_config *config, int count, json_t **group)
+{
+    *group = json_pack("{s:i, s:I, s:i, s:o}", "format", GROUP_FORMAT, "seed",
+        (json_int_t)config->seed, "count", count, "config", fm_run_config_to_json(config));
+    if (*group)
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        FM_GROUP_FILE ": not written: the path of the data, of the weights or of a teacher is not "
+                      "UTF-8");
+}
+
 // Of several that want the folder one gets it: FM_EXISTS for the others.
-static enum fm_status claim(const struct fm_run_config *config, int count, const char *directory)
+static enum fm_status claim(const json_t *group, const char *directory)
 {
     char path[FM_PATH_MAX];
     FM_TRY(fm_make_dirs(directory));
     FM_TRY(group_path(directory, path));
-    json_t *json = json_pack("{s:i, s:I, s:i, s:o}", "format", GROUP_FORMAT, "seed",
-        (json_int_t)config->seed, "count", count, "config", fm_run_config_to_json(config));
-    enum fm_status status = json ? fm_json_create_file(path, json)
-                                 : fm_fail(FM_DATA,
-                                       "%s: not written: the path of the data, of the weights or "
-                                       "of a teacher is not UTF-8",
-                                       path);
-    json_decref(json);
-    return status;
+    return fm_json_create_file(path, group);
 }
 
-static enum fm_status claim_stamped(const struct fm_job *job, const struct fm_run_config *config,
-    int count, char directory[FM_PATH_MAX])
+static enum fm_status claim_stamped(
+    const struct fm_job *job, const json_t *group, char directory[FM_PATH_MAX])
 {
     char stamp[32];
     fm_clock_stamp(stamp);
@@ -261,24 +268,31 @@ static enum fm_status claim_stamped(const struct fm_job *job, const struct fm_ru
         fm_error_clear();
         FM_TRY(fm_job_name_folder(job, stamp, i, directory));
         if (!fm_path_exists(directory))
-            status = claim(config, count, directory);
+            status = claim(group, directory);
     }
     return status;
+}
+
+static enum fm_status claim_named(
+    const struct fm_job *job, const json_t *group, int count, char directory[FM_PATH_MAX])
+{
+    FM_TRY(fm_path_copy(directory, job->directory));
+    FM_TRY(clear_way(job, count, directory));
+    return claim(group, directory);
 }
 
 static enum fm_status begin(const struct fm_job *job, const struct fm_run_config *config, int count,
     char directory[FM_PATH_MAX])
 {
-    if (!job->directory) {
-        FM_TRY(claim_stamped(job, config, count, directory));
-    } else {
-        FM_TRY(fm_path_copy(directory, job->directory));
-        FM_TRY(clear_way(job, count, directory));
-        FM_TRY(claim(config, count, directory));
-    }
+    json_t *group;
     struct fm_seeds seeds;
+    FM_TRY(make_group(config, count, &group));
+    enum fm_status status = job->directory ? claim_named(job, group, count, directory)
+                                           : claim_stamped(job, group, directory);
+    json_decref(group);
+    FM_TRY(status);
     FM_TRY(fm_seeds_read(directory, &seeds));
-    enum fm_status status = make_runs(&seeds, job->force);
+    status = make_runs(&seeds, job->force);
     fm_seeds_free(&seeds);
     return status;
 }
