@@ -5,6 +5,7 @@
 #include "run/json.h"
 #include "run/run.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const char *separator(const struct fm_text *out)
@@ -108,10 +109,13 @@ static void append_full(const json_t *result, struct fm_text *out)
             separator(out));
 }
 
-void fm_remarks_append_learned(const json_t *result, struct fm_text *out)
+void fm_remarks_learned(const json_t *result, char *out, size_t size)
 {
-    append_taught(result, out);
-    append_full(result, out);
+    struct fm_text text = {0};
+    append_taught(result, &text);
+    append_full(result, &text);
+    snprintf(out, size, "%s", fm_text_cstr(&text));
+    fm_text_free(&text);
 }
 
 void fm_remarks_append(const json_t *result, struct fm_text *out)

@@ -21,8 +21,8 @@ void fm_remarks_append(const json_t *result, struct fm_text *out);
 void fm_remarks_append_data(const json_t *result, struct fm_text *out);
 
 // Of these only what taught the run and that all training images were trained on: what must be
-// known of a network wherever it is put to use.
-void fm_remarks_append_learned(const json_t *result, struct fm_text *out);
+// known of a network wherever it is put to use. "": nothing; what `out` has no room for is cut off.
+void fm_remarks_learned(const json_t *result, char *out, size_t size);
 
 // Appends what taught a run, "deeper and simple, 0.9 of the targets"; nothing where nothing did.
 void fm_remarks_append_teaching(const json_t *result, struct fm_text *out);

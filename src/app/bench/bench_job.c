@@ -283,13 +283,10 @@ static void describe(struct fm_bench_work *w)
 static enum fm_status remark(const struct fm_bench_job *job, struct fm_bench_result *r)
 {
     json_t *result;
-    struct fm_text remarks = {0};
     if (!job->run)
         return FM_OK;
     FM_TRY(fm_run_read_result(job->run, &result));
-    fm_remarks_append_learned(result, &remarks);
-    snprintf(r->remarks, sizeof r->remarks, "%s", fm_text_cstr(&remarks));
-    fm_text_free(&remarks);
+    fm_remarks_learned(result, r->remarks, sizeof r->remarks);
     json_decref(result);
     return FM_OK;
 }

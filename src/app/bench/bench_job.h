@@ -72,7 +72,7 @@ struct fm_bench_profile {
 
 struct fm_bench_result {
     char run[FM_PATH_MAX], model[FM_NAME_MAX]; // "" for no run
-    char remarks[FM_BENCH_REASON_MAX];         // fm_remarks_append_learned() of the run; "": none
+    char remarks[FM_BENCH_REASON_MAX];         // fm_remarks_learned() of the run; "": none
     size_t parameters;
     char images[FM_PATH_MAX]; // "Fashion-MNIST", "tiny"; "random"
     const char *step;         // how a training step was made up, in words

@@ -44,7 +44,7 @@ struct fm_export_result {
     int count;
     char model[FM_NAME_MAX];
     double test_accuracy;                // of the run; NaN where none is known
-    char remarks[FM_EXPORT_REMARKS_MAX]; // of the run, fm_remarks_append_learned(); "" of most
+    char remarks[FM_EXPORT_REMARKS_MAX]; // of the run, fm_remarks_learned(); "" of most
 };
 
 // FM_EXISTS, before anything is written, where a file of an export is there already, unless

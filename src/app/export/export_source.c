@@ -56,10 +56,7 @@ static enum fm_status know_result(const char *directory, struct fm_export_source
     if (teachers.length > 0)
         add(source, "taught_by", fm_text_cstr(&teachers));
     fm_text_free(&teachers);
-    struct fm_text remarks = {0};
-    fm_remarks_append_learned(result, &remarks);
-    snprintf(source->remarks, sizeof source->remarks, "%s", fm_text_cstr(&remarks));
-    fm_text_free(&remarks);
+    fm_remarks_learned(result, source->remarks, sizeof source->remarks);
     json_decref(result);
     return FM_OK;
 }
