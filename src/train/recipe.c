@@ -4,9 +4,11 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "data/split.h"
 #include "net/zoo.h"
 #include "run/json.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -20,6 +22,7 @@ static const char *const schedule_names[] = {[FM_SCHEDULE_CONSTANT] = "constant"
     [FM_SCHEDULE_ONE_CYCLE] = "one_cycle",
     [FM_SCHEDULE_COSINE] = "cosine",
     NULL};
+static_assert(FM_SELECT_LEAST == 100, "as the help of --keep has it");
 static const char *const init_names[] = {
     [FM_INIT_HE_UNIFORM] = "he", [FM_INIT_GLOROT_UNIFORM] = "glorot", NULL};
 static const char *const keep_names[] = {[FM_KEEP_LAST] = "last", [FM_KEEP_BEST] = "best", NULL};
