@@ -2,19 +2,56 @@
 #include "backend/cpu/isa/kernels.h"
 #include "dropout.h"
 
+#include <string.h>
+
 // Sixteen Philox calls side by side, so that the compiler keeps them in vector registers.
 enum {
     LANES = 16
 };
 
-static void keep_bits(const struct fm_dropout_work *work, uint32_t id, uint32_t first_quad,
-    uint32_t threshold, uint8_t *restrict keep)
+// Call `lane` gives what is kept of the four elements of quad first + lane * stride.
+static inline __attribute__((always_inline)) void keep_bits(const struct fm_dropout_work *work,
+    uint32_t id, uint32_t threshold, uint32_t first, uint32_t stride,
+    uint8_t keep[restrict 4][LANES])
 {
     for (int lane = 0; lane < LANES; lane++) {
         struct fm_draws draws = fm_philox(
-            work->seed, work->epoch, id, work->stream, first_quad + (uint32_t)lane);
+            work->seed, work->epoch, id, work->stream, first + (uint32_t)lane * stride);
         for (int k = 0; k < 4; k++)
-            keep[4 * lane + k] = (uint8_t)fm_dropout_keeps(draws.v[k], threshold);
+            keep[k][lane] = (uint8_t)fm_dropout_keeps(draws.v[k], threshold);
+    }
+}
+
+// Of blocks of LANES channels and whole quads of pixels: the same pixels of a block's channels are
+// drawn at once, as they lie side by side.
+static void mask_by_pixels(const struct fm_view *v, const struct fm_dropout_work *work, uint32_t id,
+    uint32_t threshold, uint8_t *to)
+{
+    uint32_t quads = (uint32_t)(v->h * v->w) / 4;
+    uint8_t keep[4][LANES];
+    for (int group = 0; group < v->c / LANES; group++)
+        for (uint32_t quad = 0; quad < quads; quad++, to += sizeof keep) {
+            keep_bits(work, id, threshold, (uint32_t)(group * LANES) * quads + quad, quads, keep);
+            memcpy(to, keep, sizeof keep);
+        }
+}
+
+// Of any layout: logical element c * pixels + i lies at [c / block][i][c % block].
+static void mask_by_elements(const struct fm_view *v, const struct fm_dropout_work *work,
+    uint32_t id, uint32_t threshold, uint8_t *to)
+{
+    const struct fm_view one = {1, v->c, v->h, v->w, v->block};
+    int pixels = v->h * v->w, elements = work->channels * pixels;
+    uint8_t keep[4][LANES];
+    for (int first = 0; first < elements; first += 4 * LANES) {
+        keep_bits(work, id, threshold, (uint32_t)first / 4, 1, keep);
+        int drawn = elements - first < 4 * LANES ? elements - first : 4 * LANES;
+        int c = first / pixels, i = first % pixels;
+        for (int e = 0; e < drawn; c++, i = 0) {
+            uint8_t *channel = to + fm_view_at(&one, 0, c);
+            for (; e < drawn && i < pixels; e++, i++)
+                channel[(size_t)i * (size_t)v->block] = keep[e % 4][e / 4];
+        }
     }
 }
 
@@ -22,29 +59,10 @@ void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask)
 {
     uint32_t threshold = fm_dropout_threshold(work->rate);
-    int pixels = v->h * v->w;
-    size_t image = (size_t)v->c * (size_t)pixels;
-    enum {
-        CHUNK = 4 * LANES
-    };
+    size_t image = fm_view_size(v) / (size_t)v->n;
+    bool whole = v->block == LANES && v->h * v->w % 4 == 0;
 #pragma omp parallel for schedule(static)
-    for (int n = 0; n < v->n; n++) {
-        uint8_t *to = mask + (size_t)n * image;
-        int elements = work->channels * pixels;
-        uint8_t keep[CHUNK];
-        for (int first = 0; first < elements; first += CHUNK) {
-            keep_bits(work, work->ids[n], (uint32_t)first / 4, threshold, keep);
-            int in_chunk = elements - first < CHUNK ? elements - first : CHUNK;
-            // Logical element c * pixels + i lies at [c / block][i][c % block].
-            int c = first / pixels, i = first % pixels;
-            for (int e = 0; e < in_chunk; e++) {
-                to[((size_t)(c / v->block) * (size_t)pixels + (size_t)i) * (size_t)v->block +
-                    (size_t)(c % v->block)] = keep[e];
-                if (++i == pixels) {
-                    i = 0;
-                    c++;
-                }
-            }
-        }
-    }
+    for (int n = 0; n < v->n; n++)
+        (whole ? mask_by_pixels : mask_by_elements)(
+            v, work, work->ids[n], threshold, mask + (size_t)n * image);
 }

@@ -2,50 +2,86 @@
 // images' moments are combined in double (Chan, Golub, LeVeque 1979, "Updating formulae and a
 // pairwise algorithm for computing sample variances", eq. 2.1), so that one pass over memory gives
 // a variance without cancellation.
-#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/element_vector.h"
 
 #include <string.h>
 
-// Sum and sum of squared deviations from the plane's own mean, of `count` channels from `x`.
-static void plane_moments(
-    const element *x, int pixels, int block, int count, double *mean, double *deviations)
+// Sums over a plane wait for each other, so those of two vectors of channels are made at once.
+enum {
+    PAIR = 2 * LANES
+};
+
+// How many pairs cover a view's channels; how far apart the two vectors of one are.
+static int pairs_of(const struct fm_view *v)
 {
-    float sum[GROUP] = {0}, square[GROUP] = {0}, centre[GROUP] = {0};
+    return (v->c + PAIR - 1) / PAIR;
+}
+
+static bool in_pairs(const struct fm_view *v, int c)
+{
+    return v->block % LANES == 0 && c + PAIR <= v->c;
+}
+
+static size_t step_of(const struct fm_view *v, int c)
+{
+    return fm_view_at(v, 0, c + LANES) - fm_view_at(v, 0, c);
+}
+
+// Channels from c on that lie side by side, LANES at most.
+static int together(const struct fm_view *v, int c)
+{
+    return least(LANES, v->block - c % v->block);
+}
+
+// Mean and sum of squared deviations from it, of an image's plane: of `vectors` times `count`
+// channels.
+static inline __attribute__((always_inline)) void plane_moments(const struct fm_view *v,
+    const element *x, size_t step, const int vectors, const int count, double *mean,
+    double *deviations)
+{
+    int pixels = v->h * v->w;
+    size_t block = (size_t)v->block;
+    vec sum[2] = {{0}}, square[2] = {{0}}, centre[2];
     for (int i = 0; i < pixels; i++)
-        for (int k = 0; k < count; k++)
-            sum[k] += load(x[(size_t)i * (size_t)block + (size_t)k]);
-    for (int k = 0; k < count; k++)
-        centre[k] = sum[k] / (float)pixels;
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            sum[j] += read_some(x + (size_t)i * block + (size_t)j * step, count);
+#pragma GCC unroll 2
+    for (int j = 0; j < vectors; j++)
+        centre[j] = sum[j] / (float)pixels;
     for (int i = 0; i < pixels; i++)
-        for (int k = 0; k < count; k++) {
-            float d = load(x[(size_t)i * (size_t)block + (size_t)k]) - centre[k];
-            square[k] += d * d;
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++) {
+            vec d = read_some(x + (size_t)i * block + (size_t)j * step, count) - centre[j];
+            square[j] += d * d;
         }
-    for (int k = 0; k < count; k++) {
-        mean[k] = (double)centre[k];
-        deviations[k] = (double)square[k];
-    }
+    for (int j = 0; j < vectors; j++)
+        for (int k = 0; k < count; k++) {
+            mean[j * LANES + k] = (double)centre[j][k];
+            deviations[j * LANES + k] = (double)square[j][k];
+        }
 }
 
 void FM_ELEMENT_KERNEL(norm_statistics)(
     const struct fm_view *v, const void *x, double *image_sums, float *mean, float *variance)
 {
-    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    int pairs = pairs_of(v), pixels = v->h * v->w;
     size_t half = (size_t)v->n * (size_t)v->c; // means, then squared deviations
 #pragma omp parallel for schedule(static)
-    for (int p = 0; p < planes; p++)
-        for (int first = 0; first < v->block; first += GROUP) {
-            size_t at = (size_t)p * (size_t)v->block + (size_t)first;
-            const element *from = (const element *)x + (size_t)p * (size_t)(pixels * v->block) +
-                                  first;
-            int count = least(GROUP, v->block - first);
-            if (count == GROUP) // a constant count makes the inner loops whole vectors
-                plane_moments(
-                    from, pixels, v->block, GROUP, image_sums + at, image_sums + half + at);
-            else
-                plane_moments(
-                    from, pixels, v->block, count, image_sums + at, image_sums + half + at);
+    for (int u = 0; u < v->n * pairs; u++) {
+        int n = u / pairs, c = u % pairs * PAIR, end = least(c + PAIR, v->c);
+        double *means = image_sums + (size_t)n * (size_t)v->c, *deviations = means + half;
+        const element *from = x;
+        if (in_pairs(v, c)) {
+            plane_moments(
+                v, from + fm_view_at(v, n, c), step_of(v, c), 2, LANES, means + c, deviations + c);
+            continue;
         }
+        for (int count; c < end; c += count) {
+            count = together(v, c);
+            plane_moments(v, from + fm_view_at(v, n, c), 0, 1, count, means + c, deviations + c);
+        }
+    }
 #pragma omp parallel for schedule(static)
     for (int c = 0; c < v->c; c++) {
         double total = 0.0, spread = 0.0;
@@ -62,14 +98,18 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
     }
 }
 
-static void apply_plane(const element *restrict x, int pixels, int block,
-    const float *restrict scale, const float *restrict shift, float floor_at, element *restrict y)
+static inline __attribute__((always_inline)) void apply_plane(const element *x, int pixels,
+    const int block, const float *restrict scale, const float *restrict shift, bool relu,
+    element *y)
 {
     for (int i = 0; i < pixels; i++)
-        for (int k = 0; k < block; k++) {
+#pragma GCC unroll 4
+        for (int k = 0; k < block; k += LANES) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float value = fmaf(load(x[at]), scale[k], shift[k]);
-            y[at] = store(value < floor_at ? floor_at : value); // a NaN stays one
+            int count = least(LANES, block - k);
+            vec by = read_floats(scale + k, count), plus = read_floats(shift + k, count);
+            vec value = vec_fmaf(read_some(x + at, count), by, plus);
+            write_some(y + at, count, relu ? vec_relu(value) : value);
         }
 }
 
@@ -79,66 +119,75 @@ void FM_ELEMENT_KERNEL(norm_apply)(const struct fm_view *v, const void *x, const
     const element *from = x;
     element *to = y;
     int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
-    float floor_at = relu ? 0.0f : -INFINITY;
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
         int c = (p % groups) * v->block;
         size_t at = (size_t)p * (size_t)(pixels * v->block);
         if (v->block == GROUP)
-            apply_plane(from + at, pixels, GROUP, scale + c, shift + c, floor_at, to + at);
+            apply_plane(from + at, pixels, GROUP, scale + c, shift + c, relu, to + at);
         else
-            apply_plane(from + at, pixels, v->block, scale + c, shift + c, floor_at, to + at);
+            apply_plane(from + at, pixels, v->block, scale + c, shift + c, relu, to + at);
     }
 }
 
 // The gradient that passes a gate, if there is one: fused ReLU's output is above zero.
-static inline float gated(struct fm_norm_relu gate, int k, float x, float dy)
+static inline vec gated(struct fm_norm_relu gate, const int count, vec x, vec dy)
 {
     if (!gate.scale)
         return dy;
-    return fmaf(x, gate.scale[k], gate.shift[k]) > 0.0f ? dy : 0.0f;
+    vec y = vec_fmaf(x, read_floats(gate.scale, count), read_floats(gate.shift, count));
+    return (vec)((vec_mask)dy & (y > 0.0f));
 }
 
-// Sums of dy and of dy * xhat over a plane, for `count` channels.
-static inline __attribute__((always_inline)) void plane_gradient_sums(const element *x,
-    const element *dy, struct fm_norm_relu gate, int pixels, int block, const int count,
-    const float *mean, const float *inverse, double *sum_dy, double *sum_dy_xhat)
+// Sums of dy and of dy * xhat over an image's plane, of `vectors` times `count` channels.
+static inline __attribute__((always_inline)) void plane_gradient_sums(const struct fm_view *v,
+    const element *x, const element *dy, size_t step, const int vectors, const int count,
+    struct fm_norm_relu gate, const float *mean, const float *inverse, double *sum_dy,
+    double *sum_dy_xhat)
 {
-    float plain[GROUP] = {0}, times_xhat[GROUP] = {0};
+    int pixels = v->h * v->w;
+    size_t block = (size_t)v->block;
+    vec plain[2] = {{0}}, times_xhat[2] = {{0}};
     for (int i = 0; i < pixels; i++)
-        for (int k = 0; k < count; k++) {
-            size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float value = load(x[at]), g = gated(gate, k, value, load(dy[at]));
-            plain[k] += g;
-            times_xhat[k] += g * (value - mean[k]);
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++) {
+            size_t at = (size_t)i * block + (size_t)j * step;
+            vec value = read_some(x + at, count);
+            vec g = gated(pending_from(gate, j * LANES), count, value, read_some(dy + at, count));
+            plain[j] += g;
+            times_xhat[j] += g * (value - read_floats(mean + j * LANES, count));
         }
-    for (int k = 0; k < count; k++) {
-        sum_dy[k] = (double)plain[k];
-        sum_dy_xhat[k] = (double)times_xhat[k] * (double)inverse[k];
-    }
+    for (int j = 0; j < vectors; j++)
+        for (int k = 0; k < count; k++) {
+            sum_dy[j * LANES + k] = (double)plain[j][k];
+            sum_dy_xhat[j * LANES + k] = (double)times_xhat[j][k] * (double)inverse[j * LANES + k];
+        }
 }
 
 void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
     struct fm_norm_relu gate, const float *mean, const float *inverse_deviation, double *image_sums,
     float *dgamma, float *dbeta)
 {
-    const element *in = x, *gradient = dy;
-    int groups = v->c / v->block, planes = v->n * groups, pixels = v->h * v->w;
+    int pairs = pairs_of(v);
     size_t half = (size_t)v->n * (size_t)v->c;
 #pragma omp parallel for schedule(static)
-    for (int p = 0; p < planes; p++)
-        for (int first = 0; first < v->block; first += GROUP) {
-            size_t at = (size_t)p * (size_t)v->block + (size_t)first;
-            size_t pixel = (size_t)p * (size_t)(pixels * v->block) + (size_t)first;
-            int c = (p % groups) * v->block + first, count = least(GROUP, v->block - first);
-            struct fm_norm_relu own = pending_from(gate, c);
-            if (count == GROUP && gate.scale)
-                plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, GROUP,
-                    mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
-            else
-                plane_gradient_sums(in + pixel, gradient + pixel, own, pixels, v->block, count,
-                    mean + c, inverse_deviation + c, image_sums + at, image_sums + half + at);
+    for (int u = 0; u < v->n * pairs; u++) {
+        int n = u / pairs, c = u % pairs * PAIR, end = least(c + PAIR, v->c);
+        double *sums = image_sums + (size_t)n * (size_t)v->c, *times_xhat = sums + half;
+        const element *in = (const element *)x, *gradient = (const element *)dy;
+        if (in_pairs(v, c) && gate.scale) {
+            size_t at = fm_view_at(v, n, c);
+            plane_gradient_sums(v, in + at, gradient + at, step_of(v, c), 2, LANES,
+                pending_from(gate, c), mean + c, inverse_deviation + c, sums + c, times_xhat + c);
+            continue;
         }
+        for (int count; c < end; c += count) {
+            size_t at = fm_view_at(v, n, c);
+            count = together(v, c);
+            plane_gradient_sums(v, in + at, gradient + at, 0, 1, count, pending_from(gate, c),
+                mean + c, inverse_deviation + c, sums + c, times_xhat + c);
+        }
+    }
 #pragma omp parallel for schedule(static)
     for (int c = 0; c < v->c; c++) {
         double beta = 0.0, gamma = 0.0;
@@ -152,15 +201,18 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
 }
 
 static inline __attribute__((always_inline)) void backward_plane(const element *x,
-    const element *dy, struct fm_norm_relu gate, int pixels, const int block, const float *a,
-    const float *b, const float *k0, element *dx)
+    const element *dy, struct fm_norm_relu gate, int pixels, const int block,
+    const float *restrict a, const float *restrict b, const float *restrict k0, element *dx)
 {
     for (int i = 0; i < pixels; i++)
-#pragma omp simd
-        for (int k = 0; k < block; k++) {
+#pragma GCC unroll 4
+        for (int k = 0; k < block; k += LANES) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
-            float value = load(x[at]), g = gated(gate, k, value, load(dy[at]));
-            dx[at] = store(fmaf(a[k], g, fmaf(b[k], value, k0[k])));
+            int count = least(LANES, block - k);
+            vec value = read_some(x + at, count);
+            vec g = gated(pending_from(gate, k), count, value, read_some(dy + at, count));
+            vec of_x = vec_fmaf(read_floats(b + k, count), value, read_floats(k0 + k, count));
+            write_some(dx + at, count, vec_fmaf(read_floats(a + k, count), g, of_x));
         }
 }
 

@@ -1,83 +1,74 @@
-// Pooling. A pixel's channels are taken in groups, so that the inner loop is a vector; plain
-// layouts, whose channels do not lie side by side, are taken one by one.
-#include "backend/cpu/isa/element.h"
+// Pooling. A pixel's channels are taken in vectors; of plain layouts, whose channels do not lie
+// side by side, a vector holds one.
+#include "backend/cpu/isa/element_vector.h"
 
 #include <string.h>
 
-// b where it takes a's place: where it is larger, or a NaN, which no comparison may lose. Two
-// selections, as compilers make vectors of those but not of one by either condition.
-static inline float larger(float a, float b)
+// ---- the largest of four
+
+// What a reader makes of the elements: apply_pending() of each.
+static inline vec read_pending(const element *x, struct fm_norm_relu pending, const int count)
 {
-    float most = b > a ? b : a;
-    return b != b ? b : most;
+    vec value = read_some(x, count);
+    if (!pending.scale)
+        return value;
+    vec scale = read_floats(pending.scale, count), shift = read_floats(pending.shift, count);
+    return vec_relu(vec_fmaf(value, scale, shift));
 }
 
-// The same for where they stand.
-static inline int larger_at(float a, float b, int at_a, int at_b)
+// Where b takes a's place: where it is larger, or a NaN, which no comparison may lose.
+static inline vec_mask takes(vec a, vec b)
 {
-    int at = b > a ? at_b : at_a;
-    return b != b ? at_b : at;
+    return (b > a) | (b != b);
 }
+
+static inline vec_mask choose(vec_mask where, vec_mask b, vec_mask a)
+{
+    return (where & b) | (~where & a);
+}
+
+static inline vec choose_value(vec_mask where, vec b, vec a)
+{
+    return (vec)choose(where, (vec_mask)b, (vec_mask)a);
+}
+
+typedef uint8_t vec_bytes __attribute__((vector_size(LANES)));
 
 // A 2x2 window's corners, as distances from the first in elements.
 struct window {
     size_t right, below;
 };
 
-// A window's elements of channel k.
-struct four {
-    float a, b, c, d;
-};
-
-static inline __attribute__((always_inline)) struct four four_of(
-    const element *x, struct window w, struct fm_norm_relu pending, int k)
+// One output pixel of `count` channels, LANES at most. With `index`, which it was: the first
+// largest in row-major order.
+static inline __attribute__((always_inline)) void largest_of_four(const int count, const element *x,
+    struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {
-    struct four f = {load(x[k]), load((x + w.right)[k]), load((x + w.below)[k]),
-        load((x + w.below + w.right)[k])};
-    if (!pending.scale)
-        return f;
-    return (struct four){apply_pending(pending, k, f.a), apply_pending(pending, k, f.b),
-        apply_pending(pending, k, f.c), apply_pending(pending, k, f.d)};
+    vec a = read_pending(x, pending, count), b = read_pending(x + w.right, pending, count);
+    vec_mask right = takes(a, b);
+    vec top = choose_value(right, b, a);
+    x += w.below;
+    vec c = read_pending(x, pending, count), d = read_pending(x + w.right, pending, count);
+    vec_mask right_below = takes(c, d);
+    vec bottom = choose_value(right_below, d, c);
+    vec_mask below = takes(top, bottom);
+    write_some(y, count, choose_value(below, bottom, top));
+    if (!index)
+        return;
+    vec_mask at = choose(below, 2 - right_below, -right); // true is -1
+    vec_bytes which = __builtin_convertvector(at, vec_bytes);
+    memcpy(index, &which, (size_t)count);
 }
 
-// One output pixel of `count` channels.
-static inline __attribute__((always_inline)) void max_of_four(const int count,
-    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y)
+static inline __attribute__((always_inline)) void forward_pixel(const int block, const element *x,
+    struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {
-    for (int k = 0; k < count; k++) {
-        struct four f = four_of(x, w, pending, k);
-        y[k] = store(larger(larger(f.a, f.b), larger(f.c, f.d)));
-    }
-}
-
-// The same, keeping which it was: the first largest in row-major order.
-static inline __attribute__((always_inline)) void argmax_of_four(const int count,
-    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y,
-    uint8_t *restrict index)
-{
-    int at[GROUP]; // as wide as fp32, so that all is one width of vectors
-    for (int k = 0; k < count; k++) {
-        struct four f = four_of(x, w, pending, k);
-        float top = larger(f.a, f.b), bottom = larger(f.c, f.d);
-        at[k] = larger_at(top, bottom, larger_at(f.a, f.b, 0, 1), larger_at(f.c, f.d, 2, 3));
-        y[k] = store(larger(top, bottom));
-    }
-    for (int k = 0; k < count; k++)
-        index[k] = (uint8_t)at[k];
-}
-
-static inline __attribute__((always_inline)) void forward_group(const int count,
-    const element *restrict x, struct window w, struct fm_norm_relu pending, element *restrict y,
-    uint8_t *restrict index)
-{
-    if (index && pending.scale)
-        argmax_of_four(count, x, w, pending, y, index);
-    else if (index)
-        argmax_of_four(count, x, w, (struct fm_norm_relu){0}, y, index);
-    else if (pending.scale)
-        max_of_four(count, x, w, pending, y);
-    else
-        max_of_four(count, x, w, (struct fm_norm_relu){0}, y);
+    int k = 0;
+    for (; k + LANES <= block; k += LANES)
+        largest_of_four(LANES, x + k, w, pending_from(pending, k), y + k, index ? index + k : NULL);
+    if (k < block)
+        largest_of_four(
+            block - k, x + k, w, pending_from(pending, k), y + k, index ? index + k : NULL);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_forward)(
@@ -99,35 +90,46 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
             const element *corner = from + (size_t)(2 * i * block);
             element *out = (element *)y + to;
             uint8_t *which = index ? index + to : NULL;
-            int k = 0;
-            for (; k + GROUP <= block; k += GROUP)
-                forward_group(GROUP, corner + k, window, pending_from(own, k), out + k,
-                    which ? which + k : NULL);
-            forward_group(block - k, corner + k, window, pending_from(own, k), out + k,
-                which ? which + k : NULL);
+            // By constants and without conditions where time counts.
+            if (block == GROUP && which && own.scale)
+                forward_pixel(GROUP, corner, window, own, out, which);
+            else if (block == GROUP && which)
+                forward_pixel(GROUP, corner, window, (struct fm_norm_relu){0}, out, which);
+            else
+                forward_pixel(block, corner, window, own, out, which);
         }
     }
 }
 
-// One window's gradients of `count` channels; with `gate`, what passes a ReLU in front of the pool.
+// One window's gradients of `count` channels, LANES at most; with `gate`, what passes a ReLU in
+// front of the pool.
 static inline __attribute__((always_inline)) void scatter_to_four(const int count,
-    const element *restrict dy, const element *restrict gate, const uint8_t *restrict index,
-    struct window w, element *restrict dx)
+    const element *dy, const element *gate, const uint8_t *index, struct window w, element *dx)
 {
-    const element none = store(0.0f);
-    int at[GROUP]; // as wide as fp32, with 4 for nowhere
-    for (int k = 0; k < count; k++)
-        at[k] = index[k];
-    if (gate)
-        for (int k = 0; k < count; k++)
-            at[k] = load(gate[k]) > 0.0f ? at[k] : 4;
-    for (int k = 0; k < count; k++) {
-        element g = dy[k];
-        dx[k] = at[k] == 0 ? g : none;
-        (dx + w.right)[k] = at[k] == 1 ? g : none;
-        (dx + w.below)[k] = at[k] == 2 ? g : none;
-        (dx + w.below + w.right)[k] = at[k] == 3 ? g : none;
+    size_t bytes = (size_t)count * sizeof *dx;
+    vec_lanes gradient = {0}, passes = {0};
+    vec_bytes which = {0};
+    memcpy(&gradient, dy, bytes);
+    memcpy(&which, index, (size_t)count);
+    if (gate) {
+        memcpy(&passes, gate, bytes);
+        gradient &= lanes_above_zero(passes);
     }
+    vec_lanes at = __builtin_convertvector(which, vec_lanes);
+    for (int corner = 0; corner < 4; corner++, at -= 1) {
+        vec_lanes own = gradient & (at == 0);
+        memcpy(dx + (corner & 2 ? w.below : 0) + (corner & 1 ? w.right : 0), &own, bytes);
+    }
+}
+
+static inline __attribute__((always_inline)) void backward_pixel(const int block, const element *dy,
+    const element *gate, const uint8_t *index, struct window w, element *dx)
+{
+    int k = 0;
+    for (; k + LANES <= block; k += LANES)
+        scatter_to_four(LANES, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
+    if (k < block)
+        scatter_to_four(block - k, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_backward)(
@@ -147,12 +149,12 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
         for (int i = 0; i < h * w; i++, from += (size_t)block) {
             element *corner = to + (size_t)(2 * (i / w)) * row + (size_t)(2 * (i % w) * block);
             const element *passed = pooled ? pooled + from : NULL;
-            int k = 0;
-            for (; k + GROUP <= block; k += GROUP)
-                scatter_to_four(GROUP, gradient + from + k, passed ? passed + k : NULL,
-                    index + from + k, window, corner + k);
-            scatter_to_four(block - k, gradient + from + k, passed ? passed + k : NULL,
-                index + from + k, window, corner + k);
+            if (block == GROUP && passed)
+                backward_pixel(GROUP, gradient + from, passed, index + from, window, corner);
+            else if (block == GROUP)
+                backward_pixel(GROUP, gradient + from, NULL, index + from, window, corner);
+            else
+                backward_pixel(block, gradient + from, passed, index + from, window, corner);
         }
     }
 }
