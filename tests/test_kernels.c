@@ -1,9 +1,11 @@
 // The CPU backend's own kernels but Winograd's (test_winograd.c) and the dense layer's
 // (test_gathered.c), one instruction set against the other: every table that this processor can run
 // gives the bits of the portable one, with any number of threads; and bf16's give the bits of
-// fp32's on the same numbers, rounded. (What fp32's compute is held to plain loops in test_ops.c,
+// fp32's on the same numbers, rounded. Pools and dropout's mask are held to their definitions, too.
+// (What fp32's compute is held to plain loops in test_ops.c,
 // with the best table.)
 #include "backend/cpu/isa/kernels.h"
+#include "dropout.h"
 #include "philox.h"
 #include "rounding.h"
 
@@ -18,7 +20,7 @@
 #include <cmocka.h>
 
 enum {
-    OUTPUTS = 3, // the most that a kernel writes
+    OUTPUTS = 4, // the most that a kernel writes
     SCRATCH = 4  // elements of scratch for each of an activation's
 };
 
@@ -204,18 +206,29 @@ static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
         w->channel[2], typed(w, 1));
 }
 
+enum {
+    DROPOUT_SEED = 5,
+    DROPOUT_EPOCH = 2
+};
+#define DROPOUT_RATE 0.3f
+
+static uint32_t dropout_id(int n)
+{
+    return (uint32_t)(1000 + 7 * n);
+}
+
 static void run_dropout(const struct fm_kernels *k, struct work *w)
 {
     uint32_t ids[16];
     for (uint32_t i = 0; i < 16; i++)
-        ids[i] = 1000 + 7 * i;
+        ids[i] = dropout_id((int)i);
     assert_true(w->view.n <= 16);
     struct fm_dropout_work work = {.ids = ids,
-        .seed = 5,
-        .epoch = 2,
+        .seed = DROPOUT_SEED,
+        .epoch = DROPOUT_EPOCH,
         .stream = FM_STREAM_DROPOUT,
         .channels = w->view.c,
-        .rate = 0.3f};
+        .rate = DROPOUT_RATE};
     k->dropout_mask(&w->view, &work, w->out_bytes);
     on(k, w)->dropout_apply(w->size, w->out_bytes, 1.4f, w->in_x, typed(w, 0));
 }
@@ -365,6 +378,8 @@ static const struct fm_view views[] = {
     {3, 5, 6, 4, 1},     // plain
     {2, 12, 5, 6, 12},   // channels last
     {2, 32, 6, 6, 16},   // blocks of 16
+    {3, 48, 4, 6, 16},   // an odd number of them
+    {2, 40, 4, 4, 40},   // channels last, not a whole number of vectors
     {16, 24, 3, 5, 8},   // blocks of 8
     {5, 40, 1, 1, 40},   // vectors
     {1, 64, 28, 28, 16}, // enough for several threads
@@ -457,6 +472,124 @@ static void test_bf16_is_rounded_fp32(void **state)
         }
 }
 
+// ---- against the definition, element by element
+
+// Where element (n, c, i) of a view is, pixel i.
+static size_t place(const struct fm_view *v, int n, int c, int i)
+{
+    return fm_view_at(v, n, c) + (size_t)i * (size_t)v->block;
+}
+
+static void test_dropout_keeps_by_element(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    for (size_t view = 0; view < sizeof views / sizeof views[0]; view++)
+        for (int t = 0; t < count; t++) {
+            const struct fm_view *v = &views[view];
+            struct work w;
+            work_make(&w, *v, FM_ELEMENT_F32, false);
+            run_dropout(tables[t], &w);
+            uint32_t threshold = fm_dropout_threshold(DROPOUT_RATE);
+            for (int n = 0; n < v->n; n++)
+                for (int c = 0; c < v->c; c++)
+                    for (int i = 0; i < v->h * v->w; i++) {
+                        uint32_t draw = fm_draw(DROPOUT_SEED, DROPOUT_EPOCH, dropout_id(n),
+                            FM_STREAM_DROPOUT, (uint32_t)(c * v->h * v->w + i));
+                        assert_int_equal(
+                            w.out_bytes[place(v, n, c, i)], fm_dropout_keeps(draw, threshold));
+                    }
+            work_free(&w);
+        }
+}
+
+// Values among which nearly every window has equals, zeros of both signs, infinities or NaNs.
+static void make_awkward(struct work *w)
+{
+    static const float awkward[] = {
+        0.0f, -0.0f, 1.0f, 1.0f, -1.0f, 2.5f, INFINITY, -INFINITY, NAN, 1e-40f, -1e-40f, 3e38f};
+    enum {
+        AWKWARD = sizeof awkward / sizeof awkward[0]
+    };
+    for (size_t i = 0; i < w->size; i++) {
+        w->x[i] = awkward[fm_draw_below(fm_draw(12, 0, 1, 0, (uint32_t)i), AWKWARD)];
+        w->y[i] = awkward[fm_draw_below(fm_draw(12, 0, 2, 0, (uint32_t)i), AWKWARD)];
+    }
+    free(w->in_x);
+    free(w->in_y);
+    w->in_x = to_elements(w->x, w->size, w->element);
+    w->in_y = to_elements(w->y, w->size, w->element);
+}
+
+static float value_at(const void *elements, enum fm_element element, size_t at)
+{
+    if (element == FM_ELEMENT_BF16)
+        return fm_bf16_widen(((const uint16_t *)elements)[at]);
+    return ((const float *)elements)[at];
+}
+
+static void expect_number(float found, float expected)
+{
+    if (isnan(expected)) {
+        assert_true(isnan(found));
+        return;
+    }
+    assert_int_equal(fm_bits_of(found), fm_bits_of(expected));
+}
+
+// Output pixel (r, q) of channel c, and the gradients that go back from it.
+static void expect_window(const struct work *w, int n, int c, int r, int q)
+{
+    const struct fm_view *v = &w->view;
+    const struct fm_view out = {v->n, v->c, v->h / 2, v->w / 2, v->block};
+    size_t to = place(&out, n, c, r * out.w + q);
+    float gradient = value_at(w->in_dy, w->element, to), gate = value_at(w->in_y, w->element, to);
+    int best = 0;
+    float most = 0.0f;
+    for (int corner = 0; corner < 4; corner++) {
+        size_t at = place(v, n, c, (2 * r + corner / 2) * v->w + 2 * q + corner % 2);
+        float x = value_at(w->in_x, w->element, at);
+        // The first largest; no comparison loses a NaN.
+        if (corner == 0 || x > most || isnan(x)) {
+            best = corner;
+            most = x;
+        }
+        bool here = w->bytes[to] == corner;
+        expect_number(value_at(w->typed[2], w->element, at), here ? gradient : 0.0f);
+        expect_number(value_at(w->typed[3], w->element, at), here && gate > 0.0f ? gradient : 0.0f);
+    }
+    expect_number(value_at(w->typed[0], w->element, to), most);
+    expect_number(value_at(w->typed[1], w->element, to), most);
+    if (!isnan(most)) // of two NaNs it may be either
+        assert_int_equal(w->out_bytes[to], best);
+}
+
+static void test_maxpool_by_window(void **state)
+{
+    (void)state;
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    const struct fm_norm_relu none = {0};
+    for (size_t view = 0; view < sizeof views / sizeof views[0]; view++)
+        for (int t = 0; t < 2 * count; t++) {
+            const struct fm_view *v = &views[view];
+            struct work w;
+            work_make(&w, *v, t % 2 ? FM_ELEMENT_BF16 : FM_ELEMENT_F32, true);
+            make_awkward(&w);
+            const struct fm_element_kernels *k = on(tables[t / 2], &w);
+            k->maxpool_forward(v, w.in_x, none, typed(&w, 0), w.out_bytes);
+            k->maxpool_forward(v, w.in_x, none, typed(&w, 1), NULL);
+            k->maxpool_backward(v, w.in_dy, NULL, w.bytes, typed(&w, 2));
+            k->maxpool_backward(v, w.in_dy, w.in_y, w.bytes, typed(&w, 3));
+            for (int n = 0; n < v->n; n++)
+                for (int c = 0; c < v->c; c++)
+                    for (int i = 0; i < v->h / 2 * (v->w / 2); i++)
+                        expect_window(&w, n, c, i / (v->w / 2), i % (v->w / 2));
+            work_free(&w);
+        }
+}
+
 static void test_finite_check(void **state)
 {
     (void)state;
@@ -484,6 +617,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_bf16_is_rounded_fp32),
+        cmocka_unit_test(test_dropout_keeps_by_element),
+        cmocka_unit_test(test_maxpool_by_window),
         cmocka_unit_test(test_finite_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
