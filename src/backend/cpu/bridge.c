@@ -18,6 +18,8 @@ enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *dev
     enum fm_bridge_direction direction)
 {
     b->given = given;
+    if (fm_md_is_vectors(&given->md))
+        flattened = NULL;
     FM_TRY(fm_tensor_mem_create(&b->wanted, device, want, NULL));
     if (same_bytes(&given->md, want, flattened))
         return FM_OK;

@@ -172,6 +172,12 @@ static bool get_blocking(md_pointer md, struct blocking *b)
 }
 #endif
 
+bool fm_md_is_vectors(const struct fm_md *md)
+{
+    struct blocking b;
+    return pointer(md) && get_blocking(pointer(md), &b) && b.ndims == 2;
+}
+
 bool fm_md_channel_block(const struct fm_md *md, int *block)
 {
     struct blocking b;
@@ -347,6 +353,24 @@ enum fm_status fm_pd_linear_backward_weights(dnnl_primitive_desc_t *pd, dnnl_eng
             dnnl_inner_product_backward_weights_desc_init(&dense, src, weights, bias, dst), where);
     const void *op = desc->conv ? (const void *)&conv : (const void *)&dense;
     FM_DNNL(dnnl_primitive_desc_create(pd, op, attr, engine, hint), where);
+#endif
+    return FM_OK;
+}
+
+enum fm_status fm_pd_product(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+    const struct fm_md *left, const struct fm_md *right, const struct fm_md *bias,
+    const struct fm_md *dst, const_dnnl_primitive_attr_t attr, const char *where)
+{
+#if V3
+    FM_DNNL(dnnl_matmul_primitive_desc_create(
+                pd, engine, pointer(left), pointer(right), pointer(bias), pointer(dst), attr),
+        where);
+#else
+    dnnl_matmul_desc_t desc;
+    FM_DNNL(
+        dnnl_matmul_desc_init(&desc, pointer(left), pointer(right), pointer(bias), pointer(dst)),
+        where);
+    FM_DNNL(dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL), where);
 #endif
     return FM_OK;
 }

@@ -37,6 +37,8 @@ dnnl_data_type_t fm_md_type(const struct fm_md *md);
 // the channels padded to a multiple of `block`. Plain NCHW has block 1, NHWC block c. False for
 // others.
 bool fm_md_channel_block(const struct fm_md *md, int *block);
+// Whether it is of vectors [n][c], without pixels.
+bool fm_md_is_vectors(const struct fm_md *md);
 
 enum fm_status fm_memory_create(
     dnnl_memory_t *memory, const struct fm_md *md, dnnl_engine_t engine, void *data);
@@ -64,6 +66,10 @@ enum fm_status fm_pd_linear_backward_data(dnnl_primitive_desc_t *pd, dnnl_engine
 enum fm_status fm_pd_linear_backward_weights(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     const struct fm_linear_desc *desc, const_dnnl_primitive_attr_t attr,
     const_dnnl_primitive_desc_t hint, const char *where);
+// dst [m][n] = left [m][k] * right [k][n], plus bias [1][n] unless that is NULL.
+enum fm_status fm_pd_product(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
+    const struct fm_md *left, const struct fm_md *right, const struct fm_md *bias,
+    const struct fm_md *dst, const_dnnl_primitive_attr_t attr, const char *where);
 enum fm_status fm_pd_reorder(dnnl_primitive_desc_t *pd, dnnl_engine_t engine,
     const struct fm_md *from, const struct fm_md *to);
 

@@ -223,6 +223,11 @@ enum fm_status fm_op_direct(
 bool fm_op_gathered_suits(const struct fm_op_place *place);
 enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// A dense layer that is trained, in training: by products of matrices in fp32, where they are
+// faster.
+bool fm_op_dense_suits(const struct fm_op_place *place);
+enum fm_status fm_op_dense(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
 // `deferred`: the reader applies it and the ReLU; the output stands for what is still the input.
 enum fm_status fm_op_norm(
