@@ -1,50 +1,87 @@
-// The gradient of a 3x3 convolution's filters by Winograd's minimal filtering, all threads on one
-// block of tiles after the other, so that sums are made in the order of the tiles whatever the
-// number of threads:
+// The gradient of a 3x3 convolution's filters by Winograd's minimal filtering:
 //   x -> V, dy -> D[point][panel][tile][PANEL]; dU[point][in channel][out channel] += V^T D -> dw
+//
+// Where dU is small, the tiles are taken in parts, each with a dU of its own, which are added in
+// their order: a thread finds all that it needs in its own cache, and waits for no other. Else all
+// threads are on one block of tiles after the other. Either way the order of the sums depends on
+// nothing but the sizes, so the bits are the same with any number of threads.
 //
 // Compiled for each size of tiles.
 #include "backend/cpu/isa/winograd_pixels.h"
 
+#include <omp.h>
+
 enum {
-    GRADIENT_TILES = 192 // of a block: dU is read and written once for each
+    SHARED_TILES = 192, // of a block of all threads: dU is read and written once for each
+    PARTS = 8,
+    PART_TILES = 32,         // of a block of one thread: with dU it stays in the cache
+    PART_BYTES = 640 * 1024, // of a part's dU at most
 };
 
 // A dy A^T of one tile, all channels: to D[point * stride + panel * tiles * PANEL + ...].
-static void transform_gradient(
-    const struct fm_view *v, const element *dy, struct place place, float *to, size_t stride)
+static void transform_gradient(const struct fm_view *v, const element *dy, struct place place,
+    int tiles, float *to, size_t stride)
 {
     for (int c = 0; c < v->c; c += LANES) {
         vec tile[TILE_OUT * TILE_OUT], points[TILE_POINTS];
         read_tile(v, dy + fm_view_at(v, place.image, c), (struct fm_norm_relu){0}, place.y, place.x,
             TILE_OUT, tile);
         gradient_tile(tile, points);
-        scatter_points(
-            points, to + (size_t)(c / PANEL) * (GRADIENT_TILES * PANEL) + c % PANEL, stride);
+        scatter_points(points, to + (size_t)(c / PANEL * tiles * PANEL + c % PANEL), stride);
     }
 }
 
-// What one point of V, D and dU takes, in fp32 values, as in winograd.c.
-struct gradient_strides {
-    size_t v, d, du;
+// A block of tiles, transformed, and the dU that their products are added to. What one point takes
+// of each, in fp32 values, as in winograd.c.
+struct gradient_block {
+    int tiles; // at most
+    size_t point_v, point_d, point_du;
+    float *v, *d, *du;
 };
 
-static struct gradient_strides gradient_strides(const struct fm_winograd *w)
+static struct gradient_block gradient_block(const struct fm_winograd *w, int tiles)
 {
-    return (struct gradient_strides){(size_t)(GRADIENT_TILES * w->in.c + LINE_VALUES),
-        (size_t)(GRADIENT_TILES * w->out.c + LINE_VALUES), (size_t)w->in.c * (size_t)w->out.c};
+    return (struct gradient_block){
+        .tiles = tiles,
+        .point_v = (size_t)(tiles * w->in.c + LINE_VALUES),
+        .point_d = (size_t)(tiles * w->out.c + LINE_VALUES),
+        .point_du = (size_t)w->in.c * (size_t)w->out.c,
+    };
 }
 
-struct gradient_block {
-    float *v, *d, *du;
-    struct gradient_strides point;
+// Values of V and D.
+static size_t transformed_values(const struct gradient_block *b)
+{
+    return TILE_POINTS * (b->point_v + b->point_d);
+}
+
+static size_t du_values(const struct gradient_block *b)
+{
+    return TILE_POINTS * b->point_du;
+}
+
+static void place_block(struct gradient_block *b, float *transformed, float *du)
+{
+    b->v = transformed;
+    b->d = transformed + TILE_POINTS * b->point_v;
+    b->du = du;
+}
+
+// What the gradient is computed from.
+struct gradient_inputs {
+    const void *x;
+    struct fm_norm_relu pending; // of x
+    const void *dy;
 };
 
-static struct gradient_block gradient_block(const struct fm_winograd *w, float *scratch)
+// V and D of tile `at` of a block.
+static void transform_tile(const struct fm_winograd *w, const struct gradient_inputs *inputs,
+    struct place place, const struct gradient_block *b, int at)
 {
-    struct gradient_strides point = gradient_strides(w);
-    float *d = scratch + TILE_POINTS * point.v;
-    return (struct gradient_block){scratch, d, d + TILE_POINTS * point.d, point};
+    transform_input(&w->in, inputs->x, inputs->pending, place, w->padding, all_channels(&w->in),
+        b->v + (size_t)(at * w->in.c), b->point_v);
+    transform_gradient(
+        &w->out, inputs->dy, place, b->tiles, b->d + (size_t)(at * PANEL), b->point_d);
 }
 
 // dU += V^T D of one point and panel, `count` tiles.
@@ -52,43 +89,102 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
     bool accumulate, const struct gradient_block *b)
 {
     const struct product p = {
-        .left = b->v + (size_t)point * b->point.v,
+        .left = b->v + (size_t)point * b->point_v,
         .row_stride = 1,
         .step_stride = (size_t)w->in.c,
-        .right = b->d + (size_t)point * b->point.d + (size_t)panel * (GRADIENT_TILES * PANEL),
+        .right = b->d + (size_t)point * b->point_d + (size_t)(panel * b->tiles * PANEL),
         .steps = count,
         .accumulate = accumulate,
-        .out = b->du + (size_t)point * b->point.du + (size_t)(panel * PANEL),
+        .out = b->du + (size_t)point * b->point_du + (size_t)(panel * PANEL),
         .out_stride = (size_t)w->out.c,
     };
     product_panel(&p, w->in.c);
 }
 
+static void gradient_shared(const struct fm_winograd *w, const struct gradient_inputs *inputs,
+    const struct gradient_block *b)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    int panels = w->out.c / PANEL;
+#pragma omp parallel num_threads(w->threads)
+    for (int first = 0; first < tiles.all; first += SHARED_TILES) {
+        int count = least(SHARED_TILES, tiles.all - first);
+#pragma omp for schedule(static)
+        for (int t = 0; t < count; t++)
+            transform_tile(w, inputs, place_of(&tiles, first + t), b, t);
+#pragma omp for schedule(static)
+        for (int i = 0; i < TILE_POINTS * panels; i++)
+            multiply_gradient(w, i / panels, i % panels, count, first > 0, b);
+    }
+}
+
+static bool gradient_has_parts(const struct fm_winograd *w)
+{
+    const struct gradient_block b = gradient_block(w, PART_TILES);
+    return du_values(&b) * sizeof(float) <= PART_BYTES &&
+           tiles_of(&w->out).all >= PARTS * PART_TILES;
+}
+
+// dU of the tiles [from, end), by one thread.
+static void gradient_part(const struct fm_winograd *w, const struct gradient_inputs *inputs,
+    const struct tiles *tiles, int from, int end, const struct gradient_block *b)
+{
+    int panels = w->out.c / PANEL;
+    for (int first = from; first < end; first += PART_TILES) {
+        int count = least(PART_TILES, end - first);
+        for (int t = 0; t < count; t++)
+            transform_tile(w, inputs, place_of(tiles, first + t), b, t);
+        for (int i = 0; i < TILE_POINTS * panels; i++)
+            multiply_gradient(w, i / panels, i % panels, count, first > from, b);
+    }
+}
+
+// The first part's dU becomes that of all: du [part][value].
+static void gradient_in_parts(
+    const struct fm_winograd *w, const struct gradient_inputs *inputs, float *du, float *blocks)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    const struct gradient_block sizes = gradient_block(w, PART_TILES);
+    size_t values = du_values(&sizes);
+#pragma omp parallel num_threads(w->threads)
+    {
+        struct gradient_block own = sizes;
+        float *transformed = blocks + (size_t)omp_get_thread_num() * transformed_values(&sizes);
+#pragma omp for schedule(static)
+        for (int part = 0; part < PARTS; part++) {
+            place_block(&own, transformed, du + (size_t)part * values);
+            gradient_part(w, inputs, &tiles, (int)((int64_t)tiles.all * part / PARTS),
+                (int)((int64_t)tiles.all * (part + 1) / PARTS), &own);
+        }
+#pragma omp for schedule(static)
+        for (size_t i = 0; i < values; i += LANES) {
+            vec sum = vec_load(du + i);
+            for (size_t part = 1; part < PARTS; part++)
+                sum += vec_load(du + part * values + i);
+            vec_store(du + i, sum);
+        }
+    }
+}
+
 void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_winograd *w,
     const void *x, struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
-    struct tiles tiles = tiles_of(&w->out);
-    struct gradient_block b = gradient_block(w, scratch);
-    int panels = w->out.c / PANEL;
-#pragma omp parallel num_threads(w->threads)
-    for (int first = 0; first < tiles.all; first += GRADIENT_TILES) {
-        int count = least(GRADIENT_TILES, tiles.all - first);
-#pragma omp for schedule(static)
-        for (int t = 0; t < count; t++) {
-            struct place place = place_of(&tiles, first + t);
-            transform_input(&w->in, x, pending, place, w->padding, all_channels(&w->in),
-                b.v + (size_t)(t * w->in.c), b.point.v);
-            transform_gradient(&w->out, dy, place, b.d + (size_t)(t * PANEL), b.point.d);
-        }
-#pragma omp for schedule(static)
-        for (int i = 0; i < TILE_POINTS * panels; i++)
-            multiply_gradient(w, i / panels, i % panels, count, first > 0, &b);
-    }
-    FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, b.du, dw);
+    const struct gradient_inputs inputs = {x, pending, dy};
+    bool parts = gradient_has_parts(w);
+    struct gradient_block b = gradient_block(w, parts ? PART_TILES : SHARED_TILES);
+    float *du = scratch, *blocks = scratch + (parts ? PARTS : 1) * du_values(&b);
+    place_block(&b, blocks, du);
+    if (parts)
+        gradient_in_parts(w, &inputs, du, blocks);
+    else
+        gradient_shared(w, &inputs, &b);
+    FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, du, dw);
 }
 
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), FM_TILE)(const struct fm_winograd *w)
 {
-    struct gradient_strides point = gradient_strides(w);
-    return TILE_POINTS * (point.v + point.d + point.du) * sizeof(float);
+    bool parts = gradient_has_parts(w);
+    const struct gradient_block b = gradient_block(w, parts ? PART_TILES : SHARED_TILES);
+    size_t blocks = parts ? (size_t)w->threads : 1;
+    return ((parts ? PARTS : 1) * du_values(&b) + blocks * transformed_values(&b)) * sizeof(float);
 }
