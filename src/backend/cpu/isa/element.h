@@ -44,14 +44,7 @@ static inline int least(int a, int b)
     return a < b ? a : b;
 }
 
-// What a reader makes of channel k's element.
-static inline float apply_pending(struct fm_norm_relu pending, int k, float x)
-{
-    float y = fmaf(x, pending.scale[k], pending.shift[k]);
-    return y < 0.0f ? 0.0f : y; // a NaN stays one
-}
-
-// The same, from channel c on.
+// What is pending from channel c on.
 static inline struct fm_norm_relu pending_from(struct fm_norm_relu pending, int c)
 {
     if (pending.scale)

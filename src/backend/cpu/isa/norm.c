@@ -4,24 +4,23 @@
 // a variance without cancellation.
 #include "backend/cpu/isa/element_vector.h"
 
-#include <string.h>
-
 // Sums over a plane wait for each other, so those of two vectors of channels are made at once.
 enum {
     PAIR = 2 * LANES
 };
 
-// How many pairs cover a view's channels; how far apart the two vectors of one are.
 static int pairs_of(const struct fm_view *v)
 {
     return (v->c + PAIR - 1) / PAIR;
 }
 
+// Whether the channels from c on are a pair ...
 static bool in_pairs(const struct fm_view *v, int c)
 {
     return v->block % LANES == 0 && c + PAIR <= v->c;
 }
 
+// ... and how far apart its two vectors are.
 static size_t step_of(const struct fm_view *v, int c)
 {
     return fm_view_at(v, 0, c + LANES) - fm_view_at(v, 0, c);

@@ -6,7 +6,7 @@
 
 // ---- the largest of four
 
-// What a reader makes of the elements: apply_pending() of each.
+// The elements with what is pending carried out; a NaN stays one.
 static inline vec read_pending(const element *x, struct fm_norm_relu pending, const int count)
 {
     vec value = read_some(x, count);

@@ -172,10 +172,11 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
     const struct gradient_inputs inputs = {x, pending, dy};
     bool parts = gradient_has_parts(w);
     struct gradient_block b = gradient_block(w, parts ? PART_TILES : SHARED_TILES);
-    float *du = scratch, *blocks = scratch + (parts ? PARTS : 1) * du_values(&b);
-    place_block(&b, blocks, du);
+    size_t blocks = (parts ? (size_t)w->threads : 1) * transformed_values(&b);
+    float *du = scratch + blocks;
+    place_block(&b, scratch, du);
     if (parts)
-        gradient_in_parts(w, &inputs, du, blocks);
+        gradient_in_parts(w, &inputs, du, scratch);
     else
         gradient_shared(w, &inputs, &b);
     FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, du, dw);
