@@ -349,6 +349,7 @@ static void check_against_plain(const char *text, enum fm_precision precision, b
 // Each kind of layer, with every layout that their channels lead to.
 static const char *const net_texts[] = {
     "8x8>s1x8x8 f10b",
+    "3x3>1x3x3 c8k3p0b m f4b", // padding channels in front of a dense layer
     "7x7>s1x7x7 c3k3p1b c16k3p0b f16b f3b",
     "8x8>1x8x8 c32k3p1 n c16k3p1b d0.25 c64k3p0 n m f24b f4b",
     "9x9>1x9x9 f33b r f16 r f5b",

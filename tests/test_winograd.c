@@ -38,8 +38,8 @@ static const struct shape {
     {2, 32, 32, 5, 4, 2, 16},    // the output larger than the input
     {2, 32, 96, 8, 8, 1, 0},     // channels last
     {5, 64, 32, 13, 13, 1, 8},   // blocks of 8
-    {33, 32, 32, 14, 14, 1, 16}, // several blocks for each thread, and of the gradient's parts
-    {13, 32, 32, 14, 14, 1, 16}, // of 4x4, several blocks of the gradient that threads share
+    {33, 32, 32, 14, 14, 1, 16}, // several blocks for each thread, and chunks of the gradient
+    {13, 32, 32, 14, 14, 1, 16}, // of 4x4, two blocks of the gradient that threads share
     {2, 160, 32, 4, 6, 1, 16},   // more channels than a panel
     {39, 32, 32, 7, 8, 1, 16},   // several blocks of 4 tiles of 4x4 an image
     {13, 64, 64, 9, 5, 1, 0},    // 6 tiles of 4x4 an image, channels last

@@ -9,8 +9,8 @@ static bool same_bytes(const struct fm_md *a, const struct fm_md *b, const int *
     if (!flattened)
         return fm_md_equal(a, b);
     bool one_pixel = flattened[2] == 1 && flattened[3] == 1;
-    return fm_md_bytes(a) == fm_md_bytes(b) && fm_md_channel_block(a, &block) &&
-           (block == 1 || one_pixel);
+    return fm_md_type(a) == fm_md_type(b) && fm_md_bytes(a) == fm_md_bytes(b) &&
+           fm_md_channel_block(a, &block) && (block == 1 || one_pixel);
 }
 
 enum fm_status fm_bridge_create(struct fm_bridge *b, const struct fm_device *device,

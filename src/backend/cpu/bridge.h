@@ -20,9 +20,9 @@ enum fm_bridge_direction {
     FM_BRIDGE_OUTWARD, // wanted -> given, after it
 };
 
-// `flattened` (may be NULL): the given tensor is an activation [n, c, h, w] of these four sizes,
-// unless it is of vectors already, that the primitive takes as vectors [n, c h w]. `given` has to
-// outlive the bridge.
+// `flattened` (may be NULL): the sizes [n, c, h, w] of an activation that the primitive takes as
+// vectors [n, c h w]; ignored where the given tensor is of vectors already. `given` has to outlive
+// the bridge.
 enum fm_status fm_bridge_create(struct fm_bridge *bridge, const struct fm_device *device,
     const struct fm_tensor_mem *given, const struct fm_md *want, const int *flattened,
     enum fm_bridge_direction direction);

@@ -2,7 +2,7 @@
 //
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it;
-//              dense layers as products of plain matrices
+//              dense layers as products of plain matrices, where that is faster
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
 //              vanishes; dense layers of a single image gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster; the first

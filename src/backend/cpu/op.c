@@ -1,6 +1,8 @@
 // What all operations share: creation with a layout, memory, and oneDNN primitives.
 #include "backend/cpu/op.h"
 
+#include "base/round.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,6 +51,17 @@ enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape)
 enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
 {
     return fm_buffers_add(&op->executor->buffers, bytes, op->name, data);
+}
+
+size_t fm_op_lay_out(const size_t *bytes, int count, size_t *at)
+{
+    size_t end = 0;
+    for (int i = 0; i < count; i++) {
+        if (at)
+            at[i] = end;
+        end += fm_round_up(bytes[i], FM_CPU_LINE);
+    }
+    return end;
 }
 
 void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes)

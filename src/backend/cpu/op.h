@@ -223,7 +223,7 @@ enum fm_status fm_op_direct(
 bool fm_op_gathered_suits(const struct fm_op_place *place);
 enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// A dense layer that is trained, in training: by products of matrices in fp32, where they are
+// A dense layer that is trained, in training, by products of plain matrices in fp32, where that is
 // faster.
 bool fm_op_dense_suits(const struct fm_op_place *place);
 enum fm_status fm_op_dense(
@@ -264,6 +264,9 @@ static inline size_t fm_op_image_sums(const struct fm_view *v)
 {
     return (size_t)v->n * (size_t)v->c * sizeof(double);
 }
+// Lays parts of so many bytes one behind the other, each at a line of the cache: sets where they
+// begin (may be NULL), returns the bytes of all.
+size_t fm_op_lay_out(const size_t *bytes, int count, size_t *at);
 // Asks for so much scratch in a pass, at least.
 void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes);
 // Notes what the backward of a convolution or dense layer reads.

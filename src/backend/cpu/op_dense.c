@@ -5,9 +5,8 @@
 // of fp32.
 #include "backend/cpu/bridge.h"
 #include "backend/cpu/op.h"
-#include "base/round.h"
 
-// The three matrices of a product, and the two that it multiplies by its place among them.
+// A layer's three matrices; each product multiplies two of them and writes the third.
 enum matrix {
     INPUT,  // x, or its gradient: [batch][in]
     WEIGHT, // w, or its gradient: [out][in], the model's
@@ -18,7 +17,7 @@ enum matrix {
 static const struct {
     enum matrix left, right, to;
     bool transposes_left, transposes_right;
-    bool input_gradient, output_gradient; // these, not the activations
+    bool input_gradient, output_gradient; // whether INPUT and OUTPUT are gradients
 } products[FM_PASS_COUNT] = {
     [FM_PASS_FORWARD] = {INPUT, WEIGHT, OUTPUT, false, true, false, false},
     [FM_PASS_WEIGHTS] = {OUTPUT, INPUT, WEIGHT, true, false, false, true},
@@ -192,23 +191,25 @@ static enum fm_status create_product(struct dense *d, struct dense_pass *p, bool
 
 // What a pass has in its scratch, one behind the other: what its primitive needs, its bridges, its
 // sums. Sets where each begins (may be NULL); returns the bytes of all.
-enum {
-    PARTS = 4
+enum part {
+    PART_PRIMITIVE,
+    PART_INPUT,
+    PART_OUTPUT,
+    PART_SUMS,
+    PARTS,
 };
 
 static size_t lay_out(const struct dense *d, enum fm_op_pass pass, size_t at[PARTS])
 {
     const struct dense_pass *p = &d->passes[pass];
     bool sums = pass == FM_PASS_WEIGHTS && d->fusion.bias;
-    const size_t bytes[PARTS] = {fm_md_bytes(&p->product.scratch_md), p->input.bytes,
-        p->output.bytes, sums ? fm_op_image_sums(&d->out) : 0};
-    size_t end = 0;
-    for (int i = 0; i < PARTS; i++) {
-        if (at)
-            at[i] = end;
-        end += fm_round_up(bytes[i], FM_CPU_LINE);
-    }
-    return end;
+    const size_t bytes[PARTS] = {
+        [PART_PRIMITIVE] = fm_md_bytes(&p->product.scratch_md),
+        [PART_INPUT] = p->input.bytes,
+        [PART_OUTPUT] = p->output.bytes,
+        [PART_SUMS] = sums ? fm_op_image_sums(&d->out) : 0,
+    };
+    return fm_op_lay_out(bytes, PARTS, at);
 }
 
 static enum fm_status connect_pass(struct dense *d, enum fm_op_pass pass)
@@ -277,11 +278,11 @@ static enum fm_status dense_bind(struct fm_op *op)
         if (lay_out(d, (enum fm_op_pass)i, at) > 0)
             for (int k = 0; k < PARTS; k++)
                 parts[k] = (char *)op->scratch[i] + at[k];
-        FM_TRY(fm_primitive_bind(&p->product, device_of(d), parts[0]));
-        FM_TRY(fm_bridge_bind(&p->input, parts[1]));
-        FM_TRY(fm_bridge_bind(&p->output, parts[2]));
+        FM_TRY(fm_primitive_bind(&p->product, device_of(d), parts[PART_PRIMITIVE]));
+        FM_TRY(fm_bridge_bind(&p->input, parts[PART_INPUT]));
+        FM_TRY(fm_bridge_bind(&p->output, parts[PART_OUTPUT]));
         FM_TRY(bind_product(d, (enum fm_op_pass)i));
-        p->sums = (double *)(void *)parts[3];
+        p->sums = (double *)(void *)parts[PART_SUMS];
     }
     return FM_OK;
 }

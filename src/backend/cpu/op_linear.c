@@ -1,10 +1,9 @@
 // Convolution and dense layers, both oneDNN's: forward with bias and ReLU fused, gradients of data
-// and weights. oneDNN chooses the layouts; where one differs from what is there, a reorder stands
-// between.
+// and weights (of most dense layers in training op_dense.c). oneDNN chooses the layouts; where one
+// differs from what is there, a reorder stands between.
 #include "backend/cpu/bridge.h"
 #include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
-#include "base/round.h"
 
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
 // or their gradients where the pass takes or puts out those.
@@ -320,13 +319,7 @@ static size_t lay_out(const struct linear_pass *p, size_t at[PARTS])
 {
     const size_t bytes[PARTS] = {
         fm_md_bytes(&p->primitive.scratch_md), p->input.bytes, p->output.bytes, p->weight.bytes};
-    size_t end = 0;
-    for (int i = 0; i < PARTS; i++) {
-        if (at)
-            at[i] = end;
-        end += fm_round_up(bytes[i], FM_CPU_LINE);
-    }
-    return end;
+    return fm_op_lay_out(bytes, PARTS, at);
 }
 
 // Makes the primitive of `pd`, destroying it whatever `status` says.

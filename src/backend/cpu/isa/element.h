@@ -34,7 +34,8 @@ static inline element store(float x)
 #endif
 
 // Channels are taken in groups of at most this many: a constant, so that a group is a vector and
-// its sums stay in registers.
+// its sums stay in registers. Also the block of AVX-512's layouts, for which max-pools and norms
+// are compiled with constants.
 enum {
     GROUP = 16
 };

@@ -87,7 +87,7 @@ static inline vec read_some(const element *x, const int count)
     return read_elements(some);
 }
 
-static inline vec read_floats(const float *x, const int count)
+static inline vec read_some_floats(const float *x, const int count)
 {
     float some[LANES] = {0};
     if (count == LANES)

@@ -2,7 +2,8 @@
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one that oneDNN's choice allows is taken when the device is opened (choose.c);
-// the sources are the same and portable.
+// the sources are the same, and the few instructions that vector.h and element_vector.h name have a
+// portable twin.
 // Those that read or write activations (element.h) are compiled once more for each type of an
 // activation's elements, and Winograd's for each size of tiles. Arithmetic is in fp32 whatever the
 // type. All kernels but the loss and an input of features share their work among OpenMP's threads

@@ -106,7 +106,7 @@ static inline __attribute__((always_inline)) void apply_plane(const element *x, 
         for (int k = 0; k < block; k += LANES) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
             int count = least(LANES, block - k);
-            vec by = read_floats(scale + k, count), plus = read_floats(shift + k, count);
+            vec by = read_some_floats(scale + k, count), plus = read_some_floats(shift + k, count);
             vec value = vec_fmaf(read_some(x + at, count), by, plus);
             write_some(y + at, count, relu ? vec_relu(value) : value);
         }
@@ -134,7 +134,7 @@ static inline vec gated(struct fm_norm_relu gate, const int count, vec x, vec dy
 {
     if (!gate.scale)
         return dy;
-    vec y = vec_fmaf(x, read_floats(gate.scale, count), read_floats(gate.shift, count));
+    vec y = vec_fmaf(x, read_some_floats(gate.scale, count), read_some_floats(gate.shift, count));
     return (vec)((vec_mask)dy & (y > 0.0f));
 }
 
@@ -154,7 +154,7 @@ static inline __attribute__((always_inline)) void plane_gradient_sums(const stru
             vec value = read_some(x + at, count);
             vec g = gated(pending_from(gate, j * LANES), count, value, read_some(dy + at, count));
             plain[j] += g;
-            times_xhat[j] += g * (value - read_floats(mean + j * LANES, count));
+            times_xhat[j] += g * (value - read_some_floats(mean + j * LANES, count));
         }
     for (int j = 0; j < vectors; j++)
         for (int k = 0; k < count; k++) {
@@ -174,7 +174,7 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
         int n = u / pairs, c = u % pairs * PAIR, end = least(c + PAIR, v->c);
         double *sums = image_sums + (size_t)n * (size_t)v->c, *times_xhat = sums + half;
         const element *in = (const element *)x, *gradient = (const element *)dy;
-        if (in_pairs(v, c) && gate.scale) {
+        if (in_pairs(v, c)) {
             size_t at = fm_view_at(v, n, c);
             plane_gradient_sums(v, in + at, gradient + at, step_of(v, c), 2, LANES,
                 pending_from(gate, c), mean + c, inverse_deviation + c, sums + c, times_xhat + c);
@@ -210,8 +210,9 @@ static inline __attribute__((always_inline)) void backward_plane(const element *
             int count = least(LANES, block - k);
             vec value = read_some(x + at, count);
             vec g = gated(pending_from(gate, k), count, value, read_some(dy + at, count));
-            vec of_x = vec_fmaf(read_floats(b + k, count), value, read_floats(k0 + k, count));
-            write_some(dx + at, count, vec_fmaf(read_floats(a + k, count), g, of_x));
+            vec of_x = vec_fmaf(
+                read_some_floats(b + k, count), value, read_some_floats(k0 + k, count));
+            write_some(dx + at, count, vec_fmaf(read_some_floats(a + k, count), g, of_x));
         }
 }
 

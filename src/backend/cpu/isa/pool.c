@@ -1,5 +1,5 @@
-// Pooling. A pixel's channels are taken in vectors; of plain layouts, whose channels do not lie
-// side by side, a vector holds one.
+// Pooling. Of max-pools a pixel's channels are taken in vectors; of plain layouts, whose channels
+// do not lie side by side, a vector holds one. Mean pools are loops over groups of channels.
 #include "backend/cpu/isa/element_vector.h"
 
 #include <string.h>
@@ -12,7 +12,8 @@ static inline vec read_pending(const element *x, struct fm_norm_relu pending, co
     vec value = read_some(x, count);
     if (!pending.scale)
         return value;
-    vec scale = read_floats(pending.scale, count), shift = read_floats(pending.shift, count);
+    vec scale = read_some_floats(pending.scale, count),
+        shift = read_some_floats(pending.shift, count);
     return vec_relu(vec_fmaf(value, scale, shift));
 }
 
@@ -39,8 +40,8 @@ struct window {
     size_t right, below;
 };
 
-// One output pixel of `count` channels, LANES at most. With `index`, which it was: the first
-// largest in row-major order.
+// One output pixel of `count` channels, LANES at most. With `index`, which it was in row-major
+// order: the first largest, or the last NaN.
 static inline __attribute__((always_inline)) void largest_of_four(const int count, const element *x,
     struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {
@@ -115,7 +116,7 @@ static inline __attribute__((always_inline)) void scatter_to_four(const int coun
         memcpy(&passes, gate, bytes);
         gradient &= lanes_above_zero(passes);
     }
-    vec_lanes at = __builtin_convertvector(which, vec_lanes);
+    vec_lanes at = __builtin_convertvector(which, vec_lanes); // counts down to 0 at its corner
     for (int corner = 0; corner < 4; corner++, at -= 1) {
         vec_lanes own = gradient & (at == 0);
         memcpy(dx + (corner & 2 ? w.below : 0) + (corner & 1 ? w.right : 0), &own, bytes);
@@ -158,6 +159,8 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
         }
     }
 }
+
+// ---- the mean
 
 static void mean_of_plane(const element *from, int pixels, int block, int count, element *to)
 {

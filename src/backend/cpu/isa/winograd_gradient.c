@@ -1,9 +1,9 @@
 // The gradient of a 3x3 convolution's filters by Winograd's minimal filtering:
 //   x -> V, dy -> D[point][panel][tile][PANEL]; dU[point][in channel][out channel] += V^T D -> dw
 //
-// Where dU is small, the tiles are taken in parts, each with a dU of its own, which are added in
+// Where dU is small, the tiles are taken in chunks, each with a dU of its own, which are added in
 // their order: a thread finds all that it needs in its own cache, and waits for no other. Else all
-// threads are on one block of tiles after the other. Either way the order of the sums depends on
+// threads share one block of tiles after another. Either way the order of the sums depends on
 // nothing but the sizes, so the bits are the same with any number of threads.
 //
 // Compiled for each size of tiles.
@@ -13,9 +13,9 @@
 
 enum {
     SHARED_TILES = 192, // of a block of all threads: dU is read and written once for each
-    PARTS = 8,
-    PART_TILES = 32,         // of a block of one thread: with dU it stays in the cache
-    PART_BYTES = 640 * 1024, // of a part's dU at most
+    CHUNKS = 16,        // whatever the threads, or bits would depend on them; more of these idle
+    CHUNK_TILES = 32,   // of a block of one thread: with dU it stays in the cache
+    CHUNK_BYTES = 640 * 1024, // of a chunk's dU at most
 };
 
 // A dy A^T of one tile, all channels: to D[point * stride + panel * tiles * PANEL + ...].
@@ -118,20 +118,26 @@ static void gradient_shared(const struct fm_winograd *w, const struct gradient_i
     }
 }
 
-static bool gradient_has_parts(const struct fm_winograd *w)
+static bool gradient_has_chunks(const struct fm_winograd *w)
 {
-    const struct gradient_block b = gradient_block(w, PART_TILES);
-    return du_values(&b) * sizeof(float) <= PART_BYTES &&
-           tiles_of(&w->out).all >= PARTS * PART_TILES;
+    const struct gradient_block b = gradient_block(w, CHUNK_TILES);
+    return du_values(&b) * sizeof(float) <= CHUNK_BYTES &&
+           tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES;
+}
+
+// Threads that find a chunk each.
+static int chunk_team(const struct fm_winograd *w)
+{
+    return least(w->threads, CHUNKS);
 }
 
 // dU of the tiles [from, end), by one thread.
-static void gradient_part(const struct fm_winograd *w, const struct gradient_inputs *inputs,
+static void gradient_chunk(const struct fm_winograd *w, const struct gradient_inputs *inputs,
     const struct tiles *tiles, int from, int end, const struct gradient_block *b)
 {
     int panels = w->out.c / PANEL;
-    for (int first = from; first < end; first += PART_TILES) {
-        int count = least(PART_TILES, end - first);
+    for (int first = from; first < end; first += CHUNK_TILES) {
+        int count = least(CHUNK_TILES, end - first);
         for (int t = 0; t < count; t++)
             transform_tile(w, inputs, place_of(tiles, first + t), b, t);
         for (int i = 0; i < TILE_POINTS * panels; i++)
@@ -139,28 +145,28 @@ static void gradient_part(const struct fm_winograd *w, const struct gradient_inp
     }
 }
 
-// The first part's dU becomes that of all: du [part][value].
-static void gradient_in_parts(
+// The first chunk's dU becomes that of all: du [chunk][value].
+static void gradient_in_chunks(
     const struct fm_winograd *w, const struct gradient_inputs *inputs, float *du, float *blocks)
 {
     struct tiles tiles = tiles_of(&w->out);
-    const struct gradient_block sizes = gradient_block(w, PART_TILES);
+    const struct gradient_block sizes = gradient_block(w, CHUNK_TILES);
     size_t values = du_values(&sizes);
-#pragma omp parallel num_threads(w->threads)
+#pragma omp parallel num_threads(chunk_team(w))
     {
         struct gradient_block own = sizes;
         float *transformed = blocks + (size_t)omp_get_thread_num() * transformed_values(&sizes);
 #pragma omp for schedule(static)
-        for (int part = 0; part < PARTS; part++) {
-            place_block(&own, transformed, du + (size_t)part * values);
-            gradient_part(w, inputs, &tiles, (int)((int64_t)tiles.all * part / PARTS),
-                (int)((int64_t)tiles.all * (part + 1) / PARTS), &own);
+        for (int chunk = 0; chunk < CHUNKS; chunk++) {
+            place_block(&own, transformed, du + (size_t)chunk * values);
+            gradient_chunk(w, inputs, &tiles, (int)((int64_t)tiles.all * chunk / CHUNKS),
+                (int)((int64_t)tiles.all * (chunk + 1) / CHUNKS), &own);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < values; i += LANES) {
             vec sum = vec_load(du + i);
-            for (size_t part = 1; part < PARTS; part++)
-                sum += vec_load(du + part * values + i);
+            for (size_t chunk = 1; chunk < CHUNKS; chunk++)
+                sum += vec_load(du + chunk * values + i);
             vec_store(du + i, sum);
         }
     }
@@ -170,13 +176,13 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
     const void *x, struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
     const struct gradient_inputs inputs = {x, pending, dy};
-    bool parts = gradient_has_parts(w);
-    struct gradient_block b = gradient_block(w, parts ? PART_TILES : SHARED_TILES);
-    size_t blocks = (parts ? (size_t)w->threads : 1) * transformed_values(&b);
+    bool chunks = gradient_has_chunks(w);
+    struct gradient_block b = gradient_block(w, chunks ? CHUNK_TILES : SHARED_TILES);
+    size_t blocks = (size_t)(chunks ? chunk_team(w) : 1) * transformed_values(&b);
     float *du = scratch + blocks;
     place_block(&b, scratch, du);
-    if (parts)
-        gradient_in_parts(w, &inputs, du, scratch);
+    if (chunks)
+        gradient_in_chunks(w, &inputs, du, scratch);
     else
         gradient_shared(w, &inputs, &b);
     FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, du, dw);
@@ -184,8 +190,9 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
 
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), FM_TILE)(const struct fm_winograd *w)
 {
-    bool parts = gradient_has_parts(w);
-    const struct gradient_block b = gradient_block(w, parts ? PART_TILES : SHARED_TILES);
-    size_t blocks = parts ? (size_t)w->threads : 1;
-    return ((parts ? PARTS : 1) * du_values(&b) + blocks * transformed_values(&b)) * sizeof(float);
+    bool chunks = gradient_has_chunks(w);
+    const struct gradient_block b = gradient_block(w, chunks ? CHUNK_TILES : SHARED_TILES);
+    size_t blocks = (size_t)(chunks ? chunk_team(w) : 1);
+    return ((chunks ? CHUNKS : 1) * du_values(&b) + blocks * transformed_values(&b)) *
+           sizeof(float);
 }
