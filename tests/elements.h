@@ -1,4 +1,4 @@
-// Elements of an activation, of either type, in memory.
+// Elements of an activation, of either type, in memory, and where each is.
 #ifndef FM_TESTS_ELEMENTS_H
 #define FM_TESTS_ELEMENTS_H
 
@@ -9,6 +9,14 @@ static inline double get_element(enum fm_element element, const void *data, size
 {
     return element == FM_ELEMENT_BF16 ? (double)fm_bf16_widen(((const uint16_t *)data)[at])
                                       : (double)((const float *)data)[at];
+}
+
+// Where channel c of a pixel of image n is: by the layout's definition, not as the kernels have it.
+static inline size_t element_at(const struct fm_view *v, int n, int c, int pixel)
+{
+    size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
+    return (plane * (size_t)(v->h * v->w) + (size_t)pixel) * (size_t)v->block +
+           (size_t)(c % v->block);
 }
 
 // Rounded where the type wants it.

@@ -42,13 +42,6 @@ static float drawn(uint32_t stream, size_t i)
     return (float)(fm_draw_unit(fm_draw(29, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
 }
 
-static size_t view_at(const struct fm_view *v, int n, int c, int y, int x)
-{
-    size_t plane = (size_t)(n * (v->c / v->block) + c / v->block);
-    return ((plane * (size_t)v->h + (size_t)y) * (size_t)v->w + (size_t)x) * (size_t)v->block +
-           (size_t)(c % v->block);
-}
-
 static void trial_make(struct trial *t, const struct shape *s, enum fm_element element)
 {
     int h = s->h + 2 * s->padding - 2, w = s->w + 2 * s->padding - 2;
@@ -108,7 +101,7 @@ static double expected(
             if (row < 0 || row >= v->h || column < 0 || column >= v->w)
                 continue;
             size_t weight = (size_t)(in * TAPS + tap) * (size_t)t->shape->out + (size_t)c;
-            double one = get_element(t->element, t->x, view_at(v, n, in, row, column)) *
+            double one = get_element(t->element, t->x, element_at(v, n, in, row * v->w + column)) *
                          get_element(t->element, t->rows, weight);
             sum += one;
             *magnitude += fabs(one);
@@ -130,7 +123,8 @@ static void check(
                     double bound = magnitude * 1e-6;
                     if (t->element == FM_ELEMENT_BF16)
                         bound += fabs(wanted) / 256.0;
-                    double value = get_element(t->element, found, view_at(v, n, c, y, x));
+                    double value = get_element(
+                        t->element, found, element_at(v, n, c, y * v->w + x));
                     if (!(fabs(value - wanted) <= bound))
                         fail_msg("%s: %dx%dx%dx%d, padding %d, image %d, channel %d of %d, row %d, "
                                  "column %d: %.9g, expected %.9g",
@@ -211,15 +205,15 @@ static void test_black(void **state)
 
 static void check_nan(const struct trial *t, const struct fm_kernels *kernels)
 {
-    size_t last = view_at(
-        &t->d.in, t->shape->n - 1, t->shape->c - 1, t->shape->h - 1, t->shape->w - 1);
+    const struct shape *s = t->shape;
+    size_t last = element_at(&t->d.in, s->n - 1, s->c - 1, s->h * s->w - 1);
     float kept = (float)get_element(t->element, t->x, last);
     put_element(t->element, t->x, last, NAN);
     void *found = run(t, kernels, t->bias, true, 2);
     const struct fm_view *v = &t->d.out;
     for (int c = 0; c < v->c; c++)
         assert_true(isnan(get_element(
-            t->element, found, view_at(v, v->n - 1, c, v->h - 1, v->w - 1)))); // behind a ReLU
+            t->element, found, element_at(v, v->n - 1, c, v->h * v->w - 1)))); // behind a ReLU
     put_element(t->element, t->x, last, kept);
     free(found);
 }

@@ -37,12 +37,6 @@ static float drawn(uint32_t stream, size_t i)
     return (float)(fm_draw_unit(fm_draw(23, 0, 0, stream, (uint32_t)i)) * 2.0f - 1.0f);
 }
 
-static size_t view_at(const struct fm_view *v, int c, int pixel)
-{
-    size_t plane = (size_t)(c / v->block) * (size_t)(v->h * v->w) + (size_t)pixel;
-    return plane * (size_t)v->block + (size_t)(c % v->block);
-}
-
 // A share `zeros` of the inputs is zero: 0.0 at even places in memory, -0.0 at odd ones.
 static void trial_make(struct trial *t, const struct shape *s, enum fm_element element, float zeros)
 {
@@ -56,7 +50,7 @@ static void trial_make(struct trial *t, const struct shape *s, enum fm_element e
     assert_true(t->x && t->weights && t->bias);
     for (int c = 0; c < s->c; c++)
         for (int i = 0; i < s->h * s->w; i++) {
-            size_t at = view_at(&t->view, c, i);
+            size_t at = element_at(&t->view, 0, c, i);
             bool zero = (drawn(1, at) + 1.0f) / 2.0f < zeros;
             put_element(element, t->x, at, zero ? (at % 2 ? -0.0f : 0.0f) : drawn(2, at));
         }
@@ -107,7 +101,7 @@ static double expected(
     for (int c = 0; c < t->shape->c; c++)
         for (int i = 0; i < pixels; i++) {
             size_t row = (size_t)c * (size_t)pixels + (size_t)i;
-            double one = get_element(t->element, t->x, view_at(&t->view, c, i)) *
+            double one = get_element(t->element, t->x, element_at(&t->view, 0, c, i)) *
                          get_element(
                              t->element, t->weights, row * (size_t)t->shape->out + (size_t)j);
             sum += one;
@@ -270,7 +264,7 @@ static void test_zeros_are_passed_over(void **state)
         for (int c = 0; c < t.shape->c; c++)
             for (int i = 0; i < pixels; i++)
                 for (int j = 0; j < t.shape->out; j++)
-                    if (get_element(t.element, t.x, view_at(&t.view, c, i)) == 0.0)
+                    if (get_element(t.element, t.x, element_at(&t.view, 0, c, i)) == 0.0)
                         put_element(t.element, t.weights,
                             (size_t)(c * pixels + i) * (size_t)t.shape->out + (size_t)j, NAN);
         for (int k = 0; k < count; k++)

@@ -4,10 +4,9 @@
 // fp32's on the same numbers, rounded. Pools and dropout's mask are held to their definitions, too.
 // (What fp32's compute is held to plain loops in test_ops.c,
 // with the best table.)
-#include "backend/cpu/isa/kernels.h"
 #include "dropout.h"
+#include "elements.h"
 #include "philox.h"
-#include "rounding.h"
 
 #include <math.h>
 #include <omp.h>
@@ -474,12 +473,6 @@ static void test_bf16_is_rounded_fp32(void **state)
 
 // ---- against the definition, element by element
 
-// Where element (n, c, i) of a view is, pixel i.
-static size_t place(const struct fm_view *v, int n, int c, int i)
-{
-    return fm_view_at(v, n, c) + (size_t)i * (size_t)v->block;
-}
-
 static void test_dropout_keeps_by_element(void **state)
 {
     (void)state;
@@ -498,7 +491,7 @@ static void test_dropout_keeps_by_element(void **state)
                         uint32_t draw = fm_draw(DROPOUT_SEED, DROPOUT_EPOCH, dropout_id(n),
                             FM_STREAM_DROPOUT, (uint32_t)(c * v->h * v->w + i));
                         assert_int_equal(
-                            w.out_bytes[place(v, n, c, i)], fm_dropout_keeps(draw, threshold));
+                            w.out_bytes[element_at(v, n, c, i)], fm_dropout_keeps(draw, threshold));
                     }
             work_free(&w);
         }
@@ -522,20 +515,13 @@ static void make_awkward(struct work *w)
     w->in_y = to_elements(w->y, w->size, w->element);
 }
 
-static float value_at(const void *elements, enum fm_element element, size_t at)
-{
-    if (element == FM_ELEMENT_BF16)
-        return fm_bf16_widen(((const uint16_t *)elements)[at]);
-    return ((const float *)elements)[at];
-}
-
-static void expect_number(float found, float expected)
+static void expect_number(double found, float expected)
 {
     if (isnan(expected)) {
         assert_true(isnan(found));
         return;
     }
-    assert_int_equal(fm_bits_of(found), fm_bits_of(expected));
+    assert_int_equal(fm_bits_of((float)found), fm_bits_of(expected));
 }
 
 // Output pixel (r, q) of channel c, and the gradients that go back from it.
@@ -543,24 +529,26 @@ static void expect_window(const struct work *w, int n, int c, int r, int q)
 {
     const struct fm_view *v = &w->view;
     const struct fm_view out = {v->n, v->c, v->h / 2, v->w / 2, v->block};
-    size_t to = place(&out, n, c, r * out.w + q);
-    float gradient = value_at(w->in_dy, w->element, to), gate = value_at(w->in_y, w->element, to);
+    size_t to = element_at(&out, n, c, r * out.w + q);
+    float gradient = (float)get_element(w->element, w->in_dy, to),
+          gate = (float)get_element(w->element, w->in_y, to);
     int best = 0;
     float most = 0.0f;
     for (int corner = 0; corner < 4; corner++) {
-        size_t at = place(v, n, c, (2 * r + corner / 2) * v->w + 2 * q + corner % 2);
-        float x = value_at(w->in_x, w->element, at);
+        size_t at = element_at(v, n, c, (2 * r + corner / 2) * v->w + 2 * q + corner % 2);
+        float x = (float)get_element(w->element, w->in_x, at);
         // The first largest, or the last NaN.
         if (corner == 0 || x > most || isnan(x)) {
             best = corner;
             most = x;
         }
         bool here = w->bytes[to] == corner;
-        expect_number(value_at(w->typed[2], w->element, at), here ? gradient : 0.0f);
-        expect_number(value_at(w->typed[3], w->element, at), here && gate > 0.0f ? gradient : 0.0f);
+        expect_number(get_element(w->element, w->typed[2], at), here ? gradient : 0.0f);
+        expect_number(
+            get_element(w->element, w->typed[3], at), here && gate > 0.0f ? gradient : 0.0f);
     }
-    expect_number(value_at(w->typed[0], w->element, to), most);
-    expect_number(value_at(w->typed[1], w->element, to), most);
+    expect_number(get_element(w->element, w->typed[0], to), most);
+    expect_number(get_element(w->element, w->typed[1], to), most);
     assert_int_equal(w->out_bytes[to], best);
 }
 
@@ -574,7 +562,7 @@ static void expect_channel(const struct work *w, int n, int c)
     for (int i = 0; i < v->h * v->w; i++)
         for (int out = 2; out < 4; out++)
             if (i / v->w >= 2 * rows || i % v->w >= 2 * columns)
-                expect_number(value_at(w->typed[out], w->element, place(v, n, c, i)), 0.0f);
+                expect_number(get_element(w->element, w->typed[out], element_at(v, n, c, i)), 0.0f);
 }
 
 static void test_maxpool_by_window(void **state)

@@ -73,13 +73,6 @@ static size_t plain_at(const struct fm_view *v, int n, int c, int y, int x)
            (size_t)x;
 }
 
-static size_t view_at(const struct fm_view *v, int n, int c, int y, int x)
-{
-    size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);
-    return ((plane * (size_t)v->h + (size_t)y) * (size_t)v->w + (size_t)x) * (size_t)v->block +
-           (size_t)(c % v->block);
-}
-
 static double load(const struct trial *t, const void *data, size_t at)
 {
     return get_element(t->element, data, at);
@@ -96,7 +89,7 @@ static double *draw_activation(
         for (int c = 0; c < v->c; c++)
             for (int y = 0; y < v->h; y++)
                 for (int x = 0; x < v->w; x++) {
-                    size_t at = plain_at(v, n, c, y, x), to = view_at(v, n, c, y, x);
+                    size_t at = plain_at(v, n, c, y, x), to = element_at(v, n, c, y * v->w + x);
                     float value = fm_round_bf16((float)uniform(stream, (uint32_t)at));
                     plain[at] = (double)value;
                     put_element(t->element, *in_view, to, value);
@@ -363,7 +356,8 @@ static void check_activation(const struct trial *t, const struct fm_view *v, con
         for (int c = 0; c < v->c; c += 3)
             for (int y = 0; y < v->h; y++)
                 for (int x = 0; x < v->w; x++)
-                    note(e, load(t, found, view_at(v, n, c, y, x)), expected(t, n, c, y, x));
+                    note(e, load(t, found, element_at(v, n, c, y * v->w + x)),
+                        expected(t, n, c, y, x));
 }
 
 static void check_shape(const struct fm_kernels *k, const struct shape *s, enum fm_element element,

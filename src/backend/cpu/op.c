@@ -53,21 +53,29 @@ enum fm_status fm_op_buffer(struct fm_op *op, size_t bytes, void **data)
     return fm_buffers_add(&op->executor->buffers, bytes, op->name, data);
 }
 
-size_t fm_op_lay_out(const size_t *bytes, int count, size_t *at)
-{
-    size_t end = 0;
-    for (int i = 0; i < count; i++) {
-        if (at)
-            at[i] = end;
-        end += fm_round_up(bytes[i], FM_CPU_LINE);
-    }
-    return end;
-}
-
 void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes)
 {
     if (bytes > op->scratch_bytes[pass])
         op->scratch_bytes[pass] = bytes;
+}
+
+void fm_op_scratch_parts(struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count)
+{
+    size_t all = 0;
+    for (int i = 0; i < count; i++)
+        all += fm_round_up(bytes[i], FM_CPU_LINE);
+    fm_op_scratch(op, pass, all);
+}
+
+void fm_op_place_parts(
+    const struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count, void **parts)
+{
+    char *next = op->scratch[pass];
+    for (int i = 0; i < count; i++) {
+        parts[i] = next;
+        if (next)
+            next += fm_round_up(bytes[i], FM_CPU_LINE);
+    }
 }
 
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs)
@@ -79,20 +87,12 @@ void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double o
     op->bytes[pass] = size * op->executor->options.batch * (inputs * in + outputs * out);
 }
 
-void fm_op_reads_linear(struct fm_op *op, const struct fm_linear_fusion *fusion)
+static bool gates(const struct fm_op *op)
 {
-    op->reads_in = FM_IN_WEIGHTS;
-    op->reads_out = fusion->relu && !fusion->relu_gated ? FM_IN_PREPARE : 0;
+    return op->fusion.relu && !op->fusion.relu_gated;
 }
 
-void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion)
-{
-    if (fusion->relu && !fusion->relu_gated)
-        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
-            op->out->gradient.data, op->out->gradient.data);
-}
-
-void fm_op_counts_products(struct fm_op *op)
+static void count_products(struct fm_op *op)
 {
     const struct fm_layer *layer = fm_op_layer(op);
     const struct fm_model *m = op->executor->model;
@@ -107,6 +107,28 @@ void fm_op_counts_products(struct fm_op *op)
         op->flops[pass] = flops;
         op->bytes[pass] = bytes;
     }
+}
+
+enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm_op_class *class,
+    size_t size, const struct fm_linear_fusion *fusion, struct fm_op **out)
+{
+    FM_TRY(fm_op_new(place, class, size, out));
+    struct fm_op *op = *out;
+    op->fusion = *fusion;
+    op->reads_in = FM_IN_WEIGHTS;
+    op->reads_out = gates(op) ? FM_IN_PREPARE : 0;
+    place->out->shape = fm_op_layer(op)->out;
+    count_products(op);
+    return FM_OK;
+}
+
+enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    if (gates(op))
+        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
+            op->out->gradient.data, op->out->gradient.data);
+    return FM_OK;
 }
 
 enum fm_status fm_primitive_create(

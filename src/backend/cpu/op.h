@@ -58,6 +58,18 @@ enum {
     FM_IN_DATA = 1 << FM_PASS_DATA,
 };
 
+// What the operation of a convolution or dense layer does besides.
+struct fm_linear_fusion {
+    bool bias;       // added by the operation
+    bool relu;       // applied by the operation
+    bool relu_gated; // its backward is done by the pool behind it
+    int norm_layer;  // folded in (inference), or -1
+};
+static inline bool fm_fusion_adds(const struct fm_linear_fusion *fusion)
+{
+    return fusion->bias || fusion->norm_layer >= 0; // a folded norm brings a bias of its own
+}
+
 struct fm_op;
 
 struct fm_op_class {
@@ -79,14 +91,15 @@ struct fm_op {
     struct fm_executor *executor;
     int layer; // the first that it computes; -1: the input
     char name[FM_NAME_MAX];
-    struct fm_value *in, *out; // in NULL for the input operation
-    bool trains;               // has parameters that are trained
-    bool input_gradient;       // the input's gradient is needed
-    bool in_place;             // the output is the input's memory
-    bool gradient_in_place;    // the input's gradient may take the output's memory
-    unsigned reads_in;         // the backward passes that read the input's activation ...
-    unsigned reads_out;        // ... and the output's, FM_IN_... of each
-    struct fm_op *recomputes;  // NULL, or one whose output is not kept and so computed again ...
+    struct fm_value *in, *out;      // in NULL for the input operation
+    struct fm_linear_fusion fusion; // of a convolution or dense layer
+    bool trains;                    // has parameters that are trained
+    bool input_gradient;            // the input's gradient is needed
+    bool in_place;                  // the output is the input's memory
+    bool gradient_in_place;         // the input's gradient may take the output's memory
+    unsigned reads_in;              // the backward passes that read the input's activation ...
+    unsigned reads_out;             // ... and the output's, FM_IN_... of each
+    struct fm_op *recomputes; // NULL, or one whose output is not kept and so computed again ...
     enum fm_op_pass recomputes_at; // ... before this pass
     size_t scratch_bytes[FM_PASS_COUNT];
     void *scratch[FM_PASS_COUNT]; // what a pass leaves there means nothing to the next
@@ -114,16 +127,30 @@ struct fm_executor {
     uint64_t *confusion;   // the same: [classes][classes]
 };
 
+static inline const struct fm_device *fm_op_device(const struct fm_op *op)
+{
+    return op->executor->model->device;
+}
 // The kernels on activations of the precision computed in; only the logits may be of another.
 static inline const struct fm_element_kernels *fm_op_kernels(const struct fm_op *op)
 {
-    const struct fm_model *m = op->executor->model;
-    return m->device->kernels->on[m->element];
+    return fm_op_device(op)->kernels->on[op->executor->model->element];
 }
 // Not for the input operation, which has none.
 static inline const struct fm_layer *fm_op_layer(const struct fm_op *op)
 {
     return &op->executor->model->net.layers[op->layer];
+}
+// A parameter of the network as the executor computes with it, and its gradient.
+static inline float *fm_op_param(const struct fm_op *op, int param)
+{
+    const struct fm_executor *e = op->executor;
+    return e->weights->params + e->model->net.params[param].offset;
+}
+static inline float *fm_op_param_gradient(const struct fm_op *op, int param)
+{
+    const struct fm_model *m = op->executor->model;
+    return m->grads + m->net.params[param].offset;
 }
 // Whether it puts out the logits: a dense layer, or its bias. A network that ends in features has
 // none.
@@ -197,16 +224,6 @@ static inline bool fm_op_place_trains(const struct fm_op_place *place)
 
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);
 
-struct fm_linear_fusion {
-    bool bias;       // added by the operation
-    bool relu;       // applied by the operation
-    bool relu_gated; // its backward is done by the pool behind it
-    int norm_layer;  // folded in (inference), or -1
-};
-static inline bool fm_fusion_adds(const struct fm_linear_fusion *fusion)
-{
-    return fusion->bias || fusion->norm_layer >= 0; // a folded norm brings a bias of its own
-}
 enum fm_status fm_op_linear(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 // The same by Winograd's minimal filtering, where that is faster.
@@ -243,6 +260,13 @@ enum fm_status fm_op_dropout(const struct fm_op_place *place, struct fm_op **op)
 // Allocates an operation of `size` bytes with its common fields set.
 enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_class *class,
     size_t size, struct fm_op **op);
+// The same for a convolution or dense layer; sets the output's shape, and notes what its backward
+// reads and the work of all passes: the floating-point operations are those of its definition,
+// whatever algorithm computes it.
+enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm_op_class *class,
+    size_t size, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// Its `prepare`: the gradient of a fused ReLU, in place, where no operation behind does it.
+enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass);
 // The output has the input's layout, in the shape given.
 enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
 // The channel block of that layout for `channels` channels: the view's, or all of them where they
@@ -264,18 +288,13 @@ static inline size_t fm_op_image_sums(const struct fm_view *v)
 {
     return (size_t)v->n * (size_t)v->c * sizeof(double);
 }
-// Lays parts of so many bytes one behind the other, each at a line of the cache: sets where they
-// begin (may be NULL), returns the bytes of all.
-size_t fm_op_lay_out(const size_t *bytes, int count, size_t *at);
-// Asks for so much scratch in a pass, at least.
+// Asks for so much scratch in a pass, at least; or for parts of so many bytes, each of which is to
+// begin at a line of the cache.
 void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes);
-// Notes what the backward of a convolution or dense layer reads.
-void fm_op_reads_linear(struct fm_op *op, const struct fm_linear_fusion *fusion);
-// The gradient of a fused ReLU, in place, where no operation behind does it.
-void fm_op_gate_gradient(const struct fm_op *op, const struct fm_linear_fusion *fusion);
-// Notes the work of a convolution or dense layer: the floating-point operations are those of its
-// definition, whatever algorithm computes it.
-void fm_op_counts_products(struct fm_op *op);
+void fm_op_scratch_parts(struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count);
+// Where those parts begin, once scratch has its memory; all NULL where there is none.
+void fm_op_place_parts(
+    const struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count, void **parts);
 // Notes the bytes that a pass moves, as so many passes over the input and over the output.
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs);
 

@@ -7,7 +7,6 @@
 
 struct direct {
     struct fm_op op;
-    struct fm_linear_fusion fusion;
     struct fm_direct shape;
     struct fm_copy *rows, *bias;
     char plan[64];
@@ -24,7 +23,7 @@ static enum fm_status direct_forward(struct fm_op *op, const struct fm_pass *pas
         .x = op->in->activation.data,
         .rows = fm_copy_values(d->rows),
         .bias = d->bias ? fm_copy_values(d->bias) : NULL,
-        .relu = d->fusion.relu,
+        .relu = op->fusion.relu,
         .y = op->out->activation.data,
     };
     fm_op_kernels(op)->direct(&d->shape, &run, op->scratch[FM_PASS_FORWARD]);
@@ -35,9 +34,9 @@ static enum fm_status direct_connect(struct fm_op *op)
 {
     struct direct *d = (struct direct *)op;
     struct fm_copies *copies = op->executor->model->copies;
-    const struct fm_copy_source source = {op->layer, d->fusion.norm_layer, op->executor->weights};
+    const struct fm_copy_source source = {op->layer, op->fusion.norm_layer, op->executor->weights};
     FM_TRY(fm_copies_want_rows(copies, &source, &d->rows));
-    if (fm_fusion_adds(&d->fusion))
+    if (fm_fusion_adds(&op->fusion))
         FM_TRY(fm_copies_want(copies, &source, NULL, &d->bias));
     fm_op_scratch(op, FM_PASS_FORWARD, fm_op_kernels(op)->direct_scratch(&d->shape));
     op->plans[FM_PASS_FORWARD] = d->plan;
@@ -79,14 +78,11 @@ bool fm_op_direct_suits(const struct fm_op_place *place)
 enum fm_status fm_op_direct(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
 {
-    FM_TRY(fm_op_new(place, &direct_class, sizeof(struct direct), op));
+    FM_TRY(fm_op_new_linear(place, &direct_class, sizeof(struct direct), fusion, op));
     struct direct *d = (struct direct *)*op;
-    d->fusion = *fusion;
     d->shape = shape_of(place);
-    snprintf(d->plan, sizeof d->plan, "direct:%s", (*op)->executor->model->device->kernels->name);
-    fm_op_counts_products(*op);
+    snprintf(d->plan, sizeof d->plan, "direct:%s", fm_op_device(*op)->kernels->name);
     const struct fm_view *out = &d->shape.out;
     int dims[4] = {out->n, out->c, out->h, out->w};
-    place->out->shape = fm_op_layer(*op)->out;
     return fm_md_create(&place->out->md, 4, dims, fm_element_type(fm_op_element(*op)), dnnl_nhwc);
 }

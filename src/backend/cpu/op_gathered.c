@@ -9,7 +9,6 @@
 
 struct gathered {
     struct fm_op op;
-    struct fm_linear_fusion fusion;
     struct fm_copy *rows, *bias;
     const float *plain;  // the weights in the model, where rows are made of just those
     uint64_t first_seen; // fm_op_sees_first()'s
@@ -33,13 +32,13 @@ static enum fm_status gathered_forward(struct fm_op *op, const struct fm_pass *p
         .plain = g->plain,
         .all = rows && !fm_copy_rows_finite(g->rows),
         .bias = g->bias ? fm_copy_values(g->bias) : NULL,
-        .relu = g->fusion.relu,
+        .relu = op->fusion.relu,
         .wide = fm_op_element(op) == FM_ELEMENT_F32,
         .out = fm_op_layer(op)->out.c,
         .y = op->out->activation.data,
     };
     fm_op_kernels(op)->gathered(
-        &op->in->view, &run, op->executor->model->device->threads, op->scratch[FM_PASS_FORWARD]);
+        &op->in->view, &run, fm_op_device(op)->threads, op->scratch[FM_PASS_FORWARD]);
     return FM_OK;
 }
 
@@ -47,11 +46,11 @@ static enum fm_status gathered_connect(struct fm_op *op)
 {
     struct gathered *g = (struct gathered *)op;
     const struct fm_model *m = op->executor->model;
-    const struct fm_copy_source source = {op->layer, g->fusion.norm_layer, op->executor->weights};
+    const struct fm_copy_source source = {op->layer, op->fusion.norm_layer, op->executor->weights};
     FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
-    if (g->fusion.norm_layer < 0 && m->rounding == FM_ROUNDING_NONE)
-        g->plain = source.weights->params + m->net.params[fm_op_layer(op)->weight].offset;
-    if (fm_fusion_adds(&g->fusion))
+    if (op->fusion.norm_layer < 0 && m->rounding == FM_ROUNDING_NONE)
+        g->plain = fm_op_param(op, fm_op_layer(op)->weight);
+    if (fm_fusion_adds(&op->fusion))
         FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
     fm_op_scratch(op, FM_PASS_FORWARD,
         fm_op_kernels(op)->gathered_scratch(
@@ -77,12 +76,9 @@ bool fm_op_gathered_suits(const struct fm_op_place *place)
 enum fm_status fm_op_gathered(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
 {
-    FM_TRY(fm_op_new(place, &gathered_class, sizeof(struct gathered), op));
+    FM_TRY(fm_op_new_linear(place, &gathered_class, sizeof(struct gathered), fusion, op));
     struct gathered *g = (struct gathered *)*op;
-    g->fusion = *fusion;
-    snprintf(g->plan, sizeof g->plan, "gathered:%s", (*op)->executor->model->device->kernels->name);
-    fm_op_counts_products(*op);
+    snprintf(g->plan, sizeof g->plan, "gathered:%s", fm_op_device(*op)->kernels->name);
     int dims[2] = {1, fm_op_layer(*op)->out.c};
-    place->out->shape = fm_op_layer(*op)->out;
     return fm_md_create(&place->out->md, 2, dims, fm_element_type(fm_op_element(*op)), dnnl_ab);
 }

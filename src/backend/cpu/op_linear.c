@@ -15,7 +15,6 @@ struct linear_pass {
 
 struct linear {
     struct fm_op op;
-    struct fm_linear_fusion fusion;
     dnnl_primitive_desc_t described; // of the forward, from creation until it is connected
     struct linear_pass passes[FM_PASS_COUNT];
     struct fm_copy *bias;
@@ -24,15 +23,10 @@ struct linear {
 
 // ---- running
 
-static const struct fm_device *device_of(const struct linear *l)
-{
-    return l->op.executor->model->device;
-}
-
 // The weight as a pass takes it.
 static enum fm_status bring_weight(const struct linear *l, struct linear_pass *p)
 {
-    return p->copy ? fm_copy_refresh(p->copy) : fm_bridge_in(&p->weight, device_of(l));
+    return p->copy ? fm_copy_refresh(p->copy) : fm_bridge_in(&p->weight, fm_op_device(&l->op));
 }
 
 static dnnl_memory_t weight_memory(const struct linear_pass *p)
@@ -48,7 +42,7 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     FM_TRY(bring_weight(l, p));
     if (l->bias)
         FM_TRY(fm_copy_refresh(l->bias));
-    FM_TRY(fm_bridge_in(&p->input, device_of(l)));
+    FM_TRY(fm_bridge_in(&p->input, fm_op_device(&l->op)));
     dnnl_exec_arg_t args[5] = {
         {DNNL_ARG_SRC, p->input.wanted.memory},
         {DNNL_ARG_WEIGHTS, weight_memory(p)},
@@ -58,14 +52,7 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     if (l->bias)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, fm_copy_memory(l->bias)};
     FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, count, op->name));
-    return fm_bridge_out(&p->output, device_of(l));
-}
-
-static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
-{
-    (void)pass;
-    fm_op_gate_gradient(op, &((struct linear *)op)->fusion);
-    return FM_OK;
+    return fm_bridge_out(&p->output, fm_op_device(&l->op));
 }
 
 static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pass)
@@ -73,8 +60,8 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     (void)pass;
     struct linear *l = (struct linear *)op;
     struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
-    FM_TRY(fm_bridge_in(&p->input, device_of(l)));
-    FM_TRY(fm_bridge_in(&p->output, device_of(l)));
+    FM_TRY(fm_bridge_in(&p->input, fm_op_device(&l->op)));
+    FM_TRY(fm_bridge_in(&p->output, fm_op_device(&l->op)));
     dnnl_exec_arg_t args[5] = {
         {DNNL_ARG_SRC, p->input.wanted.memory},
         {DNNL_ARG_DIFF_DST, p->output.wanted.memory},
@@ -84,7 +71,7 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     if (l->bias_gradient.memory)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_DIFF_BIAS, l->bias_gradient.memory};
     FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, count, op->name));
-    FM_TRY(fm_bridge_out(&p->weight, device_of(l)));
+    FM_TRY(fm_bridge_out(&p->weight, fm_op_device(&l->op)));
     const struct fm_model *m = op->executor->model;
     fm_cpu_model_round(m, m->net.params[fm_op_layer(op)->weight].count, l->weight_gradient.data);
     return FM_OK;
@@ -96,14 +83,14 @@ static enum fm_status linear_data(struct fm_op *op, const struct fm_pass *pass)
     struct linear *l = (struct linear *)op;
     struct linear_pass *p = &l->passes[FM_PASS_DATA];
     FM_TRY(bring_weight(l, p));
-    FM_TRY(fm_bridge_in(&p->output, device_of(l)));
+    FM_TRY(fm_bridge_in(&p->output, fm_op_device(&l->op)));
     dnnl_exec_arg_t args[4] = {
         {DNNL_ARG_DIFF_DST, p->output.wanted.memory},
         {DNNL_ARG_WEIGHTS, weight_memory(p)},
         {DNNL_ARG_DIFF_SRC, p->input.wanted.memory},
     };
     FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, 3, op->name));
-    return fm_bridge_out(&p->input, device_of(l));
+    return fm_bridge_out(&p->input, fm_op_device(&l->op));
 }
 
 static void linear_destroy(struct fm_op *op)
@@ -211,13 +198,12 @@ static struct fm_linear_desc linear_desc(
 static enum fm_status create_forward_pd(
     struct linear *l, const struct wishes *w, dnnl_primitive_desc_t *pd)
 {
-    struct fm_executor *e = l->op.executor;
-    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, fm_fusion_adds(&l->fusion));
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, fm_fusion_adds(&l->op.fusion));
     dnnl_primitive_attr_t attr = NULL;
-    enum fm_status status = fm_attr_create(&attr, l->fusion.relu);
+    enum fm_status status = fm_attr_create(&attr, l->op.fusion.relu);
     if (status == FM_OK)
-        status = fm_pd_linear_forward(
-            pd, e->model->device->engine, &desc, fm_executor_trains(e), attr, l->op.name);
+        status = fm_pd_linear_forward(pd, fm_op_device(&l->op)->engine, &desc,
+            fm_executor_trains(l->op.executor), attr, l->op.name);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return status;
@@ -262,8 +248,8 @@ static enum fm_status connect_bridge(struct linear *l, struct fm_bridge *bridge,
     struct fm_md md = {0};
     enum fm_status status = wanted(pd, what, &md, l->op.name);
     if (status == FM_OK)
-        status = fm_bridge_create(
-            bridge, device_of(l), given, &md, input && is_dense(l) ? sizes : NULL, direction);
+        status = fm_bridge_create(bridge, fm_op_device(&l->op), given, &md,
+            input && is_dense(l) ? sizes : NULL, direction);
     fm_md_free(&md);
     return status;
 }
@@ -290,36 +276,40 @@ static enum fm_status connect_weight(
 // The model's ranges, as tensors.
 static enum fm_status connect_ranges(struct linear *l)
 {
-    const struct fm_executor *e = l->op.executor;
-    const struct fm_model *m = e->model;
+    const struct fm_device *device = fm_op_device(&l->op);
     const struct fm_layer *layer = fm_op_layer(&l->op);
-    size_t offset = m->net.params[layer->weight].offset;
+    float *weight = fm_op_param(&l->op, layer->weight);
+    float *gradient = fm_op_param_gradient(&l->op, layer->weight);
     struct fm_md md = {0};
     enum fm_status status = fm_weight_md(layer, dnnl_f32, dnnl_format_tag_undef, &md);
     if (status == FM_OK)
-        status = fm_tensor_mem_create(&l->weight, m->device, &md, e->weights->params + offset);
+        status = fm_tensor_mem_create(&l->weight, device, &md, weight);
     if (status == FM_OK)
-        status = fm_tensor_mem_create(&l->weight_gradient, m->device, &md, m->grads + offset);
-    if (status == FM_OK && l->fusion.bias)
+        status = fm_tensor_mem_create(&l->weight_gradient, device, &md, gradient);
+    if (status == FM_OK && l->op.fusion.bias)
         status = fm_md_create(&md, 1, &layer->out.c, dnnl_f32, dnnl_a);
-    if (status == FM_OK && l->fusion.bias)
+    if (status == FM_OK && l->op.fusion.bias)
         status = fm_tensor_mem_create(
-            &l->bias_gradient, m->device, &md, m->grads + m->net.params[layer->bias].offset);
+            &l->bias_gradient, device, &md, fm_op_param_gradient(&l->op, layer->bias));
     fm_md_free(&md);
     return status;
 }
 
-// What a pass has in its scratch, one behind the other: what its primitive needs, then its bridges.
-// Sets where each begins (may be NULL); returns the bytes of all.
-enum {
-    PARTS = 4
+// What a pass has in its scratch: what its primitive needs, and its bridges.
+enum part {
+    PART_PRIMITIVE,
+    PART_INPUT,
+    PART_OUTPUT,
+    PART_WEIGHT,
+    PARTS,
 };
 
-static size_t lay_out(const struct linear_pass *p, size_t at[PARTS])
+static void part_bytes(const struct linear_pass *p, size_t bytes[PARTS])
 {
-    const size_t bytes[PARTS] = {
-        fm_md_bytes(&p->primitive.scratch_md), p->input.bytes, p->output.bytes, p->weight.bytes};
-    return fm_op_lay_out(bytes, PARTS, at);
+    bytes[PART_PRIMITIVE] = fm_md_bytes(&p->primitive.scratch_md);
+    bytes[PART_INPUT] = p->input.bytes;
+    bytes[PART_OUTPUT] = p->output.bytes;
+    bytes[PART_WEIGHT] = p->weight.bytes;
 }
 
 // Makes the primitive of `pd`, destroying it whatever `status` says.
@@ -333,7 +323,9 @@ static enum fm_status finish_pass(
     }
     status = fm_primitive_create(&p->primitive, pd, l->op.name);
     l->op.plans[pass] = p->primitive.plan;
-    fm_op_scratch(&l->op, pass, lay_out(p, NULL));
+    size_t bytes[PARTS];
+    part_bytes(p, bytes);
+    fm_op_scratch_parts(&l->op, pass, bytes, PARTS);
     return status;
 }
 
@@ -351,10 +343,11 @@ static enum fm_status connect_weights_pass(
 static enum fm_status create_weights(struct linear *l, const struct wishes *w,
     const_dnnl_primitive_attr_t attr, dnnl_primitive_desc_t hint)
 {
-    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_WEIGHTS, l->fusion.bias);
+    struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_WEIGHTS, l->op.fusion.bias);
     struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
     dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(fm_pd_linear_backward_weights(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
+    FM_TRY(fm_pd_linear_backward_weights(
+        &pd, fm_op_device(&l->op)->engine, &desc, attr, hint, l->op.name));
     return finish_pass(l, FM_PASS_WEIGHTS, pd, connect_weights_pass(l, p, pd));
 }
 
@@ -374,7 +367,8 @@ static enum fm_status create_data(struct linear *l, const struct wishes *w,
     struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_DATA, false);
     struct linear_pass *p = &l->passes[FM_PASS_DATA];
     dnnl_primitive_desc_t pd = NULL;
-    FM_TRY(fm_pd_linear_backward_data(&pd, device_of(l)->engine, &desc, attr, hint, l->op.name));
+    FM_TRY(fm_pd_linear_backward_data(
+        &pd, fm_op_device(&l->op)->engine, &desc, attr, hint, l->op.name));
     return finish_pass(l, FM_PASS_DATA, pd, connect_data_pass(l, p, pd));
 }
 
@@ -397,7 +391,7 @@ static enum fm_status create_backward(
 static enum fm_status connect_forward_pass(
     struct linear *l, struct linear_pass *p, dnnl_primitive_desc_t pd)
 {
-    FM_TRY(connect_weight(l, p, l->fusion.norm_layer, pd));
+    FM_TRY(connect_weight(l, p, l->op.fusion.norm_layer, pd));
     FM_TRY(connect_bridge(
         l, &p->input, &l->op.in->activation, pd, dnnl_query_src_md, FM_BRIDGE_INWARD));
     return connect_bridge(
@@ -407,9 +401,9 @@ static enum fm_status connect_forward_pass(
 static enum fm_status connect_with(struct linear *l, const struct wishes *w)
 {
     const struct fm_executor *e = l->op.executor;
-    const struct fm_copy_source source = {l->op.layer, l->fusion.norm_layer, e->weights};
+    const struct fm_copy_source source = {l->op.layer, l->op.fusion.norm_layer, e->weights};
     FM_TRY(connect_ranges(l));
-    if (fm_fusion_adds(&l->fusion))
+    if (fm_fusion_adds(&l->op.fusion))
         FM_TRY(fm_copies_want(e->model->copies, &source, NULL, &l->bias));
     dnnl_primitive_desc_t pd = l->described;
     l->described = NULL;
@@ -435,22 +429,21 @@ static enum fm_status linear_bind(struct fm_op *op)
     struct linear *l = (struct linear *)op;
     for (int i = 0; i < FM_PASS_COUNT; i++) {
         struct linear_pass *p = &l->passes[i];
-        size_t at[PARTS];
-        char *parts[PARTS] = {NULL};
-        if (lay_out(p, at) > 0)
-            for (int k = 0; k < PARTS; k++)
-                parts[k] = (char *)op->scratch[i] + at[k];
-        FM_TRY(fm_primitive_bind(&p->primitive, device_of(l), parts[0]));
-        FM_TRY(fm_bridge_bind(&p->input, parts[1]));
-        FM_TRY(fm_bridge_bind(&p->output, parts[2]));
-        FM_TRY(fm_bridge_bind(&p->weight, parts[3]));
+        size_t bytes[PARTS];
+        void *parts[PARTS];
+        part_bytes(p, bytes);
+        fm_op_place_parts(op, (enum fm_op_pass)i, bytes, PARTS, parts);
+        FM_TRY(fm_primitive_bind(&p->primitive, fm_op_device(&l->op), parts[PART_PRIMITIVE]));
+        FM_TRY(fm_bridge_bind(&p->input, parts[PART_INPUT]));
+        FM_TRY(fm_bridge_bind(&p->output, parts[PART_OUTPUT]));
+        FM_TRY(fm_bridge_bind(&p->weight, parts[PART_WEIGHT]));
     }
     return FM_OK;
 }
 
 static const struct fm_op_class linear_class = {
     .name = "linear",
-    .run = {linear_forward, linear_prepare, linear_weights, linear_data},
+    .run = {linear_forward, fm_op_linear_prepare, linear_weights, linear_data},
     .connect = linear_connect,
     .bind = linear_bind,
     .destroy = linear_destroy,
@@ -459,12 +452,8 @@ static const struct fm_op_class linear_class = {
 enum fm_status fm_op_linear(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
 {
-    FM_TRY(fm_op_new(place, &linear_class, sizeof(struct linear), op));
+    FM_TRY(fm_op_new_linear(place, &linear_class, sizeof(struct linear), fusion, op));
     struct linear *l = (struct linear *)*op;
-    l->fusion = *fusion;
-    place->out->shape = fm_op_layer(&l->op)->out;
-    fm_op_reads_linear(*op, fusion);
-    fm_op_counts_products(*op);
     struct wishes w = {0};
     enum fm_status status = wishes_make(l, &w);
     if (status == FM_OK)

@@ -13,7 +13,6 @@
 
 struct winograd {
     struct fm_op op;
-    struct fm_linear_fusion fusion;
     struct fm_winograd forward, data;
     struct fm_copy *filters; // kept ones; NULL where every pass makes them
     struct fm_copy *scale;   // where a pass may make them and a norm is folded in: what the weights
@@ -45,7 +44,7 @@ static bool always_kept(const struct winograd *w, enum fm_op_pass pass)
 // Whether those of a first image are made part by part on the way.
 static bool makes_parts(const struct winograd *w, enum fm_op_pass pass)
 {
-    const struct fm_winograd_units *units = w->op.executor->model->device->kernels->winograd_units;
+    const struct fm_winograd_units *units = fm_op_device(&w->op)->kernels->winograd_units;
     return pass == FM_PASS_FORWARD && w->filters && begins_without_kept(w) &&
            fm_winograd_has_parts(units, &w->forward);
 }
@@ -69,14 +68,13 @@ static float *kernel_scratch(const struct winograd *w, enum fm_op_pass pass)
 // The weights as they are; rotated for the gradient of the data.
 static struct fm_winograd_filters filters_of(const struct winograd *w, enum fm_op_pass pass)
 {
-    const struct fm_executor *e = w->op.executor;
     const struct fm_layer *layer = fm_op_layer(&w->op);
     return (struct fm_winograd_filters){
         .out_c = layer->out.c,
         .in_c = layer->in.c,
-        .values = e->weights->params + e->model->net.params[layer->weight].offset,
+        .values = fm_op_param(&w->op, layer->weight),
         .scale = w->scale ? fm_copy_values(w->scale) : NULL,
-        .element = e->model->element,
+        .element = w->op.executor->model->element,
         .rotated = pass == FM_PASS_DATA,
     };
 }
@@ -88,7 +86,7 @@ static const float *make_filters(
     if (makes_parts(w, pass))
         return NULL;
     float *transformed = w->op.scratch[pass];
-    w->op.executor->model->device->kernels->winograd_transform[convolution_of(w, pass)->tiling](
+    fm_op_device(&w->op)->kernels->winograd_transform[convolution_of(w, pass)->tiling](
         filters, transformed);
     return transformed;
 }
@@ -113,7 +111,7 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
                             : make_filters(w, FM_PASS_FORWARD, &filters),
         .filters = &filters,
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
-        .relu = w->fusion.relu,
+        .relu = w->op.fusion.relu,
         .y = op->out->activation.data,
     };
     fm_op_kernels(op)->winograd_convolve[w->forward.tiling](
@@ -121,25 +119,17 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
     return FM_OK;
 }
 
-static enum fm_status winograd_prepare(struct fm_op *op, const struct fm_pass *pass)
-{
-    (void)pass;
-    fm_op_gate_gradient(op, &((struct winograd *)op)->fusion);
-    return FM_OK;
-}
-
 static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct winograd *w = (struct winograd *)op;
-    const struct fm_model *m = op->executor->model;
     const struct fm_layer *layer = fm_op_layer(op);
     fm_op_kernels(op)->winograd_gradient[w->forward.tiling](&w->forward, op->in->activation.data,
-        op->in->pending, op->out->gradient.data, m->grads + m->net.params[layer->weight].offset,
+        op->in->pending, op->out->gradient.data, fm_op_param_gradient(op, layer->weight),
         op->scratch[FM_PASS_WEIGHTS]);
     if (w->bias)
         fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
-            op->scratch[FM_PASS_WEIGHTS], m->grads + m->net.params[layer->bias].offset);
+            op->scratch[FM_PASS_WEIGHTS], fm_op_param_gradient(op, layer->bias));
     return FM_OK;
 }
 
@@ -179,11 +169,11 @@ static void plan_gradient(struct winograd *w)
 static enum fm_status want_filters(struct winograd *w)
 {
     struct fm_executor *e = w->op.executor;
-    const struct fm_copy_source source = {w->op.layer, w->fusion.norm_layer, e->weights};
-    bool keeps = !fm_op_weight_changes(&w->op, w->fusion.norm_layer);
+    const struct fm_copy_source source = {w->op.layer, w->op.fusion.norm_layer, e->weights};
+    bool keeps = !fm_op_weight_changes(&w->op, w->op.fusion.norm_layer);
     if (keeps)
         FM_TRY(fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters));
-    if (w->fusion.norm_layer >= 0 && (!keeps || begins_without_kept(w)))
+    if (w->op.fusion.norm_layer >= 0 && (!keeps || begins_without_kept(w)))
         FM_TRY(fm_copies_want_scale(e->model->copies, &source, &w->scale));
     return FM_OK;
 }
@@ -191,9 +181,10 @@ static enum fm_status want_filters(struct winograd *w)
 static enum fm_status winograd_connect(struct fm_op *op)
 {
     struct winograd *w = (struct winograd *)op;
-    const struct fm_copy_source source = {op->layer, w->fusion.norm_layer, op->executor->weights};
+    const struct fm_copy_source source = {
+        op->layer, w->op.fusion.norm_layer, op->executor->weights};
     FM_TRY(want_filters(w));
-    if (fm_fusion_adds(&w->fusion))
+    if (fm_fusion_adds(&w->op.fusion))
         FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
     plan_convolution(w, FM_PASS_FORWARD);
     if (op->trains)
@@ -205,7 +196,7 @@ static enum fm_status winograd_connect(struct fm_op *op)
 
 static const struct fm_op_class winograd_class = {
     .name = "winograd",
-    .run = {winograd_forward, winograd_prepare, winograd_weights, winograd_data},
+    .run = {winograd_forward, fm_op_linear_prepare, winograd_weights, winograd_data},
     .connect = winograd_connect,
     .applies_norm = true,
 };
@@ -268,18 +259,14 @@ bool fm_op_winograd_suits(const struct fm_op_place *place)
 enum fm_status fm_op_winograd(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op)
 {
-    FM_TRY(fm_op_new(place, &winograd_class, sizeof(struct winograd), op));
+    FM_TRY(fm_op_new_linear(place, &winograd_class, sizeof(struct winograd), fusion, op));
     struct winograd *w = (struct winograd *)*op;
-    w->fusion = *fusion;
     w->forward = w->data = shape_of(place);
     w->data.in = w->forward.out;
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
     (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
     snprintf(w->plan, sizeof w->plan, "winograd%s:%s",
-        w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "",
-        (*op)->executor->model->device->kernels->name);
-    fm_op_reads_linear(*op, fusion);
-    fm_op_counts_products(*op);
+        w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fm_op_device(*op)->kernels->name);
     return fm_op_same_layout(*op, fm_op_layer(*op)->out);
 }

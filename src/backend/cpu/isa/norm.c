@@ -106,7 +106,7 @@ static inline __attribute__((always_inline)) void apply_plane(const element *x, 
         for (int k = 0; k < block; k += LANES) {
             size_t at = (size_t)i * (size_t)block + (size_t)k;
             int count = least(LANES, block - k);
-            vec by = read_some_floats(scale + k, count), plus = read_some_floats(shift + k, count);
+            vec by = vec_load_some(scale + k, count), plus = vec_load_some(shift + k, count);
             vec value = vec_fmaf(read_some(x + at, count), by, plus);
             write_some(y + at, count, relu ? vec_relu(value) : value);
         }
@@ -134,7 +134,7 @@ static inline vec gated(struct fm_norm_relu gate, const int count, vec x, vec dy
 {
     if (!gate.scale)
         return dy;
-    vec y = vec_fmaf(x, read_some_floats(gate.scale, count), read_some_floats(gate.shift, count));
+    vec y = vec_fmaf(x, vec_load_some(gate.scale, count), vec_load_some(gate.shift, count));
     return (vec)((vec_mask)dy & (y > 0.0f));
 }
 
@@ -154,7 +154,7 @@ static inline __attribute__((always_inline)) void plane_gradient_sums(const stru
             vec value = read_some(x + at, count);
             vec g = gated(pending_from(gate, j * LANES), count, value, read_some(dy + at, count));
             plain[j] += g;
-            times_xhat[j] += g * (value - read_some_floats(mean + j * LANES, count));
+            times_xhat[j] += g * (value - vec_load_some(mean + j * LANES, count));
         }
     for (int j = 0; j < vectors; j++)
         for (int k = 0; k < count; k++) {
@@ -210,9 +210,8 @@ static inline __attribute__((always_inline)) void backward_plane(const element *
             int count = least(LANES, block - k);
             vec value = read_some(x + at, count);
             vec g = gated(pending_from(gate, k), count, value, read_some(dy + at, count));
-            vec of_x = vec_fmaf(
-                read_some_floats(b + k, count), value, read_some_floats(k0 + k, count));
-            write_some(dx + at, count, vec_fmaf(read_some_floats(a + k, count), g, of_x));
+            vec of_x = vec_fmaf(vec_load_some(b + k, count), value, vec_load_some(k0 + k, count));
+            write_some(dx + at, count, vec_fmaf(vec_load_some(a + k, count), g, of_x));
         }
 }
 

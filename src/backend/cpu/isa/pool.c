@@ -12,8 +12,7 @@ static inline vec read_pending(const element *x, struct fm_norm_relu pending, co
     vec value = read_some(x, count);
     if (!pending.scale)
         return value;
-    vec scale = read_some_floats(pending.scale, count),
-        shift = read_some_floats(pending.shift, count);
+    vec scale = vec_load_some(pending.scale, count), shift = vec_load_some(pending.shift, count);
     return vec_relu(vec_fmaf(value, scale, shift));
 }
 

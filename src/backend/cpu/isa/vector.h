@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <string.h>
 #if defined(__AVX__)
 #include <immintrin.h>
 #endif
@@ -41,6 +42,15 @@ static inline vec vec_load(const float *x)
 static inline void vec_store(float *x, vec v)
 {
     *(vec_in_memory *)x = v;
+}
+// The first `count` of LANES, the others zero.
+static inline vec vec_load_some(const float *x, const int count)
+{
+    float some[LANES] = {0};
+    if (count == LANES)
+        return vec_load(x);
+    memcpy(some, x, (size_t)count * sizeof *x);
+    return vec_load(some);
 }
 // v, or zeros.
 static inline vec vec_if(bool keep, vec v)

@@ -118,17 +118,26 @@ static void gradient_shared(const struct fm_winograd *w, const struct gradient_i
     }
 }
 
-static bool gradient_has_chunks(const struct fm_winograd *w)
+// How the tiles are taken, and scratch with them: the blocks' V and D, one block a thread that
+// finds a chunk, then every chunk's dU; or one of each.
+struct gradient_plan {
+    struct gradient_block block; // its sizes
+    int chunks, blocks;
+};
+
+static struct gradient_plan plan_gradient(const struct fm_winograd *w)
 {
-    const struct gradient_block b = gradient_block(w, CHUNK_TILES);
-    return du_values(&b) * sizeof(float) <= CHUNK_BYTES &&
-           tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES;
+    struct gradient_block block = gradient_block(w, CHUNK_TILES);
+    if (du_values(&block) * sizeof(float) <= CHUNK_BYTES &&
+        tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES)
+        return (struct gradient_plan){block, CHUNKS, least(w->threads, CHUNKS)};
+    return (struct gradient_plan){gradient_block(w, SHARED_TILES), 1, 1};
 }
 
-// Threads that find a chunk each.
-static int chunk_team(const struct fm_winograd *w)
+static float *du_of_chunk(const struct gradient_plan *plan, float *scratch, int chunk)
 {
-    return least(w->threads, CHUNKS);
+    return scratch + (size_t)plan->blocks * transformed_values(&plan->block) +
+           (size_t)chunk * du_values(&plan->block);
 }
 
 // dU of the tiles [from, end), by one thread.
@@ -145,28 +154,29 @@ static void gradient_chunk(const struct fm_winograd *w, const struct gradient_in
     }
 }
 
-// The first chunk's dU becomes that of all: du [chunk][value].
-static void gradient_in_chunks(
-    const struct fm_winograd *w, const struct gradient_inputs *inputs, float *du, float *blocks)
+// The first chunk's dU becomes that of all.
+static void gradient_in_chunks(const struct fm_winograd *w, const struct gradient_inputs *inputs,
+    const struct gradient_plan *plan, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
-    const struct gradient_block sizes = gradient_block(w, CHUNK_TILES);
-    size_t values = du_values(&sizes);
-#pragma omp parallel num_threads(chunk_team(w))
+    size_t values = du_values(&plan->block);
+    float *du = du_of_chunk(plan, scratch, 0);
+#pragma omp parallel num_threads(plan->blocks)
     {
-        struct gradient_block own = sizes;
-        float *transformed = blocks + (size_t)omp_get_thread_num() * transformed_values(&sizes);
+        struct gradient_block own = plan->block;
+        float *transformed = scratch +
+                             (size_t)omp_get_thread_num() * transformed_values(&plan->block);
 #pragma omp for schedule(static)
-        for (int chunk = 0; chunk < CHUNKS; chunk++) {
-            place_block(&own, transformed, du + (size_t)chunk * values);
-            gradient_chunk(w, inputs, &tiles, (int)((int64_t)tiles.all * chunk / CHUNKS),
-                (int)((int64_t)tiles.all * (chunk + 1) / CHUNKS), &own);
+        for (int chunk = 0; chunk < plan->chunks; chunk++) {
+            place_block(&own, transformed, du_of_chunk(plan, scratch, chunk));
+            gradient_chunk(w, inputs, &tiles, (int)((int64_t)tiles.all * chunk / plan->chunks),
+                (int)((int64_t)tiles.all * (chunk + 1) / plan->chunks), &own);
         }
 #pragma omp for schedule(static)
         for (size_t i = 0; i < values; i += LANES) {
             vec sum = vec_load(du + i);
-            for (size_t chunk = 1; chunk < CHUNKS; chunk++)
-                sum += vec_load(du + chunk * values + i);
+            for (int chunk = 1; chunk < plan->chunks; chunk++)
+                sum += vec_load(du + (size_t)chunk * values + i);
             vec_store(du + i, sum);
         }
     }
@@ -176,23 +186,21 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
     const void *x, struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
     const struct gradient_inputs inputs = {x, pending, dy};
-    bool chunks = gradient_has_chunks(w);
-    struct gradient_block b = gradient_block(w, chunks ? CHUNK_TILES : SHARED_TILES);
-    size_t blocks = (size_t)(chunks ? chunk_team(w) : 1) * transformed_values(&b);
-    float *du = scratch + blocks;
-    place_block(&b, scratch, du);
-    if (chunks)
-        gradient_in_chunks(w, &inputs, du, scratch);
-    else
-        gradient_shared(w, &inputs, &b);
+    struct gradient_plan plan = plan_gradient(w);
+    float *du = du_of_chunk(&plan, scratch, 0);
+    if (plan.chunks > 1) {
+        gradient_in_chunks(w, &inputs, &plan, scratch);
+    } else {
+        place_block(&plan.block, scratch, du);
+        gradient_shared(w, &inputs, &plan.block);
+    }
     FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, du, dw);
 }
 
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), FM_TILE)(const struct fm_winograd *w)
 {
-    bool chunks = gradient_has_chunks(w);
-    const struct gradient_block b = gradient_block(w, chunks ? CHUNK_TILES : SHARED_TILES);
-    size_t blocks = (size_t)(chunks ? chunk_team(w) : 1);
-    return ((chunks ? CHUNKS : 1) * du_values(&b) + blocks * transformed_values(&b)) *
+    const struct gradient_plan plan = plan_gradient(w);
+    return ((size_t)plan.blocks * transformed_values(&plan.block) +
+               (size_t)plan.chunks * du_values(&plan.block)) *
            sizeof(float);
 }
