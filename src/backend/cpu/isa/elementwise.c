@@ -1,5 +1,5 @@
 // Bias, ReLU and dropout: one pass over memory each.
-#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/image_sums.h"
 
 #include <string.h>
 
@@ -41,12 +41,8 @@ void FM_ELEMENT_KERNEL(bias_backward)(
         plane_sums(from + k, pixels, block, block - k, sums + k);
     }
 #pragma omp parallel for schedule(static)
-    for (int c = 0; c < v->c; c++) {
-        double sum = 0.0;
-        for (int n = 0; n < v->n; n++)
-            sum += image_sums[(size_t)n * (size_t)v->c + (size_t)c];
-        db[c] = (float)sum;
-    }
+    for (int line = 0; line < lines_of(v); line++)
+        add_images(v, image_sums, line * LINE_SUMS, db);
 }
 
 void FM_ELEMENT_KERNEL(relu_forward)(size_t count, const void *x, void *y)

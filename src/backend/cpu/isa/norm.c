@@ -3,6 +3,7 @@
 // pairwise algorithm for computing sample variances", eq. 2.1), so that one pass over memory gives
 // a variance without cancellation.
 #include "backend/cpu/isa/element_vector.h"
+#include "backend/cpu/isa/image_sums.h"
 
 // Sums over a plane wait for each other, so those of two vectors of channels are made at once.
 enum {
@@ -61,10 +62,34 @@ static inline __attribute__((always_inline)) void plane_moments(const struct fm_
         }
 }
 
+// Of the batch, channels [c, c + LINE_SUMS).
+static void combine_moments(
+    const struct fm_view *v, const double *image_sums, int c, float *mean, float *variance)
+{
+    const double *means = image_sums + c, *deviations = means + (size_t)v->n * (size_t)v->c;
+    double centre[LINE_SUMS] = {0.0}, spread[LINE_SUMS] = {0.0}, pixels = (double)(v->h * v->w);
+    int count = line_channels(v, c);
+    for (int n = 0; n < v->n; n++)
+        for (int k = 0; k < count; k++)
+            centre[k] += means[(size_t)n * (size_t)v->c + (size_t)k];
+    for (int k = 0; k < count; k++)
+        centre[k] /= (double)v->n; // every image has as many pixels
+    for (int n = 0; n < v->n; n++)
+        for (int k = 0; k < count; k++) {
+            size_t at = (size_t)n * (size_t)v->c + (size_t)k;
+            double d = means[at] - centre[k];
+            spread[k] += deviations[at] + d * d * pixels;
+        }
+    for (int k = 0; k < count; k++) {
+        mean[c + k] = (float)centre[k];
+        variance[c + k] = (float)(spread[k] / ((double)v->n * pixels));
+    }
+}
+
 void FM_ELEMENT_KERNEL(norm_statistics)(
     const struct fm_view *v, const void *x, double *image_sums, float *mean, float *variance)
 {
-    int pairs = pairs_of(v), pixels = v->h * v->w;
+    int pairs = pairs_of(v);
     size_t half = (size_t)v->n * (size_t)v->c; // means, then squared deviations
 #pragma omp parallel for schedule(static)
     for (int u = 0; u < v->n * pairs; u++) {
@@ -82,19 +107,8 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
         }
     }
 #pragma omp parallel for schedule(static)
-    for (int c = 0; c < v->c; c++) {
-        double total = 0.0, spread = 0.0;
-        for (int n = 0; n < v->n; n++)
-            total += image_sums[(size_t)n * (size_t)v->c + (size_t)c];
-        double centre = total / (double)v->n; // every image has as many pixels
-        for (int n = 0; n < v->n; n++) {
-            size_t at = (size_t)n * (size_t)v->c + (size_t)c;
-            double d = image_sums[at] - centre;
-            spread += image_sums[half + at] + d * d * (double)pixels;
-        }
-        mean[c] = (float)centre;
-        variance[c] = (float)(spread / ((double)v->n * (double)pixels));
-    }
+    for (int line = 0; line < lines_of(v); line++)
+        combine_moments(v, image_sums, line * LINE_SUMS, mean, variance);
 }
 
 static inline __attribute__((always_inline)) void apply_plane(const element *x, int pixels,
@@ -188,14 +202,9 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
         }
     }
 #pragma omp parallel for schedule(static)
-    for (int c = 0; c < v->c; c++) {
-        double beta = 0.0, gamma = 0.0;
-        for (int n = 0; n < v->n; n++) {
-            beta += image_sums[(size_t)n * (size_t)v->c + (size_t)c];
-            gamma += image_sums[half + (size_t)n * (size_t)v->c + (size_t)c];
-        }
-        dbeta[c] = (float)beta;
-        dgamma[c] = (float)gamma;
+    for (int line = 0; line < lines_of(v); line++) {
+        add_images(v, image_sums, line * LINE_SUMS, dbeta);
+        add_images(v, image_sums + half, line * LINE_SUMS, dgamma);
     }
 }
 

@@ -18,9 +18,10 @@ static int forward_tiles(const struct fm_winograd *w)
     if (fm_winograd_shares_block(w))
         return tiles.all;
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
-    if (FM_WINOGRAD_BLOCK % each == 0)
+    int most = fm_winograd_block(w);
+    if (most % each == 0)
         share = (int)fm_round_up((size_t)share, (size_t)each);
-    return least(FM_WINOGRAD_BLOCK, share);
+    return least(most, share);
 }
 
 // What one point of a block's V and M takes, in fp32 values: a line of the cache more than they

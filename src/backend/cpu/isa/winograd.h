@@ -16,8 +16,12 @@ enum fm_winograd_tiling {
     FM_WINOGRAD_TILING_COUNT,
 };
 
+// Tiles of a block at most: more where filters are many, which each block reads all of; fewer where
+// they stay in the cache if tiles leave them room (docs/cpu-performance.md).
 enum {
-    FM_WINOGRAD_BLOCK = 72 // tiles of a block at most: fastest of 24 to 96 that are of 4x4
+    FM_WINOGRAD_BLOCK = 72,
+    FM_WINOGRAD_SMALL_BLOCK = 36,
+    FM_WINOGRAD_FEW_FILTERS = 128 * 128,
 };
 
 static inline int fm_winograd_tile_size(enum fm_winograd_tiling tiling)
@@ -98,13 +102,20 @@ static inline int fm_winograd_image_tiles(const struct fm_winograd *w)
     return fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
 }
 
+// Of a thread's own block.
+static inline int fm_winograd_block(const struct fm_winograd *w)
+{
+    return w->in.c * w->out.c <= FM_WINOGRAD_FEW_FILTERS ? FM_WINOGRAD_SMALL_BLOCK
+                                                         : FM_WINOGRAD_BLOCK;
+}
+
 // Whether the output may take the input's memory: whole images, all of whose pixels are read before
 // the first is written, fill a block.
 static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           FM_WINOGRAD_BLOCK % fm_winograd_image_tiles(w) == 0;
+           fm_winograd_block(w) % fm_winograd_image_tiles(w) == 0;
 }
 
 // Whether all threads take one block of all tiles, and parts of the filters: what they then read of
