@@ -25,6 +25,13 @@ enum fm_stream {
     FM_STREAM_DROPOUT = 16, // + the dropout layer's ordinal
 };
 
+// The rounds, what they multiply by, and what the key's words grow by.
+#define FM_PHILOX_ROUNDS 10
+#define FM_PHILOX_M0 0xD2511F53u
+#define FM_PHILOX_M1 0xCD9E8D57u
+#define FM_PHILOX_W0 0x9E3779B9u
+#define FM_PHILOX_W1 0xBB67AE85u
+
 struct fm_draws {
     uint32_t v[4];
 };
@@ -39,15 +46,15 @@ FM_SHARED_FN struct fm_draws fm_philox(
 {
     uint32_t c0 = epoch, c1 = sample, c2 = stream, c3 = quad;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
-    for (int round = 0; round < 10; round++) {
-        uint32_t hi0 = fm_mulhi32(0xD2511F53u, c0), lo0 = 0xD2511F53u * c0;
-        uint32_t hi1 = fm_mulhi32(0xCD9E8D57u, c2), lo1 = 0xCD9E8D57u * c2;
+    for (int round = 0; round < FM_PHILOX_ROUNDS; round++) {
+        uint32_t hi0 = fm_mulhi32(FM_PHILOX_M0, c0), lo0 = FM_PHILOX_M0 * c0;
+        uint32_t hi1 = fm_mulhi32(FM_PHILOX_M1, c2), lo1 = FM_PHILOX_M1 * c2;
         c0 = hi1 ^ c1 ^ k0;
         c1 = lo1;
         c2 = hi0 ^ c3 ^ k1;
         c3 = lo0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
+        k0 += FM_PHILOX_W0;
+        k1 += FM_PHILOX_W1;
     }
     struct fm_draws draws = {{c0, c1, c2, c3}};
     return draws;

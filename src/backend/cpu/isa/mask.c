@@ -1,37 +1,46 @@
 // Dropout's mask, the same whatever the elements are.
 #include "backend/cpu/isa/kernels.h"
+#include "backend/cpu/isa/philox_vector.h"
 #include "dropout.h"
 
 #include <string.h>
 
-// Sixteen Philox calls side by side, so that the compiler keeps them in vector registers.
 enum {
-    LANES = 16
+    BLOCK = 16 // quads that are drawn together: of the channels of a block
 };
 
-// Call `lane` gives what is kept of the four elements of quad first + lane * stride.
-static inline __attribute__((always_inline)) void keep_bits(const struct fm_dropout_work *work,
-    uint32_t id, uint32_t threshold, uint32_t first, uint32_t stride,
-    uint8_t keep[restrict 4][LANES])
+// One byte a lane: 1 where the draw is kept.
+static inline void store_kept(vec_draws draws, uint32_t threshold, uint8_t *keep)
 {
-    for (int lane = 0; lane < LANES; lane++) {
-        struct fm_draws draws = fm_philox(
-            work->seed, work->epoch, id, work->stream, first + (uint32_t)lane * stride);
+    typedef uint8_t bytes __attribute__((vector_size(LANES)));
+    vec_draws kept = (vec_draws)(draws >= threshold) & 1u;
+    bytes each = __builtin_convertvector(kept, bytes);
+    memcpy(keep, &each, sizeof each);
+}
+
+// keep[k][i]: what is kept of element k of quad first + i * stride.
+static inline __attribute__((always_inline)) void keep_bits(const struct fm_dropout_work *work,
+    uint32_t id, uint32_t threshold, uint32_t first, uint32_t stride, uint8_t keep[4][BLOCK])
+{
+    for (int i = 0; i < BLOCK; i += LANES) {
+        vec_draws draws[4];
+        philox_lanes(
+            work->seed, work->epoch, id, work->stream, first + (uint32_t)i * stride, stride, draws);
         for (int k = 0; k < 4; k++)
-            keep[k][lane] = (uint8_t)fm_dropout_keeps(draws.v[k], threshold);
+            store_kept(draws[k], threshold, keep[k] + i);
     }
 }
 
-// Of blocks of LANES channels and whole quads of pixels: the same pixels of a block's channels are
+// Of blocks of BLOCK channels and whole quads of pixels: the same pixels of a block's channels are
 // drawn at once, as they lie side by side.
 static void mask_by_pixels(const struct fm_view *v, const struct fm_dropout_work *work, uint32_t id,
     uint32_t threshold, uint8_t *to)
 {
     uint32_t quads = (uint32_t)(v->h * v->w) / 4;
-    uint8_t keep[4][LANES];
-    for (int group = 0; group < v->c / LANES; group++)
+    uint8_t keep[4][BLOCK];
+    for (int group = 0; group < v->c / BLOCK; group++)
         for (uint32_t quad = 0; quad < quads; quad++, to += sizeof keep) {
-            keep_bits(work, id, threshold, (uint32_t)(group * LANES) * quads + quad, quads, keep);
+            keep_bits(work, id, threshold, (uint32_t)(group * BLOCK) * quads + quad, quads, keep);
             memcpy(to, keep, sizeof keep);
         }
 }
@@ -42,10 +51,10 @@ static void mask_by_elements(const struct fm_view *v, const struct fm_dropout_wo
 {
     const struct fm_view one = {1, v->c, v->h, v->w, v->block};
     int pixels = v->h * v->w, elements = work->channels * pixels;
-    uint8_t keep[4][LANES];
-    for (int first = 0; first < elements; first += 4 * LANES) {
+    uint8_t keep[4][BLOCK];
+    for (int first = 0; first < elements; first += 4 * BLOCK) {
         keep_bits(work, id, threshold, (uint32_t)first / 4, 1, keep);
-        int drawn = elements - first < 4 * LANES ? elements - first : 4 * LANES;
+        int drawn = elements - first < 4 * BLOCK ? elements - first : 4 * BLOCK;
         int c = first / pixels, i = first % pixels;
         for (int e = 0; e < drawn; c++, i = 0) {
             uint8_t *channel = to + fm_view_at(&one, 0, c);
@@ -60,7 +69,7 @@ void FM_KERNEL(dropout_mask)(
 {
     uint32_t threshold = fm_dropout_threshold(work->rate);
     size_t image = fm_view_size(v) / (size_t)v->n;
-    bool whole = v->block == LANES && v->h * v->w % 4 == 0;
+    bool whole = v->block == BLOCK && v->h * v->w % 4 == 0;
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < v->n; n++)
         (whole ? mask_by_pixels : mask_by_elements)(
