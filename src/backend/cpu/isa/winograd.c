@@ -107,7 +107,8 @@ static void transform_output(const struct fm_view *v, const float *from, size_t 
     }
 }
 
-// Each thread blocks of tiles of its own.
+// Each thread blocks of tiles of its own, the next whenever it is free: processors may be shared
+// with others, and then none is as fast as the next.
 static void convolve_apart(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
@@ -118,7 +119,7 @@ static void convolve_apart(
     int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;
     int unit = run->x == run->y ? tiles.down * tiles.across : 1, units = tiles.all / unit;
-#pragma omp parallel for schedule(static) num_threads(w->threads)
+#pragma omp parallel for schedule(dynamic) num_threads(w->threads)
     for (int i = 0; i < blocks; i++) {
         struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
         int first = (int)((int64_t)units * i / blocks) * unit;

@@ -166,7 +166,7 @@ static void gradient_in_chunks(const struct fm_winograd *w, const struct gradien
         struct gradient_block own = plan->block;
         float *transformed = scratch +
                              (size_t)omp_get_thread_num() * transformed_values(&plan->block);
-#pragma omp for schedule(static)
+#pragma omp for schedule(dynamic)
         for (int chunk = 0; chunk < plan->chunks; chunk++) {
             place_block(&own, transformed, du_of_chunk(plan, scratch, chunk));
             gradient_chunk(w, inputs, &tiles, (int)((int64_t)tiles.all * chunk / plan->chunks),
