@@ -11,7 +11,7 @@ static inline double get_element(enum fm_element element, const void *data, size
                                       : (double)((const float *)data)[at];
 }
 
-// Where channel c of a pixel of image n is: by the layout's definition, not as the kernels have it.
+// Where channel c of a pixel of image n is: written out again, so that fm_view_at() is tested.
 static inline size_t element_at(const struct fm_view *v, int n, int c, int pixel)
 {
     size_t plane = (size_t)n * (size_t)(v->c / v->block) + (size_t)(c / v->block);

@@ -1,12 +1,14 @@
-// The CPU backend's own kernels but Winograd's (test_winograd.c) and the dense layer's
-// (test_gathered.c), one instruction set against the other: every table that this processor can run
-// gives the bits of the portable one, with any number of threads; and bf16's give the bits of
-// fp32's on the same numbers, rounded. Pools and dropout's mask are held to their definitions, too.
-// (What fp32's compute is held to plain loops in test_ops.c,
-// with the best table.)
+// The CPU backend's own kernels but those of convolutions (test_winograd.c, test_direct.c) and of
+// single images' dense layers (test_gathered.c), one instruction set against the other: every table
+// that this processor can run gives the bits of the portable one, with any number of threads; and
+// bf16's give the bits of fp32's on the same numbers, rounded. Pools and dropout's mask are held to
+// their definitions, too. (What fp32's compute is held to plain loops in test_ops.c, with the best
+// table.)
+#include "backend/cpu/isa/kernels.h"
 #include "dropout.h"
 #include "elements.h"
 #include "philox.h"
+#include "rounding.h"
 
 #include <math.h>
 #include <omp.h>
@@ -57,10 +59,8 @@ static void *to_elements(const float *x, size_t count, enum fm_element element)
 {
     void *elements = malloc(count * sizeof *x);
     assert_non_null(elements);
-    if (element == FM_ELEMENT_F32)
-        memcpy(elements, x, count * sizeof *x);
-    for (size_t i = 0; element == FM_ELEMENT_BF16 && i < count; i++)
-        ((uint16_t *)elements)[i] = fm_bf16_narrow(x[i]);
+    for (size_t i = 0; i < count; i++)
+        put_element(element, elements, i, x[i]);
     return elements;
 }
 
@@ -394,13 +394,9 @@ static void run_cleared(size_t kernel, const struct fm_kernels *table, int threa
     memset(w->out_bytes, 0, w->size);
     omp_set_num_threads(threads);
     kernels[kernel].run(table, w);
-    for (int i = 0; i < OUTPUTS; i++) {
-        const uint16_t *half = w->typed[i];
-        if (w->is_typed[i] && w->element == FM_ELEMENT_F32)
-            memcpy(w->out[i], w->typed[i], w->size * sizeof(float));
-        for (size_t k = 0; w->is_typed[i] && w->element == FM_ELEMENT_BF16 && k < w->size; k++)
-            w->out[i][k] = fm_bf16_widen(half[k]);
-    }
+    for (int i = 0; i < OUTPUTS; i++)
+        for (size_t k = 0; w->is_typed[i] && k < w->size; k++)
+            w->out[i][k] = (float)get_element(w->element, w->typed[i], k);
 }
 
 static void expect_same(

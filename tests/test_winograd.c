@@ -45,6 +45,7 @@ static const struct shape {
     {13, 64, 64, 9, 5, 1, 0},    // 6 tiles of 4x4 an image, channels last
     {1, 96, 128, 7, 7, 1, 16},   // filters larger than all the tiles
     {1, 64, 64, 6, 6, 1, 16},    // the same, and in place
+    {80, 160, 160, 2, 2, 1, 16}, // filters so many that blocks are larger
     {160, 32, 32, 2, 2, 1, 16},  // several blocks of a tile an image, of either size
 };
 enum {
@@ -492,24 +493,39 @@ static void test_in_place(void **state)
     assert_true(in_place_shapes > 0);
 }
 
+enum sharing {
+    OWN_BLOCKS,
+    LARGE_BLOCKS, // of its own
+    SHARED_BLOCK,
+    SHARINGS,
+};
+
+static enum sharing sharing_of(const struct fm_winograd *w)
+{
+    if (fm_winograd_shares_block(w))
+        return SHARED_BLOCK;
+    return fm_winograd_block_tiles(w) == FM_WINOGRAD_BLOCK ? OWN_BLOCKS : LARGE_BLOCKS;
+}
+
 // Every way that a convolution takes is tried above, with both sizes of tiles: a block for all
-// threads, also with filters made in parts, or blocks for each, in memory of its own or in place.
+// threads, also with filters made in parts, or blocks for each, in memory of its own or, once
+// blocks of that size are tried, in place.
 static void test_what_is_tried(void **state)
 {
     (void)state;
-    int shapes_of[FM_WINOGRAD_TILING_COUNT][2][2] = {0};
+    int shapes_of[FM_WINOGRAD_TILING_COUNT][SHARINGS][2] = {0};
     for (int s = FIRST_SHAPE; s <= LAST_SHAPE; s++)
         for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++) {
             struct trial t;
             trial_make(&t, &shapes[s], FM_ELEMENT_F32, (enum fm_winograd_tiling)tiling);
             const struct fm_winograd data = data_of(&t, 1);
-            shapes_of[tiling][fm_winograd_shares_block(&data)][fm_winograd_in_place(&data)]++;
+            shapes_of[tiling][sharing_of(&data)][fm_winograd_in_place(&data)]++;
             trial_free(&t);
         }
     for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
-        for (int shared = 0; shared < 2; shared++)
-            for (int in_place = 0; in_place < 2; in_place++)
-                assert_true(shapes_of[tiling][shared][in_place] > 0);
+        for (int sharing = 0; sharing < SHARINGS; sharing++)
+            for (int in_place = sharing == LARGE_BLOCKS; in_place < 2; in_place++)
+                assert_true(shapes_of[tiling][sharing][in_place] > 0);
     for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
         assert_true(in_parts[tiling][false] > 0 && in_parts[tiling][true] > 0);
 }

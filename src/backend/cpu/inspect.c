@@ -48,7 +48,7 @@ static void add_op_entry(const struct fm_op *op, const char *name, enum fm_op_pa
     snprintf(entry.layer, sizeof entry.layer, "%s", op->name);
     snprintf(entry.pass, sizeof entry.pass, "%s", name);
     snprintf(entry.plan, sizeof entry.plan, "%s",
-        op->plans[pass] ? op->plans[pass] : op->executor->model->device->kernels->name);
+        op->plans[pass] ? op->plans[pass] : fm_op_device(op)->kernels->name);
     add_entry(entries, capacity, count, &entry);
 }
 

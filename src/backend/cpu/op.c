@@ -1,4 +1,5 @@
-// What all operations share: creation with a layout, memory, and oneDNN primitives.
+// What all operations share: creation with a layout, memory, and oneDNN primitives; and what those
+// of convolutions and dense layers do.
 #include "backend/cpu/op.h"
 
 #include "base/round.h"
@@ -67,7 +68,7 @@ void fm_op_scratch_parts(struct fm_op *op, enum fm_op_pass pass, const size_t *b
     fm_op_scratch(op, pass, all);
 }
 
-void fm_op_place_parts(
+void fm_op_find_parts(
     const struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count, void **parts)
 {
     char *next = op->scratch[pass];
@@ -85,50 +86,6 @@ void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double o
     double out = (double)fm_shape_size(net->layers[op->layer].out);
     double size = (double)fm_element_size(op->executor->model->element);
     op->bytes[pass] = size * op->executor->options.batch * (inputs * in + outputs * out);
-}
-
-static bool gates(const struct fm_op *op)
-{
-    return op->fusion.relu && !op->fusion.relu_gated;
-}
-
-static void count_products(struct fm_op *op)
-{
-    const struct fm_layer *layer = fm_op_layer(op);
-    const struct fm_model *m = op->executor->model;
-    double flops = 2.0 * (double)layer->macs * op->executor->options.batch;
-    double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
-    double weights = (double)m->net.params[layer->weight].count;
-    double size = (double)fm_element_size(m->element);
-    double bytes = size * (weights + (in + out) * op->executor->options.batch);
-    for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
-        if (pass == FM_PASS_PREPARE)
-            continue;
-        op->flops[pass] = flops;
-        op->bytes[pass] = bytes;
-    }
-}
-
-enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm_op_class *class,
-    size_t size, const struct fm_linear_fusion *fusion, struct fm_op **out)
-{
-    FM_TRY(fm_op_new(place, class, size, out));
-    struct fm_op *op = *out;
-    op->fusion = *fusion;
-    op->reads_in = FM_IN_WEIGHTS;
-    op->reads_out = gates(op) ? FM_IN_PREPARE : 0;
-    place->out->shape = fm_op_layer(op)->out;
-    count_products(op);
-    return FM_OK;
-}
-
-enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass)
-{
-    (void)pass;
-    if (gates(op))
-        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
-            op->out->gradient.data, op->out->gradient.data);
-    return FM_OK;
 }
 
 enum fm_status fm_primitive_create(
@@ -167,4 +124,63 @@ void fm_primitive_free(struct fm_primitive *p)
         dnnl_primitive_destroy(p->primitive);
     fm_md_free(&p->scratch_md);
     memset(p, 0, sizeof *p);
+}
+
+// ---- convolutions and dense layers
+
+static bool gates(const struct fm_op *op)
+{
+    return op->fusion.relu && !op->fusion.relu_gated;
+}
+
+static void count_products(struct fm_op *op)
+{
+    const struct fm_layer *layer = fm_op_layer(op);
+    const struct fm_model *m = op->executor->model;
+    double flops = 2.0 * (double)layer->macs * op->executor->options.batch;
+    double in = (double)fm_shape_size(layer->in), out = (double)fm_shape_size(layer->out);
+    double weights = (double)m->net.params[layer->weight].count;
+    double size = (double)fm_element_size(m->element);
+    double bytes = size * (weights + (in + out) * op->executor->options.batch);
+    for (int pass = 0; pass < FM_PASS_COUNT; pass++) {
+        if (pass == FM_PASS_PREPARE)
+            continue;
+        op->flops[pass] = flops;
+        op->bytes[pass] = bytes;
+    }
+}
+
+enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm_op_class *class,
+    size_t size, const struct fm_linear_fusion *fusion, struct fm_op **out)
+{
+    FM_TRY(fm_op_new(place, class, size, out));
+    struct fm_op *op = *out;
+    op->fusion = *fusion;
+    op->reads_in = FM_IN_WEIGHTS;
+    op->reads_out = gates(op) ? FM_IN_PREPARE : 0;
+    place->out->shape = fm_op_layer(op)->out;
+    count_products(op);
+    return FM_OK;
+}
+
+struct fm_copy_source fm_op_copy_source(const struct fm_op *op)
+{
+    return (struct fm_copy_source){op->layer, op->fusion.norm_layer, op->executor->weights};
+}
+
+enum fm_status fm_op_want_bias(const struct fm_op *op, struct fm_copy **bias)
+{
+    const struct fm_copy_source source = fm_op_copy_source(op);
+    if (!fm_fusion_adds(&op->fusion))
+        return FM_OK;
+    return fm_copies_want(op->executor->model->copies, &source, NULL, bias);
+}
+
+enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass)
+{
+    (void)pass;
+    if (gates(op))
+        fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
+            op->out->gradient.data, op->out->gradient.data);
+    return FM_OK;
 }

@@ -7,6 +7,7 @@
 #ifndef FM_CPU_OP_H
 #define FM_CPU_OP_H
 
+#include "backend/cpu/copies.h"
 #include "backend/cpu/model.h"
 
 // A value between operations: an activation and, in training, its gradient in the same layout.
@@ -58,7 +59,8 @@ enum {
     FM_IN_DATA = 1 << FM_PASS_DATA,
 };
 
-// What the operation of a convolution or dense layer does besides.
+// What the operation of a convolution or dense layer ("linear", whichever family computes it) does
+// besides.
 struct fm_linear_fusion {
     bool bias;       // added by the operation
     bool relu;       // applied by the operation
@@ -92,7 +94,7 @@ struct fm_op {
     int layer; // the first that it computes; -1: the input
     char name[FM_NAME_MAX];
     struct fm_value *in, *out;      // in NULL for the input operation
-    struct fm_linear_fusion fusion; // of a convolution or dense layer
+    struct fm_linear_fusion fusion; // of a convolution or dense layer; not to be read of others
     bool trains;                    // has parameters that are trained
     bool input_gradient;            // the input's gradient is needed
     bool in_place;                  // the output is the input's memory
@@ -265,7 +267,12 @@ enum fm_status fm_op_new(const struct fm_op_place *place, const struct fm_op_cla
 // whatever algorithm computes it.
 enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm_op_class *class,
     size_t size, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// Its `prepare`: the gradient of a fused ReLU, in place, where no operation behind does it.
+// Its weight, with the norm that is folded in, as copies are made of it.
+struct fm_copy_source fm_op_copy_source(const struct fm_op *op);
+// A copy of the bias that it adds; NULL where it adds none.
+enum fm_status fm_op_want_bias(const struct fm_op *op, struct fm_copy **bias);
+// Its run[FM_PASS_PREPARE]: the gradient of a fused ReLU, in place, where no operation behind does
+// it.
 enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass);
 // The output has the input's layout, in the shape given.
 enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
@@ -293,7 +300,7 @@ static inline size_t fm_op_image_sums(const struct fm_view *v)
 void fm_op_scratch(struct fm_op *op, enum fm_op_pass pass, size_t bytes);
 void fm_op_scratch_parts(struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count);
 // Where those parts begin, once scratch has its memory; all NULL where there is none.
-void fm_op_place_parts(
+void fm_op_find_parts(
     const struct fm_op *op, enum fm_op_pass pass, const size_t *bytes, int count, void **parts);
 // Notes the bytes that a pass moves, as so many passes over the input and over the output.
 void fm_op_moves(struct fm_op *op, enum fm_op_pass pass, double inputs, double outputs);

@@ -9,9 +9,9 @@
 // A layer's three matrices, or their gradients; each product multiplies two of them and writes the
 // third. The sides lie between layers, and a bridge leads to each.
 enum matrix {
-    INPUT,  // [batch][in]
-    OUTPUT, // [batch][out]
-    SIDES,
+    INPUT,          // [batch][in]
+    OUTPUT,         // [batch][out]
+    SIDES,          // how many they are
     WEIGHT = SIDES, // [out][in], the model's
     MATRICES,
 };
@@ -43,7 +43,7 @@ struct dense {
 
 // ---- running
 
-static enum fm_status multiply(struct dense *d, enum fm_op_pass pass)
+static enum fm_status run_product(struct dense *d, enum fm_op_pass pass)
 {
     struct dense_pass *p = &d->passes[pass];
     const struct fm_device *device = fm_op_device(&d->op);
@@ -65,7 +65,7 @@ static enum fm_status multiply(struct dense *d, enum fm_op_pass pass)
 static enum fm_status dense_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    return multiply((struct dense *)op, FM_PASS_FORWARD);
+    return run_product((struct dense *)op, FM_PASS_FORWARD);
 }
 
 static enum fm_status dense_weights(struct fm_op *op, const struct fm_pass *pass)
@@ -73,7 +73,7 @@ static enum fm_status dense_weights(struct fm_op *op, const struct fm_pass *pass
     (void)pass;
     struct dense *d = (struct dense *)op;
     struct dense_pass *p = &d->passes[FM_PASS_WEIGHTS];
-    FM_TRY(multiply(d, FM_PASS_WEIGHTS));
+    FM_TRY(run_product(d, FM_PASS_WEIGHTS));
     if (op->fusion.bias)
         fm_op_device(op)->kernels->on[FM_ELEMENT_F32]->bias_backward(&d->out,
             p->sides[OUTPUT].wanted.data, p->sums, fm_op_param_gradient(op, fm_op_layer(op)->bias));
@@ -83,7 +83,7 @@ static enum fm_status dense_weights(struct fm_op *op, const struct fm_pass *pass
 static enum fm_status dense_data(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    return multiply((struct dense *)op, FM_PASS_DATA);
+    return run_product((struct dense *)op, FM_PASS_DATA);
 }
 
 static void dense_destroy(struct fm_op *op)
@@ -242,7 +242,7 @@ static enum fm_status dense_bind(struct fm_op *op)
         if (!p->product.primitive)
             continue;
         part_bytes(d, pass, bytes);
-        fm_op_place_parts(op, pass, bytes, PARTS, parts);
+        fm_op_find_parts(op, pass, bytes, PARTS, parts);
         FM_TRY(fm_primitive_bind(&p->product, fm_op_device(op), parts[PART_PRIMITIVE]));
         FM_TRY(fm_bridge_bind(&p->sides[INPUT], parts[PART_INPUT]));
         FM_TRY(fm_bridge_bind(&p->sides[OUTPUT], parts[PART_OUTPUT]));

@@ -1,6 +1,5 @@
 // The first convolution of a network, forward: own kernels (isa/direct.c) that sum by definition.
 // Its few channels are not worth transforms, nor the time that oneDNN generates code in.
-#include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
 #include <stdio.h>
@@ -34,10 +33,9 @@ static enum fm_status direct_connect(struct fm_op *op)
 {
     struct direct *d = (struct direct *)op;
     struct fm_copies *copies = op->executor->model->copies;
-    const struct fm_copy_source source = {op->layer, op->fusion.norm_layer, op->executor->weights};
+    const struct fm_copy_source source = fm_op_copy_source(op);
     FM_TRY(fm_copies_want_rows(copies, &source, &d->rows));
-    if (fm_fusion_adds(&op->fusion))
-        FM_TRY(fm_copies_want(copies, &source, NULL, &d->bias));
+    FM_TRY(fm_op_want_bias(op, &d->bias));
     fm_op_scratch(op, FM_PASS_FORWARD, fm_op_kernels(op)->direct_scratch(&d->shape));
     op->plans[FM_PASS_FORWARD] = d->plan;
     return FM_OK;

@@ -10,21 +10,15 @@ struct bias {
     float *padded; // [c]: the bias, and its gradient, with zeros for padding channels
 };
 
-static const struct fm_param *bias_param(const struct fm_op *op)
-{
-    const struct fm_net *net = &op->executor->model->net;
-    return &net->params[net->layers[op->layer].bias];
-}
-
 static enum fm_status bias_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct bias *b = (struct bias *)op;
-    const struct fm_param *param = bias_param(op);
-    for (size_t i = 0; i < param->count; i++)
-        b->padded[i] = op->executor->weights->params[param->offset + i];
-    const struct fm_kernels *kernels = op->executor->model->device->kernels;
-    kernels->on[op->out->element]->bias_forward(
+    const struct fm_layer *layer = fm_op_layer(op);
+    const float *bias = fm_op_param(op, layer->bias);
+    for (int c = 0; c < layer->out.c; c++)
+        b->padded[c] = bias[c];
+    fm_op_device(op)->kernels->on[op->out->element]->bias_forward(
         &op->out->view, b->padded, op->out->activation.data);
     return FM_OK;
 }
@@ -33,11 +27,12 @@ static enum fm_status bias_weights(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct bias *b = (struct bias *)op;
-    const struct fm_param *param = bias_param(op);
+    const struct fm_layer *layer = fm_op_layer(op);
+    float *gradient = fm_op_param_gradient(op, layer->bias);
     fm_op_kernels(op)->bias_backward(
         &op->out->view, op->out->gradient.data, op->scratch[FM_PASS_WEIGHTS], b->padded);
-    for (size_t i = 0; i < param->count; i++)
-        op->executor->model->grads[param->offset + i] = b->padded[i];
+    for (int c = 0; c < layer->out.c; c++)
+        gradient[c] = b->padded[c];
     return FM_OK;
 }
 
@@ -122,7 +117,7 @@ static enum fm_status dropout_forward(struct fm_op *op, const struct fm_pass *pa
         .channels = layer->in.c,
         .rate = layer->rate,
     };
-    op->executor->model->device->kernels->dropout_mask(&op->in->view, &work, d->mask);
+    fm_op_device(op)->kernels->dropout_mask(&op->in->view, &work, d->mask);
     fm_op_kernels(op)->dropout_apply(fm_view_size(&op->in->view), d->mask,
         fm_dropout_scale(layer->rate), op->in->activation.data, op->out->activation.data);
     return FM_OK;

@@ -2,7 +2,6 @@
 // those inputs alone that are not zero; a first image is computed before such rows are made, with
 // the weights as the model has them, to the same bits. Batches share their weights' bytes, and are
 // oneDNN's.
-#include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
 #include <stdio.h>
@@ -46,12 +45,11 @@ static enum fm_status gathered_connect(struct fm_op *op)
 {
     struct gathered *g = (struct gathered *)op;
     const struct fm_model *m = op->executor->model;
-    const struct fm_copy_source source = {op->layer, op->fusion.norm_layer, op->executor->weights};
+    const struct fm_copy_source source = fm_op_copy_source(op);
     FM_TRY(fm_copies_want_rows(m->copies, &source, &g->rows));
     if (op->fusion.norm_layer < 0 && m->rounding == FM_ROUNDING_NONE)
         g->plain = fm_op_param(op, fm_op_layer(op)->weight);
-    if (fm_fusion_adds(&op->fusion))
-        FM_TRY(fm_copies_want(m->copies, &source, NULL, &g->bias));
+    FM_TRY(fm_op_want_bias(op, &g->bias));
     fm_op_scratch(op, FM_PASS_FORWARD,
         fm_op_kernels(op)->gathered_scratch(
             &op->in->view, fm_op_layer(op)->out.c, m->device->threads));

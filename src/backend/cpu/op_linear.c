@@ -2,7 +2,6 @@
 // and weights (of most dense layers in training op_dense.c). oneDNN chooses the layouts; where one
 // differs from what is there, a reorder stands between.
 #include "backend/cpu/bridge.h"
-#include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
@@ -400,11 +399,8 @@ static enum fm_status connect_forward_pass(
 
 static enum fm_status connect_with(struct linear *l, const struct wishes *w)
 {
-    const struct fm_executor *e = l->op.executor;
-    const struct fm_copy_source source = {l->op.layer, l->op.fusion.norm_layer, e->weights};
     FM_TRY(connect_ranges(l));
-    if (fm_fusion_adds(&l->op.fusion))
-        FM_TRY(fm_copies_want(e->model->copies, &source, NULL, &l->bias));
+    FM_TRY(fm_op_want_bias(&l->op, &l->bias));
     dnnl_primitive_desc_t pd = l->described;
     l->described = NULL;
     enum fm_status status = connect_forward_pass(l, &l->passes[FM_PASS_FORWARD], pd);
@@ -432,7 +428,7 @@ static enum fm_status linear_bind(struct fm_op *op)
         size_t bytes[PARTS];
         void *parts[PARTS];
         part_bytes(p, bytes);
-        fm_op_place_parts(op, (enum fm_op_pass)i, bytes, PARTS, parts);
+        fm_op_find_parts(op, (enum fm_op_pass)i, bytes, PARTS, parts);
         FM_TRY(fm_primitive_bind(&p->primitive, fm_op_device(&l->op), parts[PART_PRIMITIVE]));
         FM_TRY(fm_bridge_bind(&p->input, parts[PART_INPUT]));
         FM_TRY(fm_bridge_bind(&p->output, parts[PART_OUTPUT]));

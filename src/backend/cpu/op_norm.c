@@ -16,11 +16,6 @@ struct norm {
     float *mean, *variance, *inverse, *scale, *shift, *dgamma, *dbeta, *a, *b, *k;
 };
 
-static float *param_at(const struct norm *n, float *range, int index)
-{
-    return range + n->op.executor->model->net.params[index].offset;
-}
-
 static float *running_at(const struct norm *n, float *range, int which)
 {
     const struct fm_net *net = &n->op.executor->model->net;
@@ -58,8 +53,8 @@ static enum fm_status norm_forward(struct fm_op *op, const struct fm_pass *pass)
         batch_statistics(n);
     else
         running_statistics(n);
-    const float *gamma = param_at(n, op->executor->weights->params, fm_op_layer(&n->op)->weight);
-    const float *beta = param_at(n, op->executor->weights->params, fm_op_layer(&n->op)->bias);
+    const float *gamma = fm_op_param(op, fm_op_layer(op)->weight);
+    const float *beta = fm_op_param(op, fm_op_layer(op)->bias);
     for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         n->inverse[c] = 1.0f / sqrtf(n->variance[c] + FM_BATCHNORM_EPSILON);
         n->scale[c] = gamma[c] * n->inverse[c];
@@ -92,8 +87,8 @@ static enum fm_status norm_weights(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct norm *n = (struct norm *)op;
-    float *dgamma = param_at(n, op->executor->model->grads, fm_op_layer(&n->op)->weight);
-    float *dbeta = param_at(n, op->executor->model->grads, fm_op_layer(&n->op)->bias);
+    float *dgamma = fm_op_param_gradient(op, fm_op_layer(op)->weight);
+    float *dbeta = fm_op_param_gradient(op, fm_op_layer(op)->bias);
     for (int c = 0; c < fm_op_layer(&n->op)->in.c; c++) {
         dgamma[c] = n->dgamma[c];
         dbeta[c] = n->dbeta[c];

@@ -6,7 +6,6 @@
 // where weights stay; where single images are predicted, from a second one on: for a first they are
 // made part by part on the way, or in scratch, to the same bits. Those of weights that are trained,
 // and so change all the time, are made in scratch, also for a batch that is evaluated.
-#include "backend/cpu/copies.h"
 #include "backend/cpu/op.h"
 
 #include <stdio.h>
@@ -169,7 +168,7 @@ static void plan_gradient(struct winograd *w)
 static enum fm_status want_filters(struct winograd *w)
 {
     struct fm_executor *e = w->op.executor;
-    const struct fm_copy_source source = {w->op.layer, w->op.fusion.norm_layer, e->weights};
+    const struct fm_copy_source source = fm_op_copy_source(&w->op);
     bool keeps = !fm_op_weight_changes(&w->op, w->op.fusion.norm_layer);
     if (keeps)
         FM_TRY(fm_copies_want_filters(e->model->copies, &source, w->forward.tiling, &w->filters));
@@ -181,11 +180,8 @@ static enum fm_status want_filters(struct winograd *w)
 static enum fm_status winograd_connect(struct fm_op *op)
 {
     struct winograd *w = (struct winograd *)op;
-    const struct fm_copy_source source = {
-        op->layer, w->op.fusion.norm_layer, op->executor->weights};
     FM_TRY(want_filters(w));
-    if (fm_fusion_adds(&w->op.fusion))
-        FM_TRY(fm_copies_want(op->executor->model->copies, &source, NULL, &w->bias));
+    FM_TRY(fm_op_want_bias(op, &w->bias));
     plan_convolution(w, FM_PASS_FORWARD);
     if (op->trains)
         plan_gradient(w);
@@ -268,5 +264,5 @@ enum fm_status fm_op_winograd(
     (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
     snprintf(w->plan, sizeof w->plan, "winograd%s:%s",
         w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fm_op_device(*op)->kernels->name);
-    return fm_op_same_layout(*op, fm_op_layer(*op)->out);
+    return fm_op_same_layout(*op, place->out->shape);
 }

@@ -80,15 +80,11 @@ static inline vec_lanes lanes_above_zero(vec_lanes bits)
 // The first `count` of LANES, the others zero.
 static inline vec read_some(const element *x, const int count)
 {
-#if defined(FM_ELEMENT_IS_BF16)
     element some[LANES] = {0};
     if (count == LANES)
         return read_elements(x);
     memcpy(some, x, (size_t)count * sizeof *x);
     return read_elements(some);
-#else
-    return vec_load_some(x, count);
-#endif
 }
 
 static inline void write_some(element *y, const int count, vec v)

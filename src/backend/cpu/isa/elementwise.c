@@ -1,4 +1,5 @@
 // Bias, ReLU and dropout: one pass over memory each.
+#include "backend/cpu/isa/element.h"
 #include "backend/cpu/isa/image_sums.h"
 
 #include <string.h>
@@ -40,9 +41,7 @@ void FM_ELEMENT_KERNEL(bias_backward)(
             plane_sums(from + k, pixels, block, GROUP, sums + k);
         plane_sums(from + k, pixels, block, block - k, sums + k);
     }
-#pragma omp parallel for schedule(static)
-    for (int line = 0; line < lines_of(v); line++)
-        add_images(v, image_sums, line * LINE_SUMS, db);
+    add_all_images(v, image_sums, db);
 }
 
 void FM_ELEMENT_KERNEL(relu_forward)(size_t count, const void *x, void *y)

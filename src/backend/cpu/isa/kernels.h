@@ -2,16 +2,15 @@
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one that oneDNN's choice allows is taken when the device is opened (choose.c);
-// the sources are the same, and the few instructions that vector.h and element_vector.h name have a
-// portable twin.
-// Those that read or write activations (element.h) are compiled once more for each type of an
-// activation's elements, and Winograd's for each size of tiles. Arithmetic is in fp32 whatever the
-// type. All kernels but the loss and an input of features share their work among OpenMP's threads
-// and wait for them. Sums are made per image and added in the order of the images, and nothing is
-// contracted or reassociated: results are the same bits with every instruction set and any number
-// of threads (tests/test_kernels.c, test_gathered.c). Convolutions alone may fuse a product with
-// its sum: their bits depend on the instruction set, not on the threads (tests/test_winograd.c,
-// test_direct.c).
+// the sources are the same, and the few instructions that vector.h, element_vector.h and
+// philox_vector.h name have portable twins. Those that read or write activations (element.h) are
+// compiled once more for each type of an activation's elements, and Winograd's for each size of
+// tiles. Arithmetic is in fp32 whatever the type. All kernels but the loss and an input of features
+// share their work among OpenMP's threads and wait for them. Sums are made per image and added in
+// the order of the images, and nothing is contracted or reassociated: results are the same bits
+// with every instruction set and any number of threads (tests/test_kernels.c, test_gathered.c).
+// Convolutions alone may fuse a product with its sum: their bits depend on the instruction set, not
+// on the threads (tests/test_winograd.c, test_direct.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 

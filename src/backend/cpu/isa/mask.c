@@ -6,15 +6,14 @@
 #include <string.h>
 
 enum {
-    BLOCK = 16 // quads that are drawn together: of the channels of a block
+    BLOCK = 16 // quads of a call of keep_bits(), and the channel block of mask_by_pixels()
 };
 
-// One byte a lane: 1 where the draw is kept.
+// fm_dropout_keeps() of each lane, a byte.
 static inline void store_kept(vec_draws draws, uint32_t threshold, uint8_t *keep)
 {
-    typedef uint8_t bytes __attribute__((vector_size(LANES)));
     vec_draws kept = (vec_draws)(draws >= threshold) & 1u;
-    bytes each = __builtin_convertvector(kept, bytes);
+    vec_bytes each = __builtin_convertvector(kept, vec_bytes);
     memcpy(keep, &each, sizeof each);
 }
 

@@ -62,21 +62,18 @@ static inline __attribute__((always_inline)) void plane_moments(const struct fm_
         }
 }
 
-// Of the batch, channels [c, c + LINE_SUMS).
-static void combine_moments(
-    const struct fm_view *v, const double *image_sums, int c, float *mean, float *variance)
+// Mean and variance of the batch, of a line's channels from c on.
+static void combine_moments(const struct fm_view *v, const double *means, const double *deviations,
+    int c, float *mean, float *variance)
 {
-    const double *means = image_sums + c, *deviations = means + (size_t)v->n * (size_t)v->c;
-    double centre[LINE_SUMS] = {0.0}, spread[LINE_SUMS] = {0.0}, pixels = (double)(v->h * v->w);
+    double centre[LINE_SUMS], spread[LINE_SUMS] = {0.0}, pixels = (double)(v->h * v->w);
     int count = line_channels(v, c);
-    for (int n = 0; n < v->n; n++)
-        for (int k = 0; k < count; k++)
-            centre[k] += means[(size_t)n * (size_t)v->c + (size_t)k];
+    add_images(v, means, c, centre);
     for (int k = 0; k < count; k++)
         centre[k] /= (double)v->n; // every image has as many pixels
     for (int n = 0; n < v->n; n++)
         for (int k = 0; k < count; k++) {
-            size_t at = (size_t)n * (size_t)v->c + (size_t)k;
+            size_t at = (size_t)n * (size_t)v->c + (size_t)(c + k);
             double d = means[at] - centre[k];
             spread[k] += deviations[at] + d * d * pixels;
         }
@@ -108,7 +105,7 @@ void FM_ELEMENT_KERNEL(norm_statistics)(
     }
 #pragma omp parallel for schedule(static)
     for (int line = 0; line < lines_of(v); line++)
-        combine_moments(v, image_sums, line * LINE_SUMS, mean, variance);
+        combine_moments(v, image_sums, image_sums + half, line * LINE_SUMS, mean, variance);
 }
 
 static inline __attribute__((always_inline)) void apply_plane(const element *x, int pixels,
@@ -182,7 +179,7 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
     float *dgamma, float *dbeta)
 {
     int pairs = pairs_of(v);
-    size_t half = (size_t)v->n * (size_t)v->c;
+    size_t half = (size_t)v->n * (size_t)v->c; // sums of dy, then of dy * xhat
 #pragma omp parallel for schedule(static)
     for (int u = 0; u < v->n * pairs; u++) {
         int n = u / pairs, c = u % pairs * PAIR, end = least(c + PAIR, v->c);
@@ -201,11 +198,8 @@ void FM_ELEMENT_KERNEL(norm_backward_sums)(const struct fm_view *v, const void *
                 mean + c, inverse_deviation + c, sums + c, times_xhat + c);
         }
     }
-#pragma omp parallel for schedule(static)
-    for (int line = 0; line < lines_of(v); line++) {
-        add_images(v, image_sums, line * LINE_SUMS, dbeta);
-        add_images(v, image_sums + half, line * LINE_SUMS, dgamma);
-    }
+    add_all_images(v, image_sums, dbeta);
+    add_all_images(v, image_sums + half, dgamma);
 }
 
 static inline __attribute__((always_inline)) void backward_plane(const element *x,

@@ -7,6 +7,9 @@
 #include "philox.h"
 
 #include <stdint.h>
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 typedef uint32_t vec_draws __attribute__((vector_size(LANES * sizeof(uint32_t))));
 // Every second lane, widened; what is in the upper halves does not matter.
@@ -23,7 +26,7 @@ static inline vec_wide multiply_halves(vec_wide x, uint32_t by)
     return (vec_wide)_mm512_mul_epu32((__m512i)x, _mm512_set1_epi64((long long)by));
 #elif defined(__AVX2__)
     return (vec_wide)_mm256_mul_epu32((__m256i)x, _mm256_set1_epi64x((long long)by));
-#elif defined(__SSE2__)
+#elif defined(__SSE2__) && !defined(__AVX__)
     return (vec_wide)_mm_mul_epu32((__m128i)x, _mm_set1_epi64x((long long)by));
 #else
     return (x & 0xffffffffu) * (uint64_t)by;

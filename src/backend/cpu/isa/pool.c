@@ -32,8 +32,6 @@ static inline vec choose_value(vec_mask where, vec b, vec a)
     return (vec)choose(where, (vec_mask)b, (vec_mask)a);
 }
 
-typedef uint8_t vec_bytes __attribute__((vector_size(LANES)));
-
 // A 2x2 window's corners, as distances from the first in elements.
 struct window {
     size_t right, below;

@@ -5,8 +5,9 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
-#if defined(__SSE2__)
+#if defined(__AVX__)
 #include <immintrin.h>
 #endif
 
@@ -34,6 +35,9 @@ typedef float vec_in_memory
 
 // What comparisons of vec give: all bits set where they are true.
 typedef int vec_mask __attribute__((vector_size(LANES * sizeof(int))));
+
+// A byte a lane.
+typedef uint8_t vec_bytes __attribute__((vector_size(LANES)));
 
 static inline vec vec_load(const float *x)
 {

@@ -18,7 +18,7 @@ static int forward_tiles(const struct fm_winograd *w)
     if (fm_winograd_shares_block(w))
         return tiles.all;
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
-    int most = fm_winograd_block(w);
+    int most = fm_winograd_block_tiles(w);
     if (most % each == 0)
         share = (int)fm_round_up((size_t)share, (size_t)each);
     return least(most, share);
@@ -107,14 +107,14 @@ static void transform_output(const struct fm_view *v, const float *from, size_t 
     }
 }
 
-// Each thread blocks of tiles of its own, the next whenever it is free: processors may be shared
-// with others, and then none is as fast as the next.
+// Each thread blocks of tiles of its own, one after another as it is free: processors that are
+// shared with other programs differ in speed.
 static void convolve_apart(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
     struct channels ins = all_channels(&w->in), outs = all_channels(&w->out);
-    // As many blocks for each thread, none larger than its memory. In place they are of whole
+    // A multiple of the threads, none larger than a thread's memory. In place they are of whole
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;

@@ -16,12 +16,10 @@ enum fm_winograd_tiling {
     FM_WINOGRAD_TILING_COUNT,
 };
 
-// Tiles of a block at most: more where filters are many, which each block reads all of; fewer where
-// they stay in the cache if tiles leave them room (docs/cpu-performance.md).
 enum {
-    FM_WINOGRAD_BLOCK = 72,
-    FM_WINOGRAD_SMALL_BLOCK = 36,
-    FM_WINOGRAD_FEW_FILTERS = 128 * 128,
+    FM_WINOGRAD_BLOCK = 36,       // tiles of a block at most, measured (docs/cpu-performance.md)
+    FM_WINOGRAD_LARGE_BLOCK = 72, // where filters are many, as each block reads all of them
+    FM_WINOGRAD_FEW_FILTERS = 128 * 128, // input times output channels up to which they are not
 };
 
 static inline int fm_winograd_tile_size(enum fm_winograd_tiling tiling)
@@ -102,11 +100,11 @@ static inline int fm_winograd_image_tiles(const struct fm_winograd *w)
     return fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
 }
 
-// Of a thread's own block.
-static inline int fm_winograd_block(const struct fm_winograd *w)
+// The most tiles of a block that a thread has of its own.
+static inline int fm_winograd_block_tiles(const struct fm_winograd *w)
 {
-    return w->in.c * w->out.c <= FM_WINOGRAD_FEW_FILTERS ? FM_WINOGRAD_SMALL_BLOCK
-                                                         : FM_WINOGRAD_BLOCK;
+    return w->in.c * w->out.c <= FM_WINOGRAD_FEW_FILTERS ? FM_WINOGRAD_BLOCK
+                                                         : FM_WINOGRAD_LARGE_BLOCK;
 }
 
 // Whether the output may take the input's memory: whole images, all of whose pixels are read before
@@ -115,7 +113,7 @@ static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           fm_winograd_block(w) % fm_winograd_image_tiles(w) == 0;
+           fm_winograd_block_tiles(w) % fm_winograd_image_tiles(w) == 0;
 }
 
 // Whether all threads take one block of all tiles, and parts of the filters: what they then read of
@@ -123,7 +121,7 @@ static inline bool fm_winograd_in_place(const struct fm_winograd *w)
 static inline bool fm_winograd_shares_block(const struct fm_winograd *w)
 {
     int tiles = w->out.n * fm_winograd_image_tiles(w);
-    return tiles <= FM_WINOGRAD_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
+    return tiles <= FM_WINOGRAD_LARGE_BLOCK && tiles * (w->in.c + w->out.c) <= w->in.c * w->out.c;
 }
 
 // Whether filters may be transformed part by part on the way, which spares memory for all of them,

@@ -107,8 +107,8 @@ static void gradient_shared(const struct fm_winograd *w, const struct gradient_i
     struct tiles tiles = tiles_of(&w->out);
     int panels = w->out.c / PANEL;
 #pragma omp parallel num_threads(w->threads)
-    for (int first = 0; first < tiles.all; first += SHARED_TILES) {
-        int count = least(SHARED_TILES, tiles.all - first);
+    for (int first = 0; first < tiles.all; first += b->tiles) {
+        int count = least(b->tiles, tiles.all - first);
 #pragma omp for schedule(static)
         for (int t = 0; t < count; t++)
             transform_tile(w, inputs, place_of(&tiles, first + t), b, t);
@@ -118,11 +118,11 @@ static void gradient_shared(const struct fm_winograd *w, const struct gradient_i
     }
 }
 
-// How the tiles are taken, and scratch with them: the blocks' V and D, one block a thread that
-// finds a chunk, then every chunk's dU; or one of each.
+// How the tiles are taken.
 struct gradient_plan {
     struct gradient_block block; // its sizes
-    int chunks, blocks;
+    int chunks;                  // of the tiles, each with a dU; 1: all threads share it
+    int blocks;                  // with a V and D each: one a thread that finds a chunk, or one
 };
 
 static struct gradient_plan plan_gradient(const struct fm_winograd *w)
@@ -134,9 +134,10 @@ static struct gradient_plan plan_gradient(const struct fm_winograd *w)
     return (struct gradient_plan){gradient_block(w, SHARED_TILES), 1, 1};
 }
 
-static float *du_of_chunk(const struct gradient_plan *plan, float *scratch, int chunk)
+// Where in scratch a chunk's dU begins, behind the blocks: of the chunk after the last, the end.
+static size_t du_offset(const struct gradient_plan *plan, int chunk)
 {
-    return scratch + (size_t)plan->blocks * transformed_values(&plan->block) +
+    return (size_t)plan->blocks * transformed_values(&plan->block) +
            (size_t)chunk * du_values(&plan->block);
 }
 
@@ -145,8 +146,8 @@ static void gradient_chunk(const struct fm_winograd *w, const struct gradient_in
     const struct tiles *tiles, int from, int end, const struct gradient_block *b)
 {
     int panels = w->out.c / PANEL;
-    for (int first = from; first < end; first += CHUNK_TILES) {
-        int count = least(CHUNK_TILES, end - first);
+    for (int first = from; first < end; first += b->tiles) {
+        int count = least(b->tiles, end - first);
         for (int t = 0; t < count; t++)
             transform_tile(w, inputs, place_of(tiles, first + t), b, t);
         for (int i = 0; i < TILE_POINTS * panels; i++)
@@ -160,15 +161,15 @@ static void gradient_in_chunks(const struct fm_winograd *w, const struct gradien
 {
     struct tiles tiles = tiles_of(&w->out);
     size_t values = du_values(&plan->block);
-    float *du = du_of_chunk(plan, scratch, 0);
+    float *du = scratch + du_offset(plan, 0);
 #pragma omp parallel num_threads(plan->blocks)
     {
         struct gradient_block own = plan->block;
         float *transformed = scratch +
                              (size_t)omp_get_thread_num() * transformed_values(&plan->block);
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) // as convolve_apart() has it
         for (int chunk = 0; chunk < plan->chunks; chunk++) {
-            place_block(&own, transformed, du_of_chunk(plan, scratch, chunk));
+            place_block(&own, transformed, scratch + du_offset(plan, chunk));
             gradient_chunk(w, inputs, &tiles, (int)((int64_t)tiles.all * chunk / plan->chunks),
                 (int)((int64_t)tiles.all * (chunk + 1) / plan->chunks), &own);
         }
@@ -186,13 +187,14 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
     const void *x, struct fm_norm_relu pending, const void *dy, float *dw, float *scratch)
 {
     const struct gradient_inputs inputs = {x, pending, dy};
-    struct gradient_plan plan = plan_gradient(w);
-    float *du = du_of_chunk(&plan, scratch, 0);
+    const struct gradient_plan plan = plan_gradient(w);
+    float *du = scratch + du_offset(&plan, 0);
     if (plan.chunks > 1) {
         gradient_in_chunks(w, &inputs, &plan, scratch);
     } else {
-        place_block(&plan.block, scratch, du);
-        gradient_shared(w, &inputs, &plan.block);
+        struct gradient_block block = plan.block;
+        place_block(&block, scratch, du);
+        gradient_shared(w, &inputs, &block);
     }
     FM_TILED(FM_KERNEL(winograd_filter_gradients), FM_TILE)(w, du, dw);
 }
@@ -200,7 +202,5 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), FM_TILE)(const struct fm_win
 size_t FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient_scratch), FM_TILE)(const struct fm_winograd *w)
 {
     const struct gradient_plan plan = plan_gradient(w);
-    return ((size_t)plan.blocks * transformed_values(&plan.block) +
-               (size_t)plan.chunks * du_values(&plan.block)) *
-           sizeof(float);
+    return du_offset(&plan, plan.chunks) * sizeof(float);
 }
