@@ -51,7 +51,7 @@ static inline vec_draws interleave(vec_wide even, vec_wide odd)
 static inline void philox_lanes(uint64_t seed, uint32_t epoch, uint32_t sample, uint32_t stream,
     uint32_t first, uint32_t stride, vec_draws draws[4])
 {
-    vec_draws quads;
+    vec_draws quads = {0};
     for (int i = 0; i < LANES; i++)
         quads[i] = first + (uint32_t)i * stride;
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
