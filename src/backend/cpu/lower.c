@@ -74,6 +74,7 @@ static enum fm_status lower_linear(struct lowering *low)
     enum fm_status status = fm_op_winograd_suits(&place)   ? fm_op_winograd(&place, &fusion, &op)
                             : fm_op_direct_suits(&place)   ? fm_op_direct(&place, &fusion, &op)
                             : fm_op_gathered_suits(&place) ? fm_op_gathered(&place, &fusion, &op)
+                            : fm_op_product_suits(&place)  ? fm_op_product(&place, &fusion, &op)
                             : fm_op_dense_suits(&place)    ? fm_op_dense(&place, &fusion, &op)
                                                            : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));

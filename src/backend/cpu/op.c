@@ -128,11 +128,6 @@ void fm_primitive_free(struct fm_primitive *p)
 
 // ---- convolutions and dense layers
 
-static bool gates(const struct fm_op *op)
-{
-    return op->fusion.relu && !op->fusion.relu_gated;
-}
-
 static void count_products(struct fm_op *op)
 {
     const struct fm_layer *layer = fm_op_layer(op);
@@ -157,7 +152,7 @@ enum fm_status fm_op_new_linear(const struct fm_op_place *place, const struct fm
     struct fm_op *op = *out;
     op->fusion = *fusion;
     op->reads_in = FM_IN_WEIGHTS;
-    op->reads_out = gates(op) ? FM_IN_PREPARE : 0;
+    op->reads_out = fm_op_gates(op) ? FM_IN_PREPARE : 0;
     place->out->shape = fm_op_layer(op)->out;
     count_products(op);
     return FM_OK;
@@ -179,7 +174,7 @@ enum fm_status fm_op_want_bias(const struct fm_op *op, struct fm_copy **bias)
 enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    if (gates(op))
+    if (fm_op_gates(op))
         fm_op_kernels(op)->relu_backward(fm_view_size(&op->out->view), op->out->activation.data,
             op->out->gradient.data, op->out->gradient.data);
     return FM_OK;

@@ -154,6 +154,11 @@ static inline float *fm_op_param_gradient(const struct fm_op *op, int param)
     const struct fm_model *m = op->executor->model;
     return m->grads + m->net.params[param].offset;
 }
+// Whether a convolution or dense layer does the backward of its fused ReLU itself.
+static inline bool fm_op_gates(const struct fm_op *op)
+{
+    return op->fusion.relu && !op->fusion.relu_gated;
+}
 // Whether it puts out the logits: a dense layer, or its bias. A network that ends in features has
 // none.
 static inline bool fm_op_makes_logits(const struct fm_op *op)
@@ -246,6 +251,10 @@ enum fm_status fm_op_gathered(
 // faster.
 bool fm_op_dense_suits(const struct fm_op_place *place);
 enum fm_status fm_op_dense(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// A dense layer in fp32 by own products, where that is faster.
+bool fm_op_product_suits(const struct fm_op_place *place);
+enum fm_status fm_op_product(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
 // `deferred`: the reader applies it and the ReLU; the output stands for what is still the input.

@@ -1,7 +1,8 @@
 // Convolution and dense layers, both oneDNN's: forward with bias and ReLU fused, gradients of data
-// and weights (of most dense layers in training op_dense.c). oneDNN chooses the layouts; where one
-// differs from what is there, a reorder stands between.
+// and weights (but see op_dense.c, op_product.c and first_gradient.c). oneDNN chooses the layouts;
+// where one differs from what is there, a reorder stands between.
 #include "backend/cpu/bridge.h"
+#include "backend/cpu/first_gradient.h"
 #include "backend/cpu/op.h"
 
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
@@ -18,6 +19,7 @@ struct linear {
     struct linear_pass passes[FM_PASS_COUNT];
     struct fm_copy *bias;
     struct fm_tensor_mem weight, weight_gradient, bias_gradient; // the model's
+    bool own_gradient; // of the weights, and gated: first_gradient.c
 };
 
 // ---- running
@@ -54,10 +56,19 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     return fm_bridge_out(&p->output, fm_op_device(&l->op));
 }
 
+static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
+{
+    return ((struct linear *)op)->own_gradient ? FM_OK : fm_op_linear_prepare(op, pass);
+}
+
 static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
     struct linear *l = (struct linear *)op;
+    if (l->own_gradient) {
+        fm_first_gradient_run(op);
+        return FM_OK;
+    }
     struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
     FM_TRY(fm_bridge_in(&p->input, fm_op_device(&l->op)));
     FM_TRY(fm_bridge_in(&p->output, fm_op_device(&l->op)));
@@ -378,7 +389,7 @@ static enum fm_status create_backward(
         return FM_OK;
     dnnl_primitive_attr_t attr = NULL;
     enum fm_status status = fm_attr_create(&attr, false);
-    if (status == FM_OK && l->op.trains)
+    if (status == FM_OK && l->op.trains && !l->own_gradient)
         status = create_weights(l, w, attr, forward);
     if (status == FM_OK && l->op.input_gradient)
         status = create_data(l, w, attr, forward);
@@ -413,6 +424,9 @@ static enum fm_status linear_connect(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
     struct wishes w = {0};
+    l->own_gradient = fm_first_gradient_suits(op);
+    if (l->own_gradient)
+        fm_first_gradient_connect(op);
     enum fm_status status = wishes_make(l, &w);
     if (status == FM_OK)
         status = connect_with(l, &w);
@@ -439,7 +453,7 @@ static enum fm_status linear_bind(struct fm_op *op)
 
 static const struct fm_op_class linear_class = {
     .name = "linear",
-    .run = {linear_forward, fm_op_linear_prepare, linear_weights, linear_data},
+    .run = {linear_forward, linear_prepare, linear_weights, linear_data},
     .connect = linear_connect,
     .bind = linear_bind,
     .destroy = linear_destroy,

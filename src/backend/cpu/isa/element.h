@@ -89,6 +89,9 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 2)(const struct fm_winograd 
 size_t FM_ELEMENT_KERNEL(direct_scratch)(const struct fm_direct *d);
 void FM_ELEMENT_KERNEL(direct)(
     const struct fm_direct *d, const struct fm_direct_run *run, void *scratch);
+size_t FM_ELEMENT_KERNEL(direct_gradient_scratch)(const struct fm_direct *d);
+void FM_ELEMENT_KERNEL(direct_gradient)(
+    const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
 bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to);
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads);
 void FM_ELEMENT_KERNEL(gathered)(

@@ -17,6 +17,7 @@
 #include "adam.h"
 #include "backend/cpu/isa/direct.h"
 #include "backend/cpu/isa/gathered.h"
+#include "backend/cpu/isa/matrix.h"
 #include "backend/cpu/isa/winograd.h"
 #include "net/net.h"
 #include "sgd.h"
@@ -135,6 +136,10 @@ struct fm_element_kernels {
     // A convolution of few input channels. `scratch` has the bytes that direct_scratch says.
     size_t (*direct_scratch)(const struct fm_direct *d);
     void (*direct)(const struct fm_direct *d, const struct fm_direct_run *run, void *scratch);
+    // The gradient of its filters and bias, likewise.
+    size_t (*direct_gradient_scratch)(const struct fm_direct *d);
+    void (*direct_gradient)(
+        const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
 
     // A weight w [out][in] as rows [in][out] of elements; whether all is finite.
     bool (*rows)(int out, int in, const float *w, void *to);
@@ -158,6 +163,11 @@ struct fm_kernels {
     void (*winograd_transform[FM_WINOGRAD_TILING_COUNT])(
         const struct fm_winograd_filters *filters, float *transformed);
     const struct fm_winograd_units *winograd_units;
+
+    // A product of plain matrices. `scratch` has the bytes that matrix_scratch says.
+    size_t (*matrix_scratch)(const struct fm_matrix_product *p);
+    void (*matrix_multiply)(
+        const struct fm_matrix_product *p, const struct fm_matrix_run *run, float *scratch);
 
     // Which elements dropout keeps, in memory order: 1 where kept.
     void (*dropout_mask)(
@@ -215,6 +225,9 @@ void FM_TILED(FM_KERNEL(winograd_filter_gradients), 4)(
     const struct fm_winograd *w, const float *du, float *dw);
 void FM_TILED(FM_KERNEL(winograd_filter_gradients), 2)(
     const struct fm_winograd *w, const float *du, float *dw);
+size_t FM_KERNEL(matrix_scratch)(const struct fm_matrix_product *p);
+void FM_KERNEL(matrix_multiply)(
+    const struct fm_matrix_product *p, const struct fm_matrix_run *run, float *scratch);
 void FM_KERNEL(dropout_mask)(
     const struct fm_view *v, const struct fm_dropout_work *work, uint8_t *mask);
 void FM_KERNEL(loss)(const struct fm_loss_work *work, double *loss_sum, uint64_t *correct);

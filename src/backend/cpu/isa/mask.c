@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    BLOCK = 16 // quads of a call of keep_bits(), and the channel block of mask_by_pixels()
+    QUADS = 16 // that mask_by_elements() draws at once
 };
 
 // fm_dropout_keeps() of each lane, a byte.
@@ -17,31 +17,30 @@ static inline void store_kept(vec_draws draws, uint32_t threshold, uint8_t *keep
     memcpy(keep, &each, sizeof each);
 }
 
-// keep[k][i]: what is kept of element k of quad first + i * stride.
+// keep[k * count + i]: what is kept of element k of quad first + i * stride, of `count`.
 static inline __attribute__((always_inline)) void keep_bits(const struct fm_dropout_work *work,
-    uint32_t id, uint32_t threshold, uint32_t first, uint32_t stride, uint8_t keep[4][BLOCK])
+    uint32_t id, uint32_t threshold, uint32_t first, uint32_t stride, const int count,
+    uint8_t *keep)
 {
-    for (int i = 0; i < BLOCK; i += LANES) {
+    for (int i = 0; i < count; i += LANES) {
         vec_draws draws[4];
         philox_lanes(
             work->seed, work->epoch, id, work->stream, first + (uint32_t)i * stride, stride, draws);
         for (int k = 0; k < 4; k++)
-            store_kept(draws[k], threshold, keep[k] + i);
+            store_kept(draws[k], threshold, keep + k * count + i);
     }
 }
 
-// Of blocks of BLOCK channels and whole quads of pixels: the same pixels of a block's channels are
-// drawn at once, as they lie side by side.
-static void mask_by_pixels(const struct fm_view *v, const struct fm_dropout_work *work, uint32_t id,
-    uint32_t threshold, uint8_t *to)
+// Of whole quads of pixels, and blocks of `block` channels, whole vectors: the same pixels of a
+// block's channels are drawn at once, as they lie side by side.
+static inline __attribute__((always_inline)) void mask_by_pixels(const struct fm_view *v,
+    const struct fm_dropout_work *work, uint32_t id, uint32_t threshold, const int block,
+    uint8_t *to)
 {
     uint32_t quads = (uint32_t)(v->h * v->w) / 4;
-    uint8_t keep[4][BLOCK];
-    for (int group = 0; group < v->c / BLOCK; group++)
-        for (uint32_t quad = 0; quad < quads; quad++, to += sizeof keep) {
-            keep_bits(work, id, threshold, (uint32_t)(group * BLOCK) * quads + quad, quads, keep);
-            memcpy(to, keep, sizeof keep);
-        }
+    for (int c = 0; c < v->c; c += block)
+        for (uint32_t quad = 0; quad < quads; quad++, to += 4 * block)
+            keep_bits(work, id, threshold, (uint32_t)c * quads + quad, quads, block, to);
 }
 
 // Of any layout: logical element c * pixels + i lies at [c / block][i][c % block].
@@ -50,15 +49,15 @@ static void mask_by_elements(const struct fm_view *v, const struct fm_dropout_wo
 {
     const struct fm_view one = {1, v->c, v->h, v->w, v->block};
     int pixels = v->h * v->w, elements = work->channels * pixels;
-    uint8_t keep[4][BLOCK];
-    for (int first = 0; first < elements; first += 4 * BLOCK) {
-        keep_bits(work, id, threshold, (uint32_t)first / 4, 1, keep);
-        int drawn = elements - first < 4 * BLOCK ? elements - first : 4 * BLOCK;
+    uint8_t keep[4 * QUADS];
+    for (int first = 0; first < elements; first += 4 * QUADS) {
+        keep_bits(work, id, threshold, (uint32_t)first / 4, 1, QUADS, keep);
+        int drawn = elements - first < 4 * QUADS ? elements - first : 4 * QUADS;
         int c = first / pixels, i = first % pixels;
         for (int e = 0; e < drawn; c++, i = 0) {
             uint8_t *channel = to + fm_view_at(&one, 0, c);
             for (; e < drawn && i < pixels; e++, i++)
-                channel[(size_t)i * (size_t)v->block] = keep[e % 4][e / 4];
+                channel[(size_t)i * (size_t)v->block] = keep[e % 4 * QUADS + e / 4];
         }
     }
 }
@@ -68,9 +67,15 @@ void FM_KERNEL(dropout_mask)(
 {
     uint32_t threshold = fm_dropout_threshold(work->rate);
     size_t image = fm_view_size(v) / (size_t)v->n;
-    bool whole = v->block == BLOCK && v->h * v->w % 4 == 0;
+    bool quads = v->h * v->w % 4 == 0;
 #pragma omp parallel for schedule(static)
-    for (int n = 0; n < v->n; n++)
-        (whole ? mask_by_pixels : mask_by_elements)(
-            v, work, work->ids[n], threshold, mask + (size_t)n * image);
+    for (int n = 0; n < v->n; n++) {
+        uint8_t *to = mask + (size_t)n * image;
+        if (quads && v->block == 16) // the layouts of AVX-512, and of AVX2
+            mask_by_pixels(v, work, work->ids[n], threshold, 16, to);
+        else if (quads && v->block == 8 && LANES <= 8)
+            mask_by_pixels(v, work, work->ids[n], threshold, 8, to);
+        else
+            mask_by_elements(v, work, work->ids[n], threshold, to);
+    }
 }

@@ -93,6 +93,10 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
                 forward_pixel(GROUP, corner, window, own, out, which);
             else if (block == GROUP && which)
                 forward_pixel(GROUP, corner, window, (struct fm_norm_relu){0}, out, which);
+            else if (block == LANES && which && own.scale)
+                forward_pixel(LANES, corner, window, own, out, which);
+            else if (block == LANES && which)
+                forward_pixel(LANES, corner, window, (struct fm_norm_relu){0}, out, which);
             else
                 forward_pixel(block, corner, window, own, out, which);
         }
@@ -151,6 +155,10 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
                 backward_pixel(GROUP, gradient + from, passed, index + from, window, corner);
             else if (block == GROUP)
                 backward_pixel(GROUP, gradient + from, NULL, index + from, window, corner);
+            else if (block == LANES && passed)
+                backward_pixel(LANES, gradient + from, passed, index + from, window, corner);
+            else if (block == LANES)
+                backward_pixel(LANES, gradient + from, NULL, index + from, window, corner);
             else
                 backward_pixel(block, gradient + from, passed, index + from, window, corner);
         }

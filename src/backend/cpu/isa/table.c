@@ -20,6 +20,8 @@ const struct fm_kernels FM_KERNEL(kernels) = {
             [FM_WINOGRAD_2X2] = FM_TILED(FM_KERNEL(winograd_transform), 2),
         },
     .winograd_units = &winograd_units,
+    .matrix_scratch = FM_KERNEL(matrix_scratch),
+    .matrix_multiply = FM_KERNEL(matrix_multiply),
     .dropout_mask = FM_KERNEL(dropout_mask),
     .loss = FM_KERNEL(loss),
     .all_finite = FM_KERNEL(all_finite),
