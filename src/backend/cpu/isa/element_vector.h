@@ -4,7 +4,7 @@
 #define FM_CPU_ISA_ELEMENT_VECTOR_H
 
 #include "backend/cpu/isa/element.h"
-#include "backend/cpu/isa/vector.h"
+#include "backend/cpu/isa/stream.h"
 
 #include <string.h>
 
@@ -51,6 +51,24 @@ static inline void write_elements(element *y, vec v)
     *(vec_halves_in_memory *)y = halves_of_bits(chosen >> 16);
 }
 
+// Whether an activation is written by ..._far(): of fp32 only.
+static inline bool is_far_view(const struct fm_view *v, const element *y)
+{
+    (void)v;
+    (void)y;
+    return false;
+}
+
+static inline void write_elements_far(element *y, vec v)
+{
+    write_elements(y, v);
+}
+
+static inline void write_lanes_far(element *y, vec_lanes bits)
+{
+    memcpy(y, &bits, sizeof bits);
+}
+
 // Where elements, given by their bits, are above zero.
 static inline vec_lanes lanes_above_zero(vec_lanes bits)
 {
@@ -67,6 +85,21 @@ static inline vec read_elements(const element *x)
 static inline void write_elements(element *y, vec v)
 {
     vec_store(y, v);
+}
+
+static inline bool is_far_view(const struct fm_view *v, const element *y)
+{
+    return v->block % LANES == 0 && is_far(y, fm_view_size(v) * sizeof *y);
+}
+
+static inline void write_elements_far(element *y, vec v)
+{
+    vec_store_far(y, v);
+}
+
+static inline void write_lanes_far(element *y, vec_lanes bits)
+{
+    vec_store_far(y, (vec)bits);
 }
 
 static inline vec_lanes lanes_above_zero(vec_lanes bits)

@@ -104,8 +104,8 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
 }
 
 // One window's gradients of `count` channels, LANES at most; with `gate`, what passes a ReLU in
-// front of the pool.
-static inline __attribute__((always_inline)) void scatter_to_four(const int count,
+// front of the pool. `far`: past the caches.
+static inline __attribute__((always_inline)) void scatter_to_four(const int count, const bool far,
     const element *dy, const element *gate, const uint8_t *index, struct window w, element *dx)
 {
     size_t bytes = (size_t)count * sizeof *dx;
@@ -120,18 +120,22 @@ static inline __attribute__((always_inline)) void scatter_to_four(const int coun
     vec_lanes at = __builtin_convertvector(which, vec_lanes); // counts down to 0 at its corner
     for (int corner = 0; corner < 4; corner++, at -= 1) {
         vec_lanes own = gradient & (at == 0);
-        memcpy(dx + (corner & 2 ? w.below : 0) + (corner & 1 ? w.right : 0), &own, bytes);
+        element *to = dx + (corner & 2 ? w.below : 0) + (corner & 1 ? w.right : 0);
+        if (far)
+            write_lanes_far(to, own);
+        else
+            memcpy(to, &own, bytes);
     }
 }
 
-static inline __attribute__((always_inline)) void backward_pixel(const int block, const element *dy,
-    const element *gate, const uint8_t *index, struct window w, element *dx)
+static inline __attribute__((always_inline)) void backward_pixel(const int block, const bool far,
+    const element *dy, const element *gate, const uint8_t *index, struct window w, element *dx)
 {
     int k = 0;
     for (; k + LANES <= block; k += LANES)
-        scatter_to_four(LANES, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
+        scatter_to_four(LANES, far, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
     if (k < block)
-        scatter_to_four(block - k, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
+        scatter_to_four(block - k, false, dy + k, gate ? gate + k : NULL, index + k, w, dx + k);
 }
 
 void FM_ELEMENT_KERNEL(maxpool_backward)(
@@ -141,6 +145,7 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
     int planes = v->n * (v->c / v->block), block = v->block, h = v->h / 2, w = v->w / 2;
     size_t row = (size_t)v->w * (size_t)block;
     struct window window = {(size_t)block, row};
+    bool far = is_far_view(v, dx);
     bool odd = v->h % 2 || v->w % 2; // the dropped last row or column gets no gradient
 #pragma omp parallel for schedule(static)
     for (int p = 0; p < planes; p++) {
@@ -151,17 +156,19 @@ void FM_ELEMENT_KERNEL(maxpool_backward)(
         for (int i = 0; i < h * w; i++, from += (size_t)block) {
             element *corner = to + (size_t)(2 * (i / w)) * row + (size_t)(2 * (i % w) * block);
             const element *passed = pooled ? pooled + from : NULL;
-            if (block == GROUP && passed)
-                backward_pixel(GROUP, gradient + from, passed, index + from, window, corner);
+            if (far && block == LANES && passed)
+                backward_pixel(LANES, true, gradient + from, passed, index + from, window, corner);
+            else if (far && block == LANES)
+                backward_pixel(LANES, true, gradient + from, NULL, index + from, window, corner);
+            else if (block == GROUP && passed)
+                backward_pixel(GROUP, false, gradient + from, passed, index + from, window, corner);
             else if (block == GROUP)
-                backward_pixel(GROUP, gradient + from, NULL, index + from, window, corner);
-            else if (block == LANES && passed)
-                backward_pixel(LANES, gradient + from, passed, index + from, window, corner);
-            else if (block == LANES)
-                backward_pixel(LANES, gradient + from, NULL, index + from, window, corner);
+                backward_pixel(GROUP, false, gradient + from, NULL, index + from, window, corner);
             else
-                backward_pixel(block, gradient + from, passed, index + from, window, corner);
+                backward_pixel(block, false, gradient + from, passed, index + from, window, corner);
         }
+        if (far)
+            end_far_stores();
     }
 }
 

@@ -41,9 +41,9 @@ struct product {
 
 // An address for a prefetch, which may be past the end of what there is: no pointer is counted to
 // it.
-static inline const void *ahead_of(const float *from, int values)
+static inline const void *ahead_of(const void *from, size_t bytes)
 {
-    return (const void *)((uintptr_t)from + (size_t)values * sizeof *from);
+    return (const void *)((uintptr_t)from + bytes);
 }
 
 // The first rows fetch the panel from afar, the others find it in the cache.
@@ -66,7 +66,8 @@ static inline __attribute__((always_inline)) void product_block(
             columns[v] = vec_load(right + v * LANES);
         if (prefetch)
             for (int at = 0; at < PANEL; at += LINE_VALUES)
-                __builtin_prefetch(ahead_of(right, PREFETCH_STEPS * PANEL + at));
+                __builtin_prefetch(
+                    ahead_of(right, (size_t)(PREFETCH_STEPS * PANEL + at) * sizeof *right));
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++) {
             float scalar = left[(size_t)r * p->row_stride];

@@ -78,33 +78,43 @@ static const float *transformed_panel(
     return transformed + panels * (size_t)w->in.c * PANEL;
 }
 
-static void write_tile(
-    const struct fm_view *v, element *image, int y0, int x0, const vec tile[TILE_OUT * TILE_OUT])
+static inline __attribute__((always_inline)) void write_tile(const struct fm_view *v,
+    element *image, int y0, int x0, const bool far, const vec tile[TILE_OUT * TILE_OUT])
 {
     size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
     int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
     element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < cols; c++)
-            write_elements(to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
+            (far ? write_elements_far : write_elements)(
+                to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
 }
 
-// A^T M A of one tile with bias and ReLU: from M[point * stride + channel].
-static void transform_output(const struct fm_view *v, const float *from, size_t stride,
-    struct place place, struct channels range, const struct fm_winograd_run *run)
+// A^T M A of one tile with bias and ReLU: from M[point * stride + channel]. `far`: past the caches.
+static inline __attribute__((always_inline)) void transform_channels_back(const struct fm_view *v,
+    const float *from, size_t stride, struct place place, int c, const bool far,
+    const struct fm_winograd_run *run)
 {
-    element *y = run->y;
-    for (int c = range.from; c < range.end; c += LANES) {
-        vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
-        gather_points(from + c, stride, points);
-        output_tile(points, tile);
-        vec bias = run->bias ? vec_load(run->bias + c) : (vec){0};
-        for (int i = 0; i < TILE_OUT * TILE_OUT; i++) {
-            vec sum = tile[i] + bias;
-            tile[i] = run->relu ? vec_relu(sum) : sum;
-        }
-        write_tile(v, y + fm_view_at(v, place.image, c), place.y, place.x, tile);
+    vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
+    gather_points(from + c, stride, points);
+    output_tile(points, tile);
+    vec bias = run->bias ? vec_load(run->bias + c) : (vec){0};
+    for (int i = 0; i < TILE_OUT * TILE_OUT; i++) {
+        vec sum = tile[i] + bias;
+        tile[i] = run->relu ? vec_relu(sum) : sum;
     }
+    write_tile(v, (element *)run->y + fm_view_at(v, place.image, c), place.y, place.x, far, tile);
+}
+
+static void transform_output(const struct fm_view *v, const float *from, size_t stride,
+    struct place place, struct channels range, bool far, const struct fm_winograd_run *run)
+{
+    if (far)
+        for (int c = range.from; c < range.end; c += LANES)
+            transform_channels_back(v, from, stride, place, c, true, run);
+    else
+        for (int c = range.from; c < range.end; c += LANES)
+            transform_channels_back(v, from, stride, place, c, false, run);
 }
 
 // Each thread blocks of tiles of its own, one after another as it is free: processors that are
@@ -118,6 +128,7 @@ static void convolve_apart(
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;
+    bool far = run->x != run->y && is_far_view(&w->out, run->y);
     int unit = run->x == run->y ? tiles.down * tiles.across : 1, units = tiles.all / unit;
 #pragma omp parallel for schedule(dynamic) num_threads(w->threads)
     for (int i = 0; i < blocks; i++) {
@@ -133,7 +144,9 @@ static void convolve_apart(
                     panel, count, &b);
         for (int t = 0; t < count; t++)
             transform_output(&w->out, b.m + (size_t)(t * w->out.c), b.point.m,
-                place_of(&tiles, first + t), outs, run);
+                place_of(&tiles, first + t), outs, far, run);
+        if (far)
+            end_far_stores();
     }
 }
 
@@ -185,7 +198,7 @@ static void convolve_together(
         for (int i = 0; i < tiles.all * out_panels; i++) {
             int tile = i / out_panels, panel = i % out_panels;
             transform_output(&w->out, b.m + (size_t)(tile * w->out.c), b.point.m,
-                place_of(&tiles, tile), panel_channels(panel), run);
+                place_of(&tiles, tile), panel_channels(panel), false, run);
         }
     }
 }
