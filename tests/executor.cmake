@@ -6,9 +6,10 @@ fm_test(test_kernels LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_winograd LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_gathered LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_direct LABEL backend TIMEOUT 60 LINKS fm_kernels)
+fm_test(test_matrix LABEL backend TIMEOUT 60 LINKS fm_kernels)
 # With more threads than processors, which would wait for each other by spinning for as long as
 # others have the processors.
-set_tests_properties(test_kernels test_winograd test_gathered test_direct PROPERTIES
+set_tests_properties(test_kernels test_winograd test_gathered test_direct test_matrix PROPERTIES
   ENVIRONMENT OMP_WAIT_POLICY=passive)
 fm_test(test_rounding LABEL backend TIMEOUT 60 LINKS fm_kernels)
 fm_test(test_executor LABEL backend TIMEOUT 60 LINKS fm_registry)

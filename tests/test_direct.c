@@ -1,6 +1,7 @@
 // The first convolution of a network, with every table that this processor can run, against sums in
-// double: of one to three channels, whatever the layout of the input, with each padding; the same
-// bits with any number of threads.
+// double: forward, and the gradient of its filters and bias, with and without a ReLU's gate; of one
+// to three channels, whatever the layout of the input, with each padding; the same bits with any
+// number of threads.
 #include "elements.h"
 #include "philox.h"
 
@@ -224,6 +225,132 @@ static void test_nan_stays(void **state)
     over_all(check_nan);
 }
 
+// ---- the gradient
+
+// Of the outputs' layouts: blocks of 16, which each table's vectors fill, and channels last.
+struct gradient_trial {
+    const struct trial *t;
+    struct fm_direct d;
+    void *dy, *gate; // [out]
+    size_t filters;
+};
+
+static void gradient_make(struct gradient_trial *g, const struct trial *t, int block)
+{
+    size_t outputs = t->elements, size = fm_element_size(t->element);
+    *g = (struct gradient_trial){.t = t, .d = t->d};
+    g->d.out.block = block;
+    g->dy = malloc(outputs * size);
+    g->gate = malloc(outputs * size);
+    g->filters = (size_t)(t->shape->out * t->d.in.c * TAPS);
+    assert_true(g->dy && g->gate);
+    for (size_t i = 0; i < outputs; i++) {
+        put_element(t->element, g->dy, i, drawn(5, i));
+        put_element(t->element, g->gate, i, drawn(6, i));
+    }
+}
+
+static void gradient_free(struct gradient_trial *g)
+{
+    free(g->dy);
+    free(g->gate);
+}
+
+// Of the filters, then of the bias; to be freed.
+static float *gradient_run(
+    const struct gradient_trial *g, const struct fm_kernels *kernels, bool gated, int threads)
+{
+    const struct fm_element_kernels *on = kernels->on[g->t->element];
+    struct fm_direct d = g->d;
+    d.threads = threads;
+    float *dw = malloc((g->filters + (size_t)d.out.c) * sizeof *dw);
+    void *scratch = malloc(on->direct_gradient_scratch(&d));
+    assert_true(dw && scratch);
+    const struct fm_direct_gradient run = {
+        .x = g->t->x, .dy = g->dy, .gate = gated ? g->gate : NULL, .dw = dw, .db = dw + g->filters};
+    on->direct_gradient(&d, &run, scratch);
+    free(scratch);
+    return dw;
+}
+
+static double passed(const struct gradient_trial *g, bool gated, int n, int c, int pixel)
+{
+    size_t at = element_at(&g->d.out, n, c, pixel);
+    bool passes = !gated || get_element(g->t->element, g->gate, at) > 0.0;
+    return passes ? get_element(g->t->element, g->dy, at) : 0.0;
+}
+
+static double input_of(const struct gradient_trial *g, int n, int c, int y, int x)
+{
+    const struct fm_view *v = &g->d.in;
+    bool inside = y >= 0 && y < v->h && x >= 0 && x < v->w;
+    return inside ? get_element(g->t->element, g->t->x, element_at(v, n, c, y * v->w + x)) : 0.0;
+}
+
+// Of input channel `in` and a tap; of the bias where that is -1.
+static double expected_gradient(
+    const struct gradient_trial *g, bool gated, int out, int in, int tap, double *magnitude)
+{
+    const struct fm_view *v = &g->d.out;
+    double sum = 0.0;
+    *magnitude = 1.0;
+    for (int n = 0; n < v->n; n++)
+        for (int y = 0; y < v->h; y++)
+            for (int x = 0; x < v->w; x++) {
+                double one = passed(g, gated, n, out, y * v->w + x);
+                if (in >= 0)
+                    one *= input_of(
+                        g, n, in, y + tap / 3 - g->d.padding, x + tap % 3 - g->d.padding);
+                sum += one;
+                *magnitude += fabs(one);
+            }
+    return sum;
+}
+
+static void check_gradient(
+    const struct gradient_trial *g, const struct fm_kernels *kernels, bool gated)
+{
+    float *found = gradient_run(g, kernels, gated, 1);
+    int each = g->d.in.c * TAPS, outputs = g->d.out.c;
+    for (int out = 0; out < outputs; out++)
+        for (int i = -1; i < each; i++) {
+            double magnitude;
+            double wanted = expected_gradient(
+                g, gated, out, i < 0 ? -1 : i / TAPS, i % TAPS, &magnitude);
+            double value = (double)(i < 0 ? found[g->filters + (size_t)out]
+                                          : found[out * each + i]);
+            if (!(fabs(value - wanted) <= magnitude * 1e-6))
+                fail_msg("%s: gradient of %d channels, padding %d, blocks of %d: output %d, %d: "
+                         "%.9g, expected %.9g",
+                    kernels->name, g->d.in.c, g->d.padding, g->d.out.block, out, i, value, wanted);
+        }
+    for (int threads = 2; threads <= 5; threads++) {
+        float *other = gradient_run(g, kernels, gated, threads);
+        assert_memory_equal(found, other, (g->filters + (size_t)outputs) * sizeof *found);
+        free(other);
+    }
+    free(found);
+}
+
+static void check_gradients(const struct trial *t, const struct fm_kernels *kernels)
+{
+    const int blocks[] = {16, t->d.out.c};
+    for (int i = 0; i < 2; i++) {
+        struct gradient_trial g;
+        gradient_make(&g, t, blocks[i]);
+        assert_true(fm_direct_gradient_suits(&g.d, kernels->winograd_units->lanes));
+        check_gradient(&g, kernels, false);
+        check_gradient(&g, kernels, true);
+        gradient_free(&g);
+    }
+}
+
+static void test_gradient(void **state)
+{
+    (void)state;
+    over_all(check_gradients);
+}
+
 static void test_what_suits(void **state)
 {
     (void)state;
@@ -241,6 +368,10 @@ static void test_what_suits(void **state)
     other = fits;
     other.padding = 3;
     assert_false(fm_direct_suits(&other));
+    assert_false(fm_direct_gradient_suits(&other, 8));
+    other = fits;
+    other.out.block = 4; // which no vector fits
+    assert_false(fm_direct_gradient_suits(&other, 8));
 }
 
 int main(void)
@@ -250,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_black),
         cmocka_unit_test(test_nan_stays),
+        cmocka_unit_test(test_gradient),
         cmocka_unit_test(test_what_suits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -380,6 +380,7 @@ static const struct fm_view views[] = {
     {3, 48, 4, 6, 16},   // an odd number of them
     {2, 40, 4, 4, 40},   // channels last, not a whole number of vectors
     {16, 24, 3, 5, 8},   // blocks of 8
+    {4, 16, 4, 5, 8},    // blocks of 8, whole quads of pixels
     {5, 40, 1, 1, 40},   // vectors
     {1, 64, 28, 28, 16}, // enough for several threads
 };
@@ -587,6 +588,33 @@ static void test_maxpool_by_window(void **state)
         }
 }
 
+// Gradients so many that they are written past the caches, which wants them to begin at a vector,
+// are those that are written otherwise.
+static void test_far_gradients(void **state)
+{
+    (void)state;
+    const struct fm_view v = {20, 64, 28, 30, 8};
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    size_t bytes = fm_view_size(&v) * sizeof(float);
+    struct work w;
+    work_make(&w, v, FM_ELEMENT_F32, false);
+    char *far = aligned_alloc(64, bytes + 64), *near = aligned_alloc(64, bytes + 64);
+    assert_true(far && near);
+    for (int t = 0; t < count; t++)
+        for (int gated = 0; gated < 2; gated++) {
+            memset(far, 0xff, bytes);
+            tables[t]->on[FM_ELEMENT_F32]->maxpool_backward(
+                &v, w.in_dy, gated ? w.in_y : NULL, w.bytes, far);
+            tables[t]->on[FM_ELEMENT_F32]->maxpool_backward(
+                &v, w.in_dy, gated ? w.in_y : NULL, w.bytes, near + sizeof(float));
+            assert_memory_equal(far, near + sizeof(float), bytes);
+        }
+    free(far);
+    free(near);
+    work_free(&w);
+}
+
 static void test_finite_check(void **state)
 {
     (void)state;
@@ -616,6 +644,7 @@ int main(void)
         cmocka_unit_test(test_bf16_is_rounded_fp32),
         cmocka_unit_test(test_dropout_keeps_by_element),
         cmocka_unit_test(test_maxpool_by_window),
+        cmocka_unit_test(test_far_gradients),
         cmocka_unit_test(test_finite_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -669,6 +669,42 @@ static void test_what_suits(void **state)
     assert_false(fm_winograd_suits(tables[0]->winograd_units, &other));
 }
 
+// Outputs so many that they are written past the caches, which wants them to begin at a vector, are
+// those that are written otherwise.
+static void test_far_outputs(void **state)
+{
+    (void)state;
+    static const struct shape shape = {33, 32, 64, 24, 24, 1, 8};
+    const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
+    int count = fm_kernels_usable(tables);
+    struct trial t;
+    trial_make(&t, &shape, FM_ELEMENT_F32, FM_WINOGRAD_4X4);
+    t.w.threads = 2;
+    size_t bytes = fm_view_size(&t.w.out) * sizeof(float);
+    size_t filters = fm_winograd_filter_bytes(t.w.tiling, t.w.out.c, t.w.in.c);
+    char *far = aligned_alloc(64, bytes + 64), *near = aligned_alloc(64, bytes + 64);
+    float *transformed = malloc(filters);
+    assert_true(far != NULL && near != NULL && transformed != NULL);
+    for (int k = 0; k < count; k++) {
+        if (!fm_winograd_suits(tables[k]->winograd_units, &t.w))
+            continue;
+        const struct fm_winograd_filters own = {t.w.out.c, t.w.in.c, .values = t.filters};
+        tables[k]->winograd_transform[t.w.tiling](&own, transformed);
+        struct fm_winograd_run run = {
+            .x = t.view_x, .transformed = transformed, .bias = t.bias, .relu = true};
+        memset(far, 0xff, bytes);
+        run.y = far;
+        convolve(tables[k]->on[t.element], &t.w, &run);
+        run.y = near + sizeof(float);
+        convolve(tables[k]->on[t.element], &t.w, &run);
+        assert_memory_equal(far, near + sizeof(float), bytes);
+    }
+    free(far);
+    free(near);
+    free(transformed);
+    trial_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -680,6 +716,7 @@ int main(void)
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_nan_stays),
         cmocka_unit_test(test_what_suits),
+        cmocka_unit_test(test_far_outputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

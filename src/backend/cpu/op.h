@@ -252,7 +252,7 @@ enum fm_status fm_op_gathered(
 bool fm_op_dense_suits(const struct fm_op_place *place);
 enum fm_status fm_op_dense(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// A dense layer in fp32 by own products, where that is faster.
+// The same by own products.
 bool fm_op_product_suits(const struct fm_op_place *place);
 enum fm_status fm_op_product(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);

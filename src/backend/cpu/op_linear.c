@@ -5,6 +5,8 @@
 #include "backend/cpu/first_gradient.h"
 #include "backend/cpu/op.h"
 
+#include <stdio.h>
+
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
 // or their gradients where the pass takes or puts out those.
 struct linear_pass {
@@ -20,6 +22,7 @@ struct linear {
     struct fm_copy *bias;
     struct fm_tensor_mem weight, weight_gradient, bias_gradient; // the model's
     bool own_gradient; // of the weights, and gated: first_gradient.c
+    char own_plan[64];
 };
 
 // ---- running
@@ -420,13 +423,21 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
     return finish_pass(l, FM_PASS_FORWARD, pd, status);
 }
 
+static void connect_own_gradient(struct linear *l)
+{
+    fm_first_gradient_connect(&l->op);
+    snprintf(
+        l->own_plan, sizeof l->own_plan, "direct_gradient:%s", fm_op_device(&l->op)->kernels->name);
+    l->op.plans[FM_PASS_WEIGHTS] = l->own_plan;
+}
+
 static enum fm_status linear_connect(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
     struct wishes w = {0};
     l->own_gradient = fm_first_gradient_suits(op);
     if (l->own_gradient)
-        fm_first_gradient_connect(op);
+        connect_own_gradient(l);
     enum fm_status status = wishes_make(l, &w);
     if (status == FM_OK)
         status = connect_with(l, &w);

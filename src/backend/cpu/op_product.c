@@ -1,6 +1,6 @@
-// A dense layer by own products of matrices (isa/matrix.c), in fp32 on processors without AVX-512:
-// there oneDNN's reach a third to two thirds of the rate, and want the activations in the order of
-// the weights.
+// A dense layer in training by own products of matrices (isa/matrix.c), in fp32 on processors
+// without AVX-512: there oneDNN's reach a third to two thirds of the rate, and want the activations
+// in the order of the weights.
 #include "backend/cpu/op.h"
 
 #include <stdio.h>
@@ -102,17 +102,27 @@ static const struct fm_op_class product_class = {
     .connect = product_connect,
 };
 
+// Whether a step computes the gradient of the layer's input: layers in front of it are trained.
+static bool wants_input_gradient(const struct fm_op_place *place)
+{
+    const struct fm_net *net = &place->executor->model->net;
+    for (int i = 0; i < place->layer; i++)
+        if (fm_layer_trains(net, &net->layers[i]))
+            return fm_executor_trains(place->executor);
+    return false;
+}
+
+// Sums are made in the order of the activation, where kept features lie in that of the weights: so
+// not where a head may be given either (tests/test_features.c).
 bool fm_op_product_suits(const struct fm_op_place *place)
 {
-    const struct fm_executor *e = place->executor;
-    const struct fm_model *m = e->model;
+    const struct fm_model *m = place->executor->model;
     const struct fm_layer *layer = &m->net.layers[place->layer];
     const struct fm_view *in = &place->in->view;
-    bool last = place->layer + 1 == m->net.layer_count;
-    bool folds = !fm_executor_trains(e) && !last && layer[1].kind == FM_LAYER_BATCHNORM;
     bool padded = (size_t)(in->c * in->h * in->w) != fm_shape_size(layer->in);
-    return layer->kind == FM_LAYER_DENSE && !m->device->kernels->avx512 && !folds && !padded &&
-           m->element == FM_ELEMENT_F32 && m->rounding == FM_ROUNDING_NONE;
+    return layer->kind == FM_LAYER_DENSE && !m->device->kernels->avx512 &&
+           wants_input_gradient(place) && !padded && m->element == FM_ELEMENT_F32 &&
+           m->rounding == FM_ROUNDING_NONE;
 }
 
 enum fm_status fm_op_product(

@@ -14,6 +14,8 @@
 enum {
     CHUNK = 256,     // steps of a panel: 16 KiB with vectors of AVX2
     LEAST_ROWS = 64, // of a part of a panel, as each brings the panel into place for itself
+    MOST_ROWS = 256, // of a part: a chunk of the left matrix stays in the second cache ...
+    GROUP = 8,       // ... for so many panels
     PANEL_VALUES = CHUNK * PANEL,
 };
 
@@ -31,10 +33,10 @@ struct shape {
 
 static struct shape shape_of(const struct fm_matrix_product *p)
 {
-    size_t in = (size_t)p->in, out = (size_t)p->out;
+    size_t in = (size_t)p->in, out = (size_t)p->out, batch = (size_t)p->batch;
     switch (p->pass) {
-    case FM_MATRIX_WEIGHTS:
-        return (struct shape){p->out, p->batch, p->in, {1, out}, {in, 1}, in};
+    case FM_MATRIX_WEIGHTS: // of dy as turn_left() leaves it
+        return (struct shape){p->out, p->batch, p->in, {batch, 1}, {in, 1}, in};
     case FM_MATRIX_DATA:
         return (struct shape){p->batch, p->out, p->in, {out, 1}, {in, 1}, in};
     default:
@@ -65,15 +67,14 @@ static int panel_columns(const struct shape *shape, int column)
     return least(PANEL, shape->columns - column);
 }
 
-// What a thread has: a panel's chunk, and the panel's result, [row][PANEL].
+// What a thread has: a panel's chunk, and the results of a group, [row of the part][PANEL] each.
 struct own_scratch {
-    float *panel, *result;
+    float *panel, *results;
 };
 
-static size_t own_values(const struct shape *shape)
-{
-    return PANEL_VALUES + (size_t)shape->rows * PANEL;
-}
+enum {
+    OWN_VALUES = PANEL_VALUES + GROUP * MOST_ROWS * PANEL
+};
 
 static void copy_row(float *to, const float *from)
 {
@@ -174,6 +175,29 @@ static void finish(
 
 // ---- the product
 
+enum {
+    LINE_COLUMNS = 16, // fp32 values of a line of the cache
+};
+
+static size_t turned_values(const struct fm_matrix_product *p)
+{
+    return p->pass == FM_MATRIX_WEIGHTS ? (size_t)p->batch * (size_t)p->out : 0;
+}
+
+// dy to [out][batch], in columns of a line: as rows of steps that lie side by side, since steps a
+// row of dy apart may share a set of the cache. All threads share the work.
+static void turn_left(const struct fm_matrix_product *p, const float *dy, float *turned)
+{
+#pragma omp for schedule(static)
+    for (int first = 0; first < p->out; first += LINE_COLUMNS) {
+        int end = least(first + LINE_COLUMNS, p->out);
+        for (int n = 0; n < p->batch; n++)
+            for (int c = first; c < end; c++)
+                turned[(size_t)c * (size_t)p->batch + (size_t)n] =
+                    dy[(size_t)n * (size_t)p->out + (size_t)c];
+    }
+}
+
 // How the result is divided: in panels, and these in parts of rows.
 struct parts {
     int panels, of_panel;
@@ -182,8 +206,10 @@ struct parts {
 static struct parts parts_of(const struct fm_matrix_product *p, const struct shape *shape)
 {
     int panels = (shape->columns + PANEL - 1) / PANEL;
-    int most = (shape->rows + LEAST_ROWS - 1) / LEAST_ROWS;
-    return (struct parts){panels, least(most, (p->threads + panels - 1) / panels)};
+    int least_parts = (shape->rows + MOST_ROWS - 1) / MOST_ROWS;
+    int most_parts = (shape->rows + LEAST_ROWS - 1) / LEAST_ROWS;
+    int wanted = least(most_parts, (p->threads + panels - 1) / panels);
+    return (struct parts){panels, wanted > least_parts ? wanted : least_parts};
 }
 
 // A panel's columns from `column` on, rows [from, end).
@@ -198,30 +224,46 @@ static struct part part_at(const struct shape *shape, const struct parts *parts,
         shape->rows * (of_panel + 1) / parts->of_panel};
 }
 
+// The steps from `first` on.
 static void multiply_part(const struct fm_matrix_product *p, const struct shape *shape,
-    const struct fm_matrix_run *run, const struct part *part, const struct own_scratch *own)
+    const struct fm_matrix_run *run, int first, const struct part *part, float *panel,
+    float *result)
 {
-    const float *left = run->left + (size_t)part->from * shape->left.row;
-    int rows = part->end - part->from;
-    for (int first = 0; first < shape->steps; first += CHUNK) {
-        int steps = least(CHUNK, shape->steps - first);
-        bring_panel(p, shape, run->right, first, steps, part->column, own->panel);
-        const struct product product = {
-            .left = left + (size_t)first * shape->left.column,
-            .row_stride = shape->left.row,
-            .step_stride = shape->left.column,
-            .right = own->panel,
-            .steps = steps,
-            .accumulate = first > 0,
-            .out = own->result,
-            .out_stride = PANEL,
-        };
-        product_panel(&product, rows);
+    int steps = least(CHUNK, shape->steps - first);
+    bring_panel(p, shape, run->right, first, steps, part->column, panel);
+    const struct product product = {
+        .left = run->left + (size_t)part->from * shape->left.row +
+                (size_t)first * shape->left.column,
+        .row_stride = shape->left.row,
+        .step_stride = shape->left.column,
+        .right = panel,
+        .steps = steps,
+        .accumulate = first > 0,
+        .out = result,
+        .out_stride = PANEL,
+    };
+    product_panel(&product, part->end - part->from);
+}
+
+// The parts [i, i + count), of one group.
+static void multiply_group(const struct fm_matrix_product *p, const struct shape *shape,
+    const struct fm_matrix_run *run, const struct parts *parts, int i, int count,
+    const struct own_scratch *own)
+{
+    for (int first = 0; first < shape->steps; first += CHUNK)
+        for (int k = 0; k < count; k++) {
+            struct part part = part_at(shape, parts, i + k);
+            multiply_part(
+                p, shape, run, first, &part, own->panel, own->results + k * MOST_ROWS * PANEL);
+        }
+    for (int k = 0; k < count; k++) {
+        struct part part = part_at(shape, parts, i + k);
+        float *result = own->results + k * MOST_ROWS * PANEL;
+        int rows = part.end - part.from;
+        if (run->bias || run->relu)
+            finish(shape, run, rows, part.column, result);
+        take_out(p, shape, rows, part.column, result, run->to + (size_t)part.from * shape->to_row);
     }
-    if (run->bias || run->relu)
-        finish(shape, run, rows, part->column, own->result);
-    take_out(
-        p, shape, rows, part->column, own->result, run->to + (size_t)part->from * shape->to_row);
 }
 
 void FM_KERNEL(matrix_multiply)(
@@ -229,17 +271,25 @@ void FM_KERNEL(matrix_multiply)(
 {
     struct shape shape = shape_of(p);
     struct parts parts = parts_of(p, &shape);
-#pragma omp parallel for schedule(static) num_threads(p->threads)
-    for (int i = 0; i < parts.panels * parts.of_panel; i++) {
-        struct part part = part_at(&shape, &parts, i);
-        float *panel = scratch + (size_t)omp_get_thread_num() * own_values(&shape);
+    int all = parts.panels * parts.of_panel;
+    float *turned = scratch + (size_t)p->threads * OWN_VALUES;
+    struct fm_matrix_run own_run = *run;
+    if (p->pass == FM_MATRIX_WEIGHTS)
+        own_run.left = turned;
+#pragma omp parallel num_threads(p->threads)
+    {
+        if (p->pass == FM_MATRIX_WEIGHTS)
+            turn_left(p, run->left, turned);
+        int thread = omp_get_thread_num(), threads = omp_get_num_threads();
+        float *panel = scratch + (size_t)thread * OWN_VALUES;
         const struct own_scratch own = {panel, panel + PANEL_VALUES};
-        multiply_part(p, &shape, run, &part, &own);
+        int end = (int)((int64_t)all * (thread + 1) / threads);
+        for (int i = (int)((int64_t)all * thread / threads); i < end; i += GROUP)
+            multiply_group(p, &shape, &own_run, &parts, i, least(GROUP, end - i), &own);
     }
 }
 
 size_t FM_KERNEL(matrix_scratch)(const struct fm_matrix_product *p)
 {
-    struct shape shape = shape_of(p);
-    return (size_t)p->threads * own_values(&shape) * sizeof(float);
+    return ((size_t)p->threads * OWN_VALUES + turned_values(p)) * sizeof(float);
 }
