@@ -227,26 +227,25 @@ static void test_nan_stays(void **state)
 
 // ---- the gradient
 
-// Of the outputs' layouts: blocks of 16, which each table's vectors fill, and channels last.
 struct gradient_trial {
     const struct trial *t;
     struct fm_direct d;
-    void *dy, *gate; // [out]
+    float *dy, *gate; // [out]
     size_t filters;
 };
 
 static void gradient_make(struct gradient_trial *g, const struct trial *t, int block)
 {
-    size_t outputs = t->elements, size = fm_element_size(t->element);
+    size_t outputs = t->elements;
     *g = (struct gradient_trial){.t = t, .d = t->d};
     g->d.out.block = block;
-    g->dy = malloc(outputs * size);
-    g->gate = malloc(outputs * size);
+    g->dy = malloc(outputs * sizeof *g->dy);
+    g->gate = malloc(outputs * sizeof *g->gate);
     g->filters = (size_t)(t->shape->out * t->d.in.c * TAPS);
     assert_true(g->dy && g->gate);
     for (size_t i = 0; i < outputs; i++) {
-        put_element(t->element, g->dy, i, drawn(5, i));
-        put_element(t->element, g->gate, i, drawn(6, i));
+        g->dy[i] = drawn(5, i);
+        g->gate[i] = drawn(6, i);
     }
 }
 
@@ -256,19 +255,22 @@ static void gradient_free(struct gradient_trial *g)
     free(g->gate);
 }
 
-// Of the filters, then of the bias; to be freed.
-static float *gradient_run(
-    const struct gradient_trial *g, const struct fm_kernels *kernels, bool gated, int threads)
+// Of the filters, then of the bias, which is none where it is not asked for; to be freed.
+static float *gradient_run(const struct gradient_trial *g, const struct fm_kernels *kernels,
+    bool gated, bool bias, int threads)
 {
-    const struct fm_element_kernels *on = kernels->on[g->t->element];
     struct fm_direct d = g->d;
     d.threads = threads;
     float *dw = malloc((g->filters + (size_t)d.out.c) * sizeof *dw);
-    void *scratch = malloc(on->direct_gradient_scratch(&d));
+    void *scratch = malloc(kernels->direct_gradient_scratch(&d));
     assert_true(dw && scratch);
-    const struct fm_direct_gradient run = {
-        .x = g->t->x, .dy = g->dy, .gate = gated ? g->gate : NULL, .dw = dw, .db = dw + g->filters};
-    on->direct_gradient(&d, &run, scratch);
+    memset(dw, 0, (g->filters + (size_t)d.out.c) * sizeof *dw);
+    const struct fm_direct_gradient run = {.x = g->t->x,
+        .dy = g->dy,
+        .gate = gated ? g->gate : NULL,
+        .dw = dw,
+        .db = bias ? dw + g->filters : NULL};
+    kernels->direct_gradient(&d, &run, scratch);
     free(scratch);
     return dw;
 }
@@ -276,15 +278,15 @@ static float *gradient_run(
 static double passed(const struct gradient_trial *g, bool gated, int n, int c, int pixel)
 {
     size_t at = element_at(&g->d.out, n, c, pixel);
-    bool passes = !gated || get_element(g->t->element, g->gate, at) > 0.0;
-    return passes ? get_element(g->t->element, g->dy, at) : 0.0;
+    return !gated || g->gate[at] > 0.0f ? (double)g->dy[at] : 0.0;
 }
 
 static double input_of(const struct gradient_trial *g, int n, int c, int y, int x)
 {
     const struct fm_view *v = &g->d.in;
     bool inside = y >= 0 && y < v->h && x >= 0 && x < v->w;
-    return inside ? get_element(g->t->element, g->t->x, element_at(v, n, c, y * v->w + x)) : 0.0;
+    const float *image = g->t->x;
+    return inside ? (double)image[element_at(v, n, c, y * v->w + x)] : 0.0;
 }
 
 // Of input channel `in` and a tap; of the bias where that is -1.
@@ -310,7 +312,7 @@ static double expected_gradient(
 static void check_gradient(
     const struct gradient_trial *g, const struct fm_kernels *kernels, bool gated)
 {
-    float *found = gradient_run(g, kernels, gated, 1);
+    float *found = gradient_run(g, kernels, gated, true, 1);
     int each = g->d.in.c * TAPS, outputs = g->d.out.c;
     for (int out = 0; out < outputs; out++)
         for (int i = -1; i < each; i++) {
@@ -320,27 +322,55 @@ static void check_gradient(
             double value = (double)(i < 0 ? found[g->filters + (size_t)out]
                                           : found[out * each + i]);
             if (!(fabs(value - wanted) <= magnitude * 1e-6))
-                fail_msg("%s: gradient of %d channels, padding %d, blocks of %d: output %d, %d: "
-                         "%.9g, expected %.9g",
-                    kernels->name, g->d.in.c, g->d.padding, g->d.out.block, out, i, value, wanted);
+                fail_msg("%s: gradient of %d channels, padding %d, blocks of %d: output %d, "
+                         "%s %d: %.9g, expected %.9g",
+                    kernels->name, g->d.in.c, g->d.padding, g->d.out.block, out,
+                    i < 0 ? "bias" : "weight", i, value, wanted);
         }
     for (int threads = 2; threads <= 5; threads++) {
-        float *other = gradient_run(g, kernels, gated, threads);
+        float *other = gradient_run(g, kernels, gated, true, threads);
         assert_memory_equal(found, other, (g->filters + (size_t)outputs) * sizeof *found);
         free(other);
     }
     free(found);
 }
 
+// A gradient that is not finite shows in its output alone, or is gated out; a bias that is not
+// asked for is left alone.
+static void check_what_shows(struct gradient_trial *g, const struct fm_kernels *kernels)
+{
+    int each = g->d.in.c * TAPS;
+    size_t first = element_at(&g->d.out, 0, 0, 0);
+    g->dy[first] = NAN;
+    for (int gated = 0; gated < 2; gated++) {
+        g->gate[first] = 0.0f;
+        float *found = gradient_run(g, kernels, gated, false, 2);
+        bool shows = false;
+        for (int i = 0; i < each; i++)
+            shows = shows || isnan(found[i]);
+        assert_int_equal(shows, !gated);
+        for (size_t i = (size_t)each; i < g->filters; i++)
+            assert_true(isfinite(found[i]));
+        for (size_t c = 0; c < (size_t)g->d.out.c; c++)
+            assert_true(found[g->filters + c] == 0.0f);
+        free(found);
+    }
+}
+
+// With blocks of 8 and 16, where the table's vectors fill them, and channels last.
 static void check_gradients(const struct trial *t, const struct fm_kernels *kernels)
 {
-    const int blocks[] = {16, t->d.out.c};
-    for (int i = 0; i < 2; i++) {
+    const int blocks[] = {8, 16, t->d.out.c};
+    for (int i = 0; i < 3 && t->element == FM_ELEMENT_F32; i++) {
         struct gradient_trial g;
         gradient_make(&g, t, blocks[i]);
-        assert_true(fm_direct_gradient_suits(&g.d, kernels->winograd_units->lanes));
-        check_gradient(&g, kernels, false);
-        check_gradient(&g, kernels, true);
+        bool suits = fm_direct_gradient_suits(&g.d, kernels->lanes);
+        assert_int_equal(suits, kernels->lanes <= blocks[i]);
+        if (suits) {
+            check_gradient(&g, kernels, false);
+            check_gradient(&g, kernels, true);
+            check_what_shows(&g, kernels);
+        }
         gradient_free(&g);
     }
 }

@@ -294,15 +294,14 @@ static void train(const struct whole *w, const struct fm_net *net, const struct 
 
 // The same draws of dropout, the same steps, for either way: to the bit where the frozen base's
 // training and inference are of the same primitives, as oneDNN's are here.
-static void heads_train(void **state)
+// The head of a network, whose base is frozen, behind that layer.
+static void check_head(const char *network, const char *cut)
 {
-    (void)state;
     struct whole w;
     struct fm_net base, head;
-    fm_case_net(
-        "12x12>s3x16x16 c16k3p1b r p c32k3p1b r p d0 m x f24b r d0.5 f16b r d0.25 f4b", &w.net);
+    fm_case_net(network, &w.net);
     open_whole(&w);
-    int count = behind(&w.net, "m8");
+    int count = behind(&w.net, cut);
     assert_ok(fm_net_base(&w.net, count, &base));
     assert_ok(fm_net_head(&w.net, count, &head));
     struct fm_case_batch drawn = fm_case_batch(&w.net, BATCH, 3, false);
@@ -326,6 +325,17 @@ static void heads_train(void **state)
     free(own);
     fm_case_batch_free(&drawn);
     close_whole(&w);
+}
+
+// Behind one pixel, behind several, whose features a head has in another order, and where a layer
+// of the head's own comes first.
+static void heads_train(void **state)
+{
+    (void)state;
+    check_head(
+        "12x12>s3x16x16 c16k3p1b r p c32k3p1b r p d0 m x f24b r d0.5 f16b r d0.25 f4b", "m8");
+    check_head("12x12>s3x16x16 c16k3p1b r p c32k3p1b r p x f24b r f16b r f4b", "p6");
+    check_head("12x12>s3x16x16 c20k3p1b r m x n r f16b r f4b", "m3");
 }
 
 // ---- inference that augments

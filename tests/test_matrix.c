@@ -1,6 +1,6 @@
 // A dense layer's products, with every table that this processor can run, against sums in double:
 // each of the three, of activations in every layout, batches and outputs that fill no block; the
-// same bits with any number of threads.
+// same bits with any number of threads, and a NaN in its row.
 #include "elements.h"
 #include "philox.h"
 
@@ -15,14 +15,15 @@
 static const struct shape {
     int batch, c, h, w, block, out; // block 0: channels last
 } shapes[] = {
-    {7, 16, 3, 3, 8, 20},   // blocks of 8
-    {5, 64, 6, 6, 16, 40},  // of 16; more inputs than are multiplied at a time
-    {6, 24, 2, 3, 0, 33},   // channels last
-    {3, 5, 4, 4, 1, 10},    // plain
-    {70, 130, 1, 1, 0, 10}, // vectors; rows that threads share
-    {300, 16, 2, 2, 8, 24}, // more images than are multiplied at a time
-    {9, 32, 1, 1, 8, 300},  // more outputs
-    {1, 8, 3, 2, 8, 1},     // one of each
+    {7, 16, 3, 3, 8, 20},    // blocks of 8
+    {5, 64, 6, 6, 16, 40},   // of 16; more inputs than are multiplied at a time
+    {6, 24, 2, 3, 0, 33},    // channels last
+    {3, 5, 4, 4, 1, 10},     // plain
+    {70, 130, 1, 1, 0, 10},  // vectors; rows that threads share
+    {300, 16, 2, 2, 8, 24},  // more images than are multiplied at a time
+    {9, 32, 1, 1, 8, 300},   // more outputs
+    {300, 24, 4, 4, 8, 300}, // more of all
+    {1, 8, 3, 2, 8, 1},      // one of each
 };
 
 // x [batch][in], y [batch][out] and w [out][in] or their gradients: two are drawn.
@@ -103,10 +104,12 @@ static double x_of(const struct trial *t, int n, int feature)
 {
     return (double)t->x[x_at(t, n, feature)];
 }
+
 static double y_of(const struct trial *t, int n, int out)
 {
     return (double)t->y[(size_t)n * (size_t)t->p.out + (size_t)out];
 }
+
 static double w_of(const struct trial *t, int out, int feature)
 {
     return (double)t->w[(size_t)out * (size_t)t->p.in + (size_t)feature];

@@ -1,7 +1,7 @@
 // Winograd's convolutions, with every table that this processor can run, against sums in double:
 // forward with bias and ReLU, the gradients of data and filters, in every layout and size of tiles,
 // with images that tiles do not fit; the same bits whatever the number of threads, and with filters
-// transformed in parts; how much rounding costs.
+// transformed in parts, or results written past the caches; how much rounding costs.
 #include "elements.h"
 #include "philox.h"
 
@@ -674,7 +674,7 @@ static void test_what_suits(void **state)
 static void test_far_outputs(void **state)
 {
     (void)state;
-    static const struct shape shape = {33, 32, 64, 24, 24, 1, 8};
+    static const struct shape shape = {36, 32, 64, 23, 25, 1, 8}; // with tiles that are cut off
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     int count = fm_kernels_usable(tables);
     struct trial t;
@@ -693,6 +693,7 @@ static void test_far_outputs(void **state)
         struct fm_winograd_run run = {
             .x = t.view_x, .transformed = transformed, .bias = t.bias, .relu = true};
         memset(far, 0xff, bytes);
+        memset(near, 0xff, bytes);
         run.y = far;
         convolve(tables[k]->on[t.element], &t.w, &run);
         run.y = near + sizeof(float);

@@ -2,7 +2,7 @@
 //
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it;
-//              dense layers as products of plain matrices, where that is faster
+//              dense layers as products of matrices, oneDNN's or own, where that is faster
 //   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
 //              vanishes; dense layers of a single image gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster; the first
@@ -74,7 +74,7 @@ static enum fm_status lower_linear(struct lowering *low)
     enum fm_status status = fm_op_winograd_suits(&place)   ? fm_op_winograd(&place, &fusion, &op)
                             : fm_op_direct_suits(&place)   ? fm_op_direct(&place, &fusion, &op)
                             : fm_op_gathered_suits(&place) ? fm_op_gathered(&place, &fusion, &op)
-                            : fm_op_product_suits(&place)  ? fm_op_product(&place, &fusion, &op)
+                            : fm_op_matrix_suits(&place)   ? fm_op_matrix(&place, &fusion, &op)
                             : fm_op_dense_suits(&place)    ? fm_op_dense(&place, &fusion, &op)
                                                            : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));

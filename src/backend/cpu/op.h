@@ -229,6 +229,15 @@ static inline bool fm_op_place_trains(const struct fm_op_place *place)
     return fm_executor_trains(place->executor) && fm_layer_trains(net, &net->layers[place->layer]);
 }
 
+// Whether it is the network's first convolution, of 3x3, where own kernels of these may take it.
+static inline bool fm_op_place_is_first(const struct fm_op_place *place)
+{
+    const struct fm_executor *e = place->executor;
+    const struct fm_layer *layer = &e->model->net.layers[place->layer];
+    return layer->kind == FM_LAYER_CONV && layer->kernel == 3 && place->in == &e->values[0] &&
+           fm_executor_fuses(e) && e->model->rounding == FM_ROUNDING_NONE;
+}
+
 enum fm_status fm_op_input(const struct fm_op_place *place, struct fm_op **op);
 
 enum fm_status fm_op_linear(
@@ -252,9 +261,9 @@ enum fm_status fm_op_gathered(
 bool fm_op_dense_suits(const struct fm_op_place *place);
 enum fm_status fm_op_dense(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
-// The same by own products.
-bool fm_op_product_suits(const struct fm_op_place *place);
-enum fm_status fm_op_product(
+// A dense layer in training behind one that is trained, by own products, in fp32 without AVX-512.
+bool fm_op_matrix_suits(const struct fm_op_place *place);
+enum fm_status fm_op_matrix(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 enum fm_status fm_op_bias(const struct fm_op_place *place, struct fm_op **op);
 // `deferred`: the reader applies it and the ReLU; the output stands for what is still the input.

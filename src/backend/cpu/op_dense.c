@@ -264,8 +264,8 @@ bool fm_op_dense_suits(const struct fm_op_place *place)
 {
     const struct fm_model *m = place->executor->model;
     const struct fm_layer *layer = &m->net.layers[place->layer];
-    // For other processors oneDNN's dense layers are such products, and want no layout of their
-    // own.
+    // Without AVX-512 op_matrix.c has those behind trained layers; the others are oneDNN's dense
+    // layers, which want no layout of the weights there.
     bool layouts = m->device->kernels->avx512;
     bool matrix_unit = m->element == FM_ELEMENT_BF16 && m->device->amx;
     return layer->kind == FM_LAYER_DENSE && fm_op_place_trains(place) && layouts && !matrix_unit &&

@@ -63,11 +63,7 @@ static struct fm_direct shape_of(const struct fm_op_place *place)
 // frozen base may be kept (tests/test_features.c).
 bool fm_op_direct_suits(const struct fm_op_place *place)
 {
-    const struct fm_executor *e = place->executor;
-    const struct fm_layer *layer = &e->model->net.layers[place->layer];
-    bool first = place->in == &e->values[0];
-    if (layer->kind != FM_LAYER_CONV || layer->kernel != 3 || !first || fm_op_place_trains(place) ||
-        !fm_executor_fuses(e) || e->model->rounding != FM_ROUNDING_NONE)
+    if (!fm_op_place_is_first(place) || fm_op_place_trains(place))
         return false;
     const struct fm_direct shape = shape_of(place);
     return place->in->shape.c == shape.in.c && fm_direct_suits(&shape);

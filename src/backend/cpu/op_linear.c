@@ -1,11 +1,9 @@
 // Convolution and dense layers, both oneDNN's: forward with bias and ReLU fused, gradients of data
-// and weights (but see op_dense.c, op_product.c and first_gradient.c). oneDNN chooses the layouts;
+// and weights (but see op_dense.c, op_matrix.c and own_gradient.c). oneDNN chooses the layouts;
 // where one differs from what is there, a reorder stands between.
 #include "backend/cpu/bridge.h"
-#include "backend/cpu/first_gradient.h"
 #include "backend/cpu/op.h"
-
-#include <stdio.h>
+#include "backend/cpu/own_gradient.h"
 
 // A pass of it: its primitive and what lies between that and the layer's input, output and weight,
 // or their gradients where the pass takes or puts out those.
@@ -21,8 +19,7 @@ struct linear {
     struct linear_pass passes[FM_PASS_COUNT];
     struct fm_copy *bias;
     struct fm_tensor_mem weight, weight_gradient, bias_gradient; // the model's
-    bool own_gradient; // of the weights, and gated: first_gradient.c
-    char own_plan[64];
+    bool own_gradient; // the weights' gradient, with the ReLU's gate, is own_gradient.c's
 };
 
 // ---- running
@@ -69,7 +66,7 @@ static enum fm_status linear_weights(struct fm_op *op, const struct fm_pass *pas
     (void)pass;
     struct linear *l = (struct linear *)op;
     if (l->own_gradient) {
-        fm_first_gradient_run(op);
+        fm_own_gradient_run(op);
         return FM_OK;
     }
     struct linear_pass *p = &l->passes[FM_PASS_WEIGHTS];
@@ -423,21 +420,13 @@ static enum fm_status connect_with(struct linear *l, const struct wishes *w)
     return finish_pass(l, FM_PASS_FORWARD, pd, status);
 }
 
-static void connect_own_gradient(struct linear *l)
-{
-    fm_first_gradient_connect(&l->op);
-    snprintf(
-        l->own_plan, sizeof l->own_plan, "direct_gradient:%s", fm_op_device(&l->op)->kernels->name);
-    l->op.plans[FM_PASS_WEIGHTS] = l->own_plan;
-}
-
 static enum fm_status linear_connect(struct fm_op *op)
 {
     struct linear *l = (struct linear *)op;
     struct wishes w = {0};
-    l->own_gradient = fm_first_gradient_suits(op);
+    l->own_gradient = fm_own_gradient_suits(op);
     if (l->own_gradient)
-        connect_own_gradient(l);
+        fm_own_gradient_connect(op);
     enum fm_status status = wishes_make(l, &w);
     if (status == FM_OK)
         status = connect_with(l, &w);

@@ -11,21 +11,14 @@
 #include <string.h>
 
 enum {
-    SIDE = 3,
-    TAPS = SIDE * SIDE,
-    LINE_BYTES = 64, // of a cache line: no two threads' scratch shares one
+    SIDE = FM_DIRECT_SIDE,
+    TAPS = FM_DIRECT_TAPS,
 };
-
-// An input row with its padding.
-static int line_pixels(const struct fm_direct *d)
-{
-    return d->out.w + SIDE - 1;
-}
 
 static size_t lines_bytes(const struct fm_direct *d)
 {
     size_t lines = (size_t)(d->in.c * SIDE);
-    return fm_round_up(lines * (size_t)line_pixels(d) * sizeof(float), LINE_BYTES);
+    return fm_round_up(lines * (size_t)fm_direct_row_pixels(d) * sizeof(float), LINE_BYTES);
 }
 
 // [pixel][channel]
@@ -51,7 +44,7 @@ size_t FM_ELEMENT_KERNEL(direct_scratch)(const struct fm_direct *d)
     return (size_t)d->threads * (lines_bytes(d) + row_bytes(d));
 }
 
-// The input rows of output row y: lines[channel][SIDE][line_pixels()].
+// The input rows of output row y: lines[channel][SIDE][fm_direct_row_pixels()].
 static void read_lines(
     const struct fm_direct *d, const element *x, int image, int y, float *restrict lines)
 {
@@ -59,7 +52,7 @@ static void read_lines(
     memset(lines, 0, lines_bytes(d));
     for (int c = 0; c < v->c; c++)
         for (int r = 0; r < SIDE; r++) {
-            float *line = lines + (c * SIDE + r) * line_pixels(d) + d->padding;
+            float *line = lines + (c * SIDE + r) * fm_direct_row_pixels(d) + d->padding;
             int row = y - d->padding + r;
             if (row < 0 || row >= v->h)
                 continue;
@@ -79,7 +72,7 @@ static inline __attribute__((always_inline)) void convolve_row(const struct fm_d
     for (int t = 0; t < inputs * TAPS; t++)
         weights[t] = read_elements((const element *)run->rows + t * d->out.c + channel);
     const vec bias = run->bias ? vec_load(run->bias + channel) : (vec){0};
-    const int pixels = line_pixels(d), width = d->out.w, channels = d->out.c;
+    const int pixels = fm_direct_row_pixels(d), width = d->out.w, channels = d->out.c;
     const bool relu = run->relu;
     for (int i = 0; i < width; i++) {
         vec sum = {0};

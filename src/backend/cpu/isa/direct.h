@@ -9,14 +9,18 @@
 enum {
     FM_DIRECT_INPUTS = 3,   // channels at most: of the first convolution of a network
     FM_DIRECT_OUTPUTS = 16, // that they are a multiple of, as of any vector
+    FM_DIRECT_SIDE = 3,
+    FM_DIRECT_TAPS = FM_DIRECT_SIDE * FM_DIRECT_SIDE,
 };
 
-// Of 3x3, stride 1, summed in fp32. Padding is added as zeros times weights, so a weight
+// Of 3x3, stride 1, summed in fp32. Forward, padding is added as zeros times weights, so a weight
 // that is not finite shows at the border, too.
 struct fm_direct {
-    struct fm_view in, out; // without padding channels; forward the output with channels last
-    int padding;            // on every side, 0 to 2
-    int threads;            // that share the work
+    // Without padding channels. Forward the output has channels last, for the gradient blocks of
+    // whole vectors.
+    struct fm_view in, out;
+    int padding; // on every side, 0 to 2
+    int threads; // that share the work
 };
 
 struct fm_direct_run {
@@ -27,26 +31,36 @@ struct fm_direct_run {
     void *y;           // [out]
 };
 
-// The gradient of the filters. A gradient that is not finite shows, or is gated out.
+// The gradient of filters and bias, images added up in double. A dy that is not finite shows in the
+// sums that it is in, unless the gate stops it.
 struct fm_direct_gradient {
-    const void *x;    // [in]
-    const void *dy;   // [out]
-    const void *gate; // [out], the output: with it dy counts where that is above zero; or NULL
-    float *dw;        // [out channels][in channels][3][3]
-    float *db;        // [out channels], or NULL
+    const float *x;    // [in]
+    const float *dy;   // [out]
+    const float *gate; // [out], the output: with it dy counts where that is above zero; or NULL
+    float *dw;         // [out channels][in channels][3][3]
+    float *db;         // [out channels], or NULL
 };
+
+// Of an input row with its padding.
+static inline int fm_direct_row_pixels(const struct fm_direct *d)
+{
+    return d->out.w + FM_DIRECT_SIDE - 1;
+}
+
+static inline bool fm_direct_takes(const struct fm_direct *d)
+{
+    return d->in.c <= FM_DIRECT_INPUTS && d->padding >= 0 && d->padding <= 2;
+}
 
 static inline bool fm_direct_suits(const struct fm_direct *d)
 {
-    return d->in.c <= FM_DIRECT_INPUTS && d->out.block == d->out.c &&
-           d->out.c % FM_DIRECT_OUTPUTS == 0 && d->padding >= 0 && d->padding <= 2;
+    return fm_direct_takes(d) && d->out.block == d->out.c && d->out.c % FM_DIRECT_OUTPUTS == 0;
 }
 
-// `lanes` of a vector, which a channel block is to hold whole ones of.
+// `lanes`: of a vector, whole ones of which a channel block is to hold.
 static inline bool fm_direct_gradient_suits(const struct fm_direct *d, int lanes)
 {
-    return d->in.c <= FM_DIRECT_INPUTS && d->out.block % lanes == 0 && d->padding >= 0 &&
-           d->padding <= 2;
+    return fm_direct_takes(d) && d->out.block % lanes == 0;
 }
 
 #endif

@@ -34,16 +34,11 @@ static inline element store(float x)
 #endif
 
 // Channels are taken in groups of at most this many: a constant, so that a group is a vector and
-// its sums stay in registers. Also the block of AVX-512's layouts, for which max-pools and norms
-// are compiled with constants.
+// its sums stay in registers. Also the block of AVX-512's layouts, for which max-pools, like those
+// of LANES, and norms are compiled with constants.
 enum {
     GROUP = 16
 };
-
-static inline int least(int a, int b)
-{
-    return a < b ? a : b;
-}
 
 // What is pending from channel c on.
 static inline struct fm_norm_relu pending_from(struct fm_norm_relu pending, int c)
@@ -89,9 +84,6 @@ void FM_TILED(FM_ELEMENT_KERNEL(winograd_gradient), 2)(const struct fm_winograd 
 size_t FM_ELEMENT_KERNEL(direct_scratch)(const struct fm_direct *d);
 void FM_ELEMENT_KERNEL(direct)(
     const struct fm_direct *d, const struct fm_direct_run *run, void *scratch);
-size_t FM_ELEMENT_KERNEL(direct_gradient_scratch)(const struct fm_direct *d);
-void FM_ELEMENT_KERNEL(direct_gradient)(
-    const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
 bool FM_ELEMENT_KERNEL(rows)(int out, int in, const float *w, void *to);
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads);
 void FM_ELEMENT_KERNEL(gathered)(

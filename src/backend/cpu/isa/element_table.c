@@ -39,8 +39,6 @@ const struct fm_element_kernels FM_ELEMENT_KERNEL(element_kernels) = {
         },
     .direct_scratch = FM_ELEMENT_KERNEL(direct_scratch),
     .direct = FM_ELEMENT_KERNEL(direct),
-    .direct_gradient_scratch = FM_ELEMENT_KERNEL(direct_gradient_scratch),
-    .direct_gradient = FM_ELEMENT_KERNEL(direct_gradient),
     .rows = FM_ELEMENT_KERNEL(rows),
     .gathered_scratch = FM_ELEMENT_KERNEL(gathered_scratch),
     .gathered = FM_ELEMENT_KERNEL(gathered),

@@ -1,5 +1,5 @@
 // LANES elements that lie side by side in memory: as a vector of fp32, or their bits as they are
-// (vec_lanes).
+// (vec_lanes); written as they come, or past the caches (..._far).
 #ifndef FM_CPU_ISA_ELEMENT_VECTOR_H
 #define FM_CPU_ISA_ELEMENT_VECTOR_H
 
@@ -51,14 +51,6 @@ static inline void write_elements(element *y, vec v)
     *(vec_halves_in_memory *)y = halves_of_bits(chosen >> 16);
 }
 
-// Whether an activation is written by ..._far(): of fp32 only.
-static inline bool is_far_view(const struct fm_view *v, const element *y)
-{
-    (void)v;
-    (void)y;
-    return false;
-}
-
 static inline void write_elements_far(element *y, vec v)
 {
     write_elements(y, v);
@@ -87,11 +79,6 @@ static inline void write_elements(element *y, vec v)
     vec_store(y, v);
 }
 
-static inline bool is_far_view(const struct fm_view *v, const element *y)
-{
-    return v->block % LANES == 0 && is_far(y, fm_view_size(v) * sizeof *y);
-}
-
 static inline void write_elements_far(element *y, vec v)
 {
     vec_store_far(y, v);
@@ -107,6 +94,13 @@ static inline vec_lanes lanes_above_zero(vec_lanes bits)
     return (vec)bits > 0.0f;
 }
 #endif
+
+// Whether an activation is written by ..._far(): of fp32 only.
+static inline bool is_far_view(const struct fm_view *v, const element *y)
+{
+    return sizeof(element) == sizeof(float) && v->block % LANES == 0 &&
+           is_far(y, fm_view_size(v) * sizeof *y);
+}
 
 // ---- in part, where fewer than LANES channels lie side by side
 

@@ -2,15 +2,16 @@
 //
 // Every file of this folder is compiled once for each instruction set (see CMakeLists.txt) and the
 // table of the best one that oneDNN's choice allows is taken when the device is opened (choose.c);
-// the sources are the same, and the few instructions that vector.h, element_vector.h and
-// philox_vector.h name have portable twins. Those that read or write activations (element.h) are
-// compiled once more for each type of an activation's elements, and Winograd's for each size of
-// tiles. Arithmetic is in fp32 whatever the type. All kernels but the loss and an input of features
-// share their work among OpenMP's threads and wait for them. Sums are made per image and added in
-// the order of the images, and nothing is contracted or reassociated: results are the same bits
-// with every instruction set and any number of threads (tests/test_kernels.c, test_gathered.c).
-// Convolutions alone may fuse a product with its sum: their bits depend on the instruction set, not
-// on the threads (tests/test_winograd.c, test_direct.c).
+// the sources are the same, and the few instructions that vector.h, element_vector.h,
+// stream.h and philox_vector.h name have portable twins. Those that read or write activations
+// (element.h) are compiled once more for each type of an activation's elements, and Winograd's for
+// each size of tiles. Arithmetic is in fp32 whatever the type. All kernels but the loss and an
+// input of features share their work among OpenMP's threads and wait for them. Sums are made per
+// image and added in the order of the images, and nothing is contracted or reassociated: results
+// are the same bits with every instruction set and any number of threads (tests/test_kernels.c,
+// test_gathered.c). Convolutions and the products of dense layers in training alone may fuse a
+// product with its sum: their bits depend on the instruction set, not on the threads
+// (tests/test_winograd.c, test_direct.c, test_matrix.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 
@@ -136,10 +137,6 @@ struct fm_element_kernels {
     // A convolution of few input channels. `scratch` has the bytes that direct_scratch says.
     size_t (*direct_scratch)(const struct fm_direct *d);
     void (*direct)(const struct fm_direct *d, const struct fm_direct_run *run, void *scratch);
-    // The gradient of its filters and bias, likewise.
-    size_t (*direct_gradient_scratch)(const struct fm_direct *d);
-    void (*direct_gradient)(
-        const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
 
     // A weight w [out][in] as rows [in][out] of elements; whether all is finite.
     bool (*rows)(int out, int in, const float *w, void *to);
@@ -156,6 +153,7 @@ struct fm_element_kernels {
 struct fm_kernels {
     const char *name; // "x86_64_v4"
     bool avx512;
+    int lanes; // of a vector
     const struct fm_element_kernels *on[FM_ELEMENT_COUNT];
 
     // Filters as winograd_convolve takes them: fm_winograd_points() values for each of out_c *
@@ -164,7 +162,14 @@ struct fm_kernels {
         const struct fm_winograd_filters *filters, float *transformed);
     const struct fm_winograd_units *winograd_units;
 
-    // A product of plain matrices. `scratch` has the bytes that matrix_scratch says.
+    // The gradient of the filters and bias of a convolution of few input channels, in fp32.
+    // `scratch` has the bytes that direct_gradient_scratch says.
+    const char *direct_gradient_name; // "direct_gradient:x86_64_v3"
+    size_t (*direct_gradient_scratch)(const struct fm_direct *d);
+    void (*direct_gradient)(
+        const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
+
+    // One of a dense layer's products in fp32. `scratch` has the bytes that matrix_scratch says.
     size_t (*matrix_scratch)(const struct fm_matrix_product *p);
     void (*matrix_multiply)(
         const struct fm_matrix_product *p, const struct fm_matrix_run *run, float *scratch);
@@ -206,6 +211,10 @@ const struct fm_kernels *fm_kernels_choose(bool avx512);
 #define FM_ISA_CAT(a, b) FM_ISA_CAT_(a, b)
 #ifdef FM_ISA
 #define FM_KERNEL(name) FM_ISA_CAT(fm_##name, FM_ISA)
+static inline int least(int a, int b)
+{
+    return a < b ? a : b;
+}
 // ... and, of those compiled once for each size of Winograd's tiles, of a kernel's name.
 #define FM_TILED(kernel, size) FM_ISA_CAT(kernel, size)
 #define FM_ISA_STRING_(x) #x
@@ -225,6 +234,9 @@ void FM_TILED(FM_KERNEL(winograd_filter_gradients), 4)(
     const struct fm_winograd *w, const float *du, float *dw);
 void FM_TILED(FM_KERNEL(winograd_filter_gradients), 2)(
     const struct fm_winograd *w, const float *du, float *dw);
+size_t FM_KERNEL(direct_gradient_scratch)(const struct fm_direct *d);
+void FM_KERNEL(direct_gradient)(
+    const struct fm_direct *d, const struct fm_direct_gradient *g, void *scratch);
 size_t FM_KERNEL(matrix_scratch)(const struct fm_matrix_product *p);
 void FM_KERNEL(matrix_multiply)(
     const struct fm_matrix_product *p, const struct fm_matrix_run *run, float *scratch);

@@ -67,13 +67,13 @@ void FM_KERNEL(dropout_mask)(
 {
     uint32_t threshold = fm_dropout_threshold(work->rate);
     size_t image = fm_view_size(v) / (size_t)v->n;
-    bool quads = v->h * v->w % 4 == 0;
+    bool whole = v->h * v->w % 4 == 0; // quads
 #pragma omp parallel for schedule(static)
     for (int n = 0; n < v->n; n++) {
         uint8_t *to = mask + (size_t)n * image;
-        if (quads && v->block == 16) // the layouts of AVX-512, and of AVX2
+        if (whole && v->block == 16) // AVX-512's layout
             mask_by_pixels(v, work, work->ids[n], threshold, 16, to);
-        else if (quads && v->block == 8 && LANES <= 8)
+        else if (whole && v->block == 8 && LANES <= 8) // AVX2's
             mask_by_pixels(v, work, work->ids[n], threshold, 8, to);
         else
             mask_by_elements(v, work, work->ids[n], threshold, to);

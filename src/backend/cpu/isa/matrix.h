@@ -18,8 +18,8 @@ enum fm_matrix_pass {
 struct fm_matrix_product {
     enum fm_matrix_pass pass;
     int batch, in, out;
-    int pixels, block;
-    int threads; // that share the work
+    int pixels, block; // of x: pixels of a channel, channels of a block
+    int threads;       // that share the work
 };
 
 struct fm_matrix_run {

@@ -1,5 +1,5 @@
-// Products of small matrices whose right side lies in panels: what Winograd's convolution spends
-// its time in.
+// Products of small matrices whose right side lies in panels: what Winograd's convolution and the
+// products of dense layers (matrix.c) spend their time in.
 //
 // The accumulators of a block of rows by one panel stay in registers over the whole depth (Goto and
 // van de Geijn 2008, "Anatomy of High-Performance Matrix Multiplication").
@@ -18,7 +18,6 @@ enum {
     // rows * PANEL_VECTORS accumulators, the panel's vectors and one element of the left side
     PRODUCT_ROWS = VECTOR_REGISTERS == 32 ? 12 : 6,
     PREFETCH_STEPS = 32, // ahead: a panel that comes from the last cache is late otherwise
-    LINE_VALUES = 16,    // of a line of the cache
     FEW_ROWS = 4,        // of what is left: still sums enough to hide a multiplication's latency
 };
 
@@ -38,13 +37,6 @@ struct product {
     float *out;
     size_t out_stride;
 };
-
-// An address for a prefetch, which may be past the end of what there is: no pointer is counted to
-// it.
-static inline const void *ahead_of(const void *from, size_t bytes)
-{
-    return (const void *)((uintptr_t)from + bytes);
-}
 
 // The first rows fetch the panel from afar, the others find it in the cache.
 static inline __attribute__((always_inline)) void product_block(

@@ -13,6 +13,7 @@ const struct fm_kernels FM_KERNEL(kernels) = {
 #if defined(__AVX512F__)
     .avx512 = true,
 #endif
+    .lanes = LANES,
     .on = {[FM_ELEMENT_F32] = &ELEMENT_TABLE(f32), [FM_ELEMENT_BF16] = &ELEMENT_TABLE(bf16)},
     .winograd_transform =
         {
@@ -20,6 +21,9 @@ const struct fm_kernels FM_KERNEL(kernels) = {
             [FM_WINOGRAD_2X2] = FM_TILED(FM_KERNEL(winograd_transform), 2),
         },
     .winograd_units = &winograd_units,
+    .direct_gradient_name = "direct_gradient:" FM_ISA_STRING(FM_ISA),
+    .direct_gradient_scratch = FM_KERNEL(direct_gradient_scratch),
+    .direct_gradient = FM_KERNEL(direct_gradient),
     .matrix_scratch = FM_KERNEL(matrix_scratch),
     .matrix_multiply = FM_KERNEL(matrix_multiply),
     .dropout_mask = FM_KERNEL(dropout_mask),

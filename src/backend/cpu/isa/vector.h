@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #if defined(__AVX__)
@@ -27,6 +28,16 @@ enum {
     VECTOR_REGISTERS = 16
 };
 #endif
+
+enum {
+    LINE_BYTES = 64,  // of a line of the cache
+    LINE_VALUES = 16, // fp32 values of it
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    AVX2_ALONE = 1, // for what was measured there alone
+#else
+    AVX2_ALONE = 0,
+#endif
+};
 
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 // The same in memory, where it needs no alignment.
@@ -75,6 +86,13 @@ static inline vec vec_fmaf(vec a, vec b, vec c)
     return a;
 #endif
 }
+// An address for a prefetch, which may be past the end of what there is: no pointer is counted to
+// it.
+static inline const void *ahead_of(const void *from, size_t bytes)
+{
+    return (const void *)((uintptr_t)from + bytes);
+}
+
 // max(v, 0); a NaN stays one.
 static inline vec vec_relu(vec v)
 {

@@ -78,6 +78,7 @@ static const float *transformed_panel(
     return transformed + panels * (size_t)w->in.c * PANEL;
 }
 
+// `far`: past the caches.
 static inline __attribute__((always_inline)) void write_tile(const struct fm_view *v,
     element *image, int y0, int x0, const bool far, const vec tile[TILE_OUT * TILE_OUT])
 {
@@ -90,7 +91,8 @@ static inline __attribute__((always_inline)) void write_tile(const struct fm_vie
                 to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
 }
 
-// A^T M A of one tile with bias and ReLU: from M[point * stride + channel]. `far`: past the caches.
+// A^T M A of one tile, LANES channels from c on, with bias and ReLU: from M[point * stride +
+// channel].
 static inline __attribute__((always_inline)) void transform_channels_back(const struct fm_view *v,
     const float *from, size_t stride, struct place place, int c, const bool far,
     const struct fm_winograd_run *run)
@@ -109,7 +111,7 @@ static inline __attribute__((always_inline)) void transform_channels_back(const 
 static void transform_output(const struct fm_view *v, const float *from, size_t stride,
     struct place place, struct channels range, bool far, const struct fm_winograd_run *run)
 {
-    if (far)
+    if (far) // two loops, so that neither asks again for each pixel
         for (int c = range.from; c < range.end; c += LANES)
             transform_channels_back(v, from, stride, place, c, true, run);
     else
@@ -128,6 +130,7 @@ static void convolve_apart(
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
     int blocks = (tiles.all + most - 1) / most * w->threads;
+    // In place the caches have what is written.
     bool far = run->x != run->y && is_far_view(&w->out, run->y);
     int unit = run->x == run->y ? tiles.down * tiles.across : 1, units = tiles.all / unit;
 #pragma omp parallel for schedule(dynamic) num_threads(w->threads)

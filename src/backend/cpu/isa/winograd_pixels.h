@@ -44,14 +44,14 @@ static inline vec read_pixel(const element *x, struct fm_norm_relu pending)
 }
 
 // Fetches what the tile to the right reads of its own: rows of pixels, and planes of channels, are
-// too short for the processor to do it by itself. With AVX2 alone, as stream.h has it.
+// too short for the processor to do it by itself. Of channels last, lines in part.
 static inline __attribute__((always_inline)) void fetch_next(
     const element *from, size_t row, size_t pixel, const int size)
 {
     enum {
-        LINE_PIXELS = LINE_VALUES / LANES
+        LINE_PIXELS = LINE_BYTES / (LANES * sizeof(element)) // in blocks of LANES
     };
-    if (!STREAMS)
+    if (!AVX2_ALONE)
         return;
 #pragma GCC unroll 6
     for (int r = 0; r < size; r++)

@@ -1,4 +1,5 @@
-#include "backend/cpu/first_gradient.h"
+// A first convolution's views as its gradient's kernel takes them.
+#include "backend/cpu/own_gradient.h"
 
 static struct fm_direct direct_of(const struct fm_op *op)
 {
@@ -10,26 +11,28 @@ static struct fm_direct direct_of(const struct fm_op *op)
     };
 }
 
-bool fm_first_gradient_suits(const struct fm_op *op)
+bool fm_own_gradient_suits(const struct fm_op *op)
 {
-    const struct fm_executor *e = op->executor;
+    const struct fm_op_place place = {op->executor, op->layer, op->in, op->out};
     const struct fm_layer *layer = fm_op_layer(op);
     const struct fm_kernels *kernels = fm_op_device(op)->kernels;
     const struct fm_direct d = direct_of(op);
-    bool first = op->in == &e->values[0], padded = d.in.c != layer->in.c || d.out.c != layer->out.c;
-    return layer->kind == FM_LAYER_CONV && layer->kernel == 3 && first && op->trains && !padded &&
-           !kernels->avx512 && e->model->rounding == FM_ROUNDING_NONE && fm_executor_fuses(e) &&
-           fm_direct_gradient_suits(&d, kernels->winograd_units->lanes);
+    bool padded = d.in.c != layer->in.c || d.out.c != layer->out.c;
+    return fm_op_place_is_first(&place) && op->trains && !kernels->avx512 && !padded &&
+           op->executor->model->element == FM_ELEMENT_F32 &&
+           fm_direct_gradient_suits(&d, kernels->lanes);
 }
 
-void fm_first_gradient_connect(struct fm_op *op)
+void fm_own_gradient_connect(struct fm_op *op)
 {
     const struct fm_direct d = direct_of(op);
+    const struct fm_kernels *kernels = fm_op_device(op)->kernels;
     op->reads_out = fm_op_gates(op) ? FM_IN_WEIGHTS : 0;
-    fm_op_scratch(op, FM_PASS_WEIGHTS, fm_op_kernels(op)->direct_gradient_scratch(&d));
+    op->plans[FM_PASS_WEIGHTS] = kernels->direct_gradient_name;
+    fm_op_scratch(op, FM_PASS_WEIGHTS, kernels->direct_gradient_scratch(&d));
 }
 
-void fm_first_gradient_run(struct fm_op *op)
+void fm_own_gradient_run(struct fm_op *op)
 {
     const struct fm_direct d = direct_of(op);
     const struct fm_layer *layer = fm_op_layer(op);
@@ -40,5 +43,5 @@ void fm_first_gradient_run(struct fm_op *op)
         .dw = fm_op_param_gradient(op, layer->weight),
         .db = op->fusion.bias ? fm_op_param_gradient(op, layer->bias) : NULL,
     };
-    fm_op_kernels(op)->direct_gradient(&d, &gradient, op->scratch[FM_PASS_WEIGHTS]);
+    fm_op_device(op)->kernels->direct_gradient(&d, &gradient, op->scratch[FM_PASS_WEIGHTS]);
 }
