@@ -30,7 +30,8 @@ def say(text):
 
 
 def last_line(text, status):
-    lines = text.strip().splitlines()
+    """What a program said last; an error, not the hints behind it."""
+    lines = [line for line in text.strip().splitlines() if not line.startswith("hint:")]
     return lines[-1] if lines else f"exit status {status}"
 
 

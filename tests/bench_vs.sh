@@ -38,7 +38,7 @@ out_has() { grep -qE -- "$1" "$scratch/out" || fail "the report lacks '$1': $(ca
 # ---- ratios, goals, turns, cut data
 python3 - "$root/data/tiny" "$scratch" <<'PYTHON' || fail "bench_common.py"
 import gzip, pathlib, sys
-from bench_common import Comparison, Failed, Part, cut_idx, open_pytorch, take_turns
+from bench_common import Comparison, Failed, Part, cut_idx, last_line, open_pytorch, take_turns
 
 fast = Comparison("w", ("train", "simple", "fp32"), [210, 190, 200], {"a": [100], "b": [90]})
 assert (fast.best, fast.ratio) == ("a", 2.0) and fast.row(False)[-2:] == ("at least 2", "met")
@@ -54,6 +54,9 @@ amx = Comparison("w", ("features", "bf16"), [1], {"a": [1]}, {"c": "failed: it |
 assert (amx.row(False)[-1], amx.row(True)[-1]) == ("no AMX here", "not met")
 text = Part("Title", "About.", [amx], [["After."]]).markdown(False)
 assert r"| w | c | failed: it \| broke |" in text and text.endswith("After.\n"), text
+
+assert last_line("told\nfmnist: error: why\nhint: what to do\n", 1) == "fmnist: error: why"
+assert last_line("hint: what to do\n", 3) == "exit status 3"
 
 calls = []
 values = take_turns("w", {n: lambda n=n: calls.append(n) or len(calls) for n in "ab"}, 2, str)
