@@ -116,11 +116,10 @@ static void find_features(const struct fm_matrix_product *p, int first, int coun
 
 // ---- to a panel, `steps` from `first` on
 
-// FORWARD: a row of w is a column.
-static void bring_outputs(const struct job *j, int first, int steps, const struct part *part)
+// FORWARD: a row of w is a column, `features` are the steps.
+static void bring_outputs(
+    const struct job *j, int steps, const int *features, const struct part *part)
 {
-    int features[CHUNK];
-    find_features(j->p, first, steps, features);
     for (int c = 0; c < part->count; c++) {
         const float *from = j->run->right + (size_t)(part->column + c) * j->right_row;
         for (int s = 0; s < steps; s++)
@@ -153,12 +152,13 @@ static void bring_rows(const struct job *j, int first, int steps, const struct p
 }
 
 // Columns that there are not are zero.
-static void bring_panel(const struct job *j, int first, int steps, const struct part *part)
+static void bring_panel(
+    const struct job *j, int first, int steps, const int *features, const struct part *part)
 {
     if (part->count < PANEL)
         memset(part->panel, 0, (size_t)steps * PANEL * sizeof *part->panel);
     if (j->p->pass == FM_MATRIX_FORWARD)
-        bring_outputs(j, first, steps, part);
+        bring_outputs(j, steps, features, part);
     else if (j->p->pass == FM_MATRIX_DATA && !same_order(j->p))
         bring_features(j, first, steps, part);
     else
@@ -219,10 +219,10 @@ static void turn_left(const struct fm_matrix_product *p, const float *dy, float 
     }
 }
 
-static void multiply_part(const struct job *j, int first, const struct part *part)
+static void multiply_part(
+    const struct job *j, int first, int steps, const int *features, const struct part *part)
 {
-    int steps = least(CHUNK, j->steps - first);
-    bring_panel(j, first, steps, part);
+    bring_panel(j, first, steps, features, part);
     const struct product product = {
         .left = j->left + (size_t)part->first_row * j->left_row + (size_t)first,
         .row_stride = j->left_row,
@@ -239,11 +239,16 @@ static void multiply_part(const struct job *j, int first, const struct part *par
 // The parts [number, number + count), at most PARTS_AT_ONCE.
 static void multiply_group(const struct job *j, int number, int count, float *scratch)
 {
-    for (int first = 0; first < j->steps; first += CHUNK)
+    int features[CHUNK]; // of a chunk's steps, which all parts share
+    for (int first = 0; first < j->steps; first += CHUNK) {
+        int steps = least(CHUNK, j->steps - first);
+        if (j->p->pass == FM_MATRIX_FORWARD)
+            find_features(j->p, first, steps, features);
         for (int k = 0; k < count; k++) {
             struct part part = part_at(j, number + k, k, scratch);
-            multiply_part(j, first, &part);
+            multiply_part(j, first, steps, features, &part);
         }
+    }
     for (int k = 0; k < count; k++) {
         struct part part = part_at(j, number + k, k, scratch);
         if (j->run->bias || j->run->relu)
