@@ -43,13 +43,24 @@ static enum fm_status draw_parameters(struct measured *m, const struct fm_net *n
     return status;
 }
 
+// What the device does not train in is emulated where it can be: slow, and a reference all the
+// same.
+static enum fm_status choose_precision(struct measured *m, const char *name)
+{
+    enum fm_status status = fm_precision_choose(
+        name, &m->engine, false, &m->precision, &m->emulated);
+    if (status == FM_UNSUPPORTED)
+        status = fm_precision_choose(name, &m->engine, true, &m->precision, &m->emulated);
+    return status;
+}
+
 enum fm_status measured_open(struct measured *m, const char *backend,
     const struct measure_options *options, const struct fm_net *net, enum fm_optimiser optimiser)
 {
     struct fm_device_options device = {
         .threads = options->threads, .tf32 = options->tf32, .plan_cache = options->plans};
     FM_TRY(fm_engine_open(backend, &device, &m->engine));
-    FM_TRY(fm_precision_choose(options->precision, &m->engine, false, &m->precision, &m->emulated));
+    FM_TRY(choose_precision(m, options->precision));
     struct fm_model_options model = {
         .precision = m->precision,
         .emulate = m->emulated,
