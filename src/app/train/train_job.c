@@ -22,7 +22,7 @@ enum {
     LATENCY_RUNS_MIN = 30, // of a model that would take longer than latency_seconds
     LATENCY_PROBES = 5
 };
-static const double latency_seconds = 3;
+static const double latency_seconds = 1;
 static const double mebibyte = 1024 * 1024;
 
 // The network as it is trained: the recipe's dropout, the input's statistics and what is not
