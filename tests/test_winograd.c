@@ -1,7 +1,8 @@
 // Winograd's convolutions, with every table that this processor can run, against sums in double:
 // forward with bias and ReLU, the gradients of data and filters, in every layout and size of tiles,
 // with images that tiles do not fit; the same bits whatever the number of threads, and with filters
-// transformed in parts, or results written past the caches; how much rounding costs.
+// transformed in parts, or results written past the caches; those of a max-pool on the way; how
+// much rounding costs.
 #include "elements.h"
 #include "philox.h"
 
@@ -196,7 +197,8 @@ static void check_parts(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
     const struct fm_element_kernels *on = k->on[t->element];
-    size_t bytes = fm_view_size(&w->out) * fm_element_size(t->element);
+    const struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
+    size_t bytes = fm_view_size(&view) * fm_element_size(t->element);
     bool in_place = run->x == run->y;
     float *scale = malloc((size_t)t->w.out.c * sizeof *scale);
     assert_non_null(scale);
@@ -583,6 +585,40 @@ static void test_pending(void **state)
     over_all(check_pending);
 }
 
+// A max-pool on the way: to the bit what the pool's kernel makes of the outputs, a NaN among them,
+// wherever tiles are cut off or a last row is dropped.
+static void check_pooled(const struct fm_kernels *k, const struct shape *s, enum fm_element element,
+    enum fm_winograd_tiling tiling)
+{
+    struct trial t;
+    trial_make(&t, s, element, tiling);
+    t.w.threads = 2;
+    put_element(element, t.view_x, 1, NAN);
+    const struct fm_view pooled = fm_winograd_pooled(&t.w);
+    size_t bytes = fm_view_size(&pooled) * fm_element_size(element);
+    const struct fm_norm_relu none = {0};
+    char *expected = malloc(bytes + 1);
+    assert_non_null(expected);
+    for (int relu = 0; relu < 2; relu++) {
+        struct fm_winograd_run run = {.x = t.view_x, .bias = t.bias, .relu = relu == 1};
+        void *outputs = run_convolution(k, &t, &t.w, &run, false);
+        k->on[element]->maxpool_forward(&t.w.out, outputs, none, expected, NULL);
+        run.pool = true;
+        char *found = run_convolution(k, &t, &t.w, &run, false);
+        assert_memory_equal(found, expected, bytes);
+        free(outputs);
+        free(found);
+    }
+    free(expected);
+    trial_free(&t);
+}
+
+static void test_pooled(void **state)
+{
+    (void)state;
+    over_all(check_pooled);
+}
+
 // Against a direct sum in fp32, in the order of the channels, of 64 channels: at most so many times
 // its error.
 static void check_rounding(enum fm_winograd_tiling tiling, double most)
@@ -714,6 +750,7 @@ int main(void)
         cmocka_unit_test(test_in_place),
         cmocka_unit_test(test_what_is_tried),
         cmocka_unit_test(test_pending),
+        cmocka_unit_test(test_pooled),
         cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_nan_stays),
         cmocka_unit_test(test_what_suits),

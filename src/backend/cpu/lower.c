@@ -3,8 +3,9 @@
 //   training:  conv or dense with ReLU, batch norm with ReLU, both into the convolution or pool
 //              behind them where that takes them, a ReLU's backward into the max-pool behind it;
 //              dense layers as products of matrices, oneDNN's or own, where that is faster
-//   inference: conv with batch norm (folded into the weights) and ReLU, dense with ReLU; dropout
-//              vanishes; dense layers of a single image gathered
+//   inference: conv with batch norm (folded into the weights) and ReLU, and by Winograd with the
+//              max-pool behind it, unless probed; dense with ReLU; dropout vanishes; dense layers
+//              of a single image gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster; the first
 //              by own kernels, where it is not trained
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
@@ -68,6 +69,10 @@ static enum fm_status lower_linear(struct lowering *low)
             last++;
         }
         fusion.relu_gated = fusion.relu && is_kind(low, last + 1, FM_LAYER_MAXPOOL);
+        const struct fm_op_place place = {e, first, low->present, NULL};
+        fusion.pool = !fm_executor_trains(e) && !e->options.probe &&
+                      is_kind(low, last + 1, FM_LAYER_MAXPOOL) && fm_op_winograd_suits(&place);
+        last += fusion.pool;
     }
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);

@@ -111,6 +111,7 @@ static enum fm_status winograd_forward(struct fm_op *op, const struct fm_pass *p
         .filters = &filters,
         .bias = w->bias ? fm_copy_values(w->bias) : NULL,
         .relu = w->op.fusion.relu,
+        .pool = w->op.fusion.pool,
         .y = op->out->activation.data,
     };
     fm_op_kernels(op)->winograd_convolve[w->forward.tiling](
@@ -262,7 +263,11 @@ enum fm_status fm_op_winograd(
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
     (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
-    snprintf(w->plan, sizeof w->plan, "winograd%s:%s",
-        w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fm_op_device(*op)->kernels->name);
-    return fm_op_same_layout(*op, place->out->shape);
+    snprintf(w->plan, sizeof w->plan, "winograd%s%s:%s",
+        w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fusion->pool ? "+maxpool" : "",
+        fm_op_device(*op)->kernels->name);
+    struct fm_shape shape = place->out->shape;
+    if (fusion->pool)
+        shape = (struct fm_shape){shape.c, shape.h / 2, shape.w / 2};
+    return fm_op_same_layout(*op, shape);
 }

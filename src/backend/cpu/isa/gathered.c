@@ -4,29 +4,35 @@
 //
 // Rows have to be made first, in memory of their own (rows.c). A first image is done before that
 // with the weights as the model has them, by the same sums.
-#include "backend/cpu/isa/element.h"
+#include "backend/cpu/isa/compress.h"
+#include "backend/cpu/isa/element_vector.h"
 #include "base/round.h"
 
 #include <omp.h>
-#include <string.h>
 
 enum {
     ROWS_AT_ONCE = 8,         // read side by side: fewer passes over the sums
     AHEAD = 2 * ROWS_AT_ONCE, // rows asked for before their turn, as hardware foresees none ...
     PREFETCHED = 64,          // ... elements at the beginning of each
-    LINE_BYTES = 64,          // of a cache line: no two threads write sums to one
     FEW_PRODUCTS = 8192,      // below which a second thread costs more than it takes over
 };
 
-// An input that counts; they are listed in the order of memory.
-struct entry {
-    uint32_t row; // of the weights
-    float value;
+// The inputs that count, in the order of memory.
+struct list {
+    uint32_t *rows; // of the weights
+    float *values;
+    size_t count;
 };
+
+// A list of all inputs, and what is written past the last.
+static size_t list_places(const struct fm_view *v)
+{
+    return fm_round_up(fm_view_size(v) + LANES, LINE_VALUES);
+}
 
 static size_t list_bytes(const struct fm_view *v)
 {
-    return ((size_t)v->c * (size_t)v->h * (size_t)v->w + 1) * sizeof(struct entry);
+    return list_places(v) * (sizeof(uint32_t) + sizeof(float));
 }
 
 static size_t sums_bytes(int out)
@@ -39,34 +45,49 @@ size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int
     return sums_bytes(out) + (size_t)threads * list_bytes(v);
 }
 
-// As whole numbers: a comparison of floats would have to ask for NaNs, too, which are not zero.
-static inline bool is_zero(const element *x)
+static struct list list_of(const struct fm_view *v, int out, int thread, void *scratch)
 {
-#if defined(FM_ELEMENT_IS_BF16)
-    return (uint16_t)(*x << 1) == 0;
-#else
-    uint32_t bits;
-    memcpy(&bits, x, sizeof bits);
-    return bits << 1 == 0;
-#endif
+    char *own = (char *)scratch + sums_bytes(out) + (size_t)thread * list_bytes(v);
+    return (struct list){(uint32_t *)(void *)own, (float *)(void *)own + list_places(v), 0};
 }
 
-// Lists the inputs that are not zero, or `all` but padding channels. Without a branch, which would
-// be mispredicted for every other input: each is written, and the next over it if it does not
-// count.
-static inline __attribute__((always_inline)) size_t list_entries(
-    const struct fm_view *v, const struct fm_gathered_run *d, const bool all, struct entry *list)
+// Lists what counts of `count` inputs side by side in memory, whose rows lie `step` apart from
+// `row` on: those that are not zero, or `all` but padding channels.
+static inline __attribute__((always_inline)) void list_some(const struct fm_gathered_run *d,
+    const element *x, int count, int row, int step, const bool all, struct list *l)
+{
+    vec_mask steps;
+    for (int i = 0; i < LANES; i++)
+        steps[i] = i * step;
+    int i = 0;
+    for (; i + LANES <= count; i += LANES) {
+        vec values = read_elements(x + i);
+        vec_mask rows = steps + (row + i * step);
+        lane_bits bits = lanes_not_zero(all ? (vec)(rows < d->inputs) : values);
+        compress_lanes(l->rows + l->count, (vec)rows, bits);
+        compress_lanes(l->values + l->count, values, bits);
+        l->count += (size_t)__builtin_popcount(bits);
+    }
+    for (; i < count; i++) {
+        l->rows[l->count] = (uint32_t)(row + i * step);
+        l->values[l->count] = load(x[i]);
+        l->count += all ? row + i * step < d->inputs : load(x[i]) != 0.0f;
+    }
+}
+
+static inline __attribute__((always_inline)) void list_inputs(
+    const struct fm_view *v, const struct fm_gathered_run *d, const bool all, struct list *l)
 {
     const element *x = d->x;
-    size_t pixels = (size_t)v->h * (size_t)v->w, count = 0;
-    for (size_t first = 0; first < (size_t)v->c; first += (size_t)v->block)
-        for (size_t i = 0; i < pixels; i++)
-            for (size_t k = 0; k < (size_t)v->block; k++, x++) {
-                uint32_t row = (uint32_t)((first + k) * pixels + i);
-                list[count] = (struct entry){row, load(*x)};
-                count += all ? row < (uint32_t)d->inputs : !is_zero(x);
-            }
-    return count;
+    int pixels = v->h * v->w;
+    l->count = 0;
+    if (v->block == 1 || pixels == 1) { // in the order of rows
+        list_some(d, x, v->c * pixels, 0, 1, all, l);
+        return;
+    }
+    for (int first = 0; first < v->c; first += v->block)
+        for (int i = 0; i < pixels; i++, x += v->block)
+            list_some(d, x, v->block, first * pixels + i, pixels, all, l);
 }
 
 struct rows {
@@ -79,19 +100,20 @@ static inline float product(const struct rows *rows, int r, int j)
     return rows->values[r] * load(rows->weights[r][j]);
 }
 
-static inline const element *row_of(const struct fm_gathered_run *d, const struct entry *entry)
+static inline const element *row_of(const struct fm_gathered_run *d, const struct list *l, size_t i)
 {
-    return (const element *)d->weights + (size_t)entry->row * (size_t)d->out;
+    return (const element *)d->weights + (size_t)l->rows[i] * (size_t)d->out;
 }
 
-// Adds ROWS_AT_ONCE entries to sums [first, end), in pairs, lest one addition wait for seven.
-static inline void add_rows(const struct fm_gathered_run *d, const struct entry *list, int first,
-    int end, float *restrict sums)
+// Adds ROWS_AT_ONCE inputs, from `at` of the list on, to sums [first, end), in pairs, lest one
+// addition wait for seven.
+static inline void add_rows(const struct fm_gathered_run *d, const struct list *l, size_t at,
+    int first, int end, float *restrict sums)
 {
     struct rows rows;
     for (int r = 0; r < ROWS_AT_ONCE; r++) {
-        rows.weights[r] = row_of(d, &list[r]);
-        rows.values[r] = list[r].value;
+        rows.weights[r] = row_of(d, l, at + (size_t)r);
+        rows.values[r] = l->values[at + (size_t)r];
     }
     for (int j = first; j < end; j++)
         sums[j] += ((product(&rows, 0, j) + product(&rows, 1, j)) +
@@ -100,19 +122,20 @@ static inline void add_rows(const struct fm_gathered_run *d, const struct entry 
                        (product(&rows, 6, j) + product(&rows, 7, j)));
 }
 
-static inline void add_row(const struct fm_gathered_run *d, const struct entry *entry, int first,
-    int end, float *restrict sums)
+static inline void add_row(const struct fm_gathered_run *d, const struct list *l, size_t at,
+    int first, int end, float *restrict sums)
 {
-    const element *row = row_of(d, entry);
+    const element *row = row_of(d, l, at);
+    float value = l->values[at];
     for (int j = first; j < end; j++)
-        sums[j] += entry->value * load(row[j]);
+        sums[j] += value * load(row[j]);
 }
 
 static inline void prefetch_rows(
-    const struct fm_gathered_run *d, const struct entry *list, int first, int end)
+    const struct fm_gathered_run *d, const struct list *l, size_t at, int first, int end)
 {
     for (int r = 0; r < ROWS_AT_ONCE; r++) {
-        const element *row = row_of(d, &list[r]);
+        const element *row = row_of(d, l, at + (size_t)r);
         for (int j = first; j < end && j < first + PREFETCHED;
              j += LINE_BYTES / (int)sizeof(element))
             __builtin_prefetch(row + j);
@@ -133,25 +156,29 @@ static void put_out(const struct fm_gathered_run *d, int first, int end, const f
 }
 
 static void row_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
-    int end, struct entry *list, float *sums)
+    int end, struct list *l, float *sums)
 {
-    size_t count = d->all ? list_entries(v, d, true, list) : list_entries(v, d, false, list), i = 0;
+    if (d->all)
+        list_inputs(v, d, true, l);
+    else
+        list_inputs(v, d, false, l);
     for (int j = first; j < end; j++)
         sums[j] = 0.0f;
-    for (; i + ROWS_AT_ONCE <= count; i += ROWS_AT_ONCE) {
-        if (i + AHEAD + ROWS_AT_ONCE <= count)
-            prefetch_rows(d, list + i + AHEAD, first, end);
-        add_rows(d, list + i, first, end, sums);
+    size_t i = 0;
+    for (; i + ROWS_AT_ONCE <= l->count; i += ROWS_AT_ONCE) {
+        if (i + AHEAD + ROWS_AT_ONCE <= l->count)
+            prefetch_rows(d, l, i + AHEAD, first, end);
+        add_rows(d, l, i, first, end, sums);
     }
-    for (; i < count; i++)
-        add_row(d, list + i, first, end, sums);
+    for (; i < l->count; i++)
+        add_row(d, l, i, first, end, sums);
 }
 
 // ---- weights as the model has them
 
-static inline float plain_product(const float *weights, const struct entry *entry)
+static inline float plain_product(const float *weights, const struct list *l, size_t i)
 {
-    return entry->value * load(store(weights[entry->row]));
+    return l->values[i] * load(store(weights[l->rows[i]]));
 }
 
 // On the way a row comes into the cache, line after line.
@@ -166,29 +193,29 @@ static bool row_finite(const float *w, int inputs)
 }
 
 // An output's sum, as add_rows() and add_row() make it.
-static float sum_row(const float *w, const struct entry *list, size_t count)
+static float sum_row(const float *w, const struct list *l)
 {
-    const struct entry *e = list, *last = list + count;
+    size_t i = 0;
     float sum = 0.0f;
-    for (; e + ROWS_AT_ONCE <= last; e += ROWS_AT_ONCE)
-        sum += ((plain_product(w, e) + plain_product(w, e + 1)) +
-                   (plain_product(w, e + 2) + plain_product(w, e + 3))) +
-               ((plain_product(w, e + 4) + plain_product(w, e + 5)) +
-                   (plain_product(w, e + 6) + plain_product(w, e + 7)));
-    for (; e < last; e++)
-        sum += plain_product(w, e);
+    for (; i + ROWS_AT_ONCE <= l->count; i += ROWS_AT_ONCE)
+        sum += ((plain_product(w, l, i) + plain_product(w, l, i + 1)) +
+                   (plain_product(w, l, i + 2) + plain_product(w, l, i + 3))) +
+               ((plain_product(w, l, i + 4) + plain_product(w, l, i + 5)) +
+                   (plain_product(w, l, i + 6) + plain_product(w, l, i + 7)));
+    for (; i < l->count; i++)
+        sum += plain_product(w, l, i);
     return sum;
 }
 
 // Returns whether the weights of outputs [first, end) are finite.
-static bool sum_plain(const struct fm_gathered_run *d, const struct entry *list, size_t count,
-    int first, int end, float *sums)
+static bool sum_plain(
+    const struct fm_gathered_run *d, const struct list *l, int first, int end, float *sums)
 {
     bool finite = true;
     for (int j = first; j < end; j++) {
         const float *w = d->plain + (size_t)j * (size_t)d->inputs;
         finite = row_finite(w, d->inputs) && finite;
-        sums[j] = sum_row(w, list, count);
+        sums[j] = sum_row(w, l);
     }
     return finite;
 }
@@ -198,16 +225,18 @@ static bool sum_plain(const struct fm_gathered_run *d, const struct entry *list,
 // Without rows: as if all weights were finite, and once more if another thread has seen one of its
 // own that is not.
 static void plain_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
-    int end, struct entry *list, float *sums, int *not_finite)
+    int end, struct list *l, float *sums, int *not_finite)
 {
-    size_t count = list_entries(v, d, false, list);
-    if (!sum_plain(d, list, count, first, end, sums)) {
+    list_inputs(v, d, false, l);
+    if (!sum_plain(d, l, first, end, sums)) {
 #pragma omp atomic
         ++*not_finite;
     }
 #pragma omp barrier
-    if (*not_finite > 0)
-        sum_plain(d, list, list_entries(v, d, true, list), first, end, sums);
+    if (*not_finite > 0) {
+        list_inputs(v, d, true, l);
+        sum_plain(d, l, first, end, sums);
+    }
 }
 
 // Each thread has outputs of its own, and a list of its own of all inputs, so that sums are made in
@@ -223,12 +252,11 @@ void FM_ELEMENT_KERNEL(gathered)(
         int team = omp_get_num_threads(), self = omp_get_thread_num();
         int first = units * self / team * unit, end = units * (self + 1) / team * unit;
         end = end < d->out ? end : d->out;
-        struct entry *list = (struct entry *)(void *)((char *)scratch + sums_bytes(d->out) +
-                                                      (size_t)self * list_bytes(v));
+        struct list list = list_of(v, d->out, self, scratch);
         if (d->weights)
-            row_columns(d, v, first, end, list, scratch);
+            row_columns(d, v, first, end, &list, scratch);
         else
-            plain_columns(d, v, first, end, list, scratch, &not_finite);
+            plain_columns(d, v, first, end, &list, scratch, &not_finite);
         put_out(d, first, end, scratch);
     }
 }

@@ -11,6 +11,10 @@ static void augment_image(const struct fm_input_work *work, const struct fm_augm
     const struct fm_input *input = work->input;
     int rows = input->rows, cols = input->cols;
     const uint8_t *record = work->records + (size_t)image * (size_t)(rows * cols);
+    if (!work->augment && !work->mirror) {
+        memcpy(pixels, record, (size_t)(rows * cols));
+        return;
+    }
     struct fm_augment_plan plan = {.flip = work->mirror};
     if (work->augment)
         plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], ranges);
@@ -110,7 +114,7 @@ static void store_images(const struct fm_input_work *work, element *out)
         .erase_threshold = fm_draw_threshold(work->erase),
         .erase_size = work->erase_size,
     };
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (work->count > 1)
     for (int i = 0; i < work->count; i++) {
         float pixels[FM_RECORD_MAX], normalised[FM_RECORD_MAX];
         mixed_image(work, &ranges, i, pixels);

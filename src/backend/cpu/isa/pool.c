@@ -16,22 +16,6 @@ static inline vec read_pending(const element *x, struct fm_norm_relu pending, co
     return vec_relu(vec_fmaf(value, scale, shift));
 }
 
-// Where b takes a's place: where it is larger, or a NaN, which no comparison may lose.
-static inline vec_mask takes(vec a, vec b)
-{
-    return (b > a) | (b != b);
-}
-
-static inline vec_mask choose(vec_mask where, vec_mask b, vec_mask a)
-{
-    return (where & b) | (~where & a);
-}
-
-static inline vec choose_value(vec_mask where, vec b, vec a)
-{
-    return (vec)choose(where, (vec_mask)b, (vec_mask)a);
-}
-
 // A 2x2 window's corners, as distances from the first in elements.
 struct window {
     size_t right, below;
@@ -43,17 +27,17 @@ static inline __attribute__((always_inline)) void largest_of_four(const int coun
     struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {
     vec a = read_pending(x, pending, count), b = read_pending(x + w.right, pending, count);
-    vec_mask right = takes(a, b);
-    vec top = choose_value(right, b, a);
+    vec_mask right = vec_takes(a, b);
+    vec top = vec_choose(right, b, a);
     x += w.below;
     vec c = read_pending(x, pending, count), d = read_pending(x + w.right, pending, count);
-    vec_mask right_below = takes(c, d);
-    vec bottom = choose_value(right_below, d, c);
-    vec_mask below = takes(top, bottom);
-    write_some(y, count, choose_value(below, bottom, top));
+    vec_mask right_below = vec_takes(c, d);
+    vec bottom = vec_choose(right_below, d, c);
+    vec_mask below = vec_takes(top, bottom);
+    write_some(y, count, vec_choose(below, bottom, top));
     if (!index)
         return;
-    vec_mask at = choose(below, 2 - right_below, -right); // true is -1
+    vec_mask at = (below & (2 - right_below)) | (~below & -right); // true is -1
     vec_bytes which = __builtin_convertvector(at, vec_bytes);
     memcpy(index, &which, (size_t)count);
 }
@@ -69,37 +53,50 @@ static inline __attribute__((always_inline)) void forward_pixel(const int block,
             block - k, x + k, w, pending_from(pending, k), y + k, index ? index + k : NULL);
 }
 
+// A row of `count` outputs.
+static inline __attribute__((always_inline)) void forward_row(const int block, int count,
+    const element *x, struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
+{
+    for (int i = 0; i < count; i++, x += 2 * block, y += block) {
+        forward_pixel(block, x, w, pending, y, index);
+        if (index)
+            index += block;
+    }
+}
+
 void FM_ELEMENT_KERNEL(maxpool_forward)(
     const struct fm_view *v, const void *x, struct fm_norm_relu pending, void *y, uint8_t *index)
 {
+    static const struct fm_norm_relu none;
     int groups = v->c / v->block, planes = v->n * groups, block = v->block;
     int h = v->h / 2, w = v->w / 2;
     size_t row = (size_t)v->w * (size_t)block;
     struct window window = {(size_t)block, row};
-    // By rows of outputs: a single image with channels last is a single plane.
+    // By rows of outputs: a single image with channels last is a single plane. Of one with blocks
+    // each thread takes the rows that it has convolved, of all planes.
+    bool across = v->n == 1;
 #pragma omp parallel for schedule(static)
     for (int r = 0; r < planes * h; r++) {
-        int p = r / h;
+        int p = across ? r % planes : r / h, i = across ? r / planes : r % h;
         const element *from = (const element *)x +
-                              ((size_t)p * (size_t)v->h + (size_t)(2 * (r % h))) * row;
-        size_t to = (size_t)r * (size_t)(w * block);
+                              ((size_t)p * (size_t)v->h + (size_t)(2 * i)) * row;
+        size_t at = ((size_t)p * (size_t)h + (size_t)i) * (size_t)(w * block);
+        element *to = (element *)y + at;
+        uint8_t *which = index ? index + at : NULL;
         struct fm_norm_relu own = pending_from(pending, p % groups * block);
-        for (int i = 0; i < w; i++, to += (size_t)block) {
-            const element *corner = from + (size_t)(2 * i * block);
-            element *out = (element *)y + to;
-            uint8_t *which = index ? index + to : NULL;
-            // By constants and without conditions where time counts.
-            if (block == GROUP && which && own.scale)
-                forward_pixel(GROUP, corner, window, own, out, which);
-            else if (block == GROUP && which)
-                forward_pixel(GROUP, corner, window, (struct fm_norm_relu){0}, out, which);
-            else if (block == LANES && which && own.scale)
-                forward_pixel(LANES, corner, window, own, out, which);
-            else if (block == LANES && which)
-                forward_pixel(LANES, corner, window, (struct fm_norm_relu){0}, out, which);
-            else
-                forward_pixel(block, corner, window, own, out, which);
-        }
+        // By constants and without conditions where time counts.
+        if (block == GROUP && which && own.scale)
+            forward_row(GROUP, w, from, window, own, to, which);
+        else if (block == GROUP && which)
+            forward_row(GROUP, w, from, window, none, to, which);
+        else if (block == LANES && which && own.scale)
+            forward_row(LANES, w, from, window, own, to, which);
+        else if (block == LANES && which)
+            forward_row(LANES, w, from, window, none, to, which);
+        else if (block == LANES && !own.scale)
+            forward_row(LANES, w, from, window, none, to, NULL);
+        else
+            forward_row(block, w, from, window, own, to, which);
     }
 }
 

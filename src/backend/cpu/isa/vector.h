@@ -86,6 +86,20 @@ static inline vec vec_fmaf(vec a, vec b, vec c)
     return a;
 #endif
 }
+// Where b takes a's place in a max-pool: where it is larger, or a NaN, which no comparison may
+// lose.
+static inline vec_mask vec_takes(vec a, vec b)
+{
+    return (b > a) | (b != b);
+}
+static inline vec vec_choose(vec_mask where, vec b, vec a)
+{
+    return (vec)((where & (vec_mask)b) | (~where & (vec_mask)a));
+}
+static inline vec vec_larger(vec a, vec b)
+{
+    return vec_choose(vec_takes(a, b), b, a);
+}
 // An address for a prefetch, which may be past the end of what there is: no pointer is counted to
 // it.
 static inline const void *ahead_of(const void *from, size_t bytes)

@@ -78,23 +78,51 @@ static const float *transformed_panel(
     return transformed + panels * (size_t)w->in.c * PANEL;
 }
 
-// `far`: past the caches.
+// What a block's outputs become, and where they go.
+struct sink {
+    struct fm_view view; // of y
+    bool pool;           // 2x2 of them become one
+    bool far;            // written past the caches
+};
+
+static struct sink sink_of(const struct fm_winograd *w, const struct fm_winograd_run *run)
+{
+    struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
+    // In place the caches have what is written.
+    return (struct sink){view, run->pool, run->x != run->y && is_far_view(&view, run->y)};
+}
+
+// `size` x `size` pixels from (y0, x0) on, but what is outside the image.
 static inline __attribute__((always_inline)) void write_tile(const struct fm_view *v,
-    element *image, int y0, int x0, const bool far, const vec tile[TILE_OUT * TILE_OUT])
+    element *image, int y0, int x0, const int size, const bool far, const vec *tile)
 {
     size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
-    int rows = least(TILE_OUT, v->h - y0), cols = least(TILE_OUT, v->w - x0);
+    int rows = least(size, v->h - y0), cols = least(size, v->w - x0);
     element *to = image + (size_t)y0 * row + (size_t)x0 * pixel;
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < cols; c++)
             (far ? write_elements_far : write_elements)(
-                to + (size_t)r * row + (size_t)c * pixel, tile[r * TILE_OUT + c]);
+                to + (size_t)r * row + (size_t)c * pixel, tile[r * size + c]);
 }
 
-// A^T M A of one tile, LANES channels from c on, with bias and ReLU: from M[point * stride +
-// channel].
+// The largest of 2x2 each, as a max-pool takes them in turn (pool.c).
+static inline __attribute__((always_inline)) void pool_tile(
+    const vec tile[TILE_OUT * TILE_OUT], vec pooled[TILE_OUT * TILE_OUT / 4])
+{
+#pragma GCC unroll 2
+    for (int r = 0; r < TILE_OUT / 2; r++)
+#pragma GCC unroll 2
+        for (int c = 0; c < TILE_OUT / 2; c++) {
+            const vec *corner = tile + 2 * (r * TILE_OUT + c);
+            pooled[r * (TILE_OUT / 2) + c] = vec_larger(vec_larger(corner[0], corner[1]),
+                vec_larger(corner[TILE_OUT], corner[TILE_OUT + 1]));
+        }
+}
+
+// A^T M A of one tile, LANES channels from c on, with bias, ReLU and max-pool: from
+// M[point * stride + channel].
 static inline __attribute__((always_inline)) void transform_channels_back(const struct fm_view *v,
-    const float *from, size_t stride, struct place place, int c, const bool far,
+    const float *from, size_t stride, struct place place, int c, const bool pool, const bool far,
     const struct fm_winograd_run *run)
 {
     vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
@@ -105,51 +133,96 @@ static inline __attribute__((always_inline)) void transform_channels_back(const 
         vec sum = tile[i] + bias;
         tile[i] = run->relu ? vec_relu(sum) : sum;
     }
-    write_tile(v, (element *)run->y + fm_view_at(v, place.image, c), place.y, place.x, far, tile);
+    element *image = (element *)run->y + fm_view_at(v, place.image, c);
+    if (pool) {
+        vec pooled[TILE_OUT * TILE_OUT / 4];
+        pool_tile(tile, pooled);
+        write_tile(v, image, place.y / 2, place.x / 2, TILE_OUT / 2, far, pooled);
+    } else
+        write_tile(v, image, place.y, place.x, TILE_OUT, far, tile);
 }
 
-static void transform_output(const struct fm_view *v, const float *from, size_t stride,
-    struct place place, struct channels range, bool far, const struct fm_winograd_run *run)
+static void transform_output(const struct sink *s, const float *from, size_t stride,
+    struct place place, struct channels range, const struct fm_winograd_run *run)
 {
-    if (far) // two loops, so that neither asks again for each pixel
+    const struct fm_view *v = &s->view;
+    if (s->pool && place.y / 2 >= v->h) // a last row or column that is dropped
+        return;
+    if (s->pool && place.x / 2 >= v->w)
+        return;
+    // A loop each, so that none asks again for each pixel.
+    if (s->pool && s->far)
         for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, true, run);
+            transform_channels_back(v, from, stride, place, c, true, true, run);
+    else if (s->pool)
+        for (int c = range.from; c < range.end; c += LANES)
+            transform_channels_back(v, from, stride, place, c, true, false, run);
+    else if (s->far)
+        for (int c = range.from; c < range.end; c += LANES)
+            transform_channels_back(v, from, stride, place, c, false, true, run);
     else
         for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, false, run);
+            transform_channels_back(v, from, stride, place, c, false, false, run);
 }
 
-// Each thread blocks of tiles of its own, one after another as it is free: processors that are
-// shared with other programs differ in speed.
-static void convolve_apart(
-    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
+// How the batch's tiles are shared out in blocks.
+struct division {
+    int blocks, unit, units; // blocks are of whole units, of so many tiles
+    struct sink sink;
+};
+
+static struct division divide(const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
     struct tiles tiles = tiles_of(&w->out);
-    struct channels ins = all_channels(&w->in), outs = all_channels(&w->out);
     // A multiple of the threads, none larger than a thread's memory. In place they are of whole
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
-    int blocks = (tiles.all + most - 1) / most * w->threads;
-    // In place the caches have what is written.
-    bool far = run->x != run->y && is_far_view(&w->out, run->y);
-    int unit = run->x == run->y ? tiles.down * tiles.across : 1, units = tiles.all / unit;
+    int unit = run->x == run->y ? tiles.down * tiles.across : 1;
+    return (struct division){
+        .blocks = (tiles.all + most - 1) / most * w->threads,
+        .unit = unit,
+        .units = tiles.all / unit,
+        .sink = sink_of(w, run),
+    };
+}
+
+static void convolve_block(const struct fm_winograd *w, const struct fm_winograd_run *run,
+    const struct division *d, int block, float *scratch)
+{
+    struct tiles tiles = tiles_of(&w->out);
+    struct channels ins = all_channels(&w->in), outs = all_channels(&w->out);
+    struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
+    int first = (int)((int64_t)d->units * block / d->blocks) * d->unit;
+    int count = (int)((int64_t)d->units * (block + 1) / d->blocks) * d->unit - first;
+    for (int t = 0; t < count; t++)
+        transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding, ins,
+            b.v + (size_t)(t * w->in.c), b.point.v);
+    for (int point = 0; point < TILE_POINTS; point++)
+        for (int panel = 0; panel < w->out.c / PANEL; panel++)
+            multiply_panel(
+                w, transformed_panel(w, run->transformed, point, panel), point, panel, count, &b);
+    for (int t = 0; t < count; t++)
+        transform_output(&d->sink, b.m + (size_t)(t * w->out.c), b.point.m,
+            place_of(&tiles, first + t), outs, run);
+    if (d->sink.far)
+        end_far_stores();
+}
+
+// Each thread blocks of tiles of its own, one after another as it is free: processors that are
+// shared with other programs differ in speed. If there is but one for each, it is the same part of
+// the image in every layer, which that thread's cache has.
+static void convolve_apart(
+    const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
+{
+    const struct division d = divide(w, run);
+    if (d.blocks <= w->threads) {
+#pragma omp parallel for schedule(static) num_threads(w->threads)
+        for (int i = 0; i < d.blocks; i++)
+            convolve_block(w, run, &d, i, scratch);
+    } else {
 #pragma omp parallel for schedule(dynamic) num_threads(w->threads)
-    for (int i = 0; i < blocks; i++) {
-        struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
-        int first = (int)((int64_t)units * i / blocks) * unit;
-        int count = (int)((int64_t)units * (i + 1) / blocks) * unit - first;
-        for (int t = 0; t < count; t++)
-            transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding,
-                ins, b.v + (size_t)(t * w->in.c), b.point.v);
-        for (int point = 0; point < TILE_POINTS; point++)
-            for (int panel = 0; panel < w->out.c / PANEL; panel++)
-                multiply_panel(w, transformed_panel(w, run->transformed, point, panel), point,
-                    panel, count, &b);
-        for (int t = 0; t < count; t++)
-            transform_output(&w->out, b.m + (size_t)(t * w->out.c), b.point.m,
-                place_of(&tiles, first + t), outs, far, run);
-        if (far)
-            end_far_stores();
+        for (int i = 0; i < d.blocks; i++)
+            convolve_block(w, run, &d, i, scratch);
     }
 }
 
@@ -175,6 +248,8 @@ static void convolve_together(
     struct tiles tiles = tiles_of(&w->out);
     struct forward_block b = forward_block(w, scratch, 0);
     float *parts = scratch + block_values(w); // one of each thread
+    const struct sink sink = {
+        run->pool ? fm_winograd_pooled(w) : w->out, run->pool, false}; // what caches hold
     int in_panels = w->in.c / PANEL, out_panels = w->out.c / PANEL;
 #pragma omp parallel num_threads(w->threads)
     {
@@ -200,8 +275,8 @@ static void convolve_together(
 #pragma omp for schedule(static)
         for (int i = 0; i < tiles.all * out_panels; i++) {
             int tile = i / out_panels, panel = i % out_panels;
-            transform_output(&w->out, b.m + (size_t)(tile * w->out.c), b.point.m,
-                place_of(&tiles, tile), panel_channels(panel), false, run);
+            transform_output(&sink, b.m + (size_t)(tile * w->out.c), b.point.m,
+                place_of(&tiles, tile), panel_channels(panel), run);
         }
     }
 }
