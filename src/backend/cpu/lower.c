@@ -70,8 +70,8 @@ static enum fm_status lower_linear(struct lowering *low)
         }
         fusion.relu_gated = fusion.relu && is_kind(low, last + 1, FM_LAYER_MAXPOOL);
         const struct fm_op_place place = {e, first, low->present, NULL};
-        fusion.pool = !fm_executor_trains(e) && !e->options.probe &&
-                      is_kind(low, last + 1, FM_LAYER_MAXPOOL) && fm_op_winograd_suits(&place);
+        fusion.pool = !fm_executor_trains(e) && is_kind(low, last + 1, FM_LAYER_MAXPOOL) &&
+                      fm_op_winograd_suits(&place);
         last += fusion.pool;
     }
     struct fm_op *op = NULL;

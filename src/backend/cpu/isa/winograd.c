@@ -146,10 +146,8 @@ static void transform_output(const struct sink *s, const float *from, size_t str
     struct place place, struct channels range, const struct fm_winograd_run *run)
 {
     const struct fm_view *v = &s->view;
-    if (s->pool && place.y / 2 >= v->h) // a last row or column that is dropped
-        return;
-    if (s->pool && place.x / 2 >= v->w)
-        return;
+    if (s->pool && (place.y / 2 >= v->h || place.x / 2 >= v->w))
+        return; // nothing but a last row or column, which is dropped
     // A loop each, so that none asks again for each pixel.
     if (s->pool && s->far)
         for (int c = range.from; c < range.end; c += LANES)
@@ -248,8 +246,8 @@ static void convolve_together(
     struct tiles tiles = tiles_of(&w->out);
     struct forward_block b = forward_block(w, scratch, 0);
     float *parts = scratch + block_values(w); // one of each thread
-    const struct sink sink = {
-        run->pool ? fm_winograd_pooled(w) : w->out, run->pool, false}; // what caches hold
+    struct sink sink = sink_of(w, run);
+    sink.far = false; // the caches hold so few tiles
     int in_panels = w->in.c / PANEL, out_panels = w->out.c / PANEL;
 #pragma omp parallel num_threads(w->threads)
     {
