@@ -24,7 +24,9 @@ fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh
 fm_script_test(asan TIMEOUT 1200 PROCESSORS 2
   COMMAND scripts/sanitize asan -t tests_unit -t tests_backend
     -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume)$")
-fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh $<TARGET_FILE:fm_kernels>)
+if(TARGET fm_kernels)
+  fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh $<TARGET_FILE:fm_kernels>)
+endif()
 
 # A bundle of this build without CUDA, accepted on the CPU.
 fm_script_test(gpu_scripts TIMEOUT 180 PROCESSORS 2

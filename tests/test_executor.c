@@ -765,6 +765,39 @@ static struct fm_executor *compile_small_tiles(
     return e;
 }
 
+static void count_pools(void *context, const char *line)
+{
+    *(int *)context += strstr(line, "+maxpool:") != NULL;
+}
+
+// A max-pool behind a convolution by Winograd is done with it in inference that fuses.
+static void test_pools_on_the_way(void **state)
+{
+    (void)state;
+    static const struct {
+        struct fm_compile_options options;
+        int pools;
+    } cases[] = {
+        {{.mode = FM_MODE_INFER, .batch = 2}, 3},
+        {{.mode = FM_MODE_INFER, .batch = 2, .unfused = true}, 0},
+        {{.mode = FM_MODE_INFER, .batch = 2, .probe = true}, 0},
+        {{.mode = FM_MODE_TRAIN, .batch = 2}, 0},
+    };
+    struct bench b;
+    open_bench(&b, "deeper", false, 2);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct fm_executor *e = compile(&b, cases[i].options);
+        int pools = 0;
+        b.engine.api->executor_plans(e, count_pools, &pools);
+        b.engine.api->executor_destroy(e);
+#if defined(__x86_64__)
+        if (__builtin_cpu_supports("avx2") && !getenv("DNNL_MAX_CPU_ISA"))
+            assert_int_equal(pools, cases[i].pools);
+#endif
+    }
+    close_bench(&b);
+}
+
 // What `unfused`, which convolves directly, makes of `images`, and one of these executors.
 static void check_logits(struct bench *b, struct fm_executor *e, struct fm_executor *unfused,
     uint32_t images, const char *what)
@@ -1151,6 +1184,7 @@ int main(void)
         cmocka_unit_test(test_unfused),
         cmocka_unit_test(test_few_images),
         cmocka_unit_test(test_small_tiles),
+        cmocka_unit_test(test_pools_on_the_way),
         cmocka_unit_test(test_small_images),
         cmocka_unit_test(test_own_kernels),
         cmocka_unit_test(test_gathered_in_bf16),

@@ -22,6 +22,7 @@ static const struct shape {
     {40, 2, 2, 16, 1030},                // eight of them, and outputs for many lines
     {72, 1, 1, 0, 256},                  // a vector
     {32, 4, 4, 0, 33},                   // channels last
+    {20, 2, 2, 0, 33},                   // the same, no whole vectors
 };
 
 struct trial {

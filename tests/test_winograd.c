@@ -237,7 +237,9 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
 {
     float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
     struct fm_winograd_run run = *given;
-    run.y = given->y ? given->y : malloc(fm_view_size(&w->out) * sizeof(float));
+    const struct fm_view view = run.pool ? fm_winograd_pooled(w) : w->out;
+    size_t bytes = fm_view_size(&view) * fm_element_size(t->element); // no more, and one for none
+    run.y = given->y ? given->y : malloc(bytes + 1);
     assert_true(transformed != NULL && run.y != NULL);
     const struct fm_winograd_filters filters = {
         .out_c = t->w.out.c,
@@ -706,18 +708,19 @@ static void test_what_suits(void **state)
 }
 
 // Outputs so many that they are written past the caches, which wants them to begin at a vector, are
-// those that are written otherwise.
-static void test_far_outputs(void **state)
+// those that are written otherwise; and a max-pool's of them, a quarter as many.
+static void check_far(int images, bool pool)
 {
-    (void)state;
-    static const struct shape shape = {36, 32, 64, 23, 25, 1, 8}; // with tiles that are cut off
+    const struct shape shape = {images, 32, 64, 23, 25, 1, 8}; // with tiles that are cut off
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     int count = fm_kernels_usable(tables);
     struct trial t;
     trial_make(&t, &shape, FM_ELEMENT_F32, FM_WINOGRAD_4X4);
     t.w.threads = 2;
-    size_t bytes = fm_view_size(&t.w.out) * sizeof(float);
+    const struct fm_view view = pool ? fm_winograd_pooled(&t.w) : t.w.out;
+    size_t bytes = fm_view_size(&view) * sizeof(float);
     size_t filters = fm_winograd_filter_bytes(t.w.tiling, t.w.out.c, t.w.in.c);
+    assert_true(bytes >= 4 << 20);
     char *far = aligned_alloc(64, bytes + 64), *near = aligned_alloc(64, bytes + 64);
     float *transformed = malloc(filters);
     assert_true(far != NULL && near != NULL && transformed != NULL);
@@ -727,7 +730,7 @@ static void test_far_outputs(void **state)
         const struct fm_winograd_filters own = {t.w.out.c, t.w.in.c, .values = t.filters};
         tables[k]->winograd_transform[t.w.tiling](&own, transformed);
         struct fm_winograd_run run = {
-            .x = t.view_x, .transformed = transformed, .bias = t.bias, .relu = true};
+            .x = t.view_x, .transformed = transformed, .bias = t.bias, .relu = true, .pool = pool};
         memset(far, 0xff, bytes);
         memset(near, 0xff, bytes);
         run.y = far;
@@ -740,6 +743,13 @@ static void test_far_outputs(void **state)
     free(near);
     free(transformed);
     trial_free(&t);
+}
+
+static void test_far_outputs(void **state)
+{
+    (void)state;
+    check_far(36, false);
+    check_far(136, true);
 }
 
 int main(void)

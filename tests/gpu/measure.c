@@ -43,24 +43,24 @@ static enum fm_status draw_parameters(struct measured *m, const struct fm_net *n
     return status;
 }
 
-// What the device does not train in is emulated where it can be: slow, and a reference all the
-// same.
-static enum fm_status choose_precision(struct measured *m, const char *name)
+// Whether the device has a precision by emulation alone.
+static bool only_emulates(const struct fm_device_info *info, const char *name)
 {
-    enum fm_status status = fm_precision_choose(
-        name, &m->engine, false, &m->precision, &m->emulated);
-    if (status == FM_UNSUPPORTED)
-        status = fm_precision_choose(name, &m->engine, true, &m->precision, &m->emulated);
-    return status;
+    for (int p = 0; p < FM_PRECISION_COUNT; p++)
+        if (strcmp(name, fm_precision_name((enum fm_precision)p)) == 0)
+            return !info->precisions[p] && info->emulated[p];
+    return false;
 }
 
-enum fm_status measured_open(struct measured *m, const char *backend,
+enum fm_status measured_open(struct measured *m, const char *backend, bool reference,
     const struct measure_options *options, const struct fm_net *net, enum fm_optimiser optimiser)
 {
     struct fm_device_options device = {
         .threads = options->threads, .tf32 = options->tf32, .plan_cache = options->plans};
     FM_TRY(fm_engine_open(backend, &device, &m->engine));
-    FM_TRY(choose_precision(m, options->precision));
+    bool emulate = reference && only_emulates(&m->engine.info, options->precision);
+    FM_TRY(
+        fm_precision_choose(options->precision, &m->engine, emulate, &m->precision, &m->emulated));
     struct fm_model_options model = {
         .precision = m->precision,
         .emulate = m->emulated,
@@ -159,8 +159,8 @@ static enum fm_status measure_latency(
     enum fm_status status;
     json_t *rows = json_array();
     json_object_set_new(result, "batches", rows);
-    FM_TRY_GOTO(
-        status, measured_open(&m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM), out);
+    FM_TRY_GOTO(status,
+        measured_open(&m, options->backend, false, options, &inputs->net, FM_OPTIMISER_ADAM), out);
     measure_describe(&m.engine, result);
     for (const char *at = options->batches; *at && status == FM_OK;) {
         char *end;
@@ -233,8 +233,8 @@ static enum fm_status measure_train(
         .step = {.seed = SEED, .learning_rate = 1e-3f},
         .resident = options->resident};
     enum fm_status status;
-    FM_TRY_GOTO(
-        status, measured_open(&m, options->backend, options, &inputs->net, FM_OPTIMISER_ADAM), out);
+    FM_TRY_GOTO(status,
+        measured_open(&m, options->backend, false, options, &inputs->net, FM_OPTIMISER_ADAM), out);
     FM_TRY_GOTO(status, fm_timer_open(&m.engine, m.model, &timed, &timer), out);
     measure_describe(&m.engine, result);
     set_text(result, "precision", fm_precision_name(m.precision));

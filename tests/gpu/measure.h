@@ -35,7 +35,9 @@ struct measure_inputs {
     struct fm_net net;
 };
 
-enum fm_status measured_open(struct measured *m, const char *backend,
+// `reference`: a precision that the device does not have may be emulated, which is slow; what is
+// measured may not.
+enum fm_status measured_open(struct measured *m, const char *backend, bool reference,
     const struct measure_options *options, const struct fm_net *net, enum fm_optimiser optimiser);
 void measured_close(struct measured *m);
 

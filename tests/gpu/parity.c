@@ -191,8 +191,10 @@ static enum fm_status open_pair(
     p->before = malloc(inputs->net.param_elements * sizeof(float));
     if (!p->scratch[0] || !p->scratch[1] || !p->before)
         return fm_fail_memory("tensors to compare", most * sizeof(float));
-    FM_TRY(measured_open(&p->reference, options->against, options, &inputs->net, FM_OPTIMISER_SGD));
-    FM_TRY(measured_open(&p->checked, options->backend, options, &inputs->net, FM_OPTIMISER_SGD));
+    FM_TRY(measured_open(
+        &p->reference, options->against, true, options, &inputs->net, FM_OPTIMISER_SGD));
+    FM_TRY(measured_open(
+        &p->checked, options->backend, false, options, &inputs->net, FM_OPTIMISER_SGD));
     for (int s = 0; s < 2; s++) {
         const struct fm_backend *api = side(p, s)->engine.api;
         // The reference unfused: so that a backend can be held against itself, too.
@@ -273,6 +275,7 @@ enum fm_status measure_parity(
     FM_TRY_GOTO(status, compare_losses(&p, &free_run, "mean loss"), out);
     FM_TRY_GOTO(status, put_skipped(&p, result), out);
     measure_describe(&p.checked.engine, result);
+    json_object_set_new(result, "reference_emulated", json_boolean(p.reference.emulated));
     put_worst(result, "gradient", &gradient);
     put_worst(result, "change", &change);
     put_worst(result, "loss", &loss);

@@ -54,6 +54,12 @@ static bool is_kind(const struct lowering *low, int layer, enum fm_layer_kind ki
     return layer < low->net->layer_count && low->net->layers[layer].kind == kind;
 }
 
+static bool by_winograd(const struct lowering *low, int layer)
+{
+    const struct fm_op_place place = {low->executor, layer, low->present, NULL};
+    return fm_op_winograd_suits(&place);
+}
+
 static enum fm_status lower_linear(struct lowering *low)
 {
     struct fm_executor *e = low->executor;
@@ -69,9 +75,8 @@ static enum fm_status lower_linear(struct lowering *low)
             last++;
         }
         fusion.relu_gated = fusion.relu && is_kind(low, last + 1, FM_LAYER_MAXPOOL);
-        const struct fm_op_place place = {e, first, low->present, NULL};
         fusion.pool = !fm_executor_trains(e) && is_kind(low, last + 1, FM_LAYER_MAXPOOL) &&
-                      fm_op_winograd_suits(&place);
+                      by_winograd(low, first);
         last += fusion.pool;
     }
     struct fm_op *op = NULL;
@@ -83,7 +88,7 @@ static enum fm_status lower_linear(struct lowering *low)
                             : fm_op_dense_suits(&place)    ? fm_op_dense(&place, &fusion, &op)
                                                            : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));
-    low->relu_fused = fusion.relu;
+    low->relu_fused = fusion.relu && !fusion.pool;
     low->next = last + 1;
     if (layer->bias < 0 || fusion.bias)
         return FM_OK;
@@ -100,8 +105,7 @@ static bool applies_norm(const struct lowering *low, int layer)
     struct fm_executor *e = low->executor;
     if (e->model->rounding != FM_ROUNDING_NONE || layer >= low->net->layer_count)
         return false;
-    const struct fm_op_place place = {e, layer, low->present, NULL};
-    return is_kind(low, layer, FM_LAYER_MAXPOOL) || fm_op_winograd_suits(&place);
+    return is_kind(low, layer, FM_LAYER_MAXPOOL) || by_winograd(low, layer);
 }
 
 static enum fm_status lower_norm(struct lowering *low)

@@ -66,7 +66,7 @@ struct fm_linear_fusion {
     bool relu;       // applied by the operation
     bool relu_gated; // its backward is done by the pool behind it
     int norm_layer;  // folded in (inference), or -1
-    bool pool;       // the max-pool behind it (inference), by Winograd's convolution alone
+    bool pool;       // the max-pool behind it is done, too (inference, Winograd's alone)
 };
 static inline bool fm_fusion_adds(const struct fm_linear_fusion *fusion)
 {

@@ -2,6 +2,8 @@
 // (isa/winograd.c) in place of oneDNN's direct ones, with a quarter of the products, or, where few
 // tiles share the filters or larger ones would be half empty, in smaller tiles with about half.
 //
+// In inference a max-pool behind it is done on the way, before its output is written.
+//
 // Filters are four times as large when transformed, or, for smaller tiles, 16/9. They are kept
 // where weights stay; where single images are predicted, from a second one on: for a first they are
 // made part by part on the way, or in scratch, to the same bits. Those of weights that are trained,
@@ -266,8 +268,8 @@ enum fm_status fm_op_winograd(
     snprintf(w->plan, sizeof w->plan, "winograd%s%s:%s",
         w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fusion->pool ? "+maxpool" : "",
         fm_op_device(*op)->kernels->name);
-    struct fm_shape shape = place->out->shape;
-    if (fusion->pool)
-        shape = (struct fm_shape){shape.c, shape.h / 2, shape.w / 2};
-    return fm_op_same_layout(*op, shape);
+    const struct fm_view y = fusion->pool ? fm_winograd_pooled(&w->forward) : w->forward.out;
+    size_t spared = fm_view_size(&w->forward.out) - fm_view_size(&y);
+    (*op)->bytes[FM_PASS_FORWARD] -= (double)(spared * fm_element_size(fm_op_element(*op)));
+    return fm_op_same_layout(*op, (struct fm_shape){y.c, y.h, y.w});
 }

@@ -1,4 +1,4 @@
-// Lanes of a vector that count, written side by side: a list without a branch for each element,
+// Packs those lanes of a vector side by side that a mask of bits names, without a branch for each,
 // which would be mispredicted for every other one.
 #ifndef FM_CPU_ISA_COMPRESS_H
 #define FM_CPU_ISA_COMPRESS_H
@@ -8,7 +8,7 @@
 // A bit a lane.
 typedef uint32_t lane_bits;
 
-// Lanes that are not zero; a NaN is not.
+// The lanes that are not zero: a NaN counts, -0.0 does not.
 static inline lane_bits lanes_not_zero(vec v)
 {
 #if defined(__AVX512F__)
@@ -24,10 +24,17 @@ static inline lane_bits lanes_not_zero(vec v)
 #endif
 }
 
+// Those where a comparison is true.
+static inline lane_bits lanes_true(vec_mask where)
+{
+    return lanes_not_zero((vec)where); // all bits set are a NaN
+}
+
 #if defined(__AVX2__) && !defined(__AVX512F__)
-// The lanes that `bits` has, the first in the lowest byte.
-#define LANE_BEFORE(bits, i) (8 * __builtin_popcount((bits) & ((1u << (i)) - 1)))
-#define LANE_AT(bits, i) ((uint64_t)((bits) >> (i)&1u) * (i) << LANE_BEFORE(bits, i))
+// lanes_of[bits]: the numbers of the lanes that `bits` has, in ascending order, a byte each. AVX2
+// has no instruction that packs lanes, and pext, which could make these, is slow before Zen 3.
+#define LANE_SHIFT(bits, i) (8 * __builtin_popcount((bits) & ((1u << (i)) - 1)))
+#define LANE_AT(bits, i) ((uint64_t)((bits) >> (i)&1u) * (i) << LANE_SHIFT(bits, i))
 #define LANES_OF(bits)                                                                             \
     (LANE_AT(bits, 1) | LANE_AT(bits, 2) | LANE_AT(bits, 3) | LANE_AT(bits, 4) |                   \
         LANE_AT(bits, 5) | LANE_AT(bits, 6) | LANE_AT(bits, 7))
@@ -50,9 +57,12 @@ static inline void compress_lanes(void *to, vec v, lane_bits bits)
     __m256i order = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(lanes_of + bits)));
     _mm256_storeu_ps(to, _mm256_permutevar8x32_ps((__m256)v, order));
 #else
-    float *lane = to;
-    for (int i = 0; i < LANES; lane += bits >> i & 1u, i++)
-        *lane = v[i];
+    char *lane = to;
+    for (int i = 0; i < LANES; i++) { // each is written, and the next over it if it does not count
+        float one = v[i];
+        memcpy(lane, &one, sizeof one);
+        lane += (bits >> i & 1u) * sizeof one;
+    }
 #endif
 }
 

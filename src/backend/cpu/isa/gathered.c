@@ -24,15 +24,15 @@ struct list {
     size_t count;
 };
 
-// A list of all inputs, and what is written past the last.
-static size_t list_places(const struct fm_view *v)
+// Places for all inputs: a vector of a list ends no later than what it was made from.
+static size_t list_capacity(const struct fm_view *v)
 {
-    return fm_round_up(fm_view_size(v) + LANES, LINE_VALUES);
+    return fm_round_up(fm_view_size(v), LINE_VALUES);
 }
 
 static size_t list_bytes(const struct fm_view *v)
 {
-    return list_places(v) * (sizeof(uint32_t) + sizeof(float));
+    return list_capacity(v) * (sizeof(uint32_t) + sizeof(float));
 }
 
 static size_t sums_bytes(int out)
@@ -48,7 +48,8 @@ size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int
 static struct list list_of(const struct fm_view *v, int out, int thread, void *scratch)
 {
     char *own = (char *)scratch + sums_bytes(out) + (size_t)thread * list_bytes(v);
-    return (struct list){(uint32_t *)(void *)own, (float *)(void *)own + list_places(v), 0};
+    float *values = (float *)(void *)(own + list_capacity(v) * sizeof(uint32_t));
+    return (struct list){(uint32_t *)(void *)own, values, 0};
 }
 
 // Lists what counts of `count` inputs side by side in memory, whose rows lie `step` apart from
@@ -63,12 +64,12 @@ static inline __attribute__((always_inline)) void list_some(const struct fm_gath
     for (; i + LANES <= count; i += LANES) {
         vec values = read_elements(x + i);
         vec_mask rows = steps + (row + i * step);
-        lane_bits bits = lanes_not_zero(all ? (vec)(rows < d->inputs) : values);
+        lane_bits bits = all ? lanes_true(rows < d->inputs) : lanes_not_zero(values);
         compress_lanes(l->rows + l->count, (vec)rows, bits);
         compress_lanes(l->values + l->count, values, bits);
         l->count += (size_t)__builtin_popcount(bits);
     }
-    for (; i < count; i++) {
+    for (; i < count; i++) { // each is written, and the next over it if it does not count
         l->rows[l->count] = (uint32_t)(row + i * step);
         l->values[l->count] = load(x[i]);
         l->count += all ? row + i * step < d->inputs : load(x[i]) != 0.0f;

@@ -37,7 +37,7 @@ static inline __attribute__((always_inline)) void largest_of_four(const int coun
     write_some(y, count, vec_choose(below, bottom, top));
     if (!index)
         return;
-    vec_mask at = (below & (2 - right_below)) | (~below & -right); // true is -1
+    vec_mask at = (vec_mask)vec_choose(below, (vec)(2 - right_below), (vec)-right); // true is -1
     vec_bytes which = __builtin_convertvector(at, vec_bytes);
     memcpy(index, &which, (size_t)count);
 }
@@ -72,15 +72,13 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
     int h = v->h / 2, w = v->w / 2;
     size_t row = (size_t)v->w * (size_t)block;
     struct window window = {(size_t)block, row};
-    // By rows of outputs: a single image with channels last is a single plane. Of one with blocks
-    // each thread takes the rows that it has convolved, of all planes.
-    bool across = v->n == 1;
+    // By rows of outputs: a single image with channels last is a single plane.
 #pragma omp parallel for schedule(static)
     for (int r = 0; r < planes * h; r++) {
-        int p = across ? r % planes : r / h, i = across ? r / planes : r % h;
+        int p = r / h;
         const element *from = (const element *)x +
-                              ((size_t)p * (size_t)v->h + (size_t)(2 * i)) * row;
-        size_t at = ((size_t)p * (size_t)h + (size_t)i) * (size_t)(w * block);
+                              ((size_t)p * (size_t)v->h + (size_t)(2 * (r % h))) * row;
+        size_t at = (size_t)r * (size_t)(w * block);
         element *to = (element *)y + at;
         uint8_t *which = index ? index + at : NULL;
         struct fm_norm_relu own = pending_from(pending, p % groups * block);
@@ -93,8 +91,6 @@ void FM_ELEMENT_KERNEL(maxpool_forward)(
             forward_row(LANES, w, from, window, own, to, which);
         else if (block == LANES && which)
             forward_row(LANES, w, from, window, none, to, which);
-        else if (block == LANES && !own.scale)
-            forward_row(LANES, w, from, window, none, to, NULL);
         else
             forward_row(block, w, from, window, own, to, which);
     }

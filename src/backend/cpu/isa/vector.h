@@ -92,10 +92,11 @@ static inline vec_mask vec_takes(vec a, vec b)
 {
     return (b > a) | (b != b);
 }
-static inline vec vec_choose(vec_mask where, vec b, vec a)
+static inline vec vec_choose(vec_mask where, vec then, vec otherwise)
 {
-    return (vec)((where & (vec_mask)b) | (~where & (vec_mask)a));
+    return (vec)((where & (vec_mask)then) | (~where & (vec_mask)otherwise));
 }
+// The larger, a of equal ones; a NaN if either is one, b's before a's.
 static inline vec vec_larger(vec a, vec b)
 {
     return vec_choose(vec_takes(a, b), b, a);

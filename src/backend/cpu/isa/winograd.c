@@ -1,7 +1,7 @@
 // Convolutions of 3x3 by Winograd's minimal filtering: winograd_tile.h has the arithmetic of a
 // tile, this file the way of the data forward, which with rotated filters is the gradient of the
 // data too. Each thread takes blocks of tiles of its own:
-//   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y
+//   x -> V[point][tile][in channel] -> M[point][tile][out channel] = V U -> y, or its max-pool
 // or, where the filters U are larger than all the tiles, all threads take one block, each with a
 // part of the filters, which it may transform itself.
 //
@@ -81,15 +81,14 @@ static const float *transformed_panel(
 // What a block's outputs become, and where they go.
 struct sink {
     struct fm_view view; // of y
-    bool pool;           // 2x2 of them become one
-    bool far;            // written past the caches
+    bool far;            // y is written past the caches
 };
 
 static struct sink sink_of(const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
     struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
     // In place the caches have what is written.
-    return (struct sink){view, run->pool, run->x != run->y && is_far_view(&view, run->y)};
+    return (struct sink){view, run->x != run->y && is_far_view(&view, run->y)};
 }
 
 // `size` x `size` pixels from (y0, x0) on, but what is outside the image.
@@ -142,30 +141,36 @@ static inline __attribute__((always_inline)) void transform_channels_back(const 
         write_tile(v, image, place.y, place.x, TILE_OUT, far, tile);
 }
 
+static inline __attribute__((always_inline)) void transform_range(const struct fm_view *v,
+    const float *from, size_t stride, struct place place, struct channels range, const bool pool,
+    const bool far, const struct fm_winograd_run *run)
+{
+    for (int c = range.from; c < range.end; c += LANES)
+        transform_channels_back(v, from, stride, place, c, pool, far, run);
+}
+
+// A loop each, so that none asks again for each pixel.
 static void transform_output(const struct sink *s, const float *from, size_t stride,
     struct place place, struct channels range, const struct fm_winograd_run *run)
 {
     const struct fm_view *v = &s->view;
-    if (s->pool && (place.y / 2 >= v->h || place.x / 2 >= v->w))
+    if (run->pool && (place.y / 2 >= v->h || place.x / 2 >= v->w))
         return; // nothing but a last row or column, which is dropped
-    // A loop each, so that none asks again for each pixel.
-    if (s->pool && s->far)
-        for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, true, true, run);
-    else if (s->pool)
-        for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, true, false, run);
+    if (run->pool && s->far)
+        transform_range(v, from, stride, place, range, true, true, run);
+    else if (run->pool)
+        transform_range(v, from, stride, place, range, true, false, run);
     else if (s->far)
-        for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, false, true, run);
+        transform_range(v, from, stride, place, range, false, true, run);
     else
-        for (int c = range.from; c < range.end; c += LANES)
-            transform_channels_back(v, from, stride, place, c, false, false, run);
+        transform_range(v, from, stride, place, range, false, false, run);
 }
 
 // How the batch's tiles are shared out in blocks.
 struct division {
-    int blocks, unit, units; // blocks are of whole units, of so many tiles
+    int blocks; // a multiple of the threads
+    int units;  // that blocks are made of: images in place, else tiles
+    int unit;   // tiles of one
     struct sink sink;
 };
 
@@ -207,13 +212,13 @@ static void convolve_block(const struct fm_winograd *w, const struct fm_winograd
 }
 
 // Each thread blocks of tiles of its own, one after another as it is free: processors that are
-// shared with other programs differ in speed. If there is but one for each, it is the same part of
-// the image in every layer, which that thread's cache has.
+// shared with other programs differ in speed. If there is but one for each, as of a single image,
+// they are dealt in order, so that a thread finds in its cache what it wrote in the layer before.
 static void convolve_apart(
     const struct fm_winograd *w, const struct fm_winograd_run *run, float *scratch)
 {
     const struct division d = divide(w, run);
-    if (d.blocks <= w->threads) {
+    if (d.blocks == w->threads) {
 #pragma omp parallel for schedule(static) num_threads(w->threads)
         for (int i = 0; i < d.blocks; i++)
             convolve_block(w, run, &d, i, scratch);

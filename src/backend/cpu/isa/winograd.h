@@ -75,8 +75,8 @@ struct fm_winograd_run {
     const struct fm_winograd_filters *filters;
     const float *bias; // [out channels] or NULL
     bool relu;         // after the bias
-    bool pool;         // then a max-pool of 2x2: y is that of the view fm_winograd_pooled()
-    void *y;           // [out]; x where fm_winograd_in_place()
+    bool pool;         // then a max-pool of 2x2, which is not in place
+    void *y;           // [out], or [fm_winograd_pooled()]; x where fm_winograd_in_place()
 };
 
 // What a max-pool of 2x2 makes of the output: an odd last row or column is dropped.
