@@ -2,7 +2,7 @@
 # Checks what nvcc said of each kernel: compiled for every architecture, nothing spilled, nothing in local
 # memory. That it compiles without a warning is checked by the build, which makes them errors.
 #
-#   cuda_compile.sh KERNELS-FOLDER OBJECTS-FOLDER ARCHITECTURE...    (75, 80-real, ...)
+#   cuda_compile.sh KERNELS-FOLDER OBJECTS-FOLDER ARCHITECTURE...    (75, 80, ...)
 set -eu
 
 kernels=$1
@@ -20,8 +20,9 @@ for kernel in "$kernels"/*.cu; do
         continue
     fi
     for architecture; do
-        if ! grep -q "Compiling entry function.*for 'sm_${architecture%-*}'" "$said"; then
-            echo "$name: not compiled for compute capability ${architecture%-*}"
+        architecture=${architecture%-real}
+        if ! grep -q "Compiling entry function.*for 'sm_$architecture'" "$said"; then
+            echo "$name: not compiled for compute capability $architecture"
             broken=1
         fi
     done
