@@ -7,7 +7,6 @@ if(NOT FMNIST_BACKEND_CPU)
   return()
 endif()
 fm_test(test_api LABEL backend TIMEOUT 120 LINKS fm_api)
-set_tests_properties(test_api PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
 
 # In build/ alone: the further builds (scripts.cmake) need not repeat it.
 if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
@@ -15,4 +14,4 @@ if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
 endif()
 add_test(NAME install COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/install.sh
   ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
-set_tests_properties(install PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)
+set_tests_properties(install PROPERTIES LABELS tool TIMEOUT 120)

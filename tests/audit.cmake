@@ -5,5 +5,5 @@ fm_test(test_near LABEL unit TIMEOUT 120 LINKS fm_eval m)
 if(FMNIST_BACKEND_CPU)
   add_test(NAME audit COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/audit.sh $<TARGET_FILE:fmnist>
     ${CMAKE_SOURCE_DIR}/data/tiny)
-  set_tests_properties(audit PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
+  set_tests_properties(audit PROPERTIES LABELS tool TIMEOUT 300)
 endif()

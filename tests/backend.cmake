@@ -50,8 +50,4 @@ if(FMNIST_BACKEND_CPU)
   fm_test(test_update LABEL backend TIMEOUT 60 LINKS fm_rig)
   fm_test(test_precision LABEL backend TIMEOUT 120 LINKS fm_rig)
   fm_test(test_golden LABEL backend TIMEOUT 180 LINKS fm_rig)
-  # Threads that spin while they wait make many small operations crawl on a busy machine.
-  set_tests_properties(test_ops test_models test_features test_update test_precision test_golden
-    PROPERTIES
-    ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endif()

@@ -32,7 +32,7 @@ set(kill ${CMAKE_CURRENT_SOURCE_DIR}/kill_test.sh $<TARGET_FILE:fmnist> ${CMAKE_
 add_test(NAME kill COMMAND sh ${kill} 30 simple --precision fp32)
 add_test(NAME stop COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/stop_test.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(kill stop PROPERTIES LABELS resume TIMEOUT 900 PROCESSORS 2)
+set_tests_properties(kill stop PROPERTIES LABELS resume TIMEOUT 900)
 add_test(NAME kill_often COMMAND sh ${kill} 200 simple CONFIGURATIONS long)
 add_test(NAME kill_deeper COMMAND sh ${kill} 60 deeper --precision fp16 CONFIGURATIONS long)
 add_test(NAME kill_vgg16 COMMAND sh ${kill} 30 vgg16 CONFIGURATIONS long)
@@ -50,7 +50,7 @@ target_link_libraries(make_pictures PRIVATE fm_data)
 set_target_properties(make_pictures PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME own_pictures COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/own_pictures.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:make_pictures> ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)
+set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120)
 
 # From a folder of photographs to labels, by the commands that README.md gives.
 add_test(NAME readme COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/readme.sh $<TARGET_FILE:fmnist>
@@ -63,13 +63,13 @@ target_link_libraries(weights_tool PRIVATE fm_net m)
 set_target_properties(weights_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cpu)
-set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
+set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300)
 
 # A training that finished runs teach.
 add_test(NAME teacher COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/teacher.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny cpu)
-set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 300 PROCESSORS 2)
+set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 300)
 
 add_test(NAME force COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/force.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(force PROPERTIES LABELS tool TIMEOUT 120 PROCESSORS 2)
+set_tests_properties(force PROPERTIES LABELS tool TIMEOUT 120)

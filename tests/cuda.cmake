@@ -27,7 +27,6 @@ endif()
 fm_test(test_simcuda_cublaslt LABEL cuda TIMEOUT 120
   SOURCES test_simcuda_cublaslt.c cuda/rig.c LINKS fm_options simcuda m)
 target_include_directories(test_simcuda_cublaslt PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
-set_tests_properties(test_simcuda_cublaslt PROPERTIES PROCESSORS 1)
 
 # Test `name` on kernels and device of one kind: "" as they are, "_asan", "_tsan".
 function(fm_cuda_kernel_test name suffix device)
@@ -40,7 +39,6 @@ function(fm_cuda_kernel_test name suffix device)
     target_compile_definitions(${name}${suffix} PRIVATE RIG_SANITIZED)
   endif()
   set_target_properties(${name}${suffix} PROPERTIES LINKER_LANGUAGE CXX)
-  set_tests_properties(${name}${suffix} PROPERTIES PROCESSORS 1)
 endfunction()
 
 # For whatever runs on the simulated device: the backend's module, too.

@@ -52,15 +52,15 @@ foreach(case train bits moved refusals profile bench results)
   add_test(NAME cuda_tool_${case} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/cuda_tool.sh
     $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:measure> ${simulated_lib}/fmnist
     ${CMAKE_SOURCE_DIR}/data/tiny ${case})
-  set_tests_properties(cuda_tool_${case} PROPERTIES LABELS cuda TIMEOUT 300 PROCESSORS 1)
+  set_tests_properties(cuda_tool_${case} PROPERTIES LABELS cuda TIMEOUT 300)
 endforeach()
 
 add_test(NAME cuda_tool_transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh
   $<TARGET_FILE:fmnist_simulated> $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cuda)
-set_tests_properties(cuda_tool_transfer PROPERTIES LABELS cuda TIMEOUT 600 PROCESSORS 1)
+set_tests_properties(cuda_tool_transfer PROPERTIES LABELS cuda TIMEOUT 600)
 add_test(NAME cuda_tool_teacher COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/teacher.sh
   $<TARGET_FILE:fmnist_simulated> ${CMAKE_SOURCE_DIR}/data/tiny cuda)
-set_tests_properties(cuda_tool_teacher PROPERTIES LABELS cuda TIMEOUT 300 PROCESSORS 1)
+set_tests_properties(cuda_tool_teacher PROPERTIES LABELS cuda TIMEOUT 300)
 set_property(TEST cuda_tool_train cuda_tool_bits cuda_tool_moved cuda_tool_refusals cuda_tool_profile
   cuda_tool_bench cuda_tool_results cuda_tool_transfer cuda_tool_teacher
   APPEND PROPERTY ENVIRONMENT "LD_LIBRARY_PATH=${simulated}/driver:$ENV{LD_LIBRARY_PATH}")

@@ -3,17 +3,13 @@ if(NOT FMNIST_BACKEND_CPU)
 endif()
 
 # A build that takes another's kernels (FMNIST_KERNELS) need not test them again.
-#
-# With more threads than processors, which would wait for each other by spinning for as long as
-# others have the processors.
 if(NOT FMNIST_KERNELS)
   foreach(test test_kernels test_winograd test_gathered test_direct test_matrix)
-    fm_test(${test} LABEL backend TIMEOUT 60 LINKS fm_kernels)
-    set_tests_properties(${test} PROPERTIES ENVIRONMENT OMP_WAIT_POLICY=passive)
+    fm_test(${test} LABEL backend TIMEOUT 120 LINKS fm_kernels)
   endforeach()
   fm_test(test_rounding LABEL backend TIMEOUT 60 LINKS fm_kernels)
 endif()
-fm_test(test_executor LABEL backend TIMEOUT 60 LINKS fm_registry)
+fm_test(test_executor LABEL backend TIMEOUT 120 LINKS fm_registry)
 # Its malloc must be the one that the module's libraries call, to count what a step allocates.
 set_target_properties(test_executor PROPERTIES ENABLE_EXPORTS ON C_VISIBILITY_PRESET default)
 
@@ -33,6 +29,6 @@ if(NOT avx512)
 endif()
 foreach(test test_executor test_features test_ops test_precision test_golden)
   add_test(NAME ${test}_avx2 COMMAND ${test})
-  set_tests_properties(${test}_avx2 PROPERTIES LABELS backend TIMEOUT 300 PROCESSORS 2
+  set_tests_properties(${test}_avx2 PROPERTIES LABELS backend TIMEOUT 300
     ENVIRONMENT "DNNL_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive")
 endforeach()

@@ -13,8 +13,8 @@ mkdir -p "$build/Testing/Temporary"
 log=$build/build.log
 if ! {
     cmake --build "$root/build" --target fm_kernels && # as the sources are now
-        cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFMNIST_WERROR=ON -DFMNIST_BACKEND_CUDA=OFF \
-            -DFMNIST_DNNL_ROOT="$root/build/onednn3" -DFMNIST_KERNELS="$1" &&
+        cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFMNIST_WERROR=ON \
+            -DFMNIST_BACKEND_CUDA=OFF -DFMNIST_DNNL_ROOT="$root/build/onednn3" -DFMNIST_KERNELS="$1" &&
         cmake --build "$build" --target tool tests_backend
 } >"$log" 2>&1; then
     tail -n 40 "$log"

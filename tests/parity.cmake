@@ -19,10 +19,8 @@ foreach(test IN LISTS parity_tests)
   fm_test(${test} LABEL parity TIMEOUT 600 SOURCES parity/${test}.c LINKS fm_parity)
   add_dependencies(${test} fmnist-cuda-sim)
   add_test(NAME ${test}_long COMMAND ${test} --long CONFIGURATIONS long)
-  set_tests_properties(${test}_long PROPERTIES LABELS long TIMEOUT 3600)
-  # The reference has one thread, too.
-  set_tests_properties(${test} ${test}_long PROPERTIES PROCESSORS 1
-    ENVIRONMENT "OMP_WAIT_POLICY=passive")
+  set_tests_properties(${test}_long PROPERTIES LABELS long TIMEOUT 3600
+    ENVIRONMENT OMP_WAIT_POLICY=passive)
 endforeach()
 
 # The same step with every cuDNN descriptor handed to NVIDIA's library, too: numbers and its verdict in

@@ -11,7 +11,7 @@ if(FMNIST_BACKEND_CPU)
     ${CMAKE_SOURCE_DIR}/data/tiny ${reports})
   add_test(NAME report_browser
     COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/report_browser.sh ${reports})
-  set_tests_properties(report PROPERTIES LABELS tool TIMEOUT 180 PROCESSORS 2 FIXTURES_SETUP reports)
+  set_tests_properties(report PROPERTIES LABELS tool TIMEOUT 180 FIXTURES_SETUP reports)
   set_tests_properties(report_browser PROPERTIES LABELS tool TIMEOUT 180 SKIP_RETURN_CODE 77
     FIXTURES_REQUIRED reports)
 endif()

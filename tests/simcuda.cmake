@@ -55,7 +55,6 @@ sim_kernels(simcuda_test_kernels SOURCES simcuda_kernels.cu)
 foreach(test test_simcuda_kernels test_simcuda_runtime)
   fm_test(${test} LABEL simcuda TIMEOUT 60 SOURCES ${test}.c
     LINKS fm_options simcuda simcuda_test_kernels)
-  set_tests_properties(${test} PROPERTIES PROCESSORS 1)
 endforeach()
 
 foreach(sanitizer address thread)

@@ -9,6 +9,4 @@ if(FMNIST_BACKEND_CPU)
   fm_test(test_train_cpu LABEL backend TIMEOUT 300 LINKS fm_train)
   add_dependencies(test_train_cpu fmnist-cpu)
   fm_test(test_resume LABEL backend TIMEOUT 300 LINKS fm_train)
-  # Threads that spin while they wait make many small operations crawl on a busy machine.
-  set_tests_properties(test_resume PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
 endif()
