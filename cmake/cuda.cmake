@@ -60,8 +60,11 @@ endfunction()
 # these two, which takes half as long as PTX for each. Code for 8.0 runs on 8.6 and 8.9, and so on; for what is
 # newer the last PTX is kept, and the driver compiles it.
 function(fm_cuda_code)
+  if(NOT FMNIST_CUDA_ARCHITECTURES)
+    message(FATAL_ERROR "FMNIST_CUDA_ARCHITECTURES: found nothing, expected 90 for compute capability 9.0")
+  endif()
   foreach(architecture IN LISTS FMNIST_CUDA_ARCHITECTURES)
-    if(NOT architecture MATCHES "^([0-9]+)(-real)?$") # CMake's own word for no PTX
+    if(NOT architecture MATCHES "^([0-9]+)(-real)?$") # what older build folders have
       message(FATAL_ERROR "FMNIST_CUDA_ARCHITECTURES: found ${architecture}, expected a whole number: "
         "90 for compute capability 9.0")
     endif()

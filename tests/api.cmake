@@ -6,7 +6,7 @@ set_tests_properties(exports PROPERTIES LABELS tool TIMEOUT 10)
 if(NOT FMNIST_BACKEND_CPU)
   return()
 endif()
-fm_test(test_api LABEL backend TIMEOUT 120 LINKS fm_api)
+fm_test(test_api LABEL backend TIMEOUT 240 LINKS fm_api)
 
 # In build/ alone: the further builds (scripts.cmake) need not repeat it.
 if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
@@ -14,4 +14,4 @@ if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
 endif()
 add_test(NAME install COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/install.sh
   ${CMAKE_SOURCE_DIR} ${CMAKE_BINARY_DIR})
-set_tests_properties(install PROPERTIES LABELS tool TIMEOUT 120)
+set_tests_properties(install PROPERTIES LABELS tool TIMEOUT 240)

@@ -12,7 +12,7 @@ endif()
 if(FMNIST_BACKEND_CPU AND FM_HAVE_HDF5 AND FM_HAVE_ONNX)
   add_test(NAME export COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/export.sh $<TARGET_FILE:fmnist>
     ${CMAKE_SOURCE_DIR}/data/tiny)
-  set_tests_properties(export PROPERTIES LABELS tool TIMEOUT 120)
+  set_tests_properties(export PROPERTIES LABELS tool TIMEOUT 240)
 endif()
 add_test(NAME inspect COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/inspect.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny)

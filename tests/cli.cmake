@@ -50,7 +50,7 @@ target_link_libraries(make_pictures PRIVATE fm_data)
 set_target_properties(make_pictures PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME own_pictures COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/own_pictures.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:make_pictures> ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 120)
+set_tests_properties(own_pictures PROPERTIES LABELS tool TIMEOUT 240)
 
 # From a folder of photographs to labels, by the commands that README.md gives.
 add_test(NAME readme COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/readme.sh $<TARGET_FILE:fmnist>
@@ -63,13 +63,13 @@ target_link_libraries(weights_tool PRIVATE fm_net m)
 set_target_properties(weights_tool PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 add_test(NAME transfer COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/transfer.sh $<TARGET_FILE:fmnist>
   $<TARGET_FILE:weights_tool> ${CMAKE_SOURCE_DIR}/data/tiny cpu)
-set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 300)
+set_tests_properties(transfer PROPERTIES LABELS tool TIMEOUT 600)
 
 # A training that finished runs teach.
 add_test(NAME teacher COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/teacher.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny cpu)
-set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 300)
+set_tests_properties(teacher PROPERTIES LABELS tool TIMEOUT 600)
 
 add_test(NAME force COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/force.sh $<TARGET_FILE:fmnist>
   ${CMAKE_SOURCE_DIR}/data/tiny)
-set_tests_properties(force PROPERTIES LABELS tool TIMEOUT 120)
+set_tests_properties(force PROPERTIES LABELS tool TIMEOUT 240)

@@ -10,6 +10,5 @@ if(FMNIST_BACKEND_CPU)
   add_dependencies(drift_cases fmnist-cpu)
   add_test(NAME drift COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/drift.sh $<TARGET_FILE:fmnist>
     $<TARGET_FILE:drift_cases> ${CMAKE_SOURCE_DIR}/data/tiny)
-  set_tests_properties(drift PROPERTIES LABELS tool TIMEOUT 300
-    ENVIRONMENT "OMP_WAIT_POLICY=passive")
+  set_tests_properties(drift PROPERTIES LABELS tool TIMEOUT 300)
 endif()

@@ -12,6 +12,7 @@ tests=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export OMP_WAIT_POLICY=passive
 
 . "$tests/calls.sh"
 

@@ -7,7 +7,7 @@ if(NOT FMNIST_KERNELS)
   foreach(test test_kernels test_winograd test_gathered test_direct test_matrix)
     fm_test(${test} LABEL backend TIMEOUT 120 LINKS fm_kernels)
   endforeach()
-  fm_test(test_rounding LABEL backend TIMEOUT 60 LINKS fm_kernels)
+  fm_test(test_rounding LABEL backend TIMEOUT 120 LINKS fm_kernels)
 endif()
 fm_test(test_executor LABEL backend TIMEOUT 120 LINKS fm_registry)
 # Its malloc must be the one that the module's libraries call, to count what a step allocates.

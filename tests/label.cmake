@@ -6,8 +6,7 @@ if(FMNIST_BACKEND_CPU)
     ${CMAKE_SOURCE_DIR}/data/tiny ${labels})
   add_test(NAME label_browser COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/label_browser.sh
     $<TARGET_FILE:fmnist> ${labels})
-  set_tests_properties(label PROPERTIES LABELS tool TIMEOUT 180
-    ENVIRONMENT "OMP_WAIT_POLICY=passive" FIXTURES_SETUP labels)
+  set_tests_properties(label PROPERTIES LABELS tool TIMEOUT 180 FIXTURES_SETUP labels)
   set_tests_properties(label_browser PROPERTIES LABELS tool TIMEOUT 180 SKIP_RETURN_CODE 77
-    ENVIRONMENT "OMP_WAIT_POLICY=passive" FIXTURES_REQUIRED labels)
+    FIXTURES_REQUIRED labels)
 endif()

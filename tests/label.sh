@@ -12,6 +12,7 @@ keep=${3-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
+export OMP_WAIT_POLICY=passive
 
 fail() {
     echo "FAILED: $*"

@@ -8,6 +8,7 @@ set -eu
 fmnist=$1
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$2"
+export OMP_WAIT_POLICY=passive
 . "$here/find_browser.sh"
 rm -rf downloads
 mkdir downloads

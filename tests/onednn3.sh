@@ -29,4 +29,4 @@ fi
 }
 # What is above the backend does not know which oneDNN there is.
 ctest --test-dir "$build" -L '^backend$' -E '^(test_train_cpu|test_compare|test_compare_weights)$' \
-    --output-on-failure --no-tests=error
+    --output-on-failure --no-tests=error -j "$(nproc)"

@@ -16,7 +16,7 @@ if(FM_HAVE_JPEG AND FM_HAVE_EXIF)
   if(FMNIST_BACKEND_CPU)
     add_test(NAME predict COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/predict.sh $<TARGET_FILE:fmnist>
       ${CMAKE_SOURCE_DIR}/data/tiny $<TARGET_FILE:make_photographs>)
-    set_tests_properties(predict PROPERTIES LABELS tool TIMEOUT 120)
+    set_tests_properties(predict PROPERTIES LABELS tool TIMEOUT 240)
   endif()
 endif()
 fm_test(test_source LABEL unit TIMEOUT 60 LINKS fm_data)

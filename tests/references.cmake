@@ -38,7 +38,9 @@ add_dependencies(reference_logits fmnist-cpu)
 fm_reference_script(onnx_all "numpy safetensors onnx onnxruntime"
   onnx_all.py ${tool} $<TARGET_FILE:reference_logits>)
 
-set_tests_properties(${reference_tests} PROPERTIES ENVIRONMENT "OMP_WAIT_POLICY=passive")
+# Others' libraries have threads of their own.
+set_tests_properties(${reference_tests} PROPERTIES PROCESSORS 2
+  ENVIRONMENT "OMP_WAIT_POLICY=passive")
 if(FMNIST_REFERENCE_PYTHON)
   set_property(TEST ${reference_tests} APPEND PROPERTY
     ENVIRONMENT "FMNIST_REFERENCE_PYTHON=${FMNIST_REFERENCE_PYTHON}")

@@ -17,7 +17,7 @@ if(NOT CMAKE_BINARY_DIR STREQUAL "${CMAKE_SOURCE_DIR}/build")
   return()
 endif()
 
-fm_script_test(wrapper TIMEOUT 60 PROCESSORS 1 COMMAND sh tests/check_wrapper.sh)
+fm_script_test(wrapper TIMEOUT 60 PROCESSORS 2 COMMAND sh tests/check_wrapper.sh)
 
 # A selection that fits CI: all code is run, but finite differences and trainings, which run it again
 # and again, are left out. `scripts/sanitize asan` runs everything.

@@ -148,7 +148,9 @@ wait_open $last
 [ -s early/config.json ] || fail "there is no config.json before the data are read"
 [ ! -e early/data.json ] || fail "there is a data.json before the data are read"
 kill -INT $child
-sleep 0.1
+while grep -qE '^S[ih][gd]Pnd:.*[1-9a-f]' /proc/$child/status; do
+    sleep 0.1
+done
 alive "by the first SIGINT, while it was reading its data"
 kill -INT $child
 ends 130
