@@ -12,8 +12,7 @@ enum {
 // fm_dropout_keeps() of each lane, a byte.
 static inline void store_kept(vec_draws draws, uint32_t threshold, uint8_t *keep)
 {
-    vec_draws kept = (vec_draws)(draws >= threshold) & 1u;
-    vec_bytes each = __builtin_convertvector(kept, vec_bytes);
+    vec_bytes each = vec_narrow((vec_mask)(draws >= threshold) & 1);
     memcpy(keep, &each, sizeof each);
 }
 

@@ -38,7 +38,7 @@ static inline __attribute__((always_inline)) void largest_of_four(const int coun
     if (!index)
         return;
     vec_mask at = (vec_mask)vec_choose(below, (vec)(2 - right_below), (vec)-right); // true is -1
-    vec_bytes which = __builtin_convertvector(at, vec_bytes);
+    vec_bytes which = vec_narrow(at);
     memcpy(index, &which, (size_t)count);
 }
 

@@ -38,7 +38,8 @@ struct product {
     size_t out_stride;
 };
 
-// The first rows fetch the panel from afar, the others find it in the cache.
+// The first rows fetch the panel from afar, the others find it in the cache. Sums that are added to
+// lie afar, too: each block of rows fetches those of the next.
 static inline __attribute__((always_inline)) void product_block(
     const struct product *p, int first, const int rows, const bool prefetch)
 {
@@ -51,6 +52,10 @@ static inline __attribute__((always_inline)) void product_block(
         for (int v = 0; v < PANEL_VECTORS; v++)
             sums[r][v] = p->accumulate ? vec_load(out + (size_t)r * p->out_stride + v * LANES)
                                        : (vec){0};
+    if (AVX2_ALONE && p->accumulate)
+#pragma GCC unroll 16
+        for (int r = 0; r < rows; r++)
+            __builtin_prefetch(ahead_of(out, (size_t)(rows + r) * p->out_stride * sizeof *out), 1);
     for (int s = 0; s < p->steps; s++) {
         vec columns[PANEL_VECTORS];
 #pragma GCC unroll 2

@@ -50,6 +50,20 @@ typedef int vec_mask __attribute__((vector_size(LANES * sizeof(int))));
 // A byte a lane.
 typedef uint8_t vec_bytes __attribute__((vector_size(LANES)));
 
+// Lanes that hold 0 to 127, as bytes. Spelled out, as of a vector of AVX2 gcc 12 takes out each
+// lane.
+static inline vec_bytes vec_narrow(vec_mask v)
+{
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    __m128i low = _mm256_castsi256_si128((__m256i)v),
+            high = _mm256_extracti128_si256((__m256i)v, 1);
+    __m128i halves = _mm_packs_epi32(low, high);
+    return (vec_bytes)_mm_cvtsi128_si64(_mm_packs_epi16(halves, halves));
+#else
+    return __builtin_convertvector(v, vec_bytes);
+#endif
+}
+
 static inline vec vec_load(const float *x)
 {
     return *(const vec_in_memory *)x;

@@ -12,9 +12,13 @@
 #include <omp.h>
 
 enum {
-    SHARED_TILES = 192, // of a block of all threads: dU is read and written once for each
-    CHUNKS = 16,        // whatever the threads, or bits would depend on them; more of these idle
-    CHUNK_TILES = 32,   // of a block of one thread: with dU it stays in the cache
+    // Of a block of all threads: dU is read and written once for each.
+    SHARED_TILES = AVX2_ALONE ? 128 : 192,
+    // Between V's tiles: channels are powers of two, and a product reads a few of all tiles, which
+    // would meet in few sets of the cache.
+    TILE_GAP = AVX2_ALONE ? LINE_VALUES : 0,
+    CHUNKS = 16,      // whatever the threads, or bits would depend on them; more of these idle
+    CHUNK_TILES = 32, // of a block of one thread: with dU it stays in the cache
     CHUNK_BYTES = 640 * 1024, // of a chunk's dU at most
 };
 
@@ -31,19 +35,21 @@ static void transform_gradient(const struct fm_view *v, const element *dy, struc
     }
 }
 
-// A block of tiles, transformed, and the dU that their products are added to. What one point takes
-// of each, in fp32 values, as in winograd.c.
+// A block of tiles, transformed, and the dU that their products are added to. What one tile takes
+// of V, and one point of each, in fp32 values, as in winograd.c.
 struct gradient_block {
     int tiles; // at most
-    size_t point_v, point_d, point_du;
+    size_t tile_v, point_v, point_d, point_du;
     float *v, *d, *du;
 };
 
 static struct gradient_block gradient_block(const struct fm_winograd *w, int tiles)
 {
+    size_t tile_v = (size_t)(w->in.c + TILE_GAP);
     return (struct gradient_block){
         .tiles = tiles,
-        .point_v = (size_t)(tiles * w->in.c + LINE_VALUES),
+        .tile_v = tile_v,
+        .point_v = (size_t)tiles * tile_v + LINE_VALUES,
         .point_d = (size_t)(tiles * w->out.c + LINE_VALUES),
         .point_du = (size_t)w->in.c * (size_t)w->out.c,
     };
@@ -79,7 +85,7 @@ static void transform_tile(const struct fm_winograd *w, const struct gradient_in
     struct place place, const struct gradient_block *b, int at)
 {
     transform_input(&w->in, inputs->x, inputs->pending, place, w->padding, all_channels(&w->in),
-        b->v + (size_t)(at * w->in.c), b->point_v);
+        b->v + (size_t)at * b->tile_v, b->point_v);
     transform_gradient(
         &w->out, inputs->dy, place, b->tiles, b->d + (size_t)(at * PANEL), b->point_d);
 }
@@ -91,7 +97,7 @@ static void multiply_gradient(const struct fm_winograd *w, int point, int panel,
     const struct product p = {
         .left = b->v + (size_t)point * b->point_v,
         .row_stride = 1,
-        .step_stride = (size_t)w->in.c,
+        .step_stride = b->tile_v,
         .right = b->d + (size_t)point * b->point_d + (size_t)(panel * b->tiles * PANEL),
         .steps = count,
         .accumulate = accumulate,
