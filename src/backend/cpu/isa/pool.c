@@ -53,12 +53,16 @@ static inline __attribute__((always_inline)) void forward_pixel(const int block,
             block - k, x + k, w, pending_from(pending, k), y + k, index ? index + k : NULL);
 }
 
-// A row of `count` outputs.
+// A row of `count` outputs. Rows are too short for the processor to fetch the next two by itself.
 static inline __attribute__((always_inline)) void forward_row(const int block, int count,
     const element *x, struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {
     for (int i = 0; i < count; i++, x += 2 * block, y += block) {
         forward_pixel(block, x, w, pending, y, index);
+        if (AVX2_ALONE && index) {
+            __builtin_prefetch(ahead_of(x, 2 * w.below * sizeof *x));
+            __builtin_prefetch(ahead_of(x, 3 * w.below * sizeof *x));
+        }
         if (index)
             index += block;
     }
