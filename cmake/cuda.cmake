@@ -64,7 +64,7 @@ function(fm_cuda_code)
     message(FATAL_ERROR "FMNIST_CUDA_ARCHITECTURES: found nothing, expected 90 for compute capability 9.0")
   endif()
   foreach(architecture IN LISTS FMNIST_CUDA_ARCHITECTURES)
-    if(NOT architecture MATCHES "^([0-9]+)(-real)?$") # what older build folders have
+    if(NOT architecture MATCHES "^([0-9]+)(-real)?$") # -real, in caches of older builds, changes nothing
       message(FATAL_ERROR "FMNIST_CUDA_ARCHITECTURES: found ${architecture}, expected a whole number: "
         "90 for compute capability 9.0")
     endif()

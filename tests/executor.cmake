@@ -25,6 +25,6 @@ if(NOT FMNIST_HERE_AVX512)
 endif()
 foreach(test test_executor test_features test_ops test_precision test_golden)
   add_test(NAME ${test}_avx2 COMMAND ${test})
-  set_tests_properties(${test}_avx2 PROPERTIES LABELS backend TIMEOUT 300
+  set_tests_properties(${test}_avx2 PROPERTIES LABELS backend TIMEOUT 600
     ENVIRONMENT "DNNL_MAX_CPU_ISA=AVX2;OMP_WAIT_POLICY=passive")
 endforeach()

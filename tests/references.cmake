@@ -20,8 +20,7 @@ set(reference_tests test_exported test_vgg16_weights test_tensor_types)
 # What goes through the tool.
 function(fm_reference_script name packages)
   add_test(NAME ${name} COMMAND sh ${CMAKE_CURRENT_SOURCE_DIR}/reference/run.sh "${packages}" ${ARGN})
-  set_tests_properties(${name} PROPERTIES LABELS references TIMEOUT 300 PROCESSORS 2
-    SKIP_RETURN_CODE 77)
+  set_tests_properties(${name} PROPERTIES LABELS references TIMEOUT 300 SKIP_RETURN_CODE 77)
   list(APPEND reference_tests ${name})
   set(reference_tests ${reference_tests} PARENT_SCOPE)
 endfunction()

@@ -59,6 +59,15 @@ wait_open() {
         sleep 0.02
     done
 }
+# Until the process has taken the signal: of two that wait at once one is lost.
+taken() {
+    tries=0
+    while grep -qE '^S[ih][gd]Pnd:.*[1-9a-f]' "/proc/$child/status"; do
+        tries=$((tries + 1))
+        [ $tries -lt 6000 ] || fail "a signal was never taken"
+        sleep 0.02
+    done
+}
 # Until the file has so many lines.
 wait_lines() {
     tries=0
@@ -148,9 +157,8 @@ wait_open $last
 [ -s early/config.json ] || fail "there is no config.json before the data are read"
 [ ! -e early/data.json ] || fail "there is a data.json before the data are read"
 kill -INT $child
-while grep -qE '^S[ih][gd]Pnd:.*[1-9a-f]' /proc/$child/status; do
-    sleep 0.1
-done
+taken
+sleep 0.1 # or it is taken for an echo of the first (FM_INTERRUPT_ECHO)
 alive "by the first SIGINT, while it was reading its data"
 kill -INT $child
 ends 130

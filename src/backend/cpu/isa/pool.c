@@ -53,7 +53,9 @@ static inline __attribute__((always_inline)) void forward_pixel(const int block,
             block - k, x + k, w, pending_from(pending, k), y + k, index ? index + k : NULL);
 }
 
-// A row of `count` outputs. Rows are too short for the processor to fetch the next two by itself.
+// A row of `count` outputs. In training, with AVX2 alone, it fetches the next two rows of inputs,
+// which are too short for the processor to do it by itself: a line of each for a pixel, all of fp32
+// in blocks of LANES.
 static inline __attribute__((always_inline)) void forward_row(const int block, int count,
     const element *x, struct window w, struct fm_norm_relu pending, element *y, uint8_t *index)
 {

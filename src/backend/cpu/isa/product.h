@@ -38,8 +38,8 @@ struct product {
     size_t out_stride;
 };
 
-// The first rows fetch the panel from afar, the others find it in the cache. Sums that are added to
-// lie afar, too: each block of rows fetches those of the next.
+// The first rows fetch the panel from afar, the others find it in the cache. With AVX2 alone each
+// block of rows also fetches the next one's sums, where these are added to.
 static inline __attribute__((always_inline)) void product_block(
     const struct product *p, int first, const int rows, const bool prefetch)
 {
@@ -55,7 +55,7 @@ static inline __attribute__((always_inline)) void product_block(
     if (AVX2_ALONE && p->accumulate)
 #pragma GCC unroll 16
         for (int r = 0; r < rows; r++)
-            __builtin_prefetch(ahead_of(out, (size_t)(rows + r) * p->out_stride * sizeof *out), 1);
+            __builtin_prefetch(ahead_of(out, (size_t)(rows + r) * p->out_stride * sizeof *out));
     for (int s = 0; s < p->steps; s++) {
         vec columns[PANEL_VECTORS];
 #pragma GCC unroll 2

@@ -50,8 +50,8 @@ typedef int vec_mask __attribute__((vector_size(LANES * sizeof(int))));
 // A byte a lane.
 typedef uint8_t vec_bytes __attribute__((vector_size(LANES)));
 
-// Lanes that hold 0 to 127, as bytes. Spelled out, as of a vector of AVX2 gcc 12 takes out each
-// lane.
+// Lanes as bytes. Spelled out for AVX2, where gcc 12 would extract lane after lane; packing
+// saturates, so they hold 0 to 127.
 static inline vec_bytes vec_narrow(vec_mask v)
 {
 #if defined(__AVX2__) && !defined(__AVX512F__)

@@ -12,10 +12,11 @@
 #include <omp.h>
 
 enum {
-    // Of a block of all threads: dU is read and written once for each.
+    // Of a block of all threads: dU is read and written once for each, but what a product reads of
+    // its tiles has to stay in the first cache.
     SHARED_TILES = AVX2_ALONE ? 128 : 192,
-    // Between V's tiles: channels are powers of two, and a product reads a few of all tiles, which
-    // would meet in few sets of the cache.
+    // Values between V's tiles: a product reads a few channels of every tile, and tiles a power of
+    // two apart would share few sets of that cache.
     TILE_GAP = AVX2_ALONE ? LINE_VALUES : 0,
     CHUNKS = 16,      // whatever the threads, or bits would depend on them; more of these idle
     CHUNK_TILES = 32, // of a block of one thread: with dU it stays in the cache
@@ -35,8 +36,8 @@ static void transform_gradient(const struct fm_view *v, const element *dy, struc
     }
 }
 
-// A block of tiles, transformed, and the dU that their products are added to. What one tile takes
-// of V, and one point of each, in fp32 values, as in winograd.c.
+// A block of tiles, transformed, and the dU that their products are added to; in fp32 values what
+// one tile takes of V, and one point of each.
 struct gradient_block {
     int tiles; // at most
     size_t tile_v, point_v, point_d, point_du;
