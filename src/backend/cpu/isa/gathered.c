@@ -2,6 +2,9 @@
 // ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind
 // `simple`'s max-pool, once trained, four inputs in five are such.
 //
+// Inputs are shared out among threads, and not outputs, so that each reads whole rows: of parts of
+// rows the processor fetches on into the other thread's, and all inputs would be listed by each.
+//
 // Rows have to be made first, in memory of their own (rows.c). A first image is done before that
 // with the weights as the model has them, by the same sums.
 #include "backend/cpu/isa/compress.h"
@@ -15,7 +18,38 @@ enum {
     AHEAD = 2 * ROWS_AT_ONCE, // rows asked for before their turn, as hardware foresees none ...
     PREFETCHED = 64,          // ... elements at the beginning of each
     FEW_PRODUCTS = 8192,      // below which a second thread costs more than it takes over
+    PARTS = 4,                // of the inputs, whatever the threads: sums are made in their order
 };
+
+// How the work is divided: `parts` depend on the shape alone, as sums are made in their order.
+struct division {
+    int parts, columns; // of the inputs; of the outputs, where there are more threads than parts
+};
+
+static struct division divide(const struct fm_view *v, int out, int threads)
+{
+    if (fm_view_size(v) * (size_t)out < FEW_PRODUCTS)
+        return (struct division){1, 1};
+    return (struct division){PARTS, threads > PARTS ? threads / PARTS : 1};
+}
+
+struct range {
+    int first, end;
+};
+
+// Of `count`, whole units but at the end.
+static struct range share(int count, int unit, int part, int parts)
+{
+    int units = (count + unit - 1) / unit;
+    int first = units * part / parts * unit, end = units * (part + 1) / parts * unit;
+    return (struct range){first, end < count ? end : count};
+}
+
+// The outputs that one of `parts` has: whole lines of the cache.
+static struct range share_outputs(int out, int part, int parts)
+{
+    return share(out, LINE_BYTES / (int)sizeof(element), part, parts);
+}
 
 // The inputs that count, in the order of memory.
 struct list {
@@ -35,9 +69,15 @@ static size_t list_bytes(const struct fm_view *v)
     return list_capacity(v) * (sizeof(uint32_t) + sizeof(float));
 }
 
+// From a part's sums to the next one's.
+static size_t sums_stride(int out)
+{
+    return fm_round_up((size_t)out, LINE_VALUES);
+}
+
 static size_t sums_bytes(int out)
 {
-    return fm_round_up((size_t)out * sizeof(float), LINE_BYTES);
+    return PARTS * sums_stride(out) * sizeof(float);
 }
 
 size_t FM_ELEMENT_KERNEL(gathered_scratch)(const struct fm_view *v, int out, int threads)
@@ -76,19 +116,32 @@ static inline __attribute__((always_inline)) void list_some(const struct fm_gath
     }
 }
 
-static inline __attribute__((always_inline)) void list_inputs(
-    const struct fm_view *v, const struct fm_gathered_run *d, const bool all, struct list *l)
+static inline __attribute__((always_inline)) void list_part_of(const struct fm_view *v,
+    const struct fm_gathered_run *d, int part, int parts, const bool all, struct list *l)
 {
     const element *x = d->x;
     int pixels = v->h * v->w;
-    l->count = 0;
     if (v->block == 1 || pixels == 1) { // in the order of rows
-        list_some(d, x, v->c * pixels, 0, 1, all, l);
+        struct range inputs = share(v->c * pixels, LINE_VALUES, part, parts);
+        list_some(d, x + inputs.first, inputs.end - inputs.first, inputs.first, 1, all, l);
         return;
     }
-    for (int first = 0; first < v->c; first += v->block)
-        for (int i = 0; i < pixels; i++, x += v->block)
-            list_some(d, x, v->block, first * pixels + i, pixels, all, l);
+    struct range blocks = share(v->c / v->block * pixels, 1, part, parts); // of a pixel each
+    for (int i = blocks.first; i < blocks.end;) {
+        int plane = i / pixels, end = (plane + 1) * pixels, row = plane * (v->block - 1) * pixels;
+        for (end = end < blocks.end ? end : blocks.end; i < end; i++)
+            list_some(d, x + (size_t)i * (size_t)v->block, v->block, row + i, pixels, all, l);
+    }
+}
+
+// Lists what counts of a part, behind what the list has.
+static void list_part(const struct fm_view *v, const struct fm_gathered_run *d, int part, int parts,
+    bool all, struct list *l)
+{
+    if (all)
+        list_part_of(v, d, part, parts, true, l);
+    else
+        list_part_of(v, d, part, parts, false, l);
 }
 
 struct rows {
@@ -143,36 +196,34 @@ static inline void prefetch_rows(
     }
 }
 
-static void put_out(const struct fm_gathered_run *d, int first, int end, const float *sums)
+// Sums of a part's inputs, for some outputs.
+static void sum_part(const struct fm_gathered_run *d, const struct list *l, struct range outputs,
+    float *restrict sums)
 {
-    for (int j = first; j < end; j++) {
-        float y = sums[j] + (d->bias ? d->bias[j] : 0.0f);
-        if (d->relu && y < 0.0f)
-            y = 0.0f;
-        if (d->wide)
-            ((float *)d->y)[j] = y;
-        else
-            ((element *)d->y)[j] = store(y);
-    }
-}
-
-static void row_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
-    int end, struct list *l, float *sums)
-{
-    if (d->all)
-        list_inputs(v, d, true, l);
-    else
-        list_inputs(v, d, false, l);
-    for (int j = first; j < end; j++)
+    for (int j = outputs.first; j < outputs.end; j++)
         sums[j] = 0.0f;
     size_t i = 0;
     for (; i + ROWS_AT_ONCE <= l->count; i += ROWS_AT_ONCE) {
         if (i + AHEAD + ROWS_AT_ONCE <= l->count)
-            prefetch_rows(d, l, i + AHEAD, first, end);
-        add_rows(d, l, i, first, end, sums);
+            prefetch_rows(d, l, i + AHEAD, outputs.first, outputs.end);
+        add_rows(d, l, i, outputs.first, outputs.end, sums);
     }
     for (; i < l->count; i++)
-        add_row(d, l, i, first, end, sums);
+        add_row(d, l, i, outputs.first, outputs.end, sums);
+}
+
+static void sum_rows(const struct fm_view *v, const struct fm_gathered_run *d,
+    const struct division *by, int threads, void *scratch)
+{
+    int tasks = by->parts * by->columns;
+#pragma omp parallel for schedule(static) num_threads(tasks < threads ? tasks : threads)
+    for (int task = 0; task < tasks; task++) {
+        int part = task / by->columns;
+        struct list list = list_of(v, d->out, omp_get_thread_num(), scratch);
+        list_part(v, d, part, by->parts, d->all, &list);
+        sum_part(d, &list, share_outputs(d->out, task % by->columns, by->columns),
+            (float *)scratch + (size_t)part * sums_stride(d->out));
+    }
 }
 
 // ---- weights as the model has them
@@ -208,56 +259,86 @@ static float sum_row(const float *w, const struct list *l)
     return sum;
 }
 
-// Returns whether the weights of outputs [first, end) are finite.
-static bool sum_plain(
-    const struct fm_gathered_run *d, const struct list *l, int first, int end, float *sums)
+// The lists of all parts, one behind another.
+struct lists {
+    struct list of[PARTS];
+};
+
+static struct lists list_parts(
+    const struct fm_view *v, const struct fm_gathered_run *d, int parts, bool all, struct list l)
+{
+    struct lists lists;
+    for (int part = 0; part < parts; part++) {
+        list_part(v, d, part, parts, all, &l);
+        lists.of[part] = l;
+        l = (struct list){l.rows + l.count, l.values + l.count, 0};
+    }
+    return lists;
+}
+
+// Returns whether the weights of these outputs are finite.
+static bool sum_plain(const struct fm_gathered_run *d, const struct lists *l, int parts,
+    struct range outputs, float *sums)
 {
     bool finite = true;
-    for (int j = first; j < end; j++) {
+    for (int j = outputs.first; j < outputs.end; j++) {
         const float *w = d->plain + (size_t)j * (size_t)d->inputs;
         finite = row_finite(w, d->inputs) && finite;
-        sums[j] = sum_row(w, l);
+        for (int part = 0; part < parts; part++)
+            sums[(size_t)part * sums_stride(d->out) + (size_t)j] = sum_row(w, &l->of[part]);
     }
     return finite;
 }
 
-// ---- both
-
-// Without rows: as if all weights were finite, and once more if another thread has seen one of its
-// own that is not.
-static void plain_columns(const struct fm_gathered_run *d, const struct fm_view *v, int first,
-    int end, struct list *l, float *sums, int *not_finite)
+// Without rows, each thread outputs of its own: as if all weights were finite, and once more if
+// another thread has seen one of its own that is not.
+static void sum_model(
+    const struct fm_view *v, const struct fm_gathered_run *d, int parts, int threads, void *scratch)
 {
-    list_inputs(v, d, false, l);
-    if (!sum_plain(d, l, first, end, sums)) {
+    int not_finite = 0; // threads that have seen a weight that is not
+#pragma omp parallel num_threads(parts == 1 ? 1 : threads)
+    {
+        int self = omp_get_thread_num();
+        struct range outputs = share_outputs(d->out, self, omp_get_num_threads());
+        struct list list = list_of(v, d->out, self, scratch);
+        struct lists lists = list_parts(v, d, parts, false, list);
+        if (!sum_plain(d, &lists, parts, outputs, scratch)) {
 #pragma omp atomic
-        ++*not_finite;
-    }
+            ++not_finite;
+        }
 #pragma omp barrier
-    if (*not_finite > 0) {
-        list_inputs(v, d, true, l);
-        sum_plain(d, l, first, end, sums);
+        if (not_finite > 0) {
+            lists = list_parts(v, d, parts, true, list);
+            sum_plain(d, &lists, parts, outputs, scratch);
+        }
     }
 }
 
-// Each thread has outputs of its own, and a list of its own of all inputs, so that sums are made in
-// the same order whatever their number.
+// ---- both
+
+static void put_out(const struct fm_gathered_run *d, int parts, const float *sums)
+{
+    for (int j = 0; j < d->out; j++) {
+        float y = sums[j];
+        for (int part = 1; part < parts; part++)
+            y += sums[(size_t)part * sums_stride(d->out) + (size_t)j];
+        y += d->bias ? d->bias[j] : 0.0f;
+        if (d->relu && y < 0.0f)
+            y = 0.0f;
+        if (d->wide)
+            ((float *)d->y)[j] = y;
+        else
+            ((element *)d->y)[j] = store(y);
+    }
+}
+
 void FM_ELEMENT_KERNEL(gathered)(
     const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch)
 {
-    const int unit = LINE_BYTES / (int)sizeof(element), units = (d->out + unit - 1) / unit;
-    bool few = fm_view_size(v) * (size_t)d->out < FEW_PRODUCTS || units == 1;
-    int not_finite = 0; // threads that have seen a weight that is not
-#pragma omp parallel num_threads(few ? 1 : threads)
-    {
-        int team = omp_get_num_threads(), self = omp_get_thread_num();
-        int first = units * self / team * unit, end = units * (self + 1) / team * unit;
-        end = end < d->out ? end : d->out;
-        struct list list = list_of(v, d->out, self, scratch);
-        if (d->weights)
-            row_columns(d, v, first, end, &list, scratch);
-        else
-            plain_columns(d, v, first, end, &list, scratch, &not_finite);
-        put_out(d, first, end, scratch);
-    }
+    const struct division by = divide(v, d->out, threads);
+    if (d->weights)
+        sum_rows(v, d, &by, threads, scratch);
+    else
+        sum_model(v, d, by.parts, threads, scratch);
+    put_out(d, by.parts, scratch);
 }
