@@ -25,12 +25,12 @@ static inline void input_1d(const vec *d, int step_in, vec *y, int step_out)
     vec d1 = d[step_in], d2 = d[2 * step_in], d3 = d[3 * step_in], d4 = d[4 * step_in];
     vec even_s = d4 - L2 * d2, odd_s = S * (d3 - L2 * d1);
     vec even_l = d4 - S2 * d2, odd_l = L * (d3 - S2 * d1);
-    y[0] = S2 * L2 * d[0] - (S2 + L2) * d2 + d4;
+    y[0] = S2 * L2 * d[0] + (d4 - (S2 + L2) * d2);
     y[step_out] = even_s + odd_s;
     y[2 * step_out] = even_s - odd_s;
     y[3 * step_out] = even_l + odd_l;
     y[4 * step_out] = even_l - odd_l;
-    y[5 * step_out] = S2 * L2 * d1 - (S2 + L2) * d3 + d[5 * step_in];
+    y[5 * step_out] = S2 * L2 * d1 + (d[5 * step_in] - (S2 + L2) * d3);
 }
 
 // y = A^T m

@@ -61,47 +61,82 @@ static inline __attribute__((always_inline)) void fetch_next(
                 ahead_of(from, ((size_t)r * row + (size_t)c * pixel) * sizeof *from));
 }
 
-// size x size pixels from (y0, x0) on; what lies outside the image is zero.
-static inline __attribute__((always_inline)) void read_tile(const struct fm_view *v,
-    const element *image, struct fm_norm_relu pending, int y0, int x0, const int size, vec *tile)
+// size x size pixels of an image, LANES channels of each.
+struct window {
+    const element *from;     // the first one, where all are inside
+    size_t row, pixel;       // from one to the next
+    vec border[TILE_POINTS]; // else: all, read; what lies outside the image is zero
+};
+
+// Returns whether all are inside.
+static inline __attribute__((always_inline)) bool open_window(struct window *w,
+    const struct fm_view *v, const element *image, struct fm_norm_relu pending, int y0, int x0,
+    const int size)
 {
-    size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
+    w->pixel = (size_t)v->block;
+    w->row = (size_t)v->w * w->pixel;
     if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
-        const element *from = image + (size_t)y0 * row + (size_t)x0 * pixel;
-        fetch_next(from, row, pixel, size);
-#pragma GCC unroll 6
-        for (int r = 0; r < size; r++)
-#pragma GCC unroll 6
-            for (int c = 0; c < size; c++)
-                tile[r * size + c] = read_pixel(
-                    from + (size_t)r * row + (size_t)c * pixel, pending);
-        return;
+        w->from = image + (size_t)y0 * w->row + (size_t)x0 * w->pixel;
+        fetch_next(w->from, w->row, w->pixel, size);
+        return true;
     }
     static const element outside[LANES];
 #pragma GCC unroll 6
     for (int r = 0; r < size; r++) {
         int y = y0 + r;
-        const element *from = y >= 0 && y < v->h ? image + (size_t)y * row : NULL;
+        const element *from = y >= 0 && y < v->h ? image + (size_t)y * w->row : NULL;
 #pragma GCC unroll 6
         for (int c = 0; c < size; c++) {
             int x = x0 + c;
             bool in = from && x >= 0 && x < v->w;
-            const element *at = in ? from + (size_t)x * pixel : outside;
-            tile[r * size + c] = vec_if(in, read_pixel(at, pending));
+            const element *at = in ? from + (size_t)x * w->pixel : outside;
+            w->border[r * size + c] = vec_if(in, read_pixel(at, pending));
         }
+    }
+    return false;
+}
+
+// `inside` is what open_window() returned: a loop for either.
+static inline __attribute__((always_inline)) void read_column(const struct window *w,
+    struct fm_norm_relu pending, int c, const int size, const bool inside, vec *column)
+{
+#pragma GCC unroll 6
+    for (int r = 0; r < size; r++)
+        column[r] = inside
+                        ? read_pixel(w->from + (size_t)r * w->row + (size_t)c * w->pixel, pending)
+                        : w->border[r * size + c];
+}
+
+// B^T d B of a tile.
+static inline __attribute__((always_inline)) void transform_window(const struct window *w,
+    struct fm_norm_relu pending, const bool inside, float *to, size_t stride)
+{
+    vec half[TILE_POINTS];
+#pragma GCC unroll TILE_UNROLL
+    for (int c = 0; c < TILE_IN; c++) {
+        vec column[TILE_IN];
+        read_column(w, pending, c, TILE_IN, inside, column);
+        input_1d(column, 1, half + c, TILE_IN);
+    }
+#pragma GCC unroll TILE_UNROLL
+    for (int r = 0; r < TILE_IN; r++) {
+        vec points[TILE_IN];
+        input_1d(half + r * TILE_IN, 1, points, 1);
+        scatter_row(points, to, r, stride);
     }
 }
 
-// B^T d B of one tile, LANES channels from c on.
+// From c on.
 static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
     const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
     float *to, size_t stride)
 {
-    vec d[TILE_POINTS], points[TILE_POINTS];
+    struct window w;
     const element *image = x + fm_view_at(v, place.image, c);
-    read_tile(v, image, pending, place.y - padding, place.x - padding, TILE_IN, d);
-    input_tile(d, points);
-    scatter_points(points, to, stride);
+    if (open_window(&w, v, image, pending, place.y - padding, place.x - padding, TILE_IN))
+        transform_window(&w, pending, true, to, stride);
+    else
+        transform_window(&w, pending, false, to, stride);
 }
 
 // Channels that a transform is to take: [from, end).

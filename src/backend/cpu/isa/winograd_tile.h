@@ -30,9 +30,14 @@ enum {
     TAPS = TILE_FILTER * TILE_FILTER,
     TILE_IN = TILE_OUT + TILE_FILTER - 1,
     TILE_POINTS = TILE_IN * TILE_IN,
+    // How many columns, and rows, are transformed side by side: all where registers hold a tile.
+    // Where they do not, gcc 12 keeps less of it in memory if it is given one after another.
+    TILE_UNROLL = VECTOR_REGISTERS == 32 ? TILE_IN : 1,
 };
 
-// Both directions of a tile: in x in to out x out, row by row in memory.
+// Both directions of a tile, row by row in memory: columns of `in` to columns of `out` of half a
+// transform, then rows of that. What is read and written elsewhere than in arrays has loops of its
+// own.
 #define TILE_TRANSFORM(name, transform, in, out)                                                   \
     static inline __attribute__((always_inline)) void name(                                        \
         const vec x[(in) * (in)], vec y[(out) * (out)])                                            \
@@ -42,10 +47,8 @@ enum {
         _Pragma("GCC unroll 6") for (int r = 0; r < (out); r++)                                    \
             transform(half + r * (in), 1, y + r * (out), 1);                                       \
     }
-TILE_TRANSFORM(input_tile, input_1d, TILE_IN, TILE_IN)
 TILE_TRANSFORM(output_tile, output_1d, TILE_IN, TILE_OUT)
 TILE_TRANSFORM(filter_tile, filter_1d, TILE_FILTER, TILE_IN)
-TILE_TRANSFORM(gradient_tile, gradient_1d, TILE_OUT, TILE_IN)
 TILE_TRANSFORM(filter_gradient_tile, filter_gradient_1d, TILE_IN, TILE_FILTER)
 
 // A tile's points lie `stride` apart, each in a matrix of its own.
@@ -54,6 +57,14 @@ static inline void scatter_points(const vec points[TILE_POINTS], float *to, size
 #pragma GCC unroll 36
     for (int i = 0; i < TILE_POINTS; i++)
         vec_store(to + (size_t)i * stride, points[i]);
+}
+
+// One row of them.
+static inline void scatter_row(const vec row[TILE_IN], float *to, int r, size_t stride)
+{
+#pragma GCC unroll 6
+    for (int c = 0; c < TILE_IN; c++)
+        vec_store(to + (size_t)(r * TILE_IN + c) * stride, row[c]);
 }
 
 static inline void gather_points(const float *from, size_t stride, vec points[TILE_POINTS])
