@@ -23,27 +23,7 @@ enum {
     CHUNK_BYTES = 640 * 1024, // of a chunk's dU at most
 };
 
-// A dy A^T of a tile.
-static inline __attribute__((always_inline)) void transform_gradient_window(
-    const struct window *w, const bool inside, float *to, size_t stride)
-{
-    static const struct fm_norm_relu none;
-    vec half[TILE_IN * TILE_OUT];
-#pragma GCC unroll TILE_UNROLL
-    for (int c = 0; c < TILE_OUT; c++) {
-        vec column[TILE_OUT];
-        read_column(w, none, c, TILE_OUT, inside, column);
-        gradient_1d(column, 1, half + c, TILE_OUT);
-    }
-#pragma GCC unroll TILE_UNROLL
-    for (int r = 0; r < TILE_IN; r++) {
-        vec points[TILE_IN];
-        gradient_1d(half + r * TILE_OUT, 1, points, 1);
-        scatter_row(points, to, r, stride);
-    }
-}
-
-// All channels: to D[point * stride + panel * tiles * PANEL + ...].
+// A dy A^T of one tile, all channels: to D[point * stride + panel * tiles * PANEL + ...].
 static void transform_gradient(const struct fm_view *v, const element *dy, struct place place,
     int tiles, float *to, size_t stride)
 {
@@ -53,9 +33,9 @@ static void transform_gradient(const struct fm_view *v, const element *dy, struc
         const element *image = dy + fm_view_at(v, place.image, c);
         float *points = to + (size_t)(c / PANEL * tiles * PANEL + c % PANEL);
         if (open_window(&w, v, image, none, place.y, place.x, TILE_OUT))
-            transform_gradient_window(&w, true, points, stride);
+            gradient_window(&w, none, true, points, stride);
         else
-            transform_gradient_window(&w, false, points, stride);
+            gradient_window(&w, none, false, points, stride);
     }
 }
 

@@ -107,26 +107,29 @@ static inline __attribute__((always_inline)) void read_column(const struct windo
                         : w->border[r * size + c];
 }
 
-// B^T d B of a tile.
-static inline __attribute__((always_inline)) void transform_window(const struct window *w,
-    struct fm_norm_relu pending, const bool inside, float *to, size_t stride)
-{
-    vec half[TILE_POINTS];
-#pragma GCC unroll TILE_UNROLL
-    for (int c = 0; c < TILE_IN; c++) {
-        vec column[TILE_IN];
-        read_column(w, pending, c, TILE_IN, inside, column);
-        input_1d(column, 1, half + c, TILE_IN);
+// Both directions of a tile of size x size pixels, as TILE_TRANSFORM has them: to its points.
+#define WINDOW_TRANSFORM(name, transform, size)                                                    \
+    static inline __attribute__((always_inline)) void name(const struct window *w,                 \
+        struct fm_norm_relu pending, const bool inside, float *to, size_t stride)                  \
+    {                                                                                              \
+        vec half[TILE_IN * (size)];                                                                \
+        _Pragma("GCC unroll TILE_UNROLL") for (int c = 0; c < (size); c++)                         \
+        {                                                                                          \
+            vec column[size];                                                                      \
+            read_column(w, pending, c, size, inside, column);                                      \
+            transform(column, 1, half + c, size);                                                  \
+        }                                                                                          \
+        _Pragma("GCC unroll TILE_UNROLL") for (int r = 0; r < TILE_IN; r++)                        \
+        {                                                                                          \
+            vec points[TILE_IN];                                                                   \
+            transform(half + r * (size), 1, points, 1);                                            \
+            scatter_row(points, to, r, stride);                                                    \
+        }                                                                                          \
     }
-#pragma GCC unroll TILE_UNROLL
-    for (int r = 0; r < TILE_IN; r++) {
-        vec points[TILE_IN];
-        input_1d(half + r * TILE_IN, 1, points, 1);
-        scatter_row(points, to, r, stride);
-    }
-}
+WINDOW_TRANSFORM(input_window, input_1d, TILE_IN)        // B^T d B
+WINDOW_TRANSFORM(gradient_window, gradient_1d, TILE_OUT) // A dy A^T
 
-// From c on.
+// B^T d B of one tile, LANES channels from c on.
 static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
     const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
     float *to, size_t stride)
@@ -134,9 +137,9 @@ static inline __attribute__((always_inline)) void transform_channels(const struc
     struct window w;
     const element *image = x + fm_view_at(v, place.image, c);
     if (open_window(&w, v, image, pending, place.y - padding, place.x - padding, TILE_IN))
-        transform_window(&w, pending, true, to, stride);
+        input_window(&w, pending, true, to, stride);
     else
-        transform_window(&w, pending, false, to, stride);
+        input_window(&w, pending, false, to, stride);
 }
 
 // Channels that a transform is to take: [from, end).

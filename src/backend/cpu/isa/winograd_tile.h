@@ -36,8 +36,7 @@ enum {
 };
 
 // Both directions of a tile, row by row in memory: columns of `in` to columns of `out` of half a
-// transform, then rows of that. What is read and written elsewhere than in arrays has loops of its
-// own.
+// transform, then rows of that. (Of pixels: winograd_pixels.h.)
 #define TILE_TRANSFORM(name, transform, in, out)                                                   \
     static inline __attribute__((always_inline)) void name(                                        \
         const vec x[(in) * (in)], vec y[(out) * (out)])                                            \
