@@ -23,7 +23,15 @@ static const struct shape {
     {72, 1, 1, 0, 256},                  // a vector
     {32, 4, 4, 0, 33},                   // channels last
     {20, 2, 2, 0, 33},                   // the same, no whole vectors
+    {20, 2, 2, 0, 133},                  // the same in several parts
+    {3, 11, 9, 1, 40},                   // several parts that end in no whole vector
+    {48, 3, 1, 0, 200},                  // fewer pixels than parts
+    {12, 1, 1, 0, 700},                  // fewer inputs than a vector
 };
+
+// Fewer than the parts of the inputs, not a multiple of them, more than there are outputs for.
+static const int teams[] = {1, 2, 3, 4, 5, 8, 13, 64};
+#define TEAMS (sizeof teams / sizeof teams[0])
 
 struct trial {
     const struct shape *shape;
@@ -159,8 +167,8 @@ static void test_same_bits(void **state)
             struct fm_gathered_run d = {.bias = t.bias, .wide = true};
             float *first = run(&t, tables[0], d, 1);
             for (int k = 0; k < count; k++)
-                for (int threads = 1; threads <= 5; threads++) {
-                    float *other = run(&t, tables[k], d, threads);
+                for (size_t i = 0; i < TEAMS; i++) {
+                    float *other = run(&t, tables[k], d, teams[i]);
                     assert_memory_equal(first, other, (size_t)t.shape->out * sizeof *first);
                     free(other);
                 }
@@ -187,7 +195,8 @@ static void check_rows(const struct trial *t, const float *plain)
         for (size_t o = 0; o < out; o++) {
             double wanted = t->element == FM_ELEMENT_BF16 ? (double)fm_round_bf16(plain[o * in + i])
                                                           : (double)plain[o * in + i];
-            assert_true(get_element(t->element, t->weights, i * out + o) == wanted);
+            double got = get_element(t->element, t->weights, i * out + o);
+            assert_true(got == wanted || (isnan(got) && isnan(wanted)));
         }
 }
 
@@ -198,6 +207,23 @@ static void same_or_nan(const float *a, const float *b, int count)
             fail_msg("output %d: %.9g by rows, %.9g without", j, (double)a[j], (double)b[j]);
 }
 
+// Which of a model's weights is not finite: that of an output and an input, which is zero.
+static const struct spoilt {
+    float weight; // 0: all are finite
+    bool last;    // of the outputs, and of the inputs, else the first of either
+} spoilt[] = {{0.0f, false}, {INFINITY, true}, {NAN, false}, {-INFINITY, false}};
+
+// Returns the output.
+static int spoil(struct trial *t, const struct spoilt *how, float *plain)
+{
+    const struct shape *s = t->shape;
+    int pixels = s->h * s->w, in = s->c * pixels;
+    int input = how->last ? in - 1 : 0, output = how->last ? s->out - 1 : 0;
+    put_element(t->element, t->x, element_at(&t->view, 0, input / pixels, input % pixels), 0.0f);
+    plain[(size_t)output * (size_t)in + (size_t)input] = how->weight;
+    return output;
+}
+
 // A first image is computed without rows, to the same bits, also where a weight is not finite.
 static void test_plain_weights(void **state)
 {
@@ -206,23 +232,23 @@ static void test_plain_weights(void **state)
     int count = fm_kernels_usable(tables);
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (int element = 0; element < FM_ELEMENT_COUNT; element++)
-            for (int infinite = 0; infinite < 2; infinite++) {
+            for (size_t w = 0; w < sizeof spoilt / sizeof spoilt[0]; w++) {
                 struct trial t;
                 trial_make(&t, &shapes[s], (enum fm_element)element, 0.5f);
                 float *plain = draw_plain(&shapes[s]);
                 int in = shapes[s].c * shapes[s].h * shapes[s].w;
-                if (infinite)
-                    plain[(size_t)in * (size_t)shapes[s].out - 1] = INFINITY;
+                int output = spoil(&t, &spoilt[w], plain);
                 for (int k = 0; k < count; k++) {
                     bool finite = tables[k]->on[element]->rows(shapes[s].out, in, plain, t.weights);
-                    assert_int_equal(finite, infinite == 0);
+                    assert_int_equal(finite, spoilt[w].weight == 0.0f);
                     check_rows(&t, plain);
                     struct fm_gathered_run d = {.bias = t.bias, .wide = true, .all = !finite};
                     float *by_rows = run(&t, tables[k], d, 2);
+                    assert_int_equal(isnan(by_rows[output]) == 0, finite);
                     d.plain = plain;
                     d.all = false;
-                    for (int threads = 1; threads <= 5; threads++) {
-                        float *without = run(&t, tables[k], d, threads);
+                    for (size_t i = 0; i < TEAMS; i++) {
+                        float *without = run(&t, tables[k], d, teams[i]);
                         same_or_nan(by_rows, without, shapes[s].out);
                         free(without);
                     }
@@ -233,23 +259,27 @@ static void test_plain_weights(void **state)
             }
 }
 
+// A NaN among the inputs, the first or the last.
 static void test_nan_stays(void **state)
 {
     (void)state;
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     int count = fm_kernels_usable(tables);
-    for (int element = 0; element < FM_ELEMENT_COUNT; element++) {
-        struct trial t;
-        trial_make(&t, &shapes[4], (enum fm_element)element, 0.8f);
-        put_element((enum fm_element)element, t.x, 0, -NAN);
-        for (int k = 0; k < count; k++) {
-            float *y = run(&t, tables[k], (struct fm_gathered_run){.relu = true, .wide = true}, 2);
-            for (int j = 0; j < t.shape->out; j++)
-                assert_true(isnan(y[j]));
-            free(y);
+    for (int element = 0; element < FM_ELEMENT_COUNT; element++)
+        for (int last = 0; last < 2; last++) {
+            struct trial t;
+            trial_make(&t, &shapes[3], (enum fm_element)element, 0.8f);
+            size_t at = last ? fm_view_size(&t.view) - 1 : 0;
+            put_element((enum fm_element)element, t.x, at, -NAN);
+            for (int k = 0; k < count; k++) {
+                float *y = run(
+                    &t, tables[k], (struct fm_gathered_run){.relu = true, .wide = true}, 2);
+                for (int j = 0; j < t.shape->out; j++)
+                    assert_true(isnan(y[j]));
+                free(y);
+            }
+            trial_free(&t);
         }
-        trial_free(&t);
-    }
 }
 
 // The weights of inputs that are zero are not read; with `all` they are.

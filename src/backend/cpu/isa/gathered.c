@@ -2,11 +2,12 @@
 // ReLU has put to zero needs none of them, so the rows of those inputs are not read; behind
 // `simple`'s max-pool, once trained, four inputs in five are such.
 //
-// Inputs are shared out among threads, and not outputs, so that each reads whole rows: of parts of
-// rows the processor fetches on into the other thread's, and all inputs would be listed by each.
+// Each thread has parts of the inputs, rather than of the outputs: it reads whole rows, where of
+// half a row the processor would fetch on into the other thread's half, and lists its own inputs
+// alone. A part has sums of its own, which are added at the end in the order of the parts.
 //
 // Rows have to be made first, in memory of their own (rows.c). A first image is done before that
-// with the weights as the model has them, by the same sums.
+// with the weights as the model has them, by the same sums; there each thread has outputs.
 #include "backend/cpu/isa/compress.h"
 #include "backend/cpu/isa/element_vector.h"
 #include "base/round.h"
@@ -17,38 +18,37 @@ enum {
     ROWS_AT_ONCE = 8,         // read side by side: fewer passes over the sums
     AHEAD = 2 * ROWS_AT_ONCE, // rows asked for before their turn, as hardware foresees none ...
     PREFETCHED = 64,          // ... elements at the beginning of each
-    FEW_PRODUCTS = 8192,      // below which a second thread costs more than it takes over
-    PARTS = 4,                // of the inputs, whatever the threads: sums are made in their order
+    // Below which a second thread costs more than it takes over, and the inputs are one part.
+    FEW_PRODUCTS = 8192,
+    // Of the inputs, whatever the threads, or bits would depend on them: on two processors as fast
+    // as 8, and faster than 2.
+    PARTS = 4,
 };
 
-// How the work is divided: `parts` depend on the shape alone, as sums are made in their order.
-struct division {
-    int parts, columns; // of the inputs; of the outputs, where there are more threads than parts
-};
-
-static struct division divide(const struct fm_view *v, int out, int threads)
+static int parts_of(const struct fm_view *v, int out)
 {
-    if (fm_view_size(v) * (size_t)out < FEW_PRODUCTS)
-        return (struct division){1, 1};
-    return (struct division){PARTS, threads > PARTS ? threads / PARTS : 1};
+    return fm_view_size(v) * (size_t)out < FEW_PRODUCTS ? 1 : PARTS;
 }
 
 struct range {
     int first, end;
 };
 
-// Of `count`, whole units but at the end.
+// What one of `parts` has of `count` things: whole units, but at the end.
 static struct range share(int count, int unit, int part, int parts)
 {
     int units = (count + unit - 1) / unit;
-    int first = units * part / parts * unit, end = units * (part + 1) / parts * unit;
-    return (struct range){first, end < count ? end : count};
+    return (struct range){
+        units * part / parts * unit, least(units * (part + 1) / parts * unit, count)};
 }
 
-// The outputs that one of `parts` has: whole lines of the cache.
-static struct range share_outputs(int out, int part, int parts)
+enum {
+    OUTPUTS = LINE_BYTES / (int)sizeof(element) // of a line of the cache, which no threads share
+};
+
+static int output_lines(const struct fm_gathered_run *d)
 {
-    return share(out, LINE_BYTES / (int)sizeof(element), part, parts);
+    return (d->out + OUTPUTS - 1) / OUTPUTS;
 }
 
 // The inputs that count, in the order of memory.
@@ -58,7 +58,8 @@ struct list {
     size_t count;
 };
 
-// Places for all inputs: a vector of a list ends no later than what it was made from.
+// Places for all inputs: a vector of a list ends no later than what it was made from, also where
+// lists of parts lie one behind another.
 static size_t list_capacity(const struct fm_view *v)
 {
     return fm_round_up(fm_view_size(v), LINE_VALUES);
@@ -116,32 +117,34 @@ static inline __attribute__((always_inline)) void list_some(const struct fm_gath
     }
 }
 
-static inline __attribute__((always_inline)) void list_part_of(const struct fm_view *v,
+static inline __attribute__((always_inline)) void list_inputs(const struct fm_view *v,
     const struct fm_gathered_run *d, int part, int parts, const bool all, struct list *l)
 {
     const element *x = d->x;
     int pixels = v->h * v->w;
+    l->count = 0;
     if (v->block == 1 || pixels == 1) { // in the order of rows
         struct range inputs = share(v->c * pixels, LINE_VALUES, part, parts);
         list_some(d, x + inputs.first, inputs.end - inputs.first, inputs.first, 1, all, l);
         return;
     }
-    struct range blocks = share(v->c / v->block * pixels, 1, part, parts); // of a pixel each
-    for (int i = blocks.first; i < blocks.end;) {
-        int plane = i / pixels, end = (plane + 1) * pixels, row = plane * (v->block - 1) * pixels;
-        for (end = end < blocks.end ? end : blocks.end; i < end; i++)
-            list_some(d, x + (size_t)i * (size_t)v->block, v->block, row + i, pixels, all, l);
-    }
+    // A pixel's blocks of channels, those of a plane side by side.
+    struct range blocks = share(v->c / v->block * pixels, 1, part, parts);
+    for (int plane = blocks.first / pixels * pixels; plane < blocks.end; plane += pixels)
+        for (int i = plane > blocks.first ? plane : blocks.first;
+             i < least(plane + pixels, blocks.end); i++)
+            list_some(d, x + (size_t)i * (size_t)v->block, v->block, plane * v->block + i - plane,
+                pixels, all, l);
 }
 
-// Lists what counts of a part, behind what the list has.
+// Lists what counts of a part: two loops, so that neither asks again for each vector.
 static void list_part(const struct fm_view *v, const struct fm_gathered_run *d, int part, int parts,
     bool all, struct list *l)
 {
     if (all)
-        list_part_of(v, d, part, parts, true, l);
+        list_inputs(v, d, part, parts, true, l);
     else
-        list_part_of(v, d, part, parts, false, l);
+        list_inputs(v, d, part, parts, false, l);
 }
 
 struct rows {
@@ -212,17 +215,33 @@ static void sum_part(const struct fm_gathered_run *d, const struct list *l, stru
         add_row(d, l, i, outputs.first, outputs.end, sums);
 }
 
-static void sum_rows(const struct fm_view *v, const struct fm_gathered_run *d,
-    const struct division *by, int threads, void *scratch)
+// Outputs are shared out, too, where the threads would not have equally many parts. Returns in how
+// many columns.
+static int divide_outputs(const struct fm_gathered_run *d, int parts, int threads)
 {
-    int tasks = by->parts * by->columns;
-#pragma omp parallel for schedule(static) num_threads(tasks < threads ? tasks : threads)
-    for (int task = 0; task < tasks; task++) {
-        int part = task / by->columns;
+    int columns = 1;
+    while (parts * columns % threads != 0)
+        columns++;
+    return least(columns, output_lines(d));
+}
+
+static void sum_by_rows(
+    const struct fm_view *v, const struct fm_gathered_run *d, int parts, int threads, void *scratch)
+{
+    int columns = divide_outputs(d, parts, threads), tasks = parts * columns;
+#pragma omp parallel num_threads(least(threads, tasks))
+    {
         struct list list = list_of(v, d->out, omp_get_thread_num(), scratch);
-        list_part(v, d, part, by->parts, d->all, &list);
-        sum_part(d, &list, share_outputs(d->out, task % by->columns, by->columns),
-            (float *)scratch + (size_t)part * sums_stride(d->out));
+        int listed = -1; // the part
+#pragma omp for schedule(static)
+        for (int i = 0; i < tasks; i++) {
+            int part = i / columns;
+            if (part != listed)
+                list_part(v, d, part, parts, d->all, &list);
+            listed = part;
+            sum_part(d, &list, share(d->out, OUTPUTS, i % columns, columns),
+                (float *)scratch + (size_t)part * sums_stride(d->out));
+        }
     }
 }
 
@@ -245,7 +264,7 @@ static bool row_finite(const float *w, int inputs)
 }
 
 // An output's sum, as add_rows() and add_row() make it.
-static float sum_row(const float *w, const struct list *l)
+static float plain_sum(const float *w, const struct list *l)
 {
     size_t i = 0;
     float sum = 0.0f;
@@ -259,25 +278,20 @@ static float sum_row(const float *w, const struct list *l)
     return sum;
 }
 
-// The lists of all parts, one behind another.
-struct lists {
-    struct list of[PARTS];
-};
-
-static struct lists list_parts(
-    const struct fm_view *v, const struct fm_gathered_run *d, int parts, bool all, struct list l)
+// The lists of all parts, one behind another from `next` on.
+static void list_parts(const struct fm_view *v, const struct fm_gathered_run *d, int parts,
+    bool all, struct list next, struct list lists[PARTS])
 {
-    struct lists lists;
     for (int part = 0; part < parts; part++) {
-        list_part(v, d, part, parts, all, &l);
-        lists.of[part] = l;
-        l = (struct list){l.rows + l.count, l.values + l.count, 0};
+        lists[part] = next;
+        list_part(v, d, part, parts, all, &lists[part]);
+        next.rows += lists[part].count;
+        next.values += lists[part].count;
     }
-    return lists;
 }
 
 // Returns whether the weights of these outputs are finite.
-static bool sum_plain(const struct fm_gathered_run *d, const struct lists *l, int parts,
+static bool plain_sums(const struct fm_gathered_run *d, const struct list lists[PARTS], int parts,
     struct range outputs, float *sums)
 {
     bool finite = true;
@@ -285,31 +299,31 @@ static bool sum_plain(const struct fm_gathered_run *d, const struct lists *l, in
         const float *w = d->plain + (size_t)j * (size_t)d->inputs;
         finite = row_finite(w, d->inputs) && finite;
         for (int part = 0; part < parts; part++)
-            sums[(size_t)part * sums_stride(d->out) + (size_t)j] = sum_row(w, &l->of[part]);
+            sums[(size_t)part * sums_stride(d->out) + (size_t)j] = plain_sum(w, &lists[part]);
     }
     return finite;
 }
 
-// Without rows, each thread outputs of its own: as if all weights were finite, and once more if
-// another thread has seen one of its own that is not.
-static void sum_model(
+// Each thread has outputs of its own: as if all weights were finite, and once more if another
+// thread has seen one of its own that is not.
+static void sum_by_plain(
     const struct fm_view *v, const struct fm_gathered_run *d, int parts, int threads, void *scratch)
 {
     int not_finite = 0; // threads that have seen a weight that is not
-#pragma omp parallel num_threads(parts == 1 ? 1 : threads)
+#pragma omp parallel num_threads(least(threads, output_lines(d)))
     {
         int self = omp_get_thread_num();
-        struct range outputs = share_outputs(d->out, self, omp_get_num_threads());
-        struct list list = list_of(v, d->out, self, scratch);
-        struct lists lists = list_parts(v, d, parts, false, list);
-        if (!sum_plain(d, &lists, parts, outputs, scratch)) {
+        struct range outputs = share(d->out, OUTPUTS, self, omp_get_num_threads());
+        struct list own = list_of(v, d->out, self, scratch), lists[PARTS];
+        list_parts(v, d, parts, false, own, lists);
+        if (!plain_sums(d, lists, parts, outputs, scratch)) {
 #pragma omp atomic
             ++not_finite;
         }
 #pragma omp barrier
         if (not_finite > 0) {
-            lists = list_parts(v, d, parts, true, list);
-            sum_plain(d, &lists, parts, outputs, scratch);
+            list_parts(v, d, parts, true, own, lists);
+            plain_sums(d, lists, parts, outputs, scratch);
         }
     }
 }
@@ -335,10 +349,10 @@ static void put_out(const struct fm_gathered_run *d, int parts, const float *sum
 void FM_ELEMENT_KERNEL(gathered)(
     const struct fm_view *v, const struct fm_gathered_run *d, int threads, void *scratch)
 {
-    const struct division by = divide(v, d->out, threads);
+    int parts = parts_of(v, d->out), team = parts == 1 ? 1 : threads;
     if (d->weights)
-        sum_rows(v, d, &by, threads, scratch);
+        sum_by_rows(v, d, parts, team, scratch);
     else
-        sum_model(v, d, by.parts, threads, scratch);
-    put_out(d, by.parts, scratch);
+        sum_by_plain(v, d, parts, team, scratch);
+    put_out(d, parts, scratch);
 }

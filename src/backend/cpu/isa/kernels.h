@@ -7,11 +7,11 @@
 // (element.h) are compiled once more for each type of an activation's elements, and Winograd's for
 // each size of tiles. Arithmetic is in fp32 whatever the type. All kernels but the loss and an
 // input of features share their work among OpenMP's threads and wait for them. Sums are made per
-// image and added in the order of the images, and nothing is contracted or reassociated: results
-// are the same bits with every instruction set and any number of threads (tests/test_kernels.c,
-// test_gathered.c). Convolutions and the products of dense layers in training alone may fuse a
-// product with its sum: their bits depend on the instruction set, not on the threads
-// (tests/test_winograd.c, test_direct.c, test_matrix.c).
+// image, of a single one per part of its inputs, and added in their order, and nothing is
+// contracted or reassociated: results are the same bits with every instruction set and any number
+// of threads (tests/test_kernels.c, test_gathered.c). Convolutions and the products of dense layers
+// in training alone may fuse a product with its sum: their bits depend on the instruction set, not
+// on the threads (tests/test_winograd.c, test_direct.c, test_matrix.c).
 #ifndef FM_CPU_ISA_KERNELS_H
 #define FM_CPU_ISA_KERNELS_H
 

@@ -19,7 +19,7 @@ static const float S = 5.0f / 8.0f, L = 3.0f / 2.0f; // exact, as are their squa
 #define WEIGHT_S (1.0f / (2.0f * S2 * (S2 - L2)))
 #define WEIGHT_L (1.0f / (2.0f * L2 * (L2 - S2)))
 
-// y = B^T d
+// y = B^T d, in an order of which two operations can be fused where y[0] and y[5] have three
 static inline void input_1d(const vec *d, int step_in, vec *y, int step_out)
 {
     vec d1 = d[step_in], d2 = d[2 * step_in], d3 = d[3 * step_in], d4 = d[4 * step_in];

@@ -28,15 +28,9 @@ static void transform_gradient(const struct fm_view *v, const element *dy, struc
     int tiles, float *to, size_t stride)
 {
     static const struct fm_norm_relu none;
-    for (int c = 0; c < v->c; c += LANES) {
-        struct window w;
-        const element *image = dy + fm_view_at(v, place.image, c);
-        float *points = to + (size_t)(c / PANEL * tiles * PANEL + c % PANEL);
-        if (open_window(&w, v, image, none, place.y, place.x, TILE_OUT))
-            gradient_window(&w, none, true, points, stride);
-        else
-            gradient_window(&w, none, false, points, stride);
-    }
+    for (int c = 0; c < v->c; c += LANES)
+        gradient_tile(v, dy + fm_view_at(v, place.image, c), none, place.y, place.x,
+            to + (size_t)(c / PANEL * tiles * PANEL + c % PANEL), stride);
 }
 
 // A block of tiles, transformed, and the dU that their products are added to; in fp32 values what

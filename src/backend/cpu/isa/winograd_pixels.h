@@ -62,61 +62,64 @@ static inline __attribute__((always_inline)) void fetch_next(
 }
 
 // size x size pixels of an image, LANES channels of each.
-struct window {
-    const element *from;     // the first one, where all are inside
-    size_t row, pixel;       // from one to the next
-    vec border[TILE_POINTS]; // else: all, read; what lies outside the image is zero
+struct tile_pixels {
+    // Inside the image: the first one, and the steps to the next. They are read column by column as
+    // they are transformed.
+    const element *from;
+    size_t row, pixel;
+    // In part outside: all of them, zero where they are.
+    vec values[TILE_POINTS];
 };
 
-// Returns whether all are inside.
-static inline __attribute__((always_inline)) bool open_window(struct window *w,
+// Those from (y0, x0) on. Returns whether they lie inside.
+static inline __attribute__((always_inline)) bool pixels_at(struct tile_pixels *t,
     const struct fm_view *v, const element *image, struct fm_norm_relu pending, int y0, int x0,
     const int size)
 {
-    w->pixel = (size_t)v->block;
-    w->row = (size_t)v->w * w->pixel;
+    t->pixel = (size_t)v->block;
+    t->row = (size_t)v->w * t->pixel;
     if (y0 >= 0 && x0 >= 0 && y0 + size <= v->h && x0 + size <= v->w) {
-        w->from = image + (size_t)y0 * w->row + (size_t)x0 * w->pixel;
-        fetch_next(w->from, w->row, w->pixel, size);
+        t->from = image + (size_t)y0 * t->row + (size_t)x0 * t->pixel;
+        fetch_next(t->from, t->row, t->pixel, size);
         return true;
     }
     static const element outside[LANES];
 #pragma GCC unroll 6
     for (int r = 0; r < size; r++) {
         int y = y0 + r;
-        const element *from = y >= 0 && y < v->h ? image + (size_t)y * w->row : NULL;
+        const element *from = y >= 0 && y < v->h ? image + (size_t)y * t->row : NULL;
 #pragma GCC unroll 6
         for (int c = 0; c < size; c++) {
             int x = x0 + c;
             bool in = from && x >= 0 && x < v->w;
-            const element *at = in ? from + (size_t)x * w->pixel : outside;
-            w->border[r * size + c] = vec_if(in, read_pixel(at, pending));
+            const element *at = in ? from + (size_t)x * t->pixel : outside;
+            t->values[r * size + c] = vec_if(in, read_pixel(at, pending));
         }
     }
     return false;
 }
 
-// `inside` is what open_window() returned: a loop for either.
-static inline __attribute__((always_inline)) void read_column(const struct window *w,
+static inline __attribute__((always_inline)) void read_column(const struct tile_pixels *t,
     struct fm_norm_relu pending, int c, const int size, const bool inside, vec *column)
 {
 #pragma GCC unroll 6
     for (int r = 0; r < size; r++)
         column[r] = inside
-                        ? read_pixel(w->from + (size_t)r * w->row + (size_t)c * w->pixel, pending)
-                        : w->border[r * size + c];
+                        ? read_pixel(t->from + (size_t)r * t->row + (size_t)c * t->pixel, pending)
+                        : t->values[r * size + c];
 }
 
-// Both directions of a tile of size x size pixels, as TILE_TRANSFORM has them: to its points.
-#define WINDOW_TRANSFORM(name, transform, size)                                                    \
-    static inline __attribute__((always_inline)) void name(const struct window *w,                 \
+// A tile of size x size pixels from (y0, x0) on, transformed in both directions: to[point *
+// stride]. `inside` is a constant, so that either case has loops of its own.
+#define PIXEL_TRANSFORM(name, transform, size)                                                     \
+    static inline __attribute__((always_inline)) void name##_loops(const struct tile_pixels *t,    \
         struct fm_norm_relu pending, const bool inside, float *to, size_t stride)                  \
     {                                                                                              \
         vec half[TILE_IN * (size)];                                                                \
         _Pragma("GCC unroll TILE_UNROLL") for (int c = 0; c < (size); c++)                         \
         {                                                                                          \
             vec column[size];                                                                      \
-            read_column(w, pending, c, size, inside, column);                                      \
+            read_column(t, pending, c, size, inside, column);                                      \
             transform(column, 1, half + c, size);                                                  \
         }                                                                                          \
         _Pragma("GCC unroll TILE_UNROLL") for (int r = 0; r < TILE_IN; r++)                        \
@@ -125,21 +128,27 @@ static inline __attribute__((always_inline)) void read_column(const struct windo
             transform(half + r * (size), 1, points, 1);                                            \
             scatter_row(points, to, r, stride);                                                    \
         }                                                                                          \
+    }                                                                                              \
+    static inline __attribute__((always_inline)) void name(const struct fm_view *v,                \
+        const element *image, struct fm_norm_relu pending, int y0, int x0, float *to,              \
+        size_t stride)                                                                             \
+    {                                                                                              \
+        struct tile_pixels t;                                                                      \
+        if (pixels_at(&t, v, image, pending, y0, x0, size))                                        \
+            name##_loops(&t, pending, true, to, stride);                                           \
+        else                                                                                       \
+            name##_loops(&t, pending, false, to, stride);                                          \
     }
-WINDOW_TRANSFORM(input_window, input_1d, TILE_IN)        // B^T d B
-WINDOW_TRANSFORM(gradient_window, gradient_1d, TILE_OUT) // A dy A^T
+PIXEL_TRANSFORM(input_tile, input_1d, TILE_IN)        // B^T d B
+PIXEL_TRANSFORM(gradient_tile, gradient_1d, TILE_OUT) // A dy A^T
 
 // B^T d B of one tile, LANES channels from c on.
 static inline __attribute__((always_inline)) void transform_channels(const struct fm_view *v,
     const element *x, struct fm_norm_relu pending, struct place place, int padding, int c,
     float *to, size_t stride)
 {
-    struct window w;
-    const element *image = x + fm_view_at(v, place.image, c);
-    if (open_window(&w, v, image, pending, place.y - padding, place.x - padding, TILE_IN))
-        input_window(&w, pending, true, to, stride);
-    else
-        input_window(&w, pending, false, to, stride);
+    input_tile(v, x + fm_view_at(v, place.image, c), pending, place.y - padding, place.x - padding,
+        to, stride);
 }
 
 // Channels that a transform is to take: [from, end).

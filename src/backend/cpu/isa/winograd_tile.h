@@ -30,13 +30,13 @@ enum {
     TAPS = TILE_FILTER * TILE_FILTER,
     TILE_IN = TILE_OUT + TILE_FILTER - 1,
     TILE_POINTS = TILE_IN * TILE_IN,
-    // How many columns, and rows, are transformed side by side: all where registers hold a tile.
-    // Where they do not, gcc 12 keeps less of it in memory if it is given one after another.
+    // Of pixels' columns, and then rows, how many are unrolled: all with 32 registers. With 16, gcc
+    // 12 moves less of a tile to the stack and back if they are a loop (docs/cpu-performance.md).
     TILE_UNROLL = VECTOR_REGISTERS == 32 ? TILE_IN : 1,
 };
 
-// Both directions of a tile, row by row in memory: columns of `in` to columns of `out` of half a
-// transform, then rows of that. (Of pixels: winograd_pixels.h.)
+// Both directions of a tile, row by row in memory: each column of `in` to one of `out`, then each
+// row of what that gave. Those of pixels are in winograd_pixels.h.
 #define TILE_TRANSFORM(name, transform, in, out)                                                   \
     static inline __attribute__((always_inline)) void name(                                        \
         const vec x[(in) * (in)], vec y[(out) * (out)])                                            \
