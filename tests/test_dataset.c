@@ -27,8 +27,11 @@ enum {
     TEST = 4,
     CLASSES = 3,
     FILE_MAX = 16 + TRAIN * FM_IMAGE_BYTES,
-    TRIES = 5
+    TRIES = 5,
+    MOST_TRIES = 20
 };
+
+#define MOST_OWN 1.25 // of the largest file's inflate, what the thread that loads it takes
 
 static const char *const names[] = {"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
     "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"};
@@ -341,7 +344,10 @@ static void loading_costs_little_more_than_inflating_the_largest_file(void **sta
         skip();
     assert_int_equal(fm_file_read(WHOLE_SET "/train-images-idx3-ubyte.gz", &packed, &size), FM_OK);
     struct times inflate_least = {1e9, 1e9, 1e9}, load_least = {1e9, 1e9, 1e9};
-    for (int i = 0; i < TRIES; i++) {
+    // More tries where a processor that others share was slow in some: what is loaded needlessly is
+    // in all.
+    for (int i = 0; i < TRIES || (i < MOST_TRIES && load_least.own > MOST_OWN * inflate_least.own);
+         i++) {
         struct fm_dataset dataset;
         inflate_largest(packed, size, 47040016, &inflate_least);
         struct times start = times_now();
@@ -355,7 +361,7 @@ static void loading_costs_little_more_than_inflating_the_largest_file(void **sta
                   "processor time of the largest file: ratio %.3f; of the other three: %.3f\n",
         1e3 * load_least.wall, 1e3 * inflate_least.wall, load_least.wall / inflate_least.wall,
         load_least.own / inflate_least.own, others / inflate_least.own);
-    assert_true(load_least.own <= 1.25 * inflate_least.own);
+    assert_true(load_least.own <= MOST_OWN * inflate_least.own);
     assert_true(others >= 0.1 * inflate_least.own);
 }
 
