@@ -23,6 +23,7 @@ enum {
     // Of the inputs, whatever the threads, or bits would depend on them: on two processors as fast
     // as 8, and faster than 2.
     PARTS = 4,
+    LINE_ELEMENTS = LINE_BYTES / (int)sizeof(element), // of a line of the cache
 };
 
 static int parts_of(const struct fm_view *v, int out)
@@ -42,13 +43,10 @@ static struct range share(int count, int unit, int part, int parts)
         units * part / parts * unit, least(units * (part + 1) / parts * unit, count)};
 }
 
-enum {
-    OUTPUTS = LINE_BYTES / (int)sizeof(element) // of a line of the cache, which no threads share
-};
-
+// Of outputs, no line of the cache is shared by threads.
 static int output_lines(const struct fm_gathered_run *d)
 {
-    return (d->out + OUTPUTS - 1) / OUTPUTS;
+    return (d->out + LINE_ELEMENTS - 1) / LINE_ELEMENTS;
 }
 
 // The inputs that count, in the order of memory.
@@ -193,8 +191,7 @@ static inline void prefetch_rows(
 {
     for (int r = 0; r < ROWS_AT_ONCE; r++) {
         const element *row = row_of(d, l, at + (size_t)r);
-        for (int j = first; j < end && j < first + PREFETCHED;
-             j += LINE_BYTES / (int)sizeof(element))
+        for (int j = first; j < end && j < first + PREFETCHED; j += LINE_ELEMENTS)
             __builtin_prefetch(row + j);
     }
 }
@@ -239,7 +236,7 @@ static void sum_by_rows(
             if (part != listed)
                 list_part(v, d, part, parts, d->all, &list);
             listed = part;
-            sum_part(d, &list, share(d->out, OUTPUTS, i % columns, columns),
+            sum_part(d, &list, share(d->out, LINE_ELEMENTS, i % columns, columns),
                 (float *)scratch + (size_t)part * sums_stride(d->out));
         }
     }
@@ -313,7 +310,7 @@ static void sum_by_plain(
 #pragma omp parallel num_threads(least(threads, output_lines(d)))
     {
         int self = omp_get_thread_num();
-        struct range outputs = share(d->out, OUTPUTS, self, omp_get_num_threads());
+        struct range outputs = share(d->out, LINE_ELEMENTS, self, omp_get_num_threads());
         struct list own = list_of(v, d->out, self, scratch), lists[PARTS];
         list_parts(v, d, parts, false, own, lists);
         if (!plain_sums(d, lists, parts, outputs, scratch)) {
