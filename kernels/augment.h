@@ -6,11 +6,31 @@
 
 #include "philox.h"
 
+// A part of an image, in pixels; height 0: none of it.
+struct fm_rectangle {
+    int top, left, height, width;
+};
+
+FM_SHARED_FN int fm_rectangle_holds(struct fm_rectangle r, int y, int x)
+{
+    return y >= r.top && y < r.top + r.height && x >= r.left && x < r.left + r.width;
+}
+
+// Where one of this size lies within an image of `rows` and `cols`, evenly.
+FM_SHARED_FN struct fm_rectangle fm_rectangle_draw(
+    int height, int width, int rows, int cols, uint32_t top_draw, uint32_t left_draw)
+{
+    struct fm_rectangle r = {0, 0, height, width};
+    r.top = (int)fm_draw_below(top_draw, (uint32_t)(rows - height) + 1u);
+    r.left = (int)fm_draw_below(left_draw, (uint32_t)(cols - width) + 1u);
+    return r;
+}
+
 // What is done to one image, decided in integer arithmetic from the sample's draws.
 struct fm_augment_plan {
-    int dy, dx; // the image moves down and right by so many pixels, zeros coming in
-    int flip;   // mirrored left to right first
-    int top, left, height, width; // what is erased last; height 0: nothing
+    int dy, dx;                 // the image moves down and right by so many pixels, zeros coming in
+    int flip;                   // mirrored left to right first
+    struct fm_rectangle erased; // last
 };
 
 // How far the draws of an image's plan may go.
@@ -36,17 +56,16 @@ FM_SHARED_FN void fm_erase_draw(uint64_t seed, uint32_t epoch, uint32_t sample,
     struct fm_draws draws = fm_philox(seed, epoch, sample, FM_STREAM_ERASE, 0);
     if (draws.v[0] >= ranges->erase_threshold)
         return;
-    plan->height = fm_erase_side(draws.v[1], ranges->erase_size, ranges->rows);
-    plan->width = fm_erase_side(draws.v[2], ranges->erase_size, ranges->cols);
-    plan->top = (int)fm_draw_below(draws.v[3], (uint32_t)(ranges->rows - plan->height) + 1u);
-    plan->left = (int)fm_draw_below(fm_draw(seed, epoch, sample, FM_STREAM_ERASE, 4),
-        (uint32_t)(ranges->cols - plan->width) + 1u);
+    int height = fm_erase_side(draws.v[1], ranges->erase_size, ranges->rows);
+    int width = fm_erase_side(draws.v[2], ranges->erase_size, ranges->cols);
+    plan->erased = fm_rectangle_draw(height, width, ranges->rows, ranges->cols, draws.v[3],
+        fm_draw(seed, epoch, sample, FM_STREAM_ERASE, 4));
 }
 
 FM_SHARED_FN struct fm_augment_plan fm_augment_draw(
     uint64_t seed, uint32_t epoch, uint32_t sample, const struct fm_augment_ranges *ranges)
 {
-    struct fm_augment_plan plan = {0, 0, 0, 0, 0, 0, 0};
+    struct fm_augment_plan plan = {0, 0, 0, {0, 0, 0, 0}};
     int shift = ranges->shift;
     if (shift > 0) {
         struct fm_draws draws = fm_philox(seed, epoch, sample, FM_STREAM_SHIFT, 0);
@@ -67,7 +86,7 @@ FM_SHARED_FN uint8_t fm_augmented_pixel(
     int from_y = y - plan.dy, from_x = x - plan.dx;
     if (from_y < 0 || from_y >= rows || from_x < 0 || from_x >= cols)
         return 0;
-    if (y >= plan.top && y < plan.top + plan.height && x >= plan.left && x < plan.left + plan.width)
+    if (fm_rectangle_holds(plan.erased, y, x))
         return 0;
     if (plan.flip)
         from_x = cols - 1 - from_x;

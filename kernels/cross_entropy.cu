@@ -7,7 +7,6 @@
 // Bytes: logits read, gradient written, 16 KB at batch 256: the floor is the launch.
 #include "cross_entropy.h"
 #include "logits.cuh"
-#include "mix.h"
 
 namespace
 {
@@ -21,12 +20,12 @@ struct shape {
 
 __device__ __forceinline__ struct fm_target target_of(const struct shape &s, const uint8_t *labels,
     const float *soft_targets, const uint32_t *ids, const struct fm_step *step,
-    uint64_t mix_threshold, int n)
+    const struct fm_mix_ranges &mix, int n)
 {
     uint32_t own = (uint32_t)n, other = fm_mix_other(own, (uint32_t)s.rows);
     struct fm_target target = {labels[s.gather ? ids[own] : own],
         labels[s.gather ? ids[other] : other],
-        fm_mix_weight(step->seed, step->epoch, ids[own], mix_threshold), s.smoothing, s.soft_share,
+        fm_mix_draw(step->seed, step->epoch, ids[own], &mix).weight, s.smoothing, s.soft_share,
         NULL, NULL};
     if (s.soft_share != 0.0f) {
         target.soft = soft_targets + (size_t)own * (size_t)s.classes;
@@ -49,7 +48,7 @@ __device__ __forceinline__ void store_gradient(
 __global__ void __launch_bounds__(FM_THREADS)
     cross_entropy(const void *logits, const uint8_t *labels, const float *soft_targets,
         const uint32_t *ids, const struct fm_step *step, void *gradient,
-        struct fm_cuda_state *state, struct shape s, uint64_t mix_threshold)
+        struct fm_cuda_state *state, struct shape s, struct fm_mix_ranges mix)
 {
     __shared__ float z[FM_LOGIT_FLOATS], dz[FM_LOGIT_FLOATS];
     __shared__ double sums[FM_THREADS / FM_LANES];
@@ -63,7 +62,7 @@ __global__ void __launch_bounds__(FM_THREADS)
         if ((int)threadIdx.x < rows) {
             int at = (int)threadIdx.x * fm_logit_pitch(s.classes), hit;
             struct fm_target target = target_of(
-                s, labels, soft_targets, ids, step, mix_threshold, first + (int)threadIdx.x);
+                s, labels, soft_targets, ids, step, mix, first + (int)threadIdx.x);
             loss += (double)fm_cross_entropy_row(z + at, s.classes, target, scale, dz + at, &hit);
             correct += (double)hit;
         }
@@ -91,6 +90,5 @@ cudaError_t fm_launch_cross_entropy(const struct fm_cuda_cross_entropy *work, cu
     struct shape s = {work->rows, work->classes, work->pitch, work->type, work->gradient_type,
         work->gather, work->smoothing, work->soft_share};
     return fm_launch(cross_entropy, 1, FM_THREADS, stream, work->logits, work->labels,
-        work->soft_targets, work->ids, work->step, work->gradient, work->state, s,
-        work->mix_threshold);
+        work->soft_targets, work->ids, work->step, work->gradient, work->state, s, work->mix);
 }

@@ -24,7 +24,7 @@
 #ifndef FM_KERNELS_CUDA_KERNELS_H
 #define FM_KERNELS_CUDA_KERNELS_H
 
-#include "augment.h"
+#include "mix.h"
 #include "step.h"
 
 #include <cuda_runtime_api.h>
@@ -96,7 +96,7 @@ struct fm_cuda_input {
     int augment; // what `ranges` allows is drawn
     int mirror;  // without augment: every image is mirrored left to right
     struct fm_augment_ranges ranges; // with the records' rows and cols
-    uint64_t mix_threshold;          // fm_mix_weight()'s
+    struct fm_mix_ranges mix;        // likewise
     // fm_normalise's, for each channel: 1 / (255 deviation), -mean / deviation.
     float scale[FM_CUDA_INPUT_CHANNELS_MAX], offset[FM_CUDA_INPUT_CHANNELS_MAX];
 };
@@ -111,8 +111,8 @@ struct fm_cuda_features {
     const struct fm_step *step; // samples from step->count on become zeros
     void *out;                  // [samples][count]
     int samples, count;
-    int gather;             // 1: sample n's record is records[ids[n]] (the whole data set is there)
-    uint64_t mix_threshold; // fm_mix_weight()'s
+    int gather; // 1: sample n's record is records[ids[n]] (the whole data set is there)
+    struct fm_mix_ranges mix; // whose cut_threshold is 0
 };
 cudaError_t fm_launch_features(const struct fm_cuda_features *work, cudaStream_t stream);
 
@@ -251,7 +251,7 @@ struct fm_cuda_cross_entropy {
     const struct fm_step *step; // its seed and epoch
     int gather;                 // 1: row n's label is labels[ids[n]], else labels[n]
     float smoothing;
-    uint64_t mix_threshold;    // fm_mix_weight()'s
+    struct fm_mix_ranges mix;
     float soft_share;          // the share that soft_targets have in the targets, 0 to 1
     const float *soft_targets; // [rows][classes]; may be NULL where their share is 0
     enum fm_cuda_type gradient_type;

@@ -7,7 +7,6 @@
 // Bytes: a record (784; two where images are mixed) read once and the input written once: 28x28x1
 // in fp16 at batch 256 is 0.2 + 0.4 MB, 0.2 us at 3 TB/s. So the floor is the launch.
 #include "cuda_common.cuh"
-#include "mix.h"
 
 namespace
 {
@@ -19,11 +18,11 @@ struct geometry {
     float scale0, scale1, scale2, offset0, offset1, offset2;
 };
 
-// An image as it is augmented, and one that it is mixed with unless `weight` is 0.
+// An image as it is augmented, and one that it is mixed with unless the mix's weight is 0.
 struct source {
     const uint8_t *record, *other;
     struct fm_augment_plan plan, other_plan;
-    float weight;
+    struct fm_mix mix;
 };
 
 // The members, not an array: an index that is known only at run time would put it into memory.
@@ -38,9 +37,9 @@ __device__ __forceinline__ float record_value(
     const struct source &s, const struct geometry &g, int y, int x, int c)
 {
     float pixel = (float)fm_augmented_pixel(s.record, g.rows, g.cols, s.plan, y, x);
-    if (s.weight > 0.0f)
-        pixel = fm_lerp(pixel,
-            (float)fm_augmented_pixel(s.other, g.rows, g.cols, s.other_plan, y, x), s.weight);
+    if (s.mix.weight > 0.0f)
+        pixel = fm_mixed_pixel(pixel,
+            (float)fm_augmented_pixel(s.other, g.rows, g.cols, s.other_plan, y, x), &s.mix, y, x);
     return normalised(pixel, c, g);
 }
 
@@ -72,15 +71,10 @@ __device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint
     }
 }
 
-// fm_draw_threshold() of the shares of images that are erased and mixed.
-struct thresholds {
-    uint64_t erase, mix;
-};
-
 __device__ __forceinline__ struct fm_augment_plan plan_of(
     const struct fm_step *step, uint32_t id, const struct geometry &g, uint64_t erase_threshold)
 {
-    struct fm_augment_plan plan = {0, 0, g.mirror, 0, 0, 0, 0};
+    struct fm_augment_plan plan = {0, 0, g.mirror, {0, 0, 0, 0}};
     if (g.augment) {
         struct fm_augment_ranges ranges = {
             g.shift, g.flip, g.rows, g.cols, erase_threshold, g.erase_size};
@@ -90,24 +84,25 @@ __device__ __forceinline__ struct fm_augment_plan plan_of(
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(FM_THREADS) input(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, T *out, struct geometry g, struct thresholds thresholds)
+__global__ void __launch_bounds__(FM_THREADS)
+    input(const uint8_t *records, const uint32_t *ids, const struct fm_step *step, T *out,
+        struct geometry g, uint64_t erase_threshold, struct fm_mix_ranges mix)
 {
     __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other[FM_CUDA_RECORD_MAX];
     uint32_t image = blockIdx.x;
     int size = g.height * g.width * g.channels, bytes = g.rows * g.cols;
     bool there = image < step->count;
-    struct source from = {record, other, {}, {}, 0.0f};
+    struct source from = {record, other, {}, {}, {}};
     if (there) {
         uint32_t id = ids[image];
         load_record(records + (size_t)(g.gather ? id : image) * (size_t)bytes, bytes, record);
-        from.plan = plan_of(step, id, g, thresholds.erase);
-        from.weight = fm_mix_weight(step->seed, step->epoch, id, thresholds.mix);
+        from.plan = plan_of(step, id, g, erase_threshold);
+        from.mix = fm_mix_draw(step->seed, step->epoch, id, &mix);
     }
-    if (from.weight > 0.0f) {
+    if (from.mix.weight > 0.0f) {
         uint32_t next = fm_mix_other(image, step->count), id = ids[next];
         load_record(records + (size_t)(g.gather ? id : next) * (size_t)bytes, bytes, other);
-        from.other_plan = plan_of(step, id, g, thresholds.erase);
+        from.other_plan = plan_of(step, id, g, erase_threshold);
     }
     __syncthreads();
     T *to = out + (size_t)image * (size_t)size;
@@ -127,6 +122,7 @@ bool takes(const struct fm_cuda_input *work)
            work->height > 0 && work->width > 0 && work->channels > 0 &&
            work->channels <= FM_CUDA_INPUT_CHANNELS_MAX && ranges->rows > 0 && ranges->cols > 0 &&
            (int64_t)ranges->rows * ranges->cols <= FM_CUDA_RECORD_MAX &&
+           work->mix.rows == ranges->rows && work->mix.cols == ranges->cols &&
            (int64_t)work->height * work->width * work->channels <= INT32_MAX / 2;
 }
 
@@ -146,6 +142,6 @@ cudaError_t fm_launch_input(const struct fm_cuda_input *work, cudaStream_t strea
         using T = decltype(zero);
         return fm_launch(vectors ? input<T, FM_CUDA_VECTOR> : input<T, 1>, work->images, FM_THREADS,
             stream, work->records, work->ids, work->step, (T *)work->out, g,
-            thresholds{ranges->erase_threshold, work->mix_threshold});
+            ranges->erase_threshold, work->mix);
     });
 }

@@ -12,16 +12,16 @@
 #include "portable.h"
 
 enum fm_stream {
-    FM_STREAM_SHUFFLE = 0,  // elements 0, 1: the sort key of an epoch's order
-    FM_STREAM_SHIFT = 1,    // elements 0, 1: rows, columns
-    FM_STREAM_FLIP = 2,     // element 0
-    FM_STREAM_ERASE = 3,    // elements 0 to 4: whether, height, width, top, left
-    FM_STREAM_INIT = 4,     // sample id: the parameter's index
-    FM_STREAM_SPLIT = 5,    // elements 0, 1: the sort key of the split
-    FM_STREAM_PERMUTE = 6,  // epoch: the permutation; elements: its draws, one after another
-    FM_STREAM_FOLD = 7,     // elements 0, 1: the sort key of the folds
-    FM_STREAM_PLANT = 8,    // elements 0, 1: the sort key of labels to change; 4: the other label
-    FM_STREAM_MIX = 9,      // elements 0, 1: whether, how much
+    FM_STREAM_SHUFFLE = 0, // elements 0, 1: the sort key of an epoch's order
+    FM_STREAM_SHIFT = 1,   // elements 0, 1: rows, columns
+    FM_STREAM_FLIP = 2,    // element 0
+    FM_STREAM_ERASE = 3,   // elements 0 to 4: whether, height, width, top, left
+    FM_STREAM_INIT = 4,    // sample id: the parameter's index
+    FM_STREAM_SPLIT = 5,   // elements 0, 1: the sort key of the split
+    FM_STREAM_PERMUTE = 6, // epoch: the permutation; elements: its draws, one after another
+    FM_STREAM_FOLD = 7,    // elements 0, 1: the sort key of the folds
+    FM_STREAM_PLANT = 8,   // elements 0, 1: the sort key of labels to change; 4: the other label
+    FM_STREAM_MIX = 9, // elements 0 to 6: whether, how much, whether cut, height, width, top, left
     FM_STREAM_DROPOUT = 16, // + the dropout layer's ordinal
 };
 

@@ -46,7 +46,7 @@ train_new() {
     folder=$1
     shift
     $in_place "$fmnist" train --model "$model" --data "$data" --epochs $epochs --epoch-images 328 --batch 32 \
-        --shift 2 --flip true --erase 0.5 --mix 0.5 --ema-decay 0.9 --keep best --train-eval 200 \
+        --shift 2 --flip true --erase 0.5 --mix 0.5 --mix-cut 0.5 --ema-decay 0.9 --keep best --train-eval 200 \
         --test-flip true --out "$folder" "$@"
 }
 

@@ -30,7 +30,7 @@ images=200
 [ "$backend" = cpu ] || images=40
 # Drawn views, which a teacher has to see as they are drawn; a tail batch.
 shape="--backend $backend --epochs 2 --epoch-images $images --batch 32 --train-eval 32
-    --shift 2 --flip true --erase 0.5 --mix 0.5"
+    --shift 2 --flip true --erase 0.5 --mix 0.5 --mix-cut 0.5"
 some="$shape --data $data"
 call 0 train --model simple $some --seed 2 --out first
 call 0 train --model simple-ref $some --seed 3 --out second

@@ -27,34 +27,39 @@ static const char *const fill_names[] = {"unset", "random", "ties", "special"};
 struct input_case {
     int rows, cols, height, width, channels, images, present;
     bool augment, mirror, gather;
-    float mix;
+    float mix, cut;
 };
 
 static const struct input_case input_cases[] = {
-    {28, 28, 28, 28, 1, 5, 5, true, false, false, 0.0f},
-    {28, 28, 28, 28, 1, 3, 2, false, true, false, 0.0f},
-    {28, 28, 28, 28, 1, 4, 4, true, false, true, 0.0f},
-    {28, 28, 32, 32, 3, 3, 3, true, false, false, 0.0f},
-    {28, 28, 32, 32, 3, 2, 1, false, false, true, 0.0f},
-    {28, 28, 48, 48, 3, 2, 2, true, false, true, 0.0f},
-    {28, 28, 64, 64, 3, 2, 2, true, false, false, 0.0f},
-    {7, 5, 9, 8, 2, 3, 3, true, false, false, 0.0f},
-    {7, 5, 7, 5, 3, 2, 2, false, true, false, 0.0f},
-    {1, 1, 1, 1, 1, 2, 2, true, false, false, 0.0f},
-    {64, 64, 64, 64, 1, 1, 1, true, false, false, 0.0f},
-    {9, 9, 5, 4, 1, 2, 2, true, false, false, 0.0f},
-    {28, 28, 28, 28, 1, 6, 6, true, false, false, 0.6f},
-    {28, 28, 28, 28, 1, 6, 4, true, false, true, 0.6f},
-    {28, 28, 32, 32, 3, 5, 5, true, false, true, 0.6f},
-    {7, 5, 9, 8, 2, 4, 4, false, false, false, 1.0f},
-    {7, 5, 7, 5, 1, 1, 1, true, false, false, 1.0f},
+    {28, 28, 28, 28, 1, 5, 5, true, false, false, 0.0f, 0.0f},
+    {28, 28, 28, 28, 1, 3, 2, false, true, false, 0.0f, 0.0f},
+    {28, 28, 28, 28, 1, 4, 4, true, false, true, 0.0f, 0.0f},
+    {28, 28, 32, 32, 3, 3, 3, true, false, false, 0.0f, 0.0f},
+    {28, 28, 32, 32, 3, 2, 1, false, false, true, 0.0f, 0.0f},
+    {28, 28, 48, 48, 3, 2, 2, true, false, true, 0.0f, 0.0f},
+    {28, 28, 64, 64, 3, 2, 2, true, false, false, 0.0f, 0.0f},
+    {7, 5, 9, 8, 2, 3, 3, true, false, false, 0.0f, 0.0f},
+    {7, 5, 7, 5, 3, 2, 2, false, true, false, 0.0f, 0.0f},
+    {1, 1, 1, 1, 1, 2, 2, true, false, false, 0.0f, 0.0f},
+    {64, 64, 64, 64, 1, 1, 1, true, false, false, 0.0f, 0.0f},
+    {9, 9, 5, 4, 1, 2, 2, true, false, false, 0.0f, 0.0f},
+    {28, 28, 28, 28, 1, 6, 6, true, false, false, 0.6f, 0.0f},
+    {28, 28, 28, 28, 1, 6, 4, true, false, true, 0.6f, 0.0f},
+    {28, 28, 32, 32, 3, 5, 5, true, false, true, 0.6f, 0.0f},
+    {7, 5, 9, 8, 2, 4, 4, false, false, false, 1.0f, 0.0f},
+    {7, 5, 7, 5, 1, 1, 1, true, false, false, 1.0f, 0.0f},
+    {28, 28, 28, 28, 1, 7, 7, true, false, true, 1.0f, 1.0f},
+    {28, 28, 32, 32, 3, 6, 5, true, false, false, 0.8f, 0.5f},
+    {7, 5, 9, 8, 2, 8, 8, false, true, false, 1.0f, 1.0f},
+    {5, 1, 5, 1, 1, 8, 8, true, false, false, 1.0f, 1.0f},
+    {1, 1, 1, 1, 1, 3, 3, true, false, false, 1.0f, 1.0f},
 };
 
 // An image and the one that follows it, whose weight is 0 where they are not mixed.
 struct pair {
     const uint8_t *records[2];
     struct fm_augment_plan plans[2];
-    float weight;
+    struct fm_mix mix;
 };
 
 static float input_pixel(
@@ -64,7 +69,8 @@ static float input_pixel(
     for (int i = 0; i < 2; i++)
         pixels[i] = fm_augmented_pixel(
             pair->records[i], w->ranges.rows, w->ranges.cols, pair->plans[i], y, x);
-    return fm_normalise(fm_lerp(pixels[0], pixels[1], pair->weight), w->scale[c], w->offset[c]);
+    float mixed = fm_mixed_pixel(pixels[0], pixels[1], &pair->mix, y, x);
+    return fm_normalise(mixed, w->scale[c], w->offset[c]);
 }
 
 static float input_expected(
@@ -86,8 +92,7 @@ static void expect_input(const struct fm_cuda_input *w, const struct fm_step *st
 {
     size_t bytes = (size_t)(w->ranges.rows * w->ranges.cols);
     for (int n = 0; n < w->images; n++) {
-        struct pair pair = {
-            .weight = fm_mix_weight(step->seed, step->epoch, ids[n], w->mix_threshold)};
+        struct pair pair = {.mix = fm_mix_draw(step->seed, step->epoch, ids[n], &w->mix)};
         for (int i = 0; i < 2; i++) {
             uint32_t place = (uint32_t)(n + i) % step->count;
             pair.plans[i] = (struct fm_augment_plan){.flip = !w->augment && w->mirror};
@@ -113,9 +118,10 @@ static void run_input(void *context)
 
 static void check_input(const struct input_case *it, enum fm_cuda_type type)
 {
-    rig_case("input %s %dx%d to %dx%dx%d, %d of %d images, augment %d mirror %d gather %d mix %g",
+    rig_case("input %s %dx%d to %dx%dx%d, %d of %d images, augment %d mirror %d gather %d mix %g "
+             "cut %g",
         rig_type_name(type), it->rows, it->cols, it->height, it->width, it->channels, it->present,
-        it->images, it->augment, it->mirror, it->gather, (double)it->mix);
+        it->images, it->augment, it->mirror, it->gather, (double)it->mix, (double)it->cut);
     size_t bytes = (size_t)(it->rows * it->cols * RECORDS);
     uint8_t *records = rig_host(bytes);
     for (size_t i = 0; i < bytes; i++)
@@ -145,7 +151,7 @@ static void check_input(const struct input_case *it, enum fm_cuda_type type)
             .cols = it->cols,
             .erase_threshold = fm_draw_threshold(0.5f),
             .erase_size = 4},
-        .mix_threshold = fm_draw_threshold(it->mix),
+        .mix = fm_mix_ranges_of(it->mix, it->cut, it->rows, it->cols),
         .scale = {0.011f, 0.013f, 0.017f},
         .offset = {-0.8f, 0.1f, 0.3f},
     };
@@ -179,9 +185,10 @@ static void test_input_refuses(void **state)
         .width = 8,
         .channels = 1,
         .ranges = {.rows = 8, .cols = 8},
+        .mix = {.rows = 8, .cols = 8},
     };
     struct fm_cuda_input bad = work;
-    bad.ranges.rows = 513;
+    bad.ranges.rows = bad.mix.rows = 513;
     rig_refused("a record of 4,104 bytes", fm_launch_input(&bad, rig_stream()));
     bad = work;
     bad.channels = 4;
@@ -189,6 +196,9 @@ static void test_input_refuses(void **state)
     bad = work;
     bad.out = memory + 32768 + 2;
     rig_refused("a misaligned output", fm_launch_input(&bad, rig_stream()));
+    bad = work;
+    bad.mix.cols = 7;
+    rig_refused("rectangles of other images", fm_launch_input(&bad, rig_stream()));
     bad = work;
     bad.step = NULL;
     rig_refused("no step", fm_launch_input(&bad, rig_stream()));
@@ -223,7 +233,7 @@ static void expect_features(const struct fm_cuda_features *w, const float *recor
         uint32_t own = n < step->count ? n : 0, next = (own + 1) % step->count;
         const float *a = records + (w->gather ? ids[own] : own) * (uint32_t)w->count;
         const float *b = records + (w->gather ? ids[next] : next) * (uint32_t)w->count;
-        float weight = fm_mix_weight(step->seed, step->epoch, ids[own], w->mix_threshold);
+        float weight = fm_mix_draw(step->seed, step->epoch, ids[own], &w->mix).weight;
         for (int i = 0; i < w->count; i++) {
             float value = weight > 0.0f ? fm_lerp(a[i], b[i], weight) : a[i];
             *out++ = n < step->count ? value : 0.0f;
@@ -251,7 +261,7 @@ static void check_features(
         .samples = it->samples,
         .count = it->count,
         .gather = it->gather,
-        .mix_threshold = fm_draw_threshold(it->mix)};
+        .mix = fm_mix_ranges_of(it->mix, 0.0f, 0, 0)};
     float *expected = rig_host(out.count * sizeof *expected);
     expect_features(&work, records.values, ids, &step, expected);
     struct rig_tensor *found[] = {&out};
@@ -291,6 +301,9 @@ static void test_features_refuses(void **state)
     bad = work;
     bad.step = NULL;
     rig_refused("no step", fm_launch_features(&bad, rig_stream()));
+    bad = work;
+    bad.mix.cut_threshold = 1;
+    rig_refused("features that are cut", fm_launch_features(&bad, rig_stream()));
     bad = work;
     bad.count = 0;
     rig_refused("no features", fm_launch_features(&bad, rig_stream()));

@@ -554,6 +554,12 @@ static struct loss_input draw_loss_input(const struct loss_case *it)
 
 static const struct fm_step loss_step = {.seed = 41, .epoch = 2};
 
+// Half of what is mixed is cut.
+static struct fm_mix_ranges mix_of(const struct loss_case *it)
+{
+    return fm_mix_ranges_of(it->mix, 0.5f, 28, 28);
+}
+
 static struct loss_expected expect_losses(
     const struct loss_case *it, const float *logits, const struct loss_input *in)
 {
@@ -562,13 +568,13 @@ static struct loss_expected expect_losses(
         .gradient = rig_host(count * sizeof *to.gradient),
         .exact_gradient = rig_host(count * sizeof *to.exact_gradient),
     };
+    const struct fm_mix_ranges ranges = mix_of(it);
     for (int n = 0; n < it->rows; n++) {
         int at = n * it->pitch, next = (n + 1) % it->rows, hit;
         const struct fm_target target = {
             .label = in->labels[it->gather ? in->ids[n] : (uint32_t)n],
             .other = in->labels[it->gather ? in->ids[next] : (uint32_t)next],
-            .weight = fm_mix_weight(
-                loss_step.seed, loss_step.epoch, in->ids[n], fm_draw_threshold(it->mix)),
+            .weight = fm_mix_draw(loss_step.seed, loss_step.epoch, in->ids[n], &ranges).weight,
             .smoothing = it->smoothing,
             .soft_share = it->soft,
             .soft = in->soft + n * it->classes,
@@ -621,7 +627,7 @@ static struct loss loss_of(const struct loss_case *it, const struct rig_tensor *
         .step = rig_device(&loss_step, sizeof loss_step),
         .gather = it->gather,
         .smoothing = it->smoothing,
-        .mix_threshold = fm_draw_threshold(it->mix),
+        .mix = mix_of(it),
         .gradient_type = it->gradient_type,
         .gradient = gradient->device,
         .state = l.state,

@@ -1085,7 +1085,8 @@ static void test_refusals(void **state)
         api->compile(b.model, &(struct fm_compile_options){.batch = 0}, &none));
     assert_fails(FM_USAGE, "`mix` and `soft_share` are for training",
         api->compile(b.model,
-            &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_INFER, .mix = 0.5f},
+            &(struct fm_compile_options){
+                .batch = BATCH, .mode = FM_MODE_INFER, .mix = {.share = 0.5f}},
             &none));
     assert_fails(FM_USAGE, "`mix` and `soft_share` are for training",
         api->compile(b.model,
@@ -1098,7 +1099,13 @@ static void test_refusals(void **state)
             &none));
     assert_fails(FM_USAGE, "a share of 1.5 mixed",
         api->compile(b.model,
-            &(struct fm_compile_options){.batch = BATCH, .mode = FM_MODE_TRAIN, .mix = 1.5f},
+            &(struct fm_compile_options){
+                .batch = BATCH, .mode = FM_MODE_TRAIN, .mix = {.share = 1.5f}},
+            &none));
+    assert_fails(FM_USAGE, "a share of nan cut",
+        api->compile(b.model,
+            &(struct fm_compile_options){
+                .batch = BATCH, .mode = FM_MODE_TRAIN, .mix = {.share = 1.0f, .cut = NAN}},
             &none));
     api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
     assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));

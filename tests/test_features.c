@@ -280,8 +280,11 @@ static void train(const struct whole *w, const struct fm_net *net, const struct 
     for (uint32_t s = 0; s < STEPS; s++) {
         struct fm_step step = {
             .seed = 5, .epoch = s, .count = BATCH, .learning_rate = 1e-2f, .weight_decay = 0.01f};
-        const struct fm_plain_batch batch = {
-            records, drawn->labels, drawn->ids, &step, {0}, 0.1f, 0.0f, 0.0f, NULL};
+        const struct fm_plain_batch batch = {.records = records,
+            .labels = drawn->labels,
+            .ids = drawn->ids,
+            .step = &step,
+            .label_smoothing = 0.1f};
         fm_rig_step(&rig, e, (int)s % FM_SLOTS, &batch);
     }
     struct fm_counters counters;

@@ -82,8 +82,10 @@ static double step(
         ids[i] = first + i;
     struct fm_step given = t->golden.step;
     given.count = count;
-    struct fm_plain_batch batch = {train->records + (size_t)first * train->record_size,
-        train->labels + first, ids, &given, {0}, 0.0f, 0.0f, 0.0f, NULL};
+    struct fm_plain_batch batch = {.records = train->records + (size_t)first * train->record_size,
+        .labels = train->labels + first,
+        .ids = ids,
+        .step = &given};
     struct fm_sums sums = fm_rig_step(&t->rig, executor, slot, &batch);
     assert_int_equal(sums.count, count);
     return sums.loss / count;

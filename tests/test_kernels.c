@@ -253,7 +253,7 @@ static void run_loss(const struct fm_kernels *k, struct work *w)
         .count = count,
         .classes = classes,
         .smoothing = 0.1f,
-        .mix = 0.5f,
+        .mix = fm_mix_ranges_of(0.5f, 0.5f, 7, 5),
         .soft_share = 0.3f,
         .soft_targets = w->out[2],
         .seed = 5,
@@ -323,7 +323,7 @@ static void run_input(const struct fm_kernels *k, struct work *w)
         .flip = true,
         .erase = 0.5f,
         .erase_size = 4,
-        .mix = 0.6f,
+        .mix = fm_mix_ranges_of(0.6f, 0.5f, 7, 5),
         .seed = 9,
         .epoch = 1};
     // Not resized, then resized and repeated: as many images as the outputs have room for.
@@ -342,8 +342,11 @@ static void run_features(const struct fm_kernels *k, struct work *w)
     int features = w->size < 37 ? (int)w->size : 37;
     struct fm_input input = {.features = features, .shape = {features, 1, 1}};
     const uint32_t ids[16] = {5, 8, 2, 9, 1, 0, 3};
-    struct fm_input_work work = {
-        .input = &input, .records = (const uint8_t *)w->x, .ids = ids, .mix = 0.6f, .seed = 9};
+    struct fm_input_work work = {.input = &input,
+        .records = (const uint8_t *)w->x,
+        .ids = ids,
+        .mix = fm_mix_ranges_of(0.6f, 0.0f, 0, 0),
+        .seed = 9};
     work.count = (int)(w->size / (size_t)features < 16 ? w->size / (size_t)features : 16);
     on(k, w)->input(&work, typed(w, 0));
 }

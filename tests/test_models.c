@@ -45,7 +45,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true},
         .label_smoothing = 0.1f,
-        .mix = 0.6f,
+        .mix = {.share = 0.6f, .cut = 0.5f},
         .soft_share = 0.4f,
         .unfused = unfused};
     fm_rig_must(fm_zoo_build(model, 10, &t->net), model);
@@ -55,9 +55,15 @@ static void set_up(struct trial *t, const char *model, bool unfused)
     t->executor = fm_rig_compile(&t->rig, &options);
     t->drawn = fm_case_batch(&t->net, BATCH, 3, false);
     t->step = (struct fm_step){.seed = 17, .epoch = 1, .count = BATCH}; // learning rate 0
-    t->batch = (struct fm_plain_batch){t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step,
-        options.augment, options.label_smoothing, options.mix, options.soft_share,
-        t->drawn.soft_targets};
+    t->batch = (struct fm_plain_batch){.records = t->drawn.records,
+        .labels = t->drawn.labels,
+        .ids = t->drawn.ids,
+        .step = &t->step,
+        .augment = options.augment,
+        .label_smoothing = options.label_smoothing,
+        .mix = options.mix,
+        .soft_share = options.soft_share,
+        .soft_targets = t->drawn.soft_targets};
 
     size_t count = t->net.param_elements;
     t->params = calloc(count, sizeof *t->params);

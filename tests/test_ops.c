@@ -307,8 +307,15 @@ static void train_step(struct trial *t, struct fm_executor *executor,
         .learning_rate = 0.002f,
         .weight_decay = index == 1 ? 0.1f : 0.0f,
     };
-    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step, options->augment,
-        options->label_smoothing, options->mix, options->soft_share, drawn.soft_targets};
+    struct fm_plain_batch batch = {.records = drawn.records,
+        .labels = drawn.labels,
+        .ids = drawn.ids,
+        .step = &step,
+        .augment = options->augment,
+        .label_smoothing = options->label_smoothing,
+        .mix = options->mix,
+        .soft_share = options->soft_share,
+        .soft_targets = drawn.soft_targets};
     struct fm_counters counters;
     snprintf(phase, sizeof phase, "training step %d", index + 1);
 
@@ -372,14 +379,16 @@ static int run_trial(
         .batch = (int)batch,
         .mode = FM_MODE_TRAIN,
         .label_smoothing = richly ? 0.1f : 0.0f,
-        .mix = richly ? 0.6f : 0.0f,
+        .mix = {.share = richly ? 0.6f : 0.0f},
         .soft_share = richly ? 0.4f : 0.0f,
         .unfused = manner->unfused,
         .probe = manner->probe,
     };
     set_up(t);
-    if (richly && t->net.input.features == 0)
+    if (richly && t->net.input.features == 0) {
         options.augment = (struct fm_augment){.shift = 2, .flip = true};
+        options.mix.cut = 0.5f;
+    }
     infer(t, "inference before training");
     struct fm_executor *executor = fm_rig_compile(&t->rig, &options);
     for (int i = 0; i < STEPS; i++)

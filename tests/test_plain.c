@@ -45,13 +45,20 @@ static double loss_at(
 
 // Every parameter's gradient against a central difference of the loss, in double precision.
 static bool gradients_are_differences(
-    const char *text, uint32_t count, float smoothing, float mix, float soft)
+    const char *text, uint32_t count, float smoothing, struct fm_mixing mix, float soft)
 {
     struct fm_plain *plain = plain_for(text);
     struct fm_case_batch drawn = fm_case_batch(&net, count, 11, false);
     struct fm_step step = {.seed = 99, .epoch = 2, .count = count};
-    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &step,
-        {.shift = 1, .flip = true}, smoothing, mix, soft, drawn.soft_targets};
+    struct fm_plain_batch batch = {.records = drawn.records,
+        .labels = drawn.labels,
+        .ids = drawn.ids,
+        .step = &step,
+        .augment = {.shift = 1, .flip = true},
+        .label_smoothing = smoothing,
+        .mix = mix,
+        .soft_share = soft,
+        .soft_targets = drawn.soft_targets};
     bool close = true;
     fm_plain_forward(plain, &batch);
     fm_plain_backward(plain, &batch);
@@ -90,11 +97,13 @@ static void finite_differences(void **state)
         "4x4>s3x6x6 c2k3p1b r p f3b",
         "5x6>3x4x3 c2k3p1 n r m d0.2 f3b",
     };
+    static const struct fm_mixing none, all = {.share = 1.0f}, cut = {1.0f, 1.0f};
     int failures = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        failures += !gradients_are_differences(cases[i], 3, 0.0f, 0.0f, 0.0f);
-        failures += !gradients_are_differences(cases[i], 2, 0.1f, 1.0f, 0.0f);
-        failures += !gradients_are_differences(cases[i], 2, 0.1f, 1.0f, 0.7f);
+        failures += !gradients_are_differences(cases[i], 3, 0.0f, none, 0.0f);
+        failures += !gradients_are_differences(cases[i], 2, 0.1f, all, 0.0f);
+        failures += !gradients_are_differences(cases[i], 3, 0.1f, cut, 0.0f);
+        failures += !gradients_are_differences(cases[i], 2, 0.1f, all, 0.7f);
     }
     assert_int_equal(failures, 0);
 }
@@ -152,8 +161,11 @@ static void augmented(void **state)
             .epoch = (uint32_t)fm_golden_number(table, "epoch"),
             .count = 1,
         };
-        struct fm_plain_batch batch = {
-            record, &label, &id, &step, {.shift = 2, .flip = true}, 0.0f, 0.0f, 0.0f, NULL};
+        struct fm_plain_batch batch = {.records = record,
+            .labels = &label,
+            .ids = &id,
+            .step = &step,
+            .augment = {.shift = 2, .flip = true}};
         fm_plain_forward(plain, &batch);
         int x = fm_golden_element(flips, id) != 0.0 ? 5 : 2;
         int to_y = 4 + (int)fm_golden_element(json_array_get(moves, id), 0);
@@ -174,7 +186,13 @@ static void check_equal_logits(float soft_share, const float *soft, const double
     uint8_t record[4] = {1, 2, 3, 4}, label = 2;
     uint32_t id = 0;
     struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.5f, 0.0f, soft_share, soft};
+    struct fm_plain_batch batch = {.records = record,
+        .labels = &label,
+        .ids = &id,
+        .step = &step,
+        .label_smoothing = 0.5f,
+        .soft_share = soft_share,
+        .soft_targets = soft};
     assert_near(fm_plain_forward(plain, &batch), log(4.0));
     fm_plain_backward(plain, &batch);
     const double *bias = fm_plain_grad(plain, net.params[1].name);
@@ -241,7 +259,7 @@ static void batch_norm(void **state)
     fm_plain_set_param(plain, net.params[2].name, &two);
     fm_plain_set_param(plain, net.params[3].name, &one);
     struct fm_step step = {.count = 2};
-    struct fm_plain_batch batch = {records, labels, ids, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+    struct fm_plain_batch batch = {.records = records, .labels = labels, .ids = ids, .step = &step};
     fm_plain_train_step(plain, &batch);
     double factor = 1.0 / sqrt(2.25 + (double)1e-5f), momentum = (double)0.1f;
     for (int i = 0; i < 4; i++)
@@ -276,7 +294,8 @@ static void dropout_masks(void **state)
             .epoch = (uint32_t)fm_golden_number(table, "epoch"),
             .count = 1,
         };
-        struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+        struct fm_plain_batch batch = {
+            .records = record, .labels = &label, .ids = &id, .step = &step};
         fm_plain_forward(plain, &batch);
         const double *in = layer > 0 ? plain->activation[layer - 1] : plain->input;
         double scale = 1.0 / (1.0 - (double)net.layers[layer].rate);
@@ -295,7 +314,7 @@ static void ties(void **state)
     uint8_t label = 0;
     uint32_t id = 0;
     struct fm_step step = {.count = 1};
-    struct fm_plain_batch batch = {record, &label, &id, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+    struct fm_plain_batch batch = {.records = record, .labels = &label, .ids = &id, .step = &step};
     struct fm_plain *plain = plain_for("4x4>1x4x4 r r p f2");
     fm_plain_forward(plain, &batch);
     fm_plain_backward(plain, &batch);
@@ -326,8 +345,10 @@ static void check_model(const char *model)
     for (uint32_t i = 0; i < golden.batch; i++)
         ids[i] = i;
     golden.step.count = golden.batch;
-    struct fm_plain_batch batch = {golden.data.train.records, golden.data.train.labels, ids,
-        &golden.step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+    struct fm_plain_batch batch = {.records = golden.data.train.records,
+        .labels = golden.data.train.labels,
+        .ids = ids,
+        .step = &golden.step};
     bool close = fm_golden_check_series(
         model, fm_golden_member(golden.root, "losses"), 0, fm_plain_forward(plain, &batch), 0.0);
     fm_plain_backward(plain, &batch);

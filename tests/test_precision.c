@@ -71,8 +71,10 @@ static struct trial *open_trial(
         .learning_rate = 1e-3f,
         .weight_decay = 0.01f,
         .ema_decay = 0.9f};
-    t->batch = (struct fm_plain_batch){
-        t->drawn.records, t->drawn.labels, t->drawn.ids, &t->step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+    t->batch = (struct fm_plain_batch){.records = t->drawn.records,
+        .labels = t->drawn.labels,
+        .ids = t->drawn.ids,
+        .step = &t->step};
     return t;
 }
 

@@ -101,7 +101,7 @@ static const struct variant variants[] = {
     {.name = "adam, best, erasing, mixing",
         .recipe = {COMMON, .optimiser = FM_OPTIMISER_ADAM, .learning_rate = 2e-3,
             .schedule = FM_SCHEDULE_ONE_CYCLE, .erase = 0.5, .erase_size = 10, .mix = 0.5,
-            .label_smoothing = 0.1, .keep = FM_KEEP_BEST}},
+            .mix_cut = 0.5, .label_smoothing = 0.1, .keep = FM_KEEP_BEST}},
     {.name = "adamw, averages, best",
         .recipe = {COMMON, .optimiser = FM_OPTIMISER_ADAMW, .learning_rate = 2e-3,
             .weight_decay = 0.05, .schedule = FM_SCHEDULE_COSINE, .ema_decay = 0.9,

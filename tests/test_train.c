@@ -520,6 +520,7 @@ static struct fm_recipe make_recipe(int epochs, int batch)
         .erase = 0.25,
         .erase_size = 2,
         .mix = 0.375,
+        .mix_cut = 0.75,
         .dropout = -1};
 }
 
@@ -593,7 +594,8 @@ static void test_steps(void **state)
     for (int i = 0; i < 2; i++) {
         assert_int_equal(seen.compiled[i].augment.shift, 2);
         assert_true(seen.compiled[i].augment.flip);
-        assert_true(seen.compiled[i].label_smoothing == 0.125f && seen.compiled[i].mix == 0.375f);
+        assert_true(seen.compiled[i].label_smoothing == 0.125f);
+        assert_true(seen.compiled[i].mix.share == 0.375f && seen.compiled[i].mix.cut == 0.75f);
     }
     assert_int_equal(seen.capacity, 10);
     assert_true(seen.model.optimiser.beta1 == 0.8f && seen.model.optimiser.beta2 == 0.9f &&

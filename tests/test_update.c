@@ -117,7 +117,7 @@ static void train_beside_plain(const char *name, const struct fm_optimiser_optio
             .learning_rate = sgd ? 0.05f : 0.003f,
             .weight_decay = t == 1 ? 0.0f : 0.1f};
         struct fm_plain_batch batch = {
-            drawn.records, drawn.labels, drawn.ids, &step, {0}, 0.0f, 0.0f, 0.0f, NULL};
+            .records = drawn.records, .labels = drawn.labels, .ids = drawn.ids, .step = &step};
         fm_rig_step(&rig, e, t % FM_SLOTS, &batch);
         fm_rig_get(&rig, FM_STATE_GRAD, s.grad);
         for (int i = 0; i < net.param_count; i++)
@@ -224,8 +224,12 @@ static float *drawn_input(
     struct fm_case_batch drawn = fm_case_batch(&net, DRAWN_IMAGES, 1, false);
     for (int n = 0; n < DRAWN_IMAGES; n++)
         memset(drawn.records + n * SIDE * SIDE, brightness(n), SIDE * SIDE);
-    struct fm_plain_batch batch = {drawn.records, drawn.labels, drawn.ids, &drawing_step,
-        options.augment, 0.0f, options.mix, 0.0f, NULL};
+    struct fm_plain_batch batch = {.records = drawn.records,
+        .labels = drawn.labels,
+        .ids = drawn.ids,
+        .step = &drawing_step,
+        .augment = options.augment,
+        .mix = options.mix};
     fm_rig_step(&rig, e, 0, &batch);
     size_t count = (size_t)DRAWN_IMAGES * SIDE * SIDE;
     float *input = allocate(count, sizeof *input);
@@ -288,7 +292,8 @@ static void test_mixing(void **state)
     (void)state;
     static const float share = 0.6f;
     uint32_t ids[DRAWN_IMAGES];
-    float *input = drawn_input((struct fm_compile_options){.mix = share}, brightness, ids);
+    float *input = drawn_input(
+        (struct fm_compile_options){.mix = {.share = share}}, brightness, ids);
     int mixed = 0, quarters[4] = {0};
     for (int n = 0; n < DRAWN_IMAGES; n++) {
         const float *image = input + n * SIDE * SIDE;
@@ -313,6 +318,109 @@ static void test_mixing(void **state)
     for (int i = 0; i < 4; i++)
         assert_true(abs(quarters[i] - mixed / 4) <= 34);
     free(input);
+}
+
+// What kernels/mix.h promises of the cut: the width drawn up to the longest that leaves the image
+// more than half of its pixels.
+static struct rectangle plain_cut(uint32_t id, double share, double cut)
+{
+    struct rectangle r = {0};
+    uint32_t draw[7];
+    for (uint32_t i = 0; i < 7; i++)
+        draw[i] = fm_draw(drawing_step.seed, drawing_step.epoch, id, FM_STREAM_MIX, i);
+    r.there = (double)draw[0] < share * 4294967296.0 && (double)draw[2] < cut * 4294967296.0;
+    r.height = 1 + (int)below(draw[3], SIDE);
+    int longest = r.height < SIDE / 2 ? SIDE : (SIDE * SIDE / 2 - 1) / r.height;
+    r.width = 1 + (int)below(draw[4], (uint32_t)longest);
+    r.top = (int)below(draw[5], (uint32_t)(SIDE - r.height + 1));
+    r.left = (int)below(draw[6], (uint32_t)(SIDE - r.width + 1));
+    return r;
+}
+
+// A cut image is its own or the next one's, pixel by pixel, of two images that are nowhere alike.
+static void test_cutting(void **state)
+{
+    (void)state;
+    static const float share = 0.75f, half = 0.5f;
+    uint32_t ids[DRAWN_IMAGES];
+    float *input = drawn_input(
+        (struct fm_compile_options){.mix = {.share = share, .cut = half}}, brightness, ids);
+    int cut = 0, averaged = 0, heights[SIDE + 1] = {0}, widths[SIDE + 1] = {0};
+    for (int n = 0; n < DRAWN_IMAGES; n++) {
+        const float *image = input + n * SIDE * SIDE;
+        float own = (float)brightness(n) / 255.0f;
+        float other = (float)brightness((n + 1) % DRAWN_IMAGES) / 255.0f;
+        struct rectangle r = plain_cut(ids[n], (double)share, (double)half);
+        if (!r.there) {
+            averaged += fabsf(image[0] - own) > 1e-6f;
+            for (int i = 1; i < SIDE * SIDE; i++)
+                assert_true(image[i] == image[0]);
+            continue;
+        }
+        cut++;
+        heights[r.height]++;
+        widths[r.width]++;
+        assert_true(2 * r.height * r.width < SIDE * SIDE);
+        for (int y = 0; y < SIDE; y++)
+            for (int x = 0; x < SIDE; x++) {
+                float expected = within(&r, y, x) ? other : own;
+                if (fabsf(image[y * SIDE + x] - expected) > 1e-6f)
+                    fail_msg("image %d, pixel (%d, %d) is %g, expected %g", n, y, x,
+                        (double)image[y * SIDE + x], (double)expected);
+            }
+    }
+    // 400 draws of 0.375 each: five standard deviations are 48. All sides occur.
+    if (abs(cut - 150) > 48 || abs(averaged - 150) > 48)
+        fail_msg(
+            "%d of %d images cut and %d averaged, expected about 150", cut, DRAWN_IMAGES, averaged);
+    for (int side = 1; side <= SIDE; side++)
+        assert_true(heights[side] > 0 && widths[side] > 0);
+    free(input);
+}
+
+// Targets are mixed by the share of the pixels that was cut: the loss is that of the formula.
+static void test_cut_targets(void **state)
+{
+    (void)state;
+    static struct fm_net net;
+    struct fm_rig rig;
+    fm_case_net("14x14>1x14x14 f3b", &net);
+    fm_rig_open_as(
+        &rig, "cpu", &net, &(struct fm_model_options){.optimiser = {.kind = FM_OPTIMISER_SGD}}, 4);
+    struct fm_compile_options options = {
+        .batch = 4, .mode = FM_MODE_TRAIN, .mix = {.share = 1.0f, .cut = 1.0f}};
+    struct fm_executor *e = fm_rig_compile(&rig, &options);
+    struct fm_case_batch drawn = fm_case_batch(&net, 4, 1, false);
+    for (int i = 0; i < 4; i++)
+        drawn.labels[i] = (uint8_t)(i % 3);
+    // Weights of zero and a bias of log 1, log 2, log 4: the logits whatever the images are.
+    float weights[3 * SIDE * SIDE] = {0};
+    const float bias[3] = {0.0f, logf(2.0f), logf(4.0f)};
+    fm_rig_must(rig.api->model_set(
+                    rig.model, FM_STATE_PARAM, net.params[0].name, weights, net.params[0].count),
+        "model_set");
+    fm_rig_must(
+        rig.api->model_set(rig.model, FM_STATE_PARAM, net.params[1].name, bias, 3), "model_set");
+    struct fm_step step = {.seed = drawing_step.seed, .epoch = drawing_step.epoch, .count = 4};
+    struct fm_plain_batch batch = {.records = drawn.records,
+        .labels = drawn.labels,
+        .ids = drawn.ids,
+        .step = &step,
+        .mix = options.mix};
+    double expected = 0.0;
+    for (int n = 0; n < 4; n++) {
+        struct rectangle r = plain_cut(drawn.ids[n], 1.0, 1.0);
+        double weight = r.height * r.width / (double)(SIDE * SIDE);
+        expected += log(7.0) - (1.0 - weight) * (double)bias[drawn.labels[n]] -
+                    weight * (double)bias[drawn.labels[(n + 1) % 4]];
+    }
+    fm_rig_step(&rig, e, 0, &batch);
+    struct fm_sums sums;
+    fm_rig_must(rig.api->sums_get(rig.model, true, &sums), "sums_get");
+    assert_true(fabs(sums.loss - expected) < 1e-5);
+    fm_case_batch_free(&drawn);
+    rig.api->executor_destroy(e);
+    fm_rig_close(&rig);
 }
 
 // ---- inference from averages
@@ -426,6 +534,8 @@ int main(void)
         cmocka_unit_test(test_adamw),
         cmocka_unit_test(test_erasing),
         cmocka_unit_test(test_mixing),
+        cmocka_unit_test(test_cutting),
+        cmocka_unit_test(test_cut_targets),
         cmocka_unit_test(test_average),
         cmocka_unit_test(test_mirror),
     };

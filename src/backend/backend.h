@@ -32,7 +32,7 @@
 #include <stdint.h>
 
 enum {
-    FM_BACKEND_ABI = 9
+    FM_BACKEND_ABI = 10
 };
 
 struct fm_device;
@@ -121,6 +121,13 @@ static inline bool fm_augment_any(const struct fm_augment *augment)
     return augment->shift > 0 || augment->flip || augment->erase > 0.0f;
 }
 
+// Samples that are mixed with the next of the batch, and their targets likewise (kernels/mix.h).
+struct fm_mixing {
+    float share; // of the samples, 0 to 1
+    float cut;   // of these, the share that take a rectangle of the other, 0 to 1; the rest are
+                 // averaged with it, as all are that are records of features
+};
+
 struct fm_compile_options {
     int batch;
     enum fm_mode mode;
@@ -128,8 +135,7 @@ struct fm_compile_options {
     // for none) just as in training; not together with `mirror`, nor of records of features.
     struct fm_augment augment;
     float label_smoothing; // training only: target = (1 - s) onehot + s / classes
-    float mix;             // training only: the share of samples that are mixed with the next of
-                           // the batch, and their onehots likewise (kernels/mix.h)
+    struct fm_mixing mix;  // training only; not `cut` of records of features
     // Training only: the share that the slot's soft targets have in the targets, the rest is the
     // labels' (kernels/cross_entropy.h); mixed like the labels.
     float soft_share;

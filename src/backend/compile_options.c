@@ -14,7 +14,19 @@ static enum fm_status check_records(
             "compile: the records of network '%s' are features: only images can be augmented or "
             "mirrored",
             net->name);
+    if (net->input.features > 0 && options->mix.share > 0.0f && options->mix.cut > 0.0f)
+        return fm_fail(FM_USAGE,
+            "compile: the records of network '%s' are features: only of images a rectangle can be "
+            "cut",
+            net->name);
     return FM_OK;
+}
+
+static enum fm_status check_share(float share, const char *of_what)
+{
+    if (share >= 0.0f && share <= 1.0f)
+        return FM_OK;
+    return fm_fail(FM_USAGE, "compile: a share of %g %s, expected 0 to 1", (double)share, of_what);
 }
 
 enum fm_status fm_compile_check(
@@ -29,13 +41,10 @@ enum fm_status fm_compile_check(
             net->name);
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
-    if (!(options->mix >= 0.0f && options->mix <= 1.0f))
-        return fm_fail(
-            FM_USAGE, "compile: a share of %g mixed, expected 0 to 1", (double)options->mix);
-    if (!(options->soft_share >= 0.0f && options->soft_share <= 1.0f))
-        return fm_fail(FM_USAGE, "compile: a share of %g for soft targets, expected 0 to 1",
-            (double)options->soft_share);
-    if (!trains && (options->mix > 0.0f || options->soft_share > 0.0f))
+    FM_TRY(check_share(options->mix.share, "mixed"));
+    FM_TRY(check_share(options->mix.cut, "cut"));
+    FM_TRY(check_share(options->soft_share, "for soft targets"));
+    if (!trains && (options->mix.share > 0.0f || options->soft_share > 0.0f))
         return fm_fail(FM_USAGE, "compile: `mix` and `soft_share` are for training");
     FM_TRY(check_records(net, options));
     if (options->average && !averages)

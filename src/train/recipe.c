@@ -73,6 +73,9 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(mix, "mix", REAL, 0, 1, NULL,
         "mixup: probability that an image and its target are mixed with the batch's next image and "
         "its target, whose weight is drawn from 0 to 1/2"),
+    FIELD(mix_cut, "mix-cut", REAL, 0, 1, NULL,
+        "CutMix: share of the mixed images that take a rectangle of the next image, smaller than "
+        "half of it, in place of an average"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,
@@ -288,6 +291,11 @@ struct fm_augment fm_recipe_augment(const struct fm_recipe *recipe)
         .flip = recipe->flip,
         .erase = (float)recipe->erase,
         .erase_size = recipe->erase_size};
+}
+
+struct fm_mixing fm_recipe_mixing(const struct fm_recipe *recipe)
+{
+    return (struct fm_mixing){.share = (float)recipe->mix, .cut = (float)recipe->mix_cut};
 }
 
 // The same for values that stand in `object` at the place, or else in the object `outer` at
@@ -549,7 +557,7 @@ static enum fm_status missing_key(const struct place *place, const char *key)
 // What runs of earlier versions do not have, and did not do: its default is 0.
 static bool came_later(const struct fm_recipe_field *field)
 {
-    return strcmp(field->key, "mix") == 0;
+    return strcmp(field->key, "mix") == 0 || strcmp(field->key, "mix_cut") == 0;
 }
 
 // Strict both ways, but for what came later: a run that another version wrote, with a value more or

@@ -323,13 +323,14 @@ struct fm_compile_options parity_training(int batch)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true, .erase = 0.5f, .erase_size = 8},
         .label_smoothing = 0.1f,
-        .mix = 0.5f};
+        .mix = {.share = 0.5f}};
 }
 
 struct fm_compile_options parity_training_of(const struct parity *p)
 {
     struct fm_compile_options options = parity_training(p->what.batch);
     options.soft_share = p->what.soft_share;
+    options.mix.cut = p->what.mix_cut;
     if (p->net.input.features > 0)
         options.augment = (struct fm_augment){0};
     return options;

@@ -49,11 +49,11 @@ struct parity_case {
     bool resident;               // the second backend keeps the data
     enum parity_part part;
     const char *cut;
-    const char *trained_from; // a parameter: those in front of it are not trained; NULL: all are
-    float base_rate;          // of learning in front of the layer `cut`'s end; 0: as behind it
-    int input_size;           // 0: the model's own
-    float soft_share;         // struct fm_compile_options
-    const void *records;      // a head's, [parity_samples()][features]
+    const char *trained_from;  // a parameter: those in front of it are not trained; NULL: all are
+    float base_rate;           // of learning in front of the layer `cut`'s end; 0: as behind it
+    int input_size;            // 0: the model's own
+    float soft_share, mix_cut; // struct fm_compile_options and fm_mixing
+    const void *records;       // a head's, [parity_samples()][features]
 };
 #define PARITY_CASE(model_, precision_, batch_, device_, optimiser_)                               \
     PARITY_CASE_OF(model_, precision_, batch_, device_, optimiser_, .resident = false)

@@ -26,7 +26,7 @@ struct run {
 static struct fm_compile_options unmixed(int batch)
 {
     struct fm_compile_options options = parity_training(batch);
-    options.mix = 0.0f;
+    options.mix = (struct fm_mixing){0};
     return options;
 }
 

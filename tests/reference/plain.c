@@ -195,66 +195,109 @@ static void resize(const struct fm_input *input, const double *in, double *out)
     }
 }
 
-static void prepare_features(struct fm_plain *plain, const uint8_t *records)
+// How sample `n` is mixed with the next of the batch: that one's weight, and what of the image it
+// takes, if it is cut.
+struct mixed {
+    uint32_t next;
+    double weight;
+    int top, left, height, width;
+};
+
+static uint32_t mix_draw(const struct fm_plain_batch *batch, uint32_t n, uint32_t element)
 {
-    for (size_t i = 0; i < plain->count * (size_t)plain->net.input.features; i++) {
-        float value;
-        memcpy(&value, records + i * sizeof value, sizeof value);
-        plain->input[i] = (double)value;
-    }
+    return fm_draw(batch->step->seed, batch->step->epoch, batch->ids[n], FM_STREAM_MIX, element);
 }
 
-// The weight of the next sample of the batch in sample `n`, and which that is.
-static double mixed_with(const struct fm_plain_batch *batch, uint32_t n, uint32_t *other)
+static void cut(const struct fm_plain_batch *batch, const struct fm_input *input, uint32_t n,
+    struct mixed *mixed)
 {
-    const struct fm_step *step = batch->step;
-    uint32_t id = batch->ids[n];
-    *other = (n + 1) % step->count;
-    double share = fm_draw(step->seed, step->epoch, id, FM_STREAM_MIX, 0) / 4294967296.0;
-    if (share >= (double)batch->mix)
-        return 0.0;
-    return (fm_draw(step->seed, step->epoch, id, FM_STREAM_MIX, 1) >> 8) / 16777216.0 / 2.0;
+    int pixels = input->rows * input->cols, height = 1, widest = input->cols;
+    height += (int)fm_draw_below(mix_draw(batch, n, 3), (uint32_t)input->rows);
+    while (widest > 0 && 2 * height * widest >= pixels)
+        widest--;
+    if (widest == 0)
+        return;
+    mixed->height = height;
+    mixed->width = 1 + (int)fm_draw_below(mix_draw(batch, n, 4), (uint32_t)widest);
+    mixed->top = (int)fm_draw_below(mix_draw(batch, n, 5), (uint32_t)(input->rows - height + 1));
+    mixed->left = (int)fm_draw_below(
+        mix_draw(batch, n, 6), (uint32_t)(input->cols - mixed->width + 1));
+    mixed->weight = (double)(mixed->height * mixed->width) / pixels;
 }
 
-// Each sample's part of the input with its neighbour's, once all of them are there: normalising and
-// resizing change nothing of what mixing gives.
-static void mix_input(struct fm_plain *plain, const struct fm_plain_batch *batch)
+static struct mixed mixed_with(
+    const struct fm_plain_batch *batch, const struct fm_input *input, uint32_t n)
 {
-    struct fm_shape shape = plain->net.input.shape;
-    size_t size = (size_t)shape.c * (size_t)shape.h * (size_t)shape.w, total = plain->count * size;
-    double *before = zeroed(total);
-    memcpy(before, plain->input, total * sizeof *before);
+    struct mixed mixed = {.next = (n + 1) % batch->step->count};
+    if (mix_draw(batch, n, 0) / 4294967296.0 >= (double)batch->mix.share)
+        return mixed;
+    if (mix_draw(batch, n, 2) / 4294967296.0 < (double)batch->mix.cut)
+        cut(batch, input, n, &mixed);
+    else
+        mixed.weight = (mix_draw(batch, n, 1) >> 8) / 16777216.0 / 2.0;
+    return mixed;
+}
+
+// Each record's `size` numbers with its neighbour's, once all of them are there.
+static void mix_records(
+    struct fm_plain *plain, const struct fm_plain_batch *batch, size_t size, double *records)
+{
+    const struct fm_input *input = &plain->net.input;
+    double *before = zeroed(plain->count * size);
+    memcpy(before, records, plain->count * size * sizeof *before);
     for (uint32_t n = 0; n < plain->count; n++) {
-        uint32_t other;
-        double weight = mixed_with(batch, n, &other);
-        for (size_t i = 0; i < size; i++)
-            plain->input[n * size + i] = (1.0 - weight) * before[n * size + i] +
-                                         weight * before[other * size + i];
+        struct mixed mixed = mixed_with(batch, input, n);
+        for (size_t i = 0; i < size; i++) {
+            double own = before[n * size + i], other = before[mixed.next * size + i];
+            double weight = mixed.weight;
+            if (mixed.height > 0) {
+                int y = (int)i / input->cols - mixed.top, x = (int)i % input->cols - mixed.left;
+                weight = y >= 0 && y < mixed.height && x >= 0 && x < mixed.width ? 1.0 : 0.0;
+            }
+            records[n * size + i] = (1.0 - weight) * own + weight * other;
+        }
     }
     free(before);
 }
 
-// `step` NULL: no augmentation.
-static void prepare_input(struct fm_plain *plain, const uint8_t *records, const uint32_t *ids,
-    const struct fm_augment *augment, const struct fm_step *step)
+static void prepare_features(
+    struct fm_plain *plain, const uint8_t *records, const struct fm_plain_batch *batch)
+{
+    size_t features = (size_t)plain->net.input.features;
+    for (size_t i = 0; i < plain->count * features; i++) {
+        float value;
+        memcpy(&value, records + i * sizeof value, sizeof value);
+        plain->input[i] = (double)value;
+    }
+    if (batch != NULL)
+        mix_records(plain, batch, features, plain->input);
+}
+
+// `batch`: of training, whose records they are; NULL in inference, where nothing is changed.
+static void prepare_input(
+    struct fm_plain *plain, const uint8_t *records, const struct fm_plain_batch *batch)
 {
     const struct fm_input *input = &plain->net.input;
     static const struct fm_augment none = {0};
     if (input->features > 0) {
-        prepare_features(plain, records);
+        prepare_features(plain, records, batch);
         return;
     }
     size_t pixels = (size_t)input->rows * (size_t)input->cols;
     size_t plane = (size_t)input->shape.h * (size_t)input->shape.w;
-    double *moved = zeroed(pixels), *normal = zeroed(pixels);
+    double *moved = zeroed(plain->count * pixels), *normal = zeroed(pixels);
+    for (uint32_t n = 0; n < plain->count; n++)
+        augment_record(input, batch != NULL ? &batch->augment : &none,
+            batch != NULL ? batch->step : NULL, batch != NULL ? batch->ids[n] : 0,
+            records + n * pixels, moved + n * pixels);
+    if (batch != NULL)
+        mix_records(plain, batch, pixels, moved);
     for (uint32_t n = 0; n < plain->count; n++) {
-        augment_record(input, step != NULL ? augment : &none, step, ids != NULL ? ids[n] : 0,
-            records + n * pixels, moved);
         for (int c = 0; c < input->shape.c; c++) {
             double mean = input->standardise ? input->mean[c] : 0.0;
             double deviation = input->standardise ? input->deviation[c] : 1.0;
             for (size_t i = 0; i < pixels; i++)
-                normal[i] = (moved[i] / 255.0 - mean) / deviation;
+                normal[i] = (moved[n * pixels + i] / 255.0 - mean) / deviation;
             resize(input, normal, plain->input + (n * (size_t)input->shape.c + (size_t)c) * plane);
         }
     }
@@ -611,12 +654,12 @@ static void layer_backward(struct fm_plain *p, int index, const struct fm_plain_
 // Softmax cross-entropy of sample `n` against (1 - s) onehot + s / classes, the onehot mixed with
 // its neighbour's, and a share of soft targets, mixed likewise; `gradient`, if there, receives the
 // loss's gradient divided by the batch's count.
-static double sample_loss(const double *logits, int classes, const struct fm_plain_batch *batch,
-    uint32_t n, double *gradient)
+static double sample_loss(const struct fm_plain *plain, const double *logits,
+    const struct fm_plain_batch *batch, uint32_t n, double *gradient)
 {
-    uint32_t next;
-    double smoothing = (double)batch->label_smoothing, weight = mixed_with(batch, n, &next);
-    int label = batch->labels[n], other = batch->labels[next];
+    struct mixed mixed = mixed_with(batch, &plain->net.input, n);
+    double smoothing = (double)batch->label_smoothing, weight = mixed.weight;
+    int classes = plain->net.classes, label = batch->labels[n], other = batch->labels[mixed.next];
     double largest = logits[0], sum = 0.0, loss = 0.0;
     for (int k = 1; k < classes; k++)
         largest = logits[k] > largest ? logits[k] : largest;
@@ -627,7 +670,7 @@ static double sample_loss(const double *logits, int classes, const struct fm_pla
         double target = (1.0 - smoothing) * certain + smoothing / classes;
         if (batch->soft_share > 0.0f) {
             double soft = (1.0 - weight) * (double)batch->soft_targets[(int)n * classes + k] +
-                          weight * (double)batch->soft_targets[(int)next * classes + k];
+                          weight * (double)batch->soft_targets[(int)mixed.next * classes + k];
             target += (double)batch->soft_share * (soft - target);
         }
         double log_p = logits[k] - largest - log(sum);
@@ -642,8 +685,7 @@ double fm_plain_forward(struct fm_plain *plain, const struct fm_plain_batch *bat
 {
     int classes = plain->net.classes;
     size_batch(plain, batch->step->count);
-    prepare_input(plain, batch->records, batch->ids, &batch->augment, batch->step);
-    mix_input(plain, batch);
+    prepare_input(plain, batch->records, batch);
     for (int l = 0; l < plain->net.layer_count; l++)
         layer_forward(plain, l, batch);
 
@@ -656,7 +698,7 @@ double fm_plain_forward(struct fm_plain *plain, const struct fm_plain_batch *bat
         for (int k = 1; k < classes; k++)
             best = row[k] > row[best] ? k : best;
         plain->correct += best == batch->labels[n];
-        plain->loss += sample_loss(row, classes, batch, n, NULL) / plain->count;
+        plain->loss += sample_loss(plain, row, batch, n, NULL) / plain->count;
     }
     return plain->loss;
 }
@@ -666,7 +708,7 @@ void fm_plain_backward(struct fm_plain *plain, const struct fm_plain_batch *batc
     int classes = plain->net.classes, last = plain->net.layer_count - 1;
     memset(plain->grads, 0, plain->net.param_elements * sizeof *plain->grads);
     for (uint32_t n = 0; n < plain->count; n++)
-        sample_loss(plain->activation[last] + n * (size_t)classes, classes, batch, n,
+        sample_loss(plain, plain->activation[last] + n * (size_t)classes, batch, n,
             plain->gradient[last] + n * (size_t)classes);
     for (int l = last; l >= 0; l--)
         layer_backward(plain, l, batch);
@@ -721,7 +763,7 @@ double fm_plain_train_step(struct fm_plain *plain, const struct fm_plain_batch *
 const double *fm_plain_infer(struct fm_plain *plain, const uint8_t *records, uint32_t count)
 {
     size_batch(plain, count);
-    prepare_input(plain, records, NULL, NULL, NULL);
+    prepare_input(plain, records, NULL);
     for (int l = 0; l < plain->net.layer_count; l++)
         layer_forward(plain, l, NULL);
     return plain->activation[plain->net.layer_count - 1];

@@ -40,6 +40,11 @@ enum fm_status fm_training_check_transfer(const struct fm_job *job)
             "same: "
             "--shift N, --flip true or --erase P does",
             transfer->feature_views, job->recipe.name);
+    if (job->recipe.mix > 0 && job->recipe.mix_cut > 0)
+        return fm_fail(FM_USAGE,
+            "recipe '%s' cuts images where it mixes them, and the features of a frozen base are "
+            "computed before: --mix-cut 0 averages them",
+            job->recipe.name);
     return FM_OK;
 }
 

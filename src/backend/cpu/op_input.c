@@ -5,8 +5,10 @@
 static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     const struct fm_executor *e = op->executor;
+    const struct fm_input *input = &e->model->net.input;
+    const struct fm_mixing *mix = &e->options.mix;
     struct fm_input_work work = {
-        .input = &e->model->net.input,
+        .input = input,
         .records = pass->slot->records,
         .ids = pass->slot->ids,
         .count = (int)pass->step->count,
@@ -16,7 +18,7 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .flip = e->options.augment.flip,
         .erase = e->options.augment.erase,
         .erase_size = e->options.augment.erase_size,
-        .mix = e->options.mix,
+        .mix = fm_mix_ranges_of(mix->share, mix->cut, input->rows, input->cols),
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
     };

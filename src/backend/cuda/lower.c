@@ -125,7 +125,7 @@ static void lower_loss(struct fm_cuda_lowering *low)
         .pitch = logits->pitch,
         .type = logits->type,
         .smoothing = low->source->compile->label_smoothing,
-        .mix_threshold = fm_draw_threshold(low->source->compile->mix),
+        .mix = fm_cuda_mix_ranges(low),
         .soft_share = low->source->compile->soft_share,
         .gradient_type = logits->gradient_type};
     fm_cuda_use(c, FM_TENSOR_X, logits->activation);

@@ -29,6 +29,13 @@ static struct fm_cuda_command *emit_forward(
 
 // ---- input
 
+struct fm_mix_ranges fm_cuda_mix_ranges(const struct fm_cuda_lowering *low)
+{
+    const struct fm_mixing *mix = &low->source->compile->mix;
+    const struct fm_input *input = &low->net->input;
+    return fm_mix_ranges_of(mix->share, mix->cut, input->rows, input->cols);
+}
+
 static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     int features = low->net->input.features;
@@ -36,7 +43,7 @@ static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block 
     c->of.features = (struct fm_cuda_features){.type = low->type,
         .samples = low->batch,
         .count = features,
-        .mix_threshold = fm_draw_threshold(low->source->compile->mix)};
+        .mix = fm_cuda_mix_ranges(low)};
     c->bytes += (double)low->batch * features * 4.0;
 }
 
@@ -60,7 +67,7 @@ static void input_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *bl
         .cols = input->cols,
         .erase_threshold = fm_draw_threshold(augment->erase),
         .erase_size = augment->erase_size};
-    work->mix_threshold = fm_draw_threshold(compile->mix);
+    work->mix = fm_cuda_mix_ranges(low);
     for (int i = 0; i < input->shape.c; i++) {
         float deviation = input->standardise ? input->deviation[i] : 1.0f;
         float mean = input->standardise ? input->mean[i] : 0.0f;

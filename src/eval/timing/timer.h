@@ -29,7 +29,8 @@ struct fm_timer_options {
     bool unfused, profile; // struct fm_compile_options
     // Training:
     struct fm_augment augment;
-    float label_smoothing, mix;
+    float label_smoothing;
+    struct fm_mixing mix;
     struct fm_step step;
     bool resident; // the device keeps the samples, where it can
 };

@@ -1,6 +1,5 @@
 // The first kernel of every step: from the records to the network's input in one pass.
 #include "backend/cpu/isa/element.h"
-#include "mix.h"
 
 #include <string.h>
 
@@ -23,9 +22,9 @@ static void augment_image(const struct fm_input_work *work, const struct fm_augm
             pixels[y * cols + x] = fm_augmented_pixel(record, rows, cols, plan, y, x);
 }
 
-static float mix_weight(const struct fm_input_work *work, int sample)
+static struct fm_mix mix_of(const struct fm_input_work *work, int sample)
 {
-    return fm_mix_weight(work->seed, work->epoch, work->ids[sample], fm_draw_threshold(work->mix));
+    return fm_mix_draw(work->seed, work->epoch, work->ids[sample], &work->mix);
 }
 
 static int mix_other(const struct fm_input_work *work, int sample)
@@ -37,17 +36,18 @@ static int mix_other(const struct fm_input_work *work, int sample)
 static void mixed_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
     int image, float *restrict pixels)
 {
-    int count = work->input->rows * work->input->cols;
+    int rows = work->input->rows, cols = work->input->cols;
     uint8_t own[FM_RECORD_MAX], other[FM_RECORD_MAX];
     augment_image(work, ranges, image, own);
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < rows * cols; i++)
         pixels[i] = (float)own[i];
-    float weight = mix_weight(work, image);
-    if (weight == 0.0f)
+    struct fm_mix mix = mix_of(work, image);
+    if (mix.weight == 0.0f)
         return;
     augment_image(work, ranges, mix_other(work, image), other);
-    for (int i = 0; i < count; i++)
-        pixels[i] = fm_lerp(pixels[i], (float)other[i], weight);
+    for (int y = 0, i = 0; y < rows; y++)
+        for (int x = 0; x < cols; x++, i++)
+            pixels[i] = fm_mixed_pixel(pixels[i], (float)other[i], &mix, y, x);
 }
 
 static void normalise_plane(
@@ -89,7 +89,7 @@ static void store_features(const struct fm_input_work *work, element *restrict o
     for (int i = 0; i < work->count; i++) {
         float own[FM_RECORD_MAX / sizeof(float)], other[FM_RECORD_MAX / sizeof(float)];
         load_features(work, i, own);
-        float weight = mix_weight(work, i);
+        float weight = mix_of(work, i).weight;
         if (weight > 0.0f) {
             load_features(work, mix_other(work, i), other);
             for (int k = 0; k < features; k++)

@@ -20,6 +20,7 @@
 #include "backend/cpu/isa/gathered.h"
 #include "backend/cpu/isa/matrix.h"
 #include "backend/cpu/isa/winograd.h"
+#include "mix.h"
 #include "net/net.h"
 #include "sgd.h"
 
@@ -44,7 +45,7 @@ struct fm_input_work {
     bool flip;
     float erase; // share of the images
     int erase_size;
-    float mix; // share of the samples that are mixed: kernels/mix.h
+    struct fm_mix_ranges mix;
     uint64_t seed;
     uint32_t epoch;
 };
@@ -56,7 +57,7 @@ struct fm_loss_work {
     const uint32_t *ids;   // [count]: the counters of the draws
     int count, classes;
     float smoothing;
-    float mix;                 // share of the samples that are mixed: kernels/mix.h
+    struct fm_mix_ranges mix;
     float soft_share;          // the share that soft_targets have in the targets, 0 to 1
     const float *soft_targets; // [count][classes]; not looked at where their share is 0
     uint64_t seed;

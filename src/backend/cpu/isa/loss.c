@@ -1,16 +1,14 @@
 // The loss and what is summed of it. A batch of rows is too little work to share among threads.
 #include "backend/cpu/isa/kernels.h"
 #include "cross_entropy.h"
-#include "mix.h"
 
 static struct fm_target target_of(const struct fm_loss_work *work, int n)
 {
-    uint64_t threshold = fm_draw_threshold(work->mix);
     uint32_t other = fm_mix_other((uint32_t)n, (uint32_t)work->count);
     struct fm_target target = {
         .label = work->labels[n],
         .other = work->labels[other],
-        .weight = fm_mix_weight(work->seed, work->epoch, work->ids[n], threshold),
+        .weight = fm_mix_draw(work->seed, work->epoch, work->ids[n], &work->mix).weight,
         .smoothing = work->smoothing,
         .soft_share = work->soft_share,
     };
