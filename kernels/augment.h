@@ -4,27 +4,7 @@
 #ifndef FM_KERNELS_AUGMENT_H
 #define FM_KERNELS_AUGMENT_H
 
-#include "philox.h"
-
-// A part of an image, in pixels; height 0: none of it.
-struct fm_rectangle {
-    int top, left, height, width;
-};
-
-FM_SHARED_FN int fm_rectangle_holds(struct fm_rectangle r, int y, int x)
-{
-    return y >= r.top && y < r.top + r.height && x >= r.left && x < r.left + r.width;
-}
-
-// Where one of this size lies within an image of `rows` and `cols`, evenly.
-FM_SHARED_FN struct fm_rectangle fm_rectangle_draw(
-    int height, int width, int rows, int cols, uint32_t top_draw, uint32_t left_draw)
-{
-    struct fm_rectangle r = {0, 0, height, width};
-    r.top = (int)fm_draw_below(top_draw, (uint32_t)(rows - height) + 1u);
-    r.left = (int)fm_draw_below(left_draw, (uint32_t)(cols - width) + 1u);
-    return r;
-}
+#include "rectangle.h"
 
 // What is done to one image, decided in integer arithmetic from the sample's draws.
 struct fm_augment_plan {

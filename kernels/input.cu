@@ -22,7 +22,7 @@ struct geometry {
 struct source {
     const uint8_t *record, *other;
     struct fm_augment_plan plan, other_plan;
-    struct fm_mix mix;
+    struct fm_mix_plan mix;
 };
 
 // The members, not an array: an index that is known only at run time would put it into memory.

@@ -121,6 +121,9 @@ if script -qec true /dev/null >/dev/null 2>&1 </dev/null; then
         /dev/null >err </dev/null || fail "train on a terminal"
     grep -q "$(printf '\repoch 1/1')" err || fail "no progress line on a terminal"
     grep -q '^simple' shown || fail "no result beside a terminal"
+    script -qec "stty cols 60; '$fmnist' recipe" /dev/null >folded </dev/null || fail "recipe on a terminal"
+    tr -d '\r' <folded | awk 'length > 60 { exit 1 }' || fail "a line is wider than the terminal: $(cat folded)"
+    "$fmnist" recipe | awk 'length > 60 { found = 1 } END { exit !found }' || fail "a pipe's lines are folded"
 else
     echo "SKIP: the progress line: script(1) can make no pseudo-terminal here"
 fi

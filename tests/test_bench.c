@@ -131,7 +131,7 @@ static enum fm_status submit(struct fm_executor *executor, struct fm_staging *st
     assert_int_equal(staging->slots[slot].step->count, executor->options.batch);
     assert_int_equal(executor->options.mode, FM_MODE_TRAIN);
     assert_true(executor->options.label_smoothing == 0.125f);
-    assert_true(executor->options.mix.share == 0.25f && executor->options.mix.cut == 0.5f);
+    assert_true(executor->options.mix.share == 0.25f && executor->options.mix.cut_share == 0.5f);
     return compute(executor);
 }
 
@@ -349,7 +349,7 @@ static void test_training(void **state)
     struct fm_bench_options options = options_of(FM_MODE_TRAIN, 0.02);
     struct fm_bench_figure figures[2];
     options.timer.label_smoothing = 0.125f;
-    options.timer.mix = (struct fm_mixing){.share = 0.25f, .cut = 0.5f};
+    options.timer.mix = (struct fm_mix){.share = 0.25f, .cut_share = 0.5f};
     fake.clock = fake.energy = options.energy = true;
     assert_int_equal(fm_bench_measure(&engine, sides, 2, &options, figures), FM_OK);
     for (int i = 0; i < 2; i++) {

@@ -59,7 +59,7 @@ static const struct input_case input_cases[] = {
 struct pair {
     const uint8_t *records[2];
     struct fm_augment_plan plans[2];
-    struct fm_mix mix;
+    struct fm_mix_plan mix;
 };
 
 static float input_pixel(
@@ -198,7 +198,7 @@ static void test_input_refuses(void **state)
     rig_refused("a misaligned output", fm_launch_input(&bad, rig_stream()));
     bad = work;
     bad.mix.cols = 7;
-    rig_refused("rectangles of other images", fm_launch_input(&bad, rig_stream()));
+    rig_refused("a mix of images of another size", fm_launch_input(&bad, rig_stream()));
     bad = work;
     bad.step = NULL;
     rig_refused("no step", fm_launch_input(&bad, rig_stream()));

@@ -1105,7 +1105,7 @@ static void test_refusals(void **state)
     assert_fails(FM_USAGE, "a share of nan cut",
         api->compile(b.model,
             &(struct fm_compile_options){
-                .batch = BATCH, .mode = FM_MODE_TRAIN, .mix = {.share = 1.0f, .cut = NAN}},
+                .batch = BATCH, .mode = FM_MODE_TRAIN, .mix = {.share = 1.0f, .cut_share = NAN}},
             &none));
     api->staging_slot(b.staging, 0)->labels[2] = CLASSES;
     assert_fails(FM_DATA, "has label 10", api->submit(train, b.staging, 0));

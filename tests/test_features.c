@@ -629,6 +629,9 @@ static void refusals(void **state)
     assert_fails(rig.api->compile(rig.model, &options, &none), FM_USAGE, "only images can be");
     options.augment = (struct fm_augment){.erase = 0.5f, .erase_size = 3};
     assert_fails(rig.api->compile(rig.model, &options, &none), FM_USAGE, "only images can be");
+    options.augment = (struct fm_augment){0};
+    options.mix = (struct fm_mix){.share = 0.5f, .cut_share = 0.5f};
+    assert_fails(rig.api->compile(rig.model, &options, &none), FM_USAGE, "mixed by rectangles");
     fm_rig_close(&rig);
     close_whole(&w);
 }

@@ -45,7 +45,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
         .mode = FM_MODE_TRAIN,
         .augment = {.shift = 2, .flip = true},
         .label_smoothing = 0.1f,
-        .mix = {.share = 0.6f, .cut = 0.5f},
+        .mix = {.share = 0.6f, .cut_share = 0.5f},
         .soft_share = 0.4f,
         .unfused = unfused};
     fm_rig_must(fm_zoo_build(model, 10, &t->net), model);
@@ -53,7 +53,7 @@ static void set_up(struct trial *t, const char *model, bool unfused)
     fm_rig_open(&t->rig, "cpu", &t->net, &adam, BATCH);
     t->plain = fm_plain_create(&t->net);
     t->executor = fm_rig_compile(&t->rig, &options);
-    t->drawn = fm_case_batch(&t->net, BATCH, 3, false);
+    t->drawn = fm_case_batch(&t->net, BATCH, 6, false);
     t->step = (struct fm_step){.seed = 17, .epoch = 1, .count = BATCH}; // learning rate 0
     t->batch = (struct fm_plain_batch){.records = t->drawn.records,
         .labels = t->drawn.labels,

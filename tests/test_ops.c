@@ -387,7 +387,7 @@ static int run_trial(
     set_up(t);
     if (richly && t->net.input.features == 0) {
         options.augment = (struct fm_augment){.shift = 2, .flip = true};
-        options.mix.cut = 0.5f;
+        options.mix.cut_share = 0.5f;
     }
     infer(t, "inference before training");
     struct fm_executor *executor = fm_rig_compile(&t->rig, &options);

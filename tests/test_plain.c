@@ -45,7 +45,7 @@ static double loss_at(
 
 // Every parameter's gradient against a central difference of the loss, in double precision.
 static bool gradients_are_differences(
-    const char *text, uint32_t count, float smoothing, struct fm_mixing mix, float soft)
+    const char *text, uint32_t count, float smoothing, struct fm_mix mix, float soft)
 {
     struct fm_plain *plain = plain_for(text);
     struct fm_case_batch drawn = fm_case_batch(&net, count, 11, false);
@@ -97,7 +97,7 @@ static void finite_differences(void **state)
         "4x4>s3x6x6 c2k3p1b r p f3b",
         "5x6>3x4x3 c2k3p1 n r m d0.2 f3b",
     };
-    static const struct fm_mixing none, all = {.share = 1.0f}, cut = {1.0f, 1.0f};
+    static const struct fm_mix none, all = {.share = 1.0f}, cut = {1.0f, 1.0f};
     int failures = 0;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         failures += !gradients_are_differences(cases[i], 3, 0.0f, none, 0.0f);

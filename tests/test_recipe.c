@@ -437,6 +437,17 @@ static void test_check_of_optimisers(void **state)
     assert_ok(fm_recipe_check(&recipe));
 }
 
+static void test_check_of_mixing(void **state)
+{
+    (void)state;
+    struct fm_recipe recipe;
+    load("quick", "simple", &recipe);
+    recipe.mix_cut = 0.5;
+    assert_fails(fm_recipe_check(&recipe), FM_USAGE, "use --mix above 0, or --mix-cut 0");
+    recipe.mix = 0.25;
+    assert_ok(fm_recipe_check(&recipe));
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -516,9 +527,10 @@ static void test_from_json_is_strict(void **state)
         snprintf(where, sizeof where, "dir/config.json: recipe.%s", key);
         json_t *other = json_copy(json);
         json_object_del(other, key);
-        if (strncmp(key, "mix", 3) == 0) { // earlier versions had none
+        if (strncmp(key, "mix", 3) == 0) { // earlier versions had none, or only the first
+            json_object_del(other, "mix_cut");
             assert_ok(fm_recipe_from_json(other, "dir/config.json", &recipe));
-            assert_true((strcmp(key, "mix") == 0 ? recipe.mix : recipe.mix_cut) == 0);
+            assert_true(recipe.mix == (strcmp(key, "mix") == 0 ? 0 : 0.75) && recipe.mix_cut == 0);
         } else {
             assert_fails(fm_recipe_from_json(other, "dir/config.json", &recipe), FM_DATA, where);
         }
@@ -676,6 +688,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_flags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_further_flags, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_check_of_optimisers, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_check_of_mixing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_from_json, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_from_json_is_strict, set_up, tear_down),

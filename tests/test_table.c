@@ -55,6 +55,51 @@ static void test_text(void **state)
     fm_table_free(table);
 }
 
+static void expect_within(const struct fm_table *table, int width, const char *expected)
+{
+    struct fm_text out = {0};
+    assert_int_equal(fm_table_print_within(table, width, &out), FM_OK);
+    assert_string_equal(fm_text_cstr(&out), expected);
+    fm_text_free(&out);
+}
+
+// The last column's words on further lines, where a terminal is too narrow for all of them.
+static void test_folded(void **state)
+{
+    (void)state;
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(columns + 1, 2, &table), FM_OK);
+    fm_table_cell(table, json_real(-0.9), "-0.9");
+    fm_table_cell(table, NULL, "Ärmel, wörtlich zwanzig  und\tviel_zu_langes_für_eine_Zeile");
+    fm_table_cell(table, json_real(1), "1");
+    fm_table_cell(table, NULL, "kurz");
+    static const char *const folded = "gap, points  note\n"
+                                      "-----------  --------------------\n"
+                                      "       -0.9  Ärmel, wörtlich\n"
+                                      "             zwanzig \n"
+                                      "             und?viel_zu_langes_für_eine_Zeile\n"
+                                      "          1  kurz\n";
+    static const char *const whole =
+        "gap, points  note\n"
+        "-----------  ----------------------------------------------------------\n"
+        "       -0.9  Ärmel, wörtlich zwanzig  und?viel_zu_langes_für_eine_Zeile\n"
+        "          1  kurz\n";
+    expect_within(table, 33, folded);
+    expect_within(table, 0, whole);
+    expect_within(table, 32, whole); // no room
+    expect_within(table, 72, whole);
+    fm_table_free(table);
+    // Numbers are not folded.
+    assert_int_equal(fm_table_create(columns, 2, &table), FM_OK);
+    fm_table_cell(table, json_string("a"), "a");
+    fm_table_cell(table, json_real(1), "1 2 3 4 5 6 7 8 9 10 11 12");
+    expect_within(table, 30,
+        "model                 gap, points\n"
+        "-----  --------------------------\n"
+        "a      1 2 3 4 5 6 7 8 9 10 11 12\n");
+    fm_table_free(table);
+}
+
 static void test_text_is_safe_to_print(void **state)
 {
     (void)state;
@@ -170,6 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_folded),
         cmocka_unit_test(test_text_is_safe_to_print),
         cmocka_unit_test(test_markdown),
         cmocka_unit_test(test_csv),

@@ -595,7 +595,8 @@ static void test_steps(void **state)
         assert_int_equal(seen.compiled[i].augment.shift, 2);
         assert_true(seen.compiled[i].augment.flip);
         assert_true(seen.compiled[i].label_smoothing == 0.125f);
-        assert_true(seen.compiled[i].mix.share == 0.375f && seen.compiled[i].mix.cut == 0.75f);
+        assert_true(
+            seen.compiled[i].mix.share == 0.375f && seen.compiled[i].mix.cut_share == 0.75f);
     }
     assert_int_equal(seen.capacity, 10);
     assert_true(seen.model.optimiser.beta1 == 0.8f && seen.model.optimiser.beta2 == 0.9f &&

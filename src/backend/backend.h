@@ -122,10 +122,11 @@ static inline bool fm_augment_any(const struct fm_augment *augment)
 }
 
 // Samples that are mixed with the next of the batch, and their targets likewise (kernels/mix.h).
-struct fm_mixing {
+struct fm_mix {
     float share; // of the samples, 0 to 1
-    float cut;   // of these, the share that take a rectangle of the other, 0 to 1; the rest are
-                 // averaged with it, as all are that are records of features
+    // Of these, the share that take a rectangle of the other (CutMix), 0 to 1; the rest are
+    // averaged with it (mixup). Records of features can only be averaged.
+    float cut_share;
 };
 
 struct fm_compile_options {
@@ -135,7 +136,7 @@ struct fm_compile_options {
     // for none) just as in training; not together with `mirror`, nor of records of features.
     struct fm_augment augment;
     float label_smoothing; // training only: target = (1 - s) onehot + s / classes
-    struct fm_mixing mix;  // training only; not `cut` of records of features
+    struct fm_mix mix;     // training only
     // Training only: the share that the slot's soft targets have in the targets, the rest is the
     // labels' (kernels/cross_entropy.h); mixed like the labels.
     float soft_share;

@@ -14,19 +14,19 @@ static enum fm_status check_records(
             "compile: the records of network '%s' are features: only images can be augmented or "
             "mirrored",
             net->name);
-    if (net->input.features > 0 && options->mix.share > 0.0f && options->mix.cut > 0.0f)
+    if (net->input.features > 0 && options->mix.share > 0.0f && options->mix.cut_share > 0.0f)
         return fm_fail(FM_USAGE,
-            "compile: the records of network '%s' are features: only of images a rectangle can be "
-            "cut",
+            "compile: the records of network '%s' are features: only images can be mixed by "
+            "rectangles (CutMix)",
             net->name);
     return FM_OK;
 }
 
-static enum fm_status check_share(float share, const char *of_what)
+static enum fm_status check_share(float share, const char *name)
 {
     if (share >= 0.0f && share <= 1.0f)
         return FM_OK;
-    return fm_fail(FM_USAGE, "compile: a share of %g %s, expected 0 to 1", (double)share, of_what);
+    return fm_fail(FM_USAGE, "compile: a share of %g %s, expected 0 to 1", (double)share, name);
 }
 
 enum fm_status fm_compile_check(
@@ -42,7 +42,7 @@ enum fm_status fm_compile_check(
     if (trains && (options->average || options->mirror))
         return fm_fail(FM_USAGE, "compile: `average` and `mirror` are for inference");
     FM_TRY(check_share(options->mix.share, "mixed"));
-    FM_TRY(check_share(options->mix.cut, "cut"));
+    FM_TRY(check_share(options->mix.cut_share, "cut"));
     FM_TRY(check_share(options->soft_share, "for soft targets"));
     if (!trains && (options->mix.share > 0.0f || options->soft_share > 0.0f))
         return fm_fail(FM_USAGE, "compile: `mix` and `soft_share` are for training");
@@ -50,4 +50,22 @@ enum fm_status fm_compile_check(
     if (options->average && !averages)
         return fm_fail(FM_USAGE, "compile: this model keeps no average");
     return FM_OK;
+}
+
+struct fm_augment_ranges fm_compile_augment_ranges(
+    const struct fm_compile_options *options, const struct fm_input *input)
+{
+    const struct fm_augment *augment = &options->augment;
+    return (struct fm_augment_ranges){.shift = augment->shift,
+        .flip = augment->flip,
+        .rows = input->rows,
+        .cols = input->cols,
+        .erase_threshold = fm_draw_threshold(augment->erase),
+        .erase_size = augment->erase_size};
+}
+
+struct fm_mix_ranges fm_compile_mix_ranges(
+    const struct fm_compile_options *options, const struct fm_input *input)
+{
+    return fm_mix_ranges_of(options->mix.share, options->mix.cut_share, input->rows, input->cols);
 }

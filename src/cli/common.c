@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 static const uint64_t mebibyte = 1024 * 1024;
 
@@ -35,10 +37,19 @@ enum fm_status fm_print_text(struct fm_text *text)
     return status;
 }
 
+// Columns of the terminal that standard output is, or 0.
+static int terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
 enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format)
 {
     struct fm_text text = {0};
-    enum fm_status status = fm_table_print(table, format, &text);
+    enum fm_status status = format == FM_FORMAT_TEXT
+                                ? fm_table_print_within(table, terminal_width(), &text)
+                                : fm_table_print(table, format, &text);
     if (status == FM_OK)
         return fm_print_text(&text);
     fm_text_free(&text);

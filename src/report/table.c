@@ -7,6 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+// The narrowest that a last column is folded to.
+enum {
+    FOLD_LEAST = 20
+};
+
 // Digits of a real number in CSV and JSON: what survives a double's way through text unchanged,
 // without the noise of the last two ("0.91", not "0.91000000000000003").
 enum {
@@ -182,6 +187,42 @@ static void append_aligned(struct fm_text *out, const char *text, int width, boo
         append_spaces(out, padding);
 }
 
+// Bytes of the words of `text` that fit into `room` columns, of the first one whatever it takes.
+static size_t words_within(const char *text, int room)
+{
+    size_t taken = 0;
+    int width = 0;
+    for (size_t i = 0; width <= room || taken == 0; i++) {
+        if (text[i] == '\0' || text[i] == ' ')
+            taken = i;
+        if (text[i] == '\0')
+            break;
+        width += ((unsigned char)text[i] & 0xc0) != 0x80;
+    }
+    return taken;
+}
+
+// The words of `text` on lines of `room` columns; those after the first begin behind `indent`.
+static void append_folded(struct fm_text *out, const char *text, int indent, int room)
+{
+    for (;;) {
+        size_t taken = words_within(text, room);
+        char *line = strndup(text, taken);
+        if (!line) {
+            out->failed = true;
+            return;
+        }
+        append_printable(out, line);
+        free(line);
+        text += taken;
+        if (*text == '\0')
+            return;
+        text++; // the space
+        fm_text_append(out, "\n");
+        append_spaces(out, indent);
+    }
+}
+
 static int column_width(const struct fm_table *table, int column)
 {
     int width = text_width(table->columns[column].title);
@@ -192,15 +233,22 @@ static int column_width(const struct fm_table *table, int column)
     return width;
 }
 
-static void print_text(const struct fm_table *table, const int *widths, struct fm_text *out)
+// `room`: the columns that the last column's texts are folded to; 0: they are not.
+static void print_text(
+    const struct fm_table *table, const int *widths, int room, struct fm_text *out)
 {
-    int n = table->column_count;
+    int n = table->column_count, indent = 0;
+    for (int i = 0; i < n - 1; i++)
+        indent += widths[i] + 2;
     for (int row = -2; row < fm_table_rows(table); row++) { // -2: the titles, -1: the rule
         for (int i = 0; i < n; i++) {
             const struct column *c = &table->columns[i];
             append_spaces(out, i > 0 ? 2 : 0);
+            bool folds = room > 0 && i == n - 1;
             if (row == -1)
-                append_repeated(out, '-', widths[i]);
+                append_repeated(out, '-', folds ? room : widths[i]);
+            else if (folds && row >= 0)
+                append_folded(out, cell_at(table, row, i)->text, indent, room);
             else
                 append_aligned(out, row == -2 ? c->title : cell_at(table, row, i)->text, widths[i],
                     c->right, i == n - 1);
@@ -349,17 +397,41 @@ enum fm_status fm_table_transpose(
     return FM_OK;
 }
 
-static void print_aligned(const struct fm_table *table, struct fm_text *out)
+// Folded where lines would be wider than `width` columns, if enough is left for the last; 0: never.
+static void print_within(const struct fm_table *table, int width, struct fm_text *out)
 {
-    int *widths = calloc((size_t)table->column_count, sizeof *widths);
+    int n = table->column_count, room = width;
+    int *widths = calloc((size_t)n, sizeof *widths);
     if (!widths) {
         out->failed = true;
         return;
     }
-    for (int i = 0; i < table->column_count; i++)
+    for (int i = 0; i < n; i++) {
         widths[i] = column_width(table, i);
-    print_text(table, widths, out);
+        room -= i < n - 1 ? widths[i] + 2 : 0;
+    }
+    bool folds = room >= FOLD_LEAST && widths[n - 1] > room && !table->columns[n - 1].right;
+    print_text(table, widths, folds ? room : 0, out);
     free(widths);
+}
+
+static void print_aligned(const struct fm_table *table, struct fm_text *out)
+{
+    print_within(table, 0, out);
+}
+
+static enum fm_status printed(const struct fm_table *table, const struct fm_text *out)
+{
+    if (table->failed || out->failed)
+        return fm_fail_memory("a table", table->count * sizeof *table->cells);
+    return FM_OK;
+}
+
+enum fm_status fm_table_print_within(const struct fm_table *table, int width, struct fm_text *out)
+{
+    if (!table->failed)
+        print_within(table, width, out);
+    return printed(table, out);
 }
 
 enum fm_status fm_table_print(
@@ -373,7 +445,5 @@ enum fm_status fm_table_print(
     };
     if (!table->failed)
         printers[format](table, out);
-    if (table->failed || out->failed)
-        return fm_fail_memory("a table", table->count * sizeof *table->cells);
-    return FM_OK;
+    return printed(table, out);
 }

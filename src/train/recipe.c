@@ -71,11 +71,10 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
         "its longest side in pixels; each side is drawn from half of that to all of it"),
     FIELD(mix, "mix", REAL, 0, 1, NULL,
-        "mixup: probability that an image and its target are mixed with the batch's next image and "
-        "its target, whose weight is drawn from 0 to 1/2"),
+        "probability that an image and its target are mixed with the batch's next image and its "
+        "target, averaged (mixup) but for --mix-cut; the next one's weight is below 1/2"),
     FIELD(mix_cut, "mix-cut", REAL, 0, 1, NULL,
-        "CutMix: share of the mixed images that take a rectangle of the next image, smaller than "
-        "half of it, in place of an average"),
+        "share of the mixed images that take a rectangle of the next one instead (CutMix)"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,
@@ -276,6 +275,13 @@ static bool contradicts_itself(const struct fm_recipe *recipe, struct contradict
         return CONTRADICTS(
             out, "nesterov with a momentum of 0: use --momentum above 0, or --nesterov false");
     }
+    if (recipe->mix_cut > 0 && recipe->mix == 0) {
+        *out = (struct contradiction){.keys = {"mix_cut", "mix"}};
+        return CONTRADICTS(out,
+            "a mix_cut of %g, and no images are mixed that could be cut: use --mix above 0, or "
+            "--mix-cut 0",
+            recipe->mix_cut);
+    }
     return false;
 }
 
@@ -293,9 +299,9 @@ struct fm_augment fm_recipe_augment(const struct fm_recipe *recipe)
         .erase_size = recipe->erase_size};
 }
 
-struct fm_mixing fm_recipe_mixing(const struct fm_recipe *recipe)
+struct fm_mix fm_recipe_mix(const struct fm_recipe *recipe)
 {
-    return (struct fm_mixing){.share = (float)recipe->mix, .cut = (float)recipe->mix_cut};
+    return (struct fm_mix){.share = (float)recipe->mix, .cut_share = (float)recipe->mix_cut};
 }
 
 // The same for values that stand in `object` at the place, or else in the object `outer` at

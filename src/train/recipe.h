@@ -50,13 +50,10 @@ struct fm_recipe {
     // ceil(erase_size / 2) to erase_size, in pixels.
     double erase;
     int erase_size;
-    // Mixup (Zhang et al. 2018, arXiv:1710.09412): with this probability an image and its target
-    // are mixed with the next one's of the batch (kernels/mix.h), whose weight is drawn uniformly
-    // from 0 to 1/2.
-    double mix;
-    // CutMix (Yun et al. 2019, arXiv:1905.04899): the share of the mixed images that take a
-    // rectangle of the next one in place of an average.
-    double mix_cut;
+    // With this probability an image and its target are mixed with the next one's of the batch
+    // (kernels/mix.h): averaged (mixup: Zhang et al. 2018, arXiv:1710.09412) or, this share of
+    // them, by a rectangle of the next one (CutMix: Yun et al. 2019, arXiv:1905.04899).
+    double mix, mix_cut;
     double dropout; // of every dropout layer; -1: the model's own rates
     int init;       // enum fm_init
     int keep;       // enum fm_keep
@@ -127,7 +124,7 @@ json_t *fm_recipe_changes(const struct fm_recipe *named, const struct fm_recipe 
 
 // What the recipe does to images.
 struct fm_augment fm_recipe_augment(const struct fm_recipe *recipe);
-struct fm_mixing fm_recipe_mixing(const struct fm_recipe *recipe);
+struct fm_mix fm_recipe_mix(const struct fm_recipe *recipe);
 
 // The learning rate of step `step`, from 0, of `steps`. A step is taken at its middle,
 // t = step + 0.5, so that no rate is 0; the way up ends at w = warmup_share * steps. Where t < w:

@@ -103,7 +103,7 @@ enum fm_status fm_trainer_compile(
         .mode = FM_MODE_TRAIN,
         .augment = fm_recipe_augment(recipe),
         .label_smoothing = (float)recipe->label_smoothing,
-        .mix = fm_recipe_mixing(recipe),
+        .mix = fm_recipe_mix(recipe),
         .soft_share = (float)t->options->teacher_share,
         .probe = probe,
     };

@@ -330,7 +330,7 @@ struct fm_compile_options parity_training_of(const struct parity *p)
 {
     struct fm_compile_options options = parity_training(p->what.batch);
     options.soft_share = p->what.soft_share;
-    options.mix.cut = p->what.mix_cut;
+    options.mix.cut_share = p->what.mix_cut;
     if (p->net.input.features > 0)
         options.augment = (struct fm_augment){0};
     return options;

@@ -52,7 +52,7 @@ struct parity_case {
     const char *trained_from;  // a parameter: those in front of it are not trained; NULL: all are
     float base_rate;           // of learning in front of the layer `cut`'s end; 0: as behind it
     int input_size;            // 0: the model's own
-    float soft_share, mix_cut; // struct fm_compile_options and fm_mixing
+    float soft_share, mix_cut; // struct fm_compile_options and fm_mix
     const void *records;       // a head's, [parity_samples()][features]
 };
 #define PARITY_CASE(model_, precision_, batch_, device_, optimiser_)                               \
@@ -157,10 +157,10 @@ uint32_t parity_sample(uint32_t place); // the id of the sample there
 void parity_fill(const struct parity_side *side, int slot, const struct parity_batch *batch);
 struct fm_executor *parity_compile(
     const struct parity_side *side, const struct fm_compile_options *options);
-// Training with every augmentation, label smoothing and mixing.
+// Training with every augmentation, label smoothing and mixing by averages.
 struct fm_compile_options parity_training(int batch);
-// The same of the pair: with its share of soft targets, and nothing is augmented where the records
-// are features.
+// The same of the pair: with its shares of soft targets and rectangles, and nothing is augmented
+// where the records are features.
 struct fm_compile_options parity_training_of(const struct parity *p);
 void parity_submit(const struct parity_side *side, struct fm_executor *executor, int slot,
     const struct parity_batch *batch);

@@ -26,7 +26,7 @@ struct run {
 static struct fm_compile_options unmixed(int batch)
 {
     struct fm_compile_options options = parity_training(batch);
-    options.mix = (struct fm_mixing){0};
+    options.mix = (struct fm_mix){0};
     return options;
 }
 

@@ -195,8 +195,8 @@ static void resize(const struct fm_input *input, const double *in, double *out)
     }
 }
 
-// How sample `n` is mixed with the next of the batch: that one's weight, and what of the image it
-// takes, if it is cut.
+// How sample `n` is mixed with the next of the batch: that one's weight, and the rectangle that it
+// gives; of height 0 where they are averaged.
 struct mixed {
     uint32_t next;
     double weight;
@@ -211,8 +211,8 @@ static uint32_t mix_draw(const struct fm_plain_batch *batch, uint32_t n, uint32_
 static void cut(const struct fm_plain_batch *batch, const struct fm_input *input, uint32_t n,
     struct mixed *mixed)
 {
-    int pixels = input->rows * input->cols, height = 1, widest = input->cols;
-    height += (int)fm_draw_below(mix_draw(batch, n, 3), (uint32_t)input->rows);
+    int pixels = input->rows * input->cols, widest = input->cols;
+    int height = 1 + (int)fm_draw_below(mix_draw(batch, n, 3), (uint32_t)input->rows);
     while (widest > 0 && 2 * height * widest >= pixels)
         widest--;
     if (widest == 0)
@@ -231,7 +231,7 @@ static struct mixed mixed_with(
     struct mixed mixed = {.next = (n + 1) % batch->step->count};
     if (mix_draw(batch, n, 0) / 4294967296.0 >= (double)batch->mix.share)
         return mixed;
-    if (mix_draw(batch, n, 2) / 4294967296.0 < (double)batch->mix.cut)
+    if (mix_draw(batch, n, 2) / 4294967296.0 < (double)batch->mix.cut_share)
         cut(batch, input, n, &mixed);
     else
         mixed.weight = (mix_draw(batch, n, 1) >> 8) / 16777216.0 / 2.0;
@@ -273,7 +273,7 @@ static void prepare_features(
         mix_records(plain, batch, features, plain->input);
 }
 
-// `batch`: of training, whose records they are; NULL in inference, where nothing is changed.
+// `batch`: the records' training batch; NULL in inference, where nothing is augmented or mixed.
 static void prepare_input(
     struct fm_plain *plain, const uint8_t *records, const struct fm_plain_batch *batch)
 {

@@ -40,7 +40,7 @@ struct fm_plain_batch {
     const struct fm_step *step;
     struct fm_augment augment;
     float label_smoothing;
-    struct fm_mixing mix; // struct fm_compile_options', like the next
+    struct fm_mix mix; // struct fm_compile_options', like the next
     float soft_share;
     const float *soft_targets; // [count][classes]; not looked at where their share is 0
 };

@@ -139,7 +139,7 @@ struct fm_timer_options fm_bench_train_options(const struct fm_bench_work *w, in
     const struct fm_recipe *recipe = &w->recipe;
     options.augment = fm_recipe_augment(recipe);
     options.label_smoothing = (float)recipe->label_smoothing;
-    options.mix = fm_recipe_mixing(recipe);
+    options.mix = fm_recipe_mix(recipe);
     options.step.learning_rate = (float)recipe->learning_rate;
     options.step.weight_decay = (float)recipe->weight_decay;
     options.step.ema_decay = (float)recipe->ema_decay;

@@ -42,8 +42,9 @@ enum fm_status fm_training_check_transfer(const struct fm_job *job)
             transfer->feature_views, job->recipe.name);
     if (job->recipe.mix > 0 && job->recipe.mix_cut > 0)
         return fm_fail(FM_USAGE,
-            "recipe '%s' cuts images where it mixes them, and the features of a frozen base are "
-            "computed before: --mix-cut 0 averages them",
+            "recipe '%s' mixes rectangles of images (CutMix), and a frozen base's head is trained "
+            "on "
+            "features: --mix-cut 0 averages these",
             job->recipe.name);
     return FM_OK;
 }

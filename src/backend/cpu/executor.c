@@ -152,8 +152,6 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
 {
     struct fm_model *m = e->model;
     const struct fm_value *logits = &e->values[e->op_count - 1];
-    const struct fm_input *input = &m->net.input;
-    const struct fm_mixing *mix = &e->options.mix;
     double loss;
     uint64_t correct;
     float *gradient = e->logit_gradient ? e->logit_gradient : logits->gradient.data;
@@ -164,7 +162,7 @@ static bool compute_loss(struct fm_executor *e, const struct fm_pass *pass)
         .count = (int)pass->step->count,
         .classes = m->net.classes,
         .smoothing = e->options.label_smoothing,
-        .mix = fm_mix_ranges_of(mix->share, mix->cut, input->rows, input->cols),
+        .mix = fm_compile_mix_ranges(&e->options, &m->net.input),
         .soft_share = e->options.soft_share,
         .soft_targets = pass->slot->soft_targets,
         .seed = pass->step->seed,

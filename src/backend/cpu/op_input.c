@@ -1,12 +1,12 @@
 // The first operation: from the slot's records, images in u8 or features in fp32, to the network's
 // input.
+#include "backend/compile_options.h"
 #include "backend/cpu/op.h"
 
 static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     const struct fm_executor *e = op->executor;
     const struct fm_input *input = &e->model->net.input;
-    const struct fm_mixing *mix = &e->options.mix;
     struct fm_input_work work = {
         .input = input,
         .records = pass->slot->records,
@@ -14,11 +14,8 @@ static enum fm_status input_forward(struct fm_op *op, const struct fm_pass *pass
         .count = (int)pass->step->count,
         .augment = fm_augment_any(&e->options.augment),
         .mirror = e->options.mirror,
-        .shift = e->options.augment.shift,
-        .flip = e->options.augment.flip,
-        .erase = e->options.augment.erase,
-        .erase_size = e->options.augment.erase_size,
-        .mix = fm_mix_ranges_of(mix->share, mix->cut, input->rows, input->cols),
+        .ranges = fm_compile_augment_ranges(&e->options, input),
+        .mix = fm_compile_mix_ranges(&e->options, input),
         .seed = pass->step->seed,
         .epoch = pass->step->epoch,
     };

@@ -7,6 +7,7 @@
 //   unfused    one operation a layer, the bias on its own; probing is unfused, too, and there
 //              nothing shares memory
 #include "backend/cuda/lower.h"
+#include "backend/compile_options.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -125,7 +126,7 @@ static void lower_loss(struct fm_cuda_lowering *low)
         .pitch = logits->pitch,
         .type = logits->type,
         .smoothing = low->source->compile->label_smoothing,
-        .mix = fm_cuda_mix_ranges(low),
+        .mix = fm_compile_mix_ranges(low->source->compile, &low->net->input),
         .soft_share = low->source->compile->soft_share,
         .gradient_type = logits->gradient_type};
     fm_cuda_use(c, FM_TENSOR_X, logits->activation);

@@ -87,8 +87,6 @@ bool fm_cuda_param_trains(const struct fm_cuda_lowering *low, int param);
 
 // ---- what a block's forward and backward have in common: lower_forward.c
 
-// What the input and the loss mix samples by.
-struct fm_mix_ranges fm_cuda_mix_ranges(const struct fm_cuda_lowering *low);
 struct fm_cuda_graph_spec fm_cuda_conv_spec(
     const struct fm_cuda_lowering *low, const struct fm_layer *layer, enum fm_cuda_graph_kind kind);
 struct fm_cuda_graph_spec fm_cuda_norm_spec(const struct fm_cuda_lowering *low,

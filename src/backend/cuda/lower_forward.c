@@ -1,4 +1,5 @@
 // The commands of a block's forward pass, and those that renew what inference computes with.
+#include "backend/compile_options.h"
 #include "backend/cuda/lower.h"
 
 #include "dropout.h"
@@ -29,13 +30,6 @@ static struct fm_cuda_command *emit_forward(
 
 // ---- input
 
-struct fm_mix_ranges fm_cuda_mix_ranges(const struct fm_cuda_lowering *low)
-{
-    const struct fm_mixing *mix = &low->source->compile->mix;
-    const struct fm_input *input = &low->net->input;
-    return fm_mix_ranges_of(mix->share, mix->cut, input->rows, input->cols);
-}
-
 static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     int features = low->net->input.features;
@@ -43,7 +37,7 @@ static void features_forward(struct fm_cuda_lowering *low, struct fm_cuda_block 
     c->of.features = (struct fm_cuda_features){.type = low->type,
         .samples = low->batch,
         .count = features,
-        .mix = fm_cuda_mix_ranges(low)};
+        .mix = fm_compile_mix_ranges(low->source->compile, &low->net->input)};
     c->bytes += (double)low->batch * features * 4.0;
 }
 
@@ -60,14 +54,8 @@ static void input_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *bl
         .channels = input->shape.c,
         .augment = fm_augment_any(&compile->augment),
         .mirror = compile->mirror};
-    const struct fm_augment *augment = &compile->augment;
-    work->ranges = (struct fm_augment_ranges){.shift = augment->shift,
-        .flip = augment->flip,
-        .rows = input->rows,
-        .cols = input->cols,
-        .erase_threshold = fm_draw_threshold(augment->erase),
-        .erase_size = augment->erase_size};
-    work->mix = fm_cuda_mix_ranges(low);
+    work->ranges = fm_compile_augment_ranges(compile, input);
+    work->mix = fm_compile_mix_ranges(compile, input);
     for (int i = 0; i < input->shape.c; i++) {
         float deviation = input->standardise ? input->deviation[i] : 1.0f;
         float mean = input->standardise ? input->mean[i] : 0.0f;

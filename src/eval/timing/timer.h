@@ -30,7 +30,7 @@ struct fm_timer_options {
     // Training:
     struct fm_augment augment;
     float label_smoothing;
-    struct fm_mixing mix;
+    struct fm_mix mix;
     struct fm_step step;
     bool resident; // the device keeps the samples, where it can
 };

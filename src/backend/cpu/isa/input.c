@@ -4,8 +4,7 @@
 #include <string.h>
 
 // One augmented image, [rows][cols].
-static void augment_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
-    int image, uint8_t *pixels)
+static void augment_image(const struct fm_input_work *work, int image, uint8_t *pixels)
 {
     const struct fm_input *input = work->input;
     int rows = input->rows, cols = input->cols;
@@ -16,13 +15,13 @@ static void augment_image(const struct fm_input_work *work, const struct fm_augm
     }
     struct fm_augment_plan plan = {.flip = work->mirror};
     if (work->augment)
-        plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], ranges);
+        plan = fm_augment_draw(work->seed, work->epoch, work->ids[image], &work->ranges);
     for (int y = 0; y < rows; y++)
         for (int x = 0; x < cols; x++)
             pixels[y * cols + x] = fm_augmented_pixel(record, rows, cols, plan, y, x);
 }
 
-static struct fm_mix mix_of(const struct fm_input_work *work, int sample)
+static struct fm_mix_plan mix_of(const struct fm_input_work *work, int sample)
 {
     return fm_mix_draw(work->seed, work->epoch, work->ids[sample], &work->mix);
 }
@@ -33,18 +32,17 @@ static int mix_other(const struct fm_input_work *work, int sample)
 }
 
 // One augmented image, mixed with the next of the batch if its draws say so.
-static void mixed_image(const struct fm_input_work *work, const struct fm_augment_ranges *ranges,
-    int image, float *restrict pixels)
+static void mixed_image(const struct fm_input_work *work, int image, float *restrict pixels)
 {
     int rows = work->input->rows, cols = work->input->cols;
     uint8_t own[FM_RECORD_MAX], other[FM_RECORD_MAX];
-    augment_image(work, ranges, image, own);
+    augment_image(work, image, own);
     for (int i = 0; i < rows * cols; i++)
         pixels[i] = (float)own[i];
-    struct fm_mix mix = mix_of(work, image);
+    struct fm_mix_plan mix = mix_of(work, image);
     if (mix.weight == 0.0f)
         return;
-    augment_image(work, ranges, mix_other(work, image), other);
+    augment_image(work, mix_other(work, image), other);
     for (int y = 0, i = 0; y < rows; y++)
         for (int x = 0; x < cols; x++, i++)
             pixels[i] = fm_mixed_pixel(pixels[i], (float)other[i], &mix, y, x);
@@ -106,18 +104,10 @@ static void store_images(const struct fm_input_work *work, element *out)
     bool same_size = input->shape.h == input->rows && input->shape.w == input->cols;
     size_t plane = (size_t)input->shape.h * (size_t)input->shape.w;
     size_t image_size = plane * (size_t)input->shape.c;
-    const struct fm_augment_ranges ranges = {
-        .shift = work->shift,
-        .flip = work->flip,
-        .rows = input->rows,
-        .cols = input->cols,
-        .erase_threshold = fm_draw_threshold(work->erase),
-        .erase_size = work->erase_size,
-    };
 #pragma omp parallel for schedule(static) if (work->count > 1)
     for (int i = 0; i < work->count; i++) {
         float pixels[FM_RECORD_MAX], normalised[FM_RECORD_MAX];
-        mixed_image(work, &ranges, i, pixels);
+        mixed_image(work, i, pixels);
         for (int c = 0; c < input->shape.c; c++) {
             element *to = out + (size_t)i * image_size + (size_t)c * plane;
             float deviation = input->standardise ? input->deviation[c] : 1.0f;

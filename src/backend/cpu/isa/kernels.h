@@ -41,10 +41,7 @@ struct fm_input_work {
     int count;
     bool augment; // shift, flip and erasing apply; not to features
     bool mirror;  // without augment: every image is mirrored left to right
-    int shift;
-    bool flip;
-    float erase; // share of the images
-    int erase_size;
+    struct fm_augment_ranges ranges;
     struct fm_mix_ranges mix;
     uint64_t seed;
     uint32_t epoch;
