@@ -40,7 +40,7 @@ int fm_table_rows(const struct fm_table *table);
 int fm_table_columns(const struct fm_table *table);
 struct fm_column fm_table_column(const struct fm_table *table, int column);
 const char *fm_table_text(const struct fm_table *table, int row, int column);
-const json_t *fm_table_value(const struct fm_table *table, int row, int column);
+json_t *fm_table_value(const struct fm_table *table, int row, int column);
 bool fm_table_failed(const struct fm_table *table); // out of memory: it is not all there
 
 // A new table with a row for each column of `table` (its titles stand in the first column, headed
