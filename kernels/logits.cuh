@@ -11,13 +11,13 @@ enum {
 
 // A row is an odd number of floats apart from the next, so that 32 threads that read theirs at the
 // same column read 32 banks.
-static __device__ __forceinline__ int fm_logit_pitch(int classes)
+static __host__ __device__ __forceinline__ int fm_logit_pitch(int classes)
 {
     return classes | 1;
 }
 
 // Rows of one pass: a thread each.
-static __device__ __forceinline__ int fm_logit_rows(int classes)
+static __host__ __device__ __forceinline__ int fm_logit_rows(int classes)
 {
     int fit = FM_LOGIT_FLOATS / fm_logit_pitch(classes);
     return fit < FM_THREADS ? fit : FM_THREADS;

@@ -1,7 +1,9 @@
 // What inference reports of its logits: themselves as fp32 without padding, loss, correct
-// predictions, confusion matrix. One block, as in cross_entropy.cu.
+// predictions, confusion matrix. One block where there are sums, as in cross_entropy.cu; else as
+// many as the rows fill.
 //
-// Bytes: logits read, 20 bytes a row of ten classes, and written as 40: the floor is the launch.
+// Bytes: logits read, 64 bytes a row of ten classes (16 wide, in fp32), and written as 40: the
+// floor is the launch.
 #include "cross_entropy.h"
 #include "logits.cuh"
 
@@ -42,7 +44,7 @@ __global__ void __launch_bounds__(FM_THREADS)
     int count = (int)step->count < s.rows ? (int)step->count : s.rows;
     double loss = 0.0, correct = 0.0;
     int at_once = fm_logit_rows(s.classes);
-    for (int first = 0; first < count; first += at_once) {
+    for (int first = (int)blockIdx.x * at_once; first < count; first += (int)gridDim.x * at_once) {
         int rows = count - first < at_once ? count - first : at_once;
         fm_stage_logits(s.type, logits, first, rows, s.classes, s.pitch, z);
         __syncthreads();
@@ -60,9 +62,11 @@ __global__ void __launch_bounds__(FM_THREADS)
         }
         __syncthreads();
     }
+    if (!labels)
+        return;
     loss = fm_block_sum(loss, sums);
     correct = fm_block_sum(correct, sums);
-    if (threadIdx.x == 0 && labels && total) {
+    if (threadIdx.x == 0 && total) {
         total->loss += loss;
         total->correct += (uint64_t)correct;
         total->count += (uint64_t)count;
@@ -77,6 +81,8 @@ cudaError_t fm_launch_metrics(const struct fm_cuda_metrics *work, cudaStream_t s
         work->pitch < work->classes || work->pitch > FM_CUDA_CLASSES_MAX)
         return cudaErrorInvalidValue;
     struct shape s = {work->rows, work->classes, work->pitch, work->type};
-    return fm_launch(metrics, 1, FM_THREADS, stream, work->logits, work->step, work->compact,
+    int at_once = fm_logit_rows(work->classes);
+    int blocks = work->labels ? 1 : (work->rows - 1) / at_once + 1;
+    return fm_launch(metrics, blocks, FM_THREADS, stream, work->logits, work->step, work->compact,
         work->labels, work->ids, work->sums, work->confusion, s);
 }

@@ -3,7 +3,7 @@
 set(parity_tests parity_step parity_run parity_bits parity_skip parity_transfer)
 
 if(NOT TARGET simcuda OR NOT TARGET fmnist-cuda-sim OR NOT FMNIST_BACKEND_CPU)
-  foreach(test IN LISTS parity_tests ITEMS parity_shadow)
+  foreach(test IN LISTS parity_tests ITEMS parity_without_nvrtc parity_shadow)
     fm_cuda_skip(${test} "the CUDA toolkit, the simulated device or the CPU backend is missing")
   endforeach()
   return()
@@ -22,6 +22,11 @@ foreach(test IN LISTS parity_tests)
   set_tests_properties(${test}_long PROPERTIES LABELS long TIMEOUT 3600
     ENVIRONMENT OMP_WAIT_POLICY=passive)
 endforeach()
+
+# Where cuDNN cannot compile its engines for batch norm, the own kernels do it.
+add_test(NAME parity_without_nvrtc COMMAND parity_step --only "deeper*16")
+set_tests_properties(parity_without_nvrtc PROPERTIES LABELS parity TIMEOUT 300
+  ENVIRONMENT "OMP_WAIT_POLICY=passive;SIM_NVRTC=0")
 
 # The same step with every cuDNN descriptor handed to NVIDIA's library, too: numbers and its verdict in
 # one run. A run in which that library finds no driver fails (tests/simcuda/cudnn_shadow.cc).

@@ -432,12 +432,14 @@ static void test_profile(void **state)
 static void test_timed_runs(void **state)
 {
     (void)state;
+    const struct wanted held = {"cudaLaunchKernelEx", 1}; // the stream, until all is handed over
     check_timed(
         FM_MODE_INFER, (struct wanted[]){{"cudaGraphLaunch", 1}, {"cudaStreamSynchronize", 1},
-                           {"cudaEventRecord", 2}, {NULL, 0}});
+                           {"cudaEventRecord", 2}, held, {NULL, 0}});
     sim_reset();
-    check_timed(FM_MODE_TRAIN, (struct wanted[]){{"cudaMemcpyAsync", 1}, {"cudaStreamWaitEvent", 2},
-                                   {"cudaGraphLaunch", 1}, {"cudaEventRecord", 4}, {NULL, 0}});
+    check_timed(
+        FM_MODE_TRAIN, (struct wanted[]){{"cudaMemcpyAsync", 1}, {"cudaStreamWaitEvent", 2},
+                           {"cudaGraphLaunch", 1}, {"cudaEventRecord", 4}, held, {NULL, 0}});
 }
 
 // One evaluation of two batches: only its end waits.

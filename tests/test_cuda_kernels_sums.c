@@ -772,14 +772,22 @@ static struct fm_cuda_sums expect_metrics(const struct fm_cuda_metrics *work, in
     return sums;
 }
 
-// Without labels only the logits are put out.
-static void check_unlabelled(struct fm_cuda_metrics work, const struct fm_cuda_sums *before)
+// Without labels only the logits are put out, by several blocks.
+static void check_unlabelled(
+    struct metrics m, int present, struct rig_tensor *compact, const float *expected)
 {
-    struct fm_cuda_sums after;
-    work.labels = NULL;
-    rig_launched("metrics", fm_launch_metrics(&work, rig_stream()));
-    rig_get(work.sums, &after, sizeof after);
-    rig_check("without labels the sums stay", !memcmp(&after, before, sizeof after));
+    static const struct fm_cuda_sums none;
+    float *before = rig_host(compact->count * sizeof *before);
+    for (size_t i = 0; i < compact->count; i++)
+        before[i] = i < (size_t)(present * m.work.classes) ? -7.0f : expected[i];
+    struct fm_cuda_sums sums;
+    struct rig_tensor *outputs[] = {compact};
+    m.work.labels = NULL;
+    rig_put(compact->device, before, compact->count * sizeof *before);
+    rig_orders(run_metrics, &m, outputs, 1);
+    rig_same("compact logits without labels", compact, expected);
+    rig_get(m.work.sums, &sums, sizeof sums);
+    rig_check("without labels there are no sums", !memcmp(&sums, &none, sizeof sums));
 }
 
 static void check_metrics(int rows, int present, int classes, int pitch, enum fm_cuda_type type)
@@ -818,7 +826,7 @@ static void check_metrics(int rows, int present, int classes, int pitch, enum fm
     rig_get(m.work.sums, &sums, sizeof sums);
     rig_check("the loss", fabs(sums.loss - want.loss) <= loss_tolerance() * want.loss);
     rig_check("correct and count", sums.correct == want.correct && sums.count == want.count);
-    check_unlabelled(m.work, &sums);
+    check_unlabelled(m, present, &compact, expected);
 }
 
 static void test_metrics(void **state)

@@ -605,7 +605,10 @@ static void test_rule(void **state)
         {"rrrr", {4, 3, 2, 2}, 2},
         {"rppp", {0.98, 1.5, 1, 1}, 2}, // 2 % are not enough
         {"rppp", {0.96, 1.5, 1, 1}, 0},
-        {"pprr", {1, 1, 0.96, 0.95}, 3},
+        {"pprr", {1, 1, 0.96, 0.95}, 2}, // 1 % is chance
+        {"pprr", {1, 1, 0.98, 0.95}, 3},
+        {"pppp", {1.04, 1.02, 1, 1.01}, 1},
+        {"pprr", {1.02, 1, 0.98, 5}, 0},            // of the fastest precompiled one 2 %
         {"pprr", {INFINITY, 1, INFINITY, 0.99}, 1}, // what cannot be run
         {"prrr", {INFINITY, 5, 4, INFINITY}, 2},
         {"pprr", {INFINITY, INFINITY, INFINITY, INFINITY}, -1},
@@ -630,8 +633,8 @@ static void test_measured_choice(void **state)
         const char *measured;
     } cases[] = {
         {{FM_GRAPH_CONV, FM_CUDA_F16, 32, 32, 32, 32, 32, 1, 0}, "engine 71"},
-        {{FM_GRAPH_CONV, FM_CUDA_F16, 32, 32, 32, 31, 32, 1, 0}, "engine 65"}, // 1 % faster
-        {{FM_GRAPH_CONV, FM_CUDA_F16, 4, 32, 32, 32, 32, 1, 0}, "engine 65"},  // about as much
+        {{FM_GRAPH_CONV, FM_CUDA_F16, 128, 32, 32, 31, 32, 1, 0}, "engine 65"}, // 1 % faster
+        {{FM_GRAPH_CONV, FM_CUDA_F16, 4, 32, 32, 32, 32, 1, 0}, "engine 62"},   // all about as much
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct fm_cuda_plans_options o = options(NULL);
@@ -644,7 +647,7 @@ static void test_measured_choice(void **state)
         const struct fm_cuda_plan *plan = get(plans, &cases[i].spec);
         expect_name(plan, cases[i].measured);
         expect_name(plan, strstr(cases[i].measured, "71") ? "(runtime-compiled)" : "(precompiled)");
-        assert_true(plan->seconds > 3e-6 && plan->seconds < 1e-4);
+        assert_true(plan->seconds > 3e-6 && plan->seconds < 1e-3);
         fm_cuda_plans_close(plans);
     }
 }

@@ -545,6 +545,7 @@ static void test_sums(void **state)
         sim_seed(seed);
         struct fm_device *device = opened_device();
         struct fm_model *m = opened_model(device, &net, FM_PRECISION_FP16);
+        m->report.pause = 0;
         assert_int_equal(look(m, false), 0);
         assert_int_equal(
             cudaHostAlloc(&pinned, (STEPS + 1) * sizeof(struct fm_cuda_sums), 0), cudaSuccess);
@@ -554,6 +555,35 @@ static void test_sums(void **state)
         fm_cuda_device_close(device);
     }
     assert_true(behind > 0);
+}
+
+// However many steps ask, the copies between them are few.
+static void test_few_reports(void **state)
+{
+    struct fm_net net;
+    void *pinned = NULL;
+    cudaEvent_t over;
+    (void)state;
+    fm_case_net(smallest_net, &net);
+    struct fm_device *device = opened_device();
+    struct fm_model *m = opened_model(device, &net, FM_PRECISION_FP16);
+    assert_true(m->report.pause > 0.001 && m->report.pause < 0.1);
+    m->report.pause = 3600;
+    assert_int_equal(cudaHostAlloc(&pinned, sizeof(struct fm_cuda_sums), 0), cudaSuccess);
+    assert_int_equal(cudaEventCreateWithFlags(&over, cudaEventDisableTiming), cudaSuccess);
+    *(struct fm_cuda_sums *)pinned = (struct fm_cuda_sums){0.5, 2, 1, 3};
+    for (int n = 0; n < STEPS; n++) {
+        submit_sums(m, pinned, over);
+        assert_int_equal(cudaEventSynchronize(over), cudaSuccess);
+        long copies = sim_calls("cudaMemcpyAsync");
+        (void)look(m, false);
+        assert_int_equal(sim_calls("cudaMemcpyAsync") - copies, n == 0);
+    }
+    assert_int_equal(look(m, true), 1);
+    cudaEventDestroy(over);
+    cudaFreeHost(pinned);
+    fm_cuda_model_destroy(m);
+    fm_cuda_device_close(device);
 }
 
 // ---- order
@@ -598,6 +628,7 @@ int main(void)
         OPENED_CASE(test_update_table),
         OPENED_CASE(test_counters),
         OPENED_CASE(test_sums),
+        OPENED_CASE(test_few_reports),
         OPENED_CASE(test_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

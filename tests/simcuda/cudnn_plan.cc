@@ -208,6 +208,11 @@ cudnnStatus_t finalize_plan(object &o)
         return misuse(CUDNN_STATUS_BAD_PARAM,
             "a plan is made of an engine configuration or of JSON: one of the two");
     }
+    static const char *nvrtc = getenv("SIM_NVRTC");
+    if (configuration && configuration->as_engine.runtime_compiled && nvrtc && nvrtc[0] == '0') {
+        return refuse(
+            CUDNN_STATUS_NOT_SUPPORTED_RUNTIME_PREREQUISITE_MISSING, "NVRTC was not found");
+    }
     if (configuration) {
         status = build(*configuration, made.get());
     } else if (!described && !o.has(400 /* EXECUTION_PLAN_HANDLE */)) {

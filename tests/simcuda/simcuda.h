@@ -62,7 +62,8 @@
 // The environment variables, read once, set what the functions set later:
 //   SIM_SEED=n       SIM_DEVICE=h100|a100|t4|v100|none   SIM_DRIVER=12020   SIM_MEMORY=MiB
 //   SIM_INJECT=function:nth:code,...                SIM_SHADOW=1 (see cudnn_shadow.cc)
-//   SIM_TSAN_GRID=1  SIM_TRACE=1 (prints each call)
+//   SIM_TSAN_GRID=1  SIM_TRACE=1 (prints each call)  SIM_NVRTC=0 (engines that cuDNN would compile
+//   at run time cannot be made)
 #ifndef SIMCUDA_SIMCUDA_H
 #define SIMCUDA_SIMCUDA_H
 

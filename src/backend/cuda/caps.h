@@ -13,6 +13,7 @@ struct fm_cuda_caps {
     bool tf32;             // fp32 products may round their inputs to TF32
     bool nondeterministic; // engines whose sums may change their order from run to run
     int64_t workspace;     // the most bytes that an engine may want
+    bool own_norm;         // batch norm by kernels/norm.cu, whatever cuDNN has engines for
 };
 
 #endif

@@ -24,6 +24,10 @@ static bool is_of_context(cudaError_t error)
     case cudaErrorLaunchTimeout:
     case cudaErrorAssert:
     case cudaErrorECCUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorTensorMemoryLeak:
+    case cudaErrorMpsClientTerminated:
+    case cudaErrorExternalDevice:
         return true;
     default:
         return false;
@@ -35,10 +39,14 @@ static bool is_of_context(cudaError_t error)
 
 // What a failure leaves behind is taken away: a library that looks at the last error, or the next
 // run of this process, would find it. What ended the context comes back.
+//
+// cuDNN and cuBLASLt hold a CUDA runtime of their own, so this one may not have heard of the end of
+// the context: a call that looks at it is told.
 static cudaError_t lasting_error(void)
 {
+    cudaError_t asked = cudaStreamQuery(NULL);
     (void)cudaGetLastError();
-    return cudaPeekAtLastError();
+    return is_of_context(asked) ? asked : cudaPeekAtLastError();
 }
 
 enum fm_status fm_cuda_failed(cudaError_t error, const char *call)

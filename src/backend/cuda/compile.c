@@ -2,6 +2,7 @@
 #include "backend/compile_options.h"
 #include "backend/cuda/executor.h"
 #include "backend/cuda/profile.h"
+#include "base/log.h"
 
 #include <stdlib.h>
 
@@ -34,20 +35,22 @@ static enum fm_status choose_dense(struct fm_executor *e, int at)
 static enum fm_status choose_graph(struct fm_executor *e, int at)
 {
     const struct fm_cuda_command *c = &e->program.commands[at];
-    FM_TRY(fm_cuda_plans_get(e->model->device->plans, &c->of.graph, &e->chosen[at].plan));
+    enum fm_status status = fm_cuda_plans_get(
+        e->model->device->plans, &c->of.graph, &e->chosen[at].plan);
+    if (status == FM_UNSUPPORTED && c->of.graph.kind >= FM_GRAPH_NORM)
+        e->norm_refused = true;
+    FM_TRY(status);
     uint64_t workspace = (uint64_t)e->chosen[at].plan->workspace;
     return fm_cuda_program_scratch(&e->program, at, FM_TENSOR_WORKSPACE, workspace);
 }
 
-static enum fm_status choose(struct fm_executor *e)
+static enum fm_status choose_all(struct fm_executor *e)
 {
-    struct fm_cuda_program *p = &e->program;
-    e->chosen = calloc((size_t)p->count, sizeof *e->chosen);
-    if (!e->chosen)
-        return fm_fail_memory("plans", (size_t)p->count * sizeof *e->chosen);
+    const struct fm_cuda_program *p = &e->program;
     for (int i = 0; i < p->count; i++) {
         const struct fm_cuda_command *c = &p->commands[i];
         enum fm_status status = FM_OK;
+        fm_cuda_plans_save_if_due(e->model->device->plans);
         if (c->kind == FM_COMMAND_GRAPH)
             status = choose_graph(e, i);
         else if (c->kind == FM_COMMAND_DENSE)
@@ -56,8 +59,19 @@ static enum fm_status choose(struct fm_executor *e)
             return fm_context(status, "layer %s, %s", fm_cuda_command_layer(c, &e->model->net),
                 fm_cuda_pass_name(c->pass));
     }
-    fm_cuda_plans_save(e->model->device->plans);
     return FM_OK;
+}
+
+// Whatever becomes of the executor, what was chosen is kept.
+static enum fm_status choose(struct fm_executor *e)
+{
+    size_t count = (size_t)e->program.count;
+    e->chosen = calloc(count, sizeof *e->chosen);
+    if (!e->chosen)
+        return fm_fail_memory("plans", count * sizeof *e->chosen);
+    enum fm_status status = choose_all(e);
+    fm_cuda_plans_save(e->model->device->plans);
+    return status;
 }
 
 // ---- memory
@@ -134,11 +148,41 @@ static enum fm_status allocate(struct fm_executor *e)
 
 // ---- the whole
 
-static enum fm_status build(struct fm_executor *e)
+static void drop_program(struct fm_executor *e)
+{
+    for (int i = 0; e->chosen && i < e->program.count; i++)
+        fm_cuda_dense_destroy(e->chosen[i].dense);
+    free(e->chosen);
+    e->chosen = NULL;
+    fm_cuda_program_free(&e->program);
+}
+
+static enum fm_status lower_and_choose(struct fm_executor *e)
 {
     struct fm_cuda_source source = source_of(e->model, &e->options);
     FM_TRY(fm_cuda_lower(&source, &e->program));
-    FM_TRY(choose(e));
+    return choose(e);
+}
+
+// cuDNN compiles all its engines for batch norm at run time, and has none where it does not find
+// NVRTC. Then the device's models do without them from here on.
+static enum fm_status lower_as_it_can(struct fm_executor *e)
+{
+    enum fm_status status = lower_and_choose(e);
+    if (status == FM_OK || !e->norm_refused)
+        return status;
+    fm_note("%s; batch norm is done by own kernels instead. Its engines are compiled at run time: "
+            "is CUDA's library NVRTC there?",
+        fm_error_message());
+    fm_error_clear();
+    e->model->device->caps.own_norm = true;
+    drop_program(e);
+    return lower_and_choose(e);
+}
+
+static enum fm_status build(struct fm_executor *e)
+{
+    FM_TRY(lower_as_it_can(e));
     FM_TRY(allocate(e));
     return e->options.profile ? fm_cuda_profile_create(e->program.count, &e->profile) : FM_OK;
 }
@@ -192,9 +236,6 @@ void fm_cuda_executor_destroy(struct fm_executor *e)
     if (e->results)
         (void)cudaFreeHost(e->results);
     fm_cuda_device_free(e->model->device, e->arena, e->bytes);
-    for (int i = 0; e->chosen && i < e->program.count; i++)
-        fm_cuda_dense_destroy(e->chosen[i].dense);
-    free(e->chosen);
-    fm_cuda_program_free(&e->program);
+    drop_program(e);
     free(e);
 }

@@ -8,6 +8,10 @@
 
 #include <string.h>
 
+enum {
+    HOLD_MICROSECONDS = 50 // more than a launch takes the host
+};
+
 static struct fm_cuda_binding bind(const struct fm_executor *e, enum fm_cuda_purpose purpose,
     const struct fm_staging *staging, int slot)
 {
@@ -107,6 +111,9 @@ static enum fm_status run(
     struct fm_cuda_stopwatch *watch = &e->stopwatch;
     if (!watch->on)
         return run_whole(e, purpose, staging, slot);
+    // While the stream is held all that follows is handed over, so that the device waits for
+    // nothing.
+    FM_CUDA(fm_launch_hold(HOLD_MICROSECONDS, e->model->device->compute));
     FM_CUDA(cudaEventRecord(watch->begin, e->model->device->compute));
     FM_TRY(run_whole(e, purpose, staging, slot));
     FM_CUDA(cudaEventRecord(watch->end, e->model->device->compute));

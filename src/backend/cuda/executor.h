@@ -57,6 +57,7 @@ struct fm_executor {
     struct fm_compile_options options;
     struct fm_cuda_program program;
     struct fm_cuda_chosen *chosen; // [program.count]
+    bool norm_refused;             // cuDNN has no engine for its batch norm
     const struct fm_cuda_weights *weights;
     unsigned char *arena; // one allocation, with the scores behind the program's buffers
     uint64_t bytes;       // of it

@@ -259,7 +259,8 @@ enum fm_status fm_cuda_lower(const struct fm_cuda_source *source, struct fm_cuda
         .probes = compile->probe,
         .weights = -1};
     // cuDNN's engines for it want 16-bit types and compute capability 8.0; in fp32 they round.
-    low.cudnn_norm = low.type != FM_CUDA_F32 && source->caps->major >= 8;
+    const struct fm_cuda_caps *caps = source->caps;
+    low.cudnn_norm = low.type != FM_CUDA_F32 && caps->major >= 8 && !caps->own_norm;
     // A layer becomes at most two blocks (its own and its bias), and the input one.
     size_t most = 2 * (size_t)source->net->layer_count + 1;
     low.blocks = calloc(most, sizeof *low.blocks);

@@ -14,9 +14,10 @@ enum fm_status fm_cuda_measure(const struct fm_cuda_graph_spec *spec, cudnnHandl
     struct fm_cuda_memory *memory, const struct fm_cuda_candidate *candidates, int count,
     double *seconds);
 
-// The candidate to take; -1: none could be executed. A runtime-compiled one must be 3 % faster than
-// the best precompiled one, since each process pays for compiling it where plans are not kept. Of
-// equals the first.
+// The candidate to take; -1: none could be executed. Of those within 3 % of the fastest the first,
+// so that a choice made again is most often the same, and with it the order of sums. A
+// runtime-compiled one must be 3 % faster than the fastest precompiled one, since each process pays
+// for compiling it where plans are not kept.
 int fm_cuda_measure_best(
     const struct fm_cuda_candidate *candidates, const double *seconds, int count);
 

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define REPORT_SECONDS 0.02 // between two reports of the sums
+
 static enum fm_status check_options(
     const struct fm_device *device, const struct fm_model_options *options)
 {
@@ -172,6 +174,7 @@ static enum fm_status create_report(struct fm_cuda_report *report)
     void *pinned = NULL;
     FM_CUDA(cudaHostAlloc(&pinned, sizeof *report->sums, cudaHostAllocDefault));
     report->sums = pinned;
+    report->pause = REPORT_SECONDS;
     return FM_CUDA_CALL(cudaEventCreateWithFlags(&report->done, cudaEventDisableTiming));
 }
 

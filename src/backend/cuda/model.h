@@ -19,6 +19,8 @@ struct fm_cuda_report {
     struct fm_cuda_sums *sums; // pinned
     cudaEvent_t done;
     uint64_t step; // that the sums under way follow; 0: none are
+    double asked;  // when they, or those before them, were sent for
+    double pause;  // seconds from that to the next: the copy stands between two steps
 };
 
 struct fm_model {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #define NOTED_SECONDS 1.0 // less is not worth a line
+#define SAVE_SECONDS 5.0  // of choosing, that a process which is killed loses at most
 
 enum {
     CANDIDATES_MAX = 12, // timed for a graph
@@ -36,6 +37,7 @@ struct fm_cuda_plans {
     struct fm_cuda_plans_counts counts;
     int noted;      // of counts.built, what people have been told
     double seconds; // that those not told of yet took
+    double kept;    // of these, those whose plans are on disk
 };
 
 enum fm_status fm_cuda_plans_open(
@@ -82,7 +84,15 @@ void fm_cuda_plans_save(struct fm_cuda_plans *plans)
         fm_note("cuDNN: chose the engines of %d graphs in %.1f s%s", chosen, plans->seconds,
             kept ? "; the next start finds them" : "");
     plans->noted = plans->counts.built;
-    plans->seconds = 0;
+    plans->seconds = plans->kept = 0;
+}
+
+void fm_cuda_plans_save_if_due(struct fm_cuda_plans *plans)
+{
+    if (plans->seconds - plans->kept < SAVE_SECONDS)
+        return;
+    (void)fm_cuda_plan_cache_save(plans->cache);
+    plans->kept = plans->seconds;
 }
 
 struct fm_cuda_plans_counts fm_cuda_plans_counted(const struct fm_cuda_plans *plans)

@@ -2,7 +2,7 @@
 //
 // A plan does not know where its tensors lie, so all executors of a device share it. Where the
 // device can be measured, the admitted engines are timed in a scratch arena (warmed up, median),
-// and a runtime-compiled one must be 3 % faster than the best precompiled one to win; else the
+// and one must be 3 % faster than those in front of it to win (fm_cuda_measure_best()); else the
 // first precompiled one of the heuristics' order wins. What was chosen is written to the cache
 // folder, keyed by graph, filter, limit, device, cuDNN and driver, so that a second start builds
 // nothing.
@@ -41,8 +41,10 @@ void fm_cuda_plans_close(struct fm_cuda_plans *plans); // NULL is allowed
 enum fm_status fm_cuda_plans_get(struct fm_cuda_plans *plans, const struct fm_cuda_graph_spec *spec,
     const struct fm_cuda_plan **plan);
 
-// Writes what was chosen since the last call to the cache folder.
+// Writes what was chosen since the last call to the cache folder. The second only where a first
+// start would lose much if it were killed now.
 void fm_cuda_plans_save(struct fm_cuda_plans *plans);
+void fm_cuda_plans_save_if_due(struct fm_cuda_plans *plans);
 
 struct fm_cuda_plans_counts {
     int built;  // engines chosen in this process

@@ -4,6 +4,7 @@
 // Layouts are changed on the host: state crosses when a run begins, at a checkpoint and at its end,
 // and then the copy over the bus takes longer than the loops here.
 #include "backend/cuda/model.h"
+#include "base/clock.h"
 #include "rounding.h"
 
 #include <stdlib.h>
@@ -271,12 +272,14 @@ static enum fm_status take_report(struct fm_model *m)
     return FM_OK;
 }
 
-// Sends for the sums behind the newest step, unless a report is still under way.
+// Sends for the sums behind the newest step, unless a report is still under way or was just now.
 static enum fm_status ask_for_report(struct fm_model *m)
 {
     struct fm_cuda_report *report = &m->report;
-    if (report->step != 0 || m->known_step == m->submitted)
+    double now = fm_clock_seconds();
+    if (report->step != 0 || m->known_step == m->submitted || now < report->asked + report->pause)
         return FM_OK;
+    report->asked = now;
     cudaStream_t stream = m->device->compute;
     FM_CUDA(cudaMemcpyAsync(
         report->sums, &m->state->sums, sizeof *report->sums, cudaMemcpyDeviceToHost, stream));
