@@ -9,6 +9,7 @@ mode max-autotune, which captures CUDA graphs. Timed by CUDA events after a warm
 
 import argparse
 import json
+import math
 import pathlib
 import statistics
 import sys
@@ -74,6 +75,8 @@ def main():
     parser.add_argument("--steps", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True)
     parser.add_argument("--warmup", type=int, required=True)
+    parser.add_argument("--warm-ms", type=float, default=0, help="that the warm-up lasts at least")
+    parser.add_argument("--round-ms", type=float, default=0, help="that a round lasts at least")
     parser.add_argument("--data", type=pathlib.Path, required=True)
     options = parser.parse_args()
 
@@ -98,11 +101,16 @@ def main():
     begin = time.perf_counter()
     take_steps(1)
     first = time.perf_counter() - begin
-    take_steps(options.warmup)
-    seconds = [clock.measure(lambda: take_steps(options.steps)) for _ in range(options.rounds)]
+    begin, warm = time.perf_counter(), 0.0
+    while True:
+        warm = clock.measure(lambda: take_steps(options.warmup))
+        if 1000 * (time.perf_counter() - begin) >= options.warm_ms:
+            break
+    steps = max(options.steps, math.ceil(options.round_ms / 1000 / (warm / options.warmup)))
+    seconds = [clock.measure(lambda: take_steps(steps)) for _ in range(options.rounds)]
     if not torch.isfinite(last):
         sys.exit(f"the loss is {last.item()}")
-    rates = [options.steps * options.batch / s for s in seconds]
+    rates = [steps * options.batch / s for s in seconds]
     name = torch.cuda.get_device_name() if device.type == "cuda" else torch.backends.cpu.get_cpu_capability()
     print(json.dumps({
         "images_per_second": rates, "median": statistics.median(rates), "first_step_seconds": first,

@@ -2,20 +2,28 @@
 its tables; all of it in one JSON file, which is written anew after every command, so that a stage that is
 killed leaves what it had. And the Markdown page over all stages of a folder.
 
+What a command that has ended printed is kept, too, in the folder `commands`: a stage that is run again,
+with the same bundle, goes on behind it.
+
 A check that does not hold makes the stage fail. A goal is a figure that the design aims at: a missed
 one is told apart, but told.
 """
 
 import datetime
+import hashlib
 import json
 import os
 import pathlib
 import platform
 import shlex
+import signal
 import subprocess
+import tarfile
 import time
 
-ORDER = ("tests", "sanitizer", "parity", "train", "bench", "costs", "pytorch")
+ORDER = ("tests", "bench", "train", "pytorch", "parity", "costs", "sanitizer")
+# What else may decide how a command ends; the libraries are the bundle's and the machine's.
+OF_ENVIRONMENT = ("FM_TEST_FILTER", "XDG_CACHE_HOME")
 
 
 def now():
@@ -49,11 +57,20 @@ def gpu():
     return dict(zip(fields, (part.strip() for part in line.splitlines()[0].split(","))))
 
 
-class Done:
-    """A command that has ended: status None when it ran past its time or could not be started."""
+def clocks():
+    """How the first GPU stands at the moment: clocks, power, and what holds it back."""
+    fields = ("clocks.sm", "clocks.mem", "power.draw", "temperature.gpu", "clocks_event_reasons.active")
+    line = output_of("nvidia-smi", "--query-gpu=" + ",".join(fields), "--format=csv,noheader")
+    return line.splitlines()[0] if line else None
 
-    def __init__(self, status, output, errors, seconds):
+
+class Done:
+    """A command that has ended: status None when it ran past its time or could not be started. `begun`
+    is when, by the clock on the wall; `kept`: an earlier call of the stage ran it."""
+
+    def __init__(self, status, output, errors, seconds, begun=0.0, kept=False):
         self.status, self.output, self.errors, self.seconds = status, output, errors, seconds
+        self.begun, self.kept = begun, kept
 
     def json(self):
         try:
@@ -72,16 +89,38 @@ class Done:
         return f"exit status {self.status}" + (f": {self.last_line()}" if self.status else "")
 
 
+def run_for(command, limit, environment, folder):
+    """Runs a command in a process group of its own, so that what it began ends with it."""
+    begun, begin = time.time(), time.monotonic()
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            errors="replace", env=environment, cwd=folder, preexec_fn=os.setpgrp)
+    except OSError as error:
+        return Done(None, "", f"could not be started: {error}", 0, begun)
+    try:
+        output, errors = process.communicate(timeout=limit)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        output, errors = process.communicate()
+        last = ((errors or output).strip().splitlines() or ["nothing"])[-1]
+        return Done(None, output, f"stopped after {limit:.0f} s; it said last: {last}",
+                    time.monotonic() - begin, begun)
+    return Done(process.returncode, output, errors, time.monotonic() - begin, begun)
+
+
 class Stage:
-    def __init__(self, name, options, manifest):
+    def __init__(self, name, options, manifest, seconds):
+        self.options = options
         self.path = options.out / f"{name}.json"
         self.begin = time.monotonic()
-        self.deadline = self.begin + options.minutes * 60
+        self.deadline = self.begin + seconds
         self.environment = options.environment
+        self.bundle = f"{manifest['commit']} {manifest['built']}"
         self.about = {
             "format": 1, "stage": name, "status": "unfinished", "backend": options.backend,
             "quick": options.quick, "command": options.command, "started": now(), "seconds": 0,
-            "limit_seconds": options.minutes * 60, "skipped": None,
+            "limit_seconds": seconds, "skipped": None, "without_time": 0, "clocks": [clocks()],
             "bundle": {key: manifest[key] for key in
                        ("version", "commit", "changed", "built", "cuda", "cudnn", "architectures")},
             "machine": machine(), "gpu": options.gpu, "device": options.device,
@@ -98,33 +137,52 @@ class Stage:
         partial.write_text(json.dumps(self.about, indent=2, allow_nan=False) + "\n")
         partial.replace(self.path)
 
-    def run(self, command, limit, environment=None, folder=None):
+    def run(self, command, limit, environment=None, folder=None, turn=0):
         """Runs a command for at most `limit` seconds of those that the stage has left, with the
-        libraries of the bundle unless `environment` says otherwise, in `folder`."""
+        libraries of the bundle unless `environment` says otherwise, in `folder`. What an earlier call
+        of the stage ran to its end is not run again; `turn` tells runs of one command apart."""
         command = [str(part) for part in command]
-        limit = min(limit, self.left())
-        begin = time.monotonic()
-        if limit <= 1:
-            done = Done(None, "", "not run: the stage's time was used up", 0)
-        else:
-            done = self._run(command, limit, begin, environment or self.environment, folder)
+        environment = environment or self.environment
+        done = self.kept(command, environment, turn) or self._run_now(command, limit, environment, folder)
+        if done.status is not None and not done.kept:
+            self._keep(command, environment, turn, done)
         self.about["commands"].append({
-            "command": shlex.join(command), "status": done.status,
+            "command": shlex.join(command), "status": done.status, "kept": done.kept,
             "seconds": round(done.seconds, 3), "end": "" if done.status == 0 else done.says()})
         self.write()
+        write_markdown(self.options.out)
         return done
 
-    def _run(self, command, limit, begin, environment, folder):
-        try:
-            process = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                text=True, errors="replace", timeout=limit, env=environment,
-                cwd=folder)
-        except subprocess.TimeoutExpired:
-            return Done(None, "", f"stopped after {limit:.0f} s", time.monotonic() - begin)
-        except OSError as error:
-            return Done(None, "", f"could not be started: {error}", 0)
-        return Done(process.returncode, process.stdout, process.stderr, time.monotonic() - begin)
+    def _record(self, command, environment, turn):
+        words = [self.about["stage"], self.bundle, str(turn), *command,
+                 *(environment.get(name, "") for name in OF_ENVIRONMENT)]
+        name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:24]
+        return self.options.out / "commands" / f"{name}.json"
+
+    def kept(self, command, environment=None, turn=0):
+        """How a command ended in an earlier call of the stage, or None."""
+        path = self._record([str(part) for part in command], environment or self.environment, turn)
+        if not path.is_file():
+            return None
+        return Done(**json.loads(path.read_text()), kept=True)
+
+    def _keep(self, command, environment, turn, done):
+        path = self._record(command, environment, turn)
+        path.parent.mkdir(exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"status": done.status, "output": done.output, "errors": done.errors,
+                                       "seconds": done.seconds, "begun": done.begun}))
+        partial.replace(path)
+
+    def _run_now(self, command, limit, environment, folder):
+        left = self.left()
+        if min(limit, left) <= 1:
+            self.about["without_time"] += 1
+            return Done(None, "", "not run: the stage's time was used up", 0)
+        done = run_for(command, min(limit, left), environment, folder)
+        if done.status is None and limit > left:
+            self.about["without_time"] += 1
+        return done
 
     def check(self, name, holds, found, expected):
         self.about["checks"].append({"name": name, "found": found, "expected": expected,
@@ -159,6 +217,7 @@ class Stage:
 
     def end(self):
         about = self.about
+        about["clocks"].append(clocks())
         if not all(check["pass"] for check in about["checks"]):
             about["status"] = "failed"
         elif about["skipped"]:
@@ -205,6 +264,8 @@ def stage_lines(stage):
         f"CUDA {bundle['cuda'] or 'none'}, cuDNN {bundle['cudnn'] or 'none'}",
         f"- Device: {stage['device'].get('device', 'none')}, {stage['device'].get('details', '')}; "
         f"{stage['device'].get('libraries', '')}",
+        "- Clocks, power, temperature, what holds it back, at the begin and the end: "
+        + "; ".join(str(at) for at in stage.get("clocks", [])),
         "- GPU: " + (", ".join(f"{k} {v}" for k, v in graphics.items()) if graphics else "none"),
         f"- Machine: {stage['machine']['processor']}, {stage['machine']['cores']} cores, "
         f"{stage['machine']['system']}", ""]
@@ -236,3 +297,18 @@ def write_markdown(directory):
     for stage in stages:
         lines += stage_lines(stage)
     (directory / "acceptance.md").write_text("\n".join(lines).rstrip() + "\n")
+
+
+def summary(directory):
+    """The first table of the page, for people at a terminal."""
+    return "\n".join(line for line in (directory / "acceptance.md").read_text().split("\n## ")[0].splitlines()
+                     if line.startswith("|"))
+
+
+def pack(directory, file):
+    """All results in one file, without the weights of the trainings."""
+    partial = file.with_name(file.name + ".partial")
+    with tarfile.open(partial, "w:gz") as archive:
+        archive.add(directory, arcname=directory.name,
+                    filter=lambda entry: None if entry.name.endswith(".safetensors") else entry)
+    partial.replace(file)

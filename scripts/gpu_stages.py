@@ -5,9 +5,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import statistics
-import tempfile
-import time
 
 import gpu_sanitizer
 
@@ -21,11 +20,12 @@ def models_of(options, among=MODELS):
     return [model for model in among if model in chosen]
 
 
-def measure(stage, options, command, limit, *arguments):
+def measure(stage, options, command, limit, *arguments, turn=0):
     """Runs `measure` of the bundle; its JSON, or None where the check says why."""
     done = stage.run([options.bundle / "bin/measure", command, "--modules",
                       options.bundle / "lib/fmnist", "--data", options.data, "--backend",
-                      options.backend, "--plans", options.plans / "fmnist", *arguments], limit)
+                      options.backend, "--plans", options.plans / "fmnist", *arguments], limit,
+                     turn=turn)
     name = f"measure {command} {' '.join(map(str, arguments))}"
     return done.json() if stage.ended_well(name, done) else None
 
@@ -37,18 +37,24 @@ def measure(stage, options, command, limit, *arguments):
 FILTERS = {"gpu_test_cuda_graph": ("test_kinds", "test_sizes", "test_captured")}
 
 
+def is_parity(name):
+    """Those that train on both sides take minutes, and choose plans of their own."""
+    return name.startswith("gpu_parity_")
+
+
 def tests(stage, options):
     rows = stage.table("Tests", ["test", "passed", "skipped", "failed", "seconds"])
-    for name in options.manifest["tests"]:
+    for name in sorted(options.manifest["tests"], key=is_parity):
         for chosen in FILTERS.get(name, (None,)):
             run_test(stage, options, name, chosen, rows)
 
 
 def run_test(stage, options, program, chosen, rows):
     command = [options.bundle / "bin" / program]
-    if program.startswith("gpu_parity_"):
+    if is_parity(program):
         command += [options.backend, options.bundle / "lib/fmnist"]
-    environment = dict(options.environment, **({"FM_TEST_FILTER": chosen} if chosen else {}))
+    environment = dict(options.environment, FM_PARITY_PLANS=str(options.plans / "fmnist"),
+                       **({"FM_TEST_FILTER": chosen} if chosen else {}))
     name = program + (f" {chosen}" if chosen else "")
     done = stage.run(command, 240, environment, options.bundle)
     tell_test(stage, name, done, rows)
@@ -62,6 +68,8 @@ def tell_test(stage, name, done, rows):
     stage.ended_well(name, done)
     if done.status != EXIT_SKIPPED:
         stage.at_least(f"{name}: tests passed", counts[0], 1)
+    for line in re.findall(r"^ *\d+ % of the tolerance: .*$", said, re.M):
+        stage.note(f"{name}: {line.strip()}")
     if done.status not in (0, EXIT_SKIPPED):
         stage.note(f"{name}: " + " / ".join(said.strip().splitlines()[-12:]))
 
@@ -75,9 +83,10 @@ def sanitizer(stage, options):
 
 # ---- parity: the same steps on the GPU and on the CPU
 
-# |difference| / |reference|, in the 2-norm of the worst tensor (tests/gpu/parity.c): several times
-# what the simulated device shows at batch 8, where rounding that turns a ReLU weighs most. free_run
-# is after steps of their own.
+# |difference| / |reference|, in the 2-norm of the worst tensor (tests/gpu/parity.c), that is aimed at:
+# several times what the simulated device shows at batch 8, where rounding that turns a ReLU weighs
+# most. free_run is after steps of their own. What is ten times as far apart is wrong; between the two
+# chance may have turned a few ReLUs, of which vgg16 has the most behind one another.
 TOLERANCES = {
     "fp32": {"gradient": 2e-4, "change": 5e-4, "loss": 1e-5, "logits": 1e-5, "running": 1e-4,
              "free_run": 1e-3},
@@ -86,6 +95,13 @@ TOLERANCES = {
     "bf16": {"gradient": 0.4, "change": 0.4, "loss": 1e-2, "logits": 3e-2, "running": 5e-3,
              "free_run": 3e-2},
 }
+DEEP = {"fp32": {"gradient": 1e-2, "change": 1e-2}, "fp16": {"gradient": 0.3, "change": 0.3},
+        "bf16": {"gradient": 0.6, "change": 0.6}}  # vgg16's, as in tests/parity/compare.c
+WRONG = 0.9  # a distance at which hardly anything is common
+
+
+def tolerances(model, precision):
+    return {**TOLERANCES[precision], **(DEEP[precision] if model == "vgg16" else {})}
 
 
 def parity(stage, options):
@@ -105,19 +121,25 @@ def parity(stage, options):
             skipped = (found["skipped"], found["reference_skipped"])
             stage.check(f"{model} {precision} skipped steps", skipped == (0, 0),
                         f"{skipped[0]}, on the CPU {skipped[1]}", "none")
-            for quantity, bound in TOLERANCES[precision].items():
+            for quantity, bound in tolerances(model, precision).items():
                 if quantity in found:
-                    worst = found[quantity]
-                    stage.at_most(f"{model} {precision} {quantity} ({worst['tensor']})",
-                                  worst["distance"], bound)
+                    name = f"{model} {precision} {quantity} ({found[quantity]['tensor']})"
+                    tell_distance(stage, name, found[quantity]["distance"], bound)
+
+
+def tell_distance(stage, name, distance, bound):
+    stage.at_most(name, distance, min(10 * bound, WRONG))
+    stage.goal(name, distance is not None and distance <= bound, distance, bound)
 
 
 # ---- train: every model to accuracy; the time to 94 %
 
-# Test accuracy by the recipe `best`, in minutes at most. simple's is what a CPU reached (93.37 %)
-# less the spread of seeds; the others' are expectations.
-ACCURACY = {"simple": (0.930, 1.0), "deeper": (0.940, 1.5), "vgg16": (0.940, 2.0),
+# Test accuracy by the recipe `best` that is aimed at, in minutes at most: what a CPU reached
+# (docs/results/accuracy.md) less the spread of seeds; those of the models of the reference are
+# expectations. Half a point below it is held to be wrong.
+ACCURACY = {"simple": (0.940, 1.0), "deeper": (0.950, 1.5), "vgg16": (0.940, 2.0),
             "simple-ref": (0.925, 0.6), "deeper-ref": (0.920, 0.6)}
+BELOW = 0.005
 TO_94 = 1.5  # seconds
 
 
@@ -125,38 +147,45 @@ def precision_of(options):
     return ["--precision", options.precision] if options.precision else []
 
 
-def train_once(stage, options, model, out, limit, *arguments, environment=None):
+def training(options, model, run, *arguments):
+    """The command of a training into the folder `run` of the results."""
+    return [options.bundle / "bin/fmnist", "train", "--model", model, "--backend", options.backend, "--data",
+            options.data, "--out", options.out / "runs" / run, "--force", "--quiet", "--format", "json",
+            *precision_of(options), *arguments, *(["--resident"] if options.backend == "cuda" else [])]
+
+
+def train_once(stage, options, model, run, limit, *arguments, environment=None):
     """(result.json, seconds of the process, seconds until the weights were written)"""
-    begin = time.time()
-    done = stage.run([options.bundle / "bin/fmnist", "train", "--model", model, "--backend",
-                      options.backend, "--data", options.data, "--out", out, "--force", "--quiet",
-                      "--format", "json", *precision_of(options), *arguments,
-                      *(["--resident"] if options.backend == "cuda" else [])], limit,
-                     environment)
+    done = stage.run(training(options, model, run, *arguments), limit, environment)
     if not stage.ended_well(f"{model}: fmnist train {' '.join(map(str, arguments))}", done):
         return None
-    weights = (pathlib.Path(out) / "model.safetensors").stat().st_mtime - begin
-    return json.loads((pathlib.Path(out) / "result.json").read_text()), done.seconds, weights
+    folder = options.out / "runs" / run
+    weights = (folder / "model.safetensors").stat().st_mtime - done.begun
+    return json.loads((folder / "result.json").read_text()), done.seconds, weights
 
 
 def train(stage, options):
     rows = stage.table("To accuracy", ["model", "recipe", "precision", "epochs", "test accuracy",
                                        "training, s", "process, s", "images/s", "skipped steps"])
-    with tempfile.TemporaryDirectory() as scratch:
-        to_94(stage, options, f"{scratch}/run", f"{scratch}/plans")
-        for model in models_of(options):
-            bound, minutes = (0.2, 0.2) if options.quick else ACCURACY[model]
-            recipe = (["--recipe", "quick", "--epochs", "2"] if options.quick
-                      else ["--recipe", "best", "--train-eval", "3000"])
-            done = train_once(stage, options, model, f"{scratch}/run", 60 * minutes + 45, *recipe,
-                              "--max-minutes", minutes)
-            if not done:
-                continue
-            result = done[0]
-            rows.append(row_of(result, done[1]))
-            stage.check(f"{model}: the recipe was finished", not result["ended_early"],
-                        f"{result['epochs']} of {result['epochs_planned']} epochs", "all epochs")
-            stage.at_least(f"{model}: test accuracy", result["test"]["accuracy"], bound)
+    to_94(stage, options)
+    for model in models_of(options):
+        aim, minutes = (0.2, 0.2) if options.quick else ACCURACY[model]
+        recipe = (["--recipe", "quick", "--epochs", "2"] if options.quick
+                  else ["--recipe", "best", "--train-eval", "3000"])
+        done = train_once(stage, options, model, f"{model}-best", 60 * minutes + 45, *recipe,
+                          "--max-minutes", minutes)
+        if not done:
+            continue
+        result = done[0]
+        rows.append(row_of(result, done[1]))
+        stage.check(f"{model}: the recipe was finished", not result["ended_early"],
+                    f"{result['epochs']} of {result['epochs_planned']} epochs", "all epochs")
+        tell_accuracy(stage, f"{model}: test accuracy", result["test"]["accuracy"], aim)
+
+
+def tell_accuracy(stage, name, accuracy, aim):
+    stage.at_least(name, accuracy, aim - BELOW)
+    stage.goal(name, accuracy >= aim, f"{100 * accuracy:.2f} %", f"{100 * aim:.1f} %")
 
 
 def row_of(result, seconds):
@@ -165,7 +194,7 @@ def row_of(result, seconds):
             result["counters"]["skipped"]]
 
 
-def to_94(stage, options, out, plans):
+def to_94(stage, options):
     """The first run finds plans and keeps them, in a folder that is empty as it begins; those after
     it are what the goal is about."""
     if options.models and "deeper" not in options.models:
@@ -173,11 +202,16 @@ def to_94(stage, options, out, plans):
     times = stage.table("Time to 94 %, deeper by speedrun, from the start of the process",
                         ["run", "test accuracy", "steps alone, s", "weights written, s", "process ended, s"])
     model, few = ("simple", ["--epochs", "1"]) if options.quick else ("deeper", [])
-    environment = dict(options.environment, XDG_CACHE_HOME=plans)
+    plans = options.out / "plans-speedrun"
+    environment = dict(options.environment, XDG_CACHE_HOME=str(plans))
     for run, seed in (("cold", 1), ("warm", 1), ("warm, seed 2", 2)):
+        arguments = ["--recipe", "speedrun", "--seed", seed, "--train-eval", 1, *few]
+        folder = f"speedrun-{run.replace(', ', '-').replace(' ', '-')}"
         # The cold one chooses an engine for each graph, by trying them out.
-        done = train_once(stage, options, model, out, 180 if run == "cold" else 60, "--recipe",
-                          "speedrun", "--seed", seed, "--train-eval", 1, *few, environment=environment)
+        if run == "cold" and not stage.kept(training(options, model, folder, *arguments), environment):
+            shutil.rmtree(plans, ignore_errors=True)
+        done = train_once(stage, options, model, folder, 180 if run == "cold" else 60, *arguments,
+                          environment=environment)
         if not done:
             continue
         result, seconds, weights = done
@@ -185,7 +219,7 @@ def to_94(stage, options, out, plans):
         times.append([run, accuracy, result["seconds"], weights, seconds])
         if options.quick:
             continue
-        stage.at_least(f"speedrun {run}: test accuracy", accuracy, 0.94)
+        tell_accuracy(stage, f"speedrun {run}: test accuracy", accuracy, 0.94)
         if run != "cold":
             stage.goal(f"94 % in {TO_94} s of process start, {run}", accuracy >= 0.94 and seconds <= TO_94,
                        f"{100 * accuracy:.2f} % in {seconds:.2f} s", f"{TO_94} s")
@@ -196,28 +230,45 @@ def to_94(stage, options, out, plans):
 LATENCY_GOALS = {"simple": 25e-6, "deeper": 40e-6, "vgg16": 100e-6}
 
 
+WARM_MS = 1000  # of work before anything counts: an idle GPU's clock is low
+ROUND_MS = 300  # that a round lasts at least
+
+
 def bench(stage, options):
     latency(stage, options)
     throughput(stage, options)
+    latency_by_batch(stage, options)
+
+
+def latencies_of(stage, options, model, batches, limit):
+    found = measure(stage, options, "latency", limit, "--model", model, "--precision",
+                    options.precision or "auto", "--batches", ",".join(map(str, batches)),
+                    *(["--runs", 10] if options.quick else ["--runs", 1000, "--warm-ms", WARM_MS]))
+    return found and found["batches"]
 
 
 def latency(stage, options):
-    batches = [1, 4] if options.quick else [2**k for k in range(11)]
-    rows = stage.table("Latency of a batch as the host sees it, median, microseconds",
-                       ["model", *map(str, batches)])
+    """One image of each model first, which the goals are about: larger batches choose plans for long."""
     tails = stage.table("Latency of one image, microseconds", ["model", "p50", "p90", "p99"])
     for model in models_of(options):
-        found = measure(stage, options, "latency", 60, "--model", model, "--precision",
-                        options.precision or "auto", "--batches", ",".join(map(str, batches)),
-                        "--runs", 10 if options.quick else 300)
+        found = latencies_of(stage, options, model, [1], 90)
         if not found:
             continue
-        rows.append([model] + [1e6 * b["p50"] for b in found["batches"]])
-        one = found["batches"][0]
+        one = found[0]
         tails.append([model] + [1e6 * one[p] for p in ("p50", "p90", "p99")])
         if model in LATENCY_GOALS and options.backend == "cuda":
             stage.goal(f"{model}: latency of one image", one["p50"] <= LATENCY_GOALS[model],
                        f"{1e6 * one['p50']:.1f} us", f"{1e6 * LATENCY_GOALS[model]:.0f} us")
+
+
+def latency_by_batch(stage, options):
+    batches = [4] if options.quick else [4**k for k in range(1, 6)]
+    rows = stage.table("Latency of a batch as the host sees it, median, microseconds",
+                       ["model", *map(str, batches)])
+    for model in models_of(options, COMPARED):
+        found = latencies_of(stage, options, model, batches, 120)
+        if found:
+            rows.append([model] + [1e6 * b["p50"] for b in found])
 
 
 # What is timed: a precision, and what is asked of it beside.
@@ -225,12 +276,10 @@ KINDS = (("fp16", "--resident"), ("fp16",), ("fp16", "--resident", "--unfused"),
          ("fp32", "--resident", "--tf32"), ("fp32", "--resident"))
 
 
-def steps_of(options, model, precision):
-    """Enough for a tenth of a second or more on a large GPU; few where a step is long."""
+def steps_of(options):
     if options.quick:
         return ["--batch", 32, "--steps", 3, "--warmup", 2, "--runs", 2]
-    steps = {"vgg16": 100, "deeper": 300}.get(model, 1000)
-    return ["--batch", 256, "--steps", steps // 4 if precision == "fp32" else steps, "--runs", 5]
+    return ["--batch", 256, "--steps", 20, "--warm-ms", WARM_MS, "--round-ms", ROUND_MS, "--runs", 5]
 
 
 def throughput(stage, options):
@@ -240,8 +289,8 @@ def throughput(stage, options):
         for precision, *how in KINDS:
             if precision not in precisions or ("--tf32" in how and options.backend != "cuda"):
                 continue
-            found = measure(stage, options, "train", 60, "--model", model, "--precision", precision,
-                            *steps_of(options, model, precision), *how)
+            found = measure(stage, options, "train", 90, "--model", model, "--precision", precision,
+                            *steps_of(options), *how)
             if found:
                 rates = found["images_per_second"]
                 words = " ".join(h.strip("-") for h in how) or "fed by the host"
@@ -252,7 +301,7 @@ def throughput(stage, options):
 def profile(stage, options, model):
     precision = "fp16" if "fp16" in options.device.get("precisions", []) else "fp32"
     found = measure(stage, options, "train", 60, "--model", model, "--precision", precision,
-                    *steps_of(options, model, precision), "--resident", "--profile")
+                    *steps_of(options), "--resident", "--profile")
     if not found:
         return
     rows = stage.table(f"Profile of a step of {model}, {precision}, command by command",
@@ -340,12 +389,13 @@ def missing_pytorch(stage, options):
 
 
 def side_by_side(stage, options, model, way, arguments):
-    batch, steps, rounds, warmup = (32, 3, 2, 1) if options.quick else (256, 100, 5, 20)
+    batch, steps, rounds, warmup = (32, 3, 2, 1) if options.quick else (256, 20, 5, 20)
+    times = [] if options.quick else ["--warm-ms", WARM_MS, "--round-ms", ROUND_MS]
     script = pathlib.Path(__file__).with_name("gpu_pytorch.py")
     done = stage.run(
         [options.python, script, "--model", model, "--device", options.backend, "--batch", batch,
          "--batches", 4 if options.quick else 50, "--steps", steps, "--rounds", rounds, "--warmup",
-         warmup, "--data", options.data, *arguments], 240 if arguments else 90, os.environ)
+         warmup, "--data", options.data, *times, *arguments], 200 if arguments else 90, os.environ)
     if not stage.ended_well(f"{model}: PyTorch {way}", done):
         return None
     return done.json()
@@ -356,25 +406,49 @@ def pytorch(stage, options):
     if reason:
         stage.skip(reason)
         return
-    ways = WAYS if options.compile else WAYS[:1]
-    rows = stage.table("Training, images a second, batch 256" if not options.quick else "Training, images a second",
-                       ["model", "fmnist", *(c for way, _ in ways for c in (f"PyTorch {way}", "ratio"))])
-    precision = "fp16" if "fp16" in options.device.get("precisions", []) else "bf16"
-    for model in models_of(options, COMPARED):
-        ours = measure(stage, options, "train", 60, "--model", model, "--precision", precision,
-                       *steps_of(options, model, precision), "--resident")
-        row = [model, ours and statistics.median(ours["images_per_second"])]
-        for (way, arguments), goal in zip(ways, RATIO_GOALS[model]):
-            theirs = side_by_side(stage, options, model, way, arguments)
-            ratio = row[1] / theirs["median"] if ours and theirs else None
-            row += [theirs and theirs["median"], ratio]
-            if theirs:
-                stage.note(f"{model}, {way}: PyTorch {theirs['torch']}, {theirs['device']}, first step "
-                           f"{theirs['first_step_seconds']:.1f} s, {theirs['parameters']:,} parameters")
-            if ratio and options.backend == "cuda":
-                stage.goal(f"{model}: to PyTorch {way}", ratio >= goal, f"{ratio:.2f}x", f"{goal}x")
-        rows.append(row)
+    ceilings(stage, options)
+    rows = stage.table(f"Training, images a second, batch {32 if options.quick else 256}",
+                       ["model", "PyTorch", "its", "fmnist before", "after", "ratio"])
+    # The way that compiles for minutes comes last, of all models.
+    for number, (way, arguments) in enumerate(WAYS if options.compile else WAYS[:1]):
+        for model in models_of(options, COMPARED):
+            compare_with(stage, options, model, way, arguments, RATIO_GOALS[model][number], rows)
 
 
-STAGES = {"tests": tests, "sanitizer": sanitizer, "parity": parity, "train": train, "bench": bench,
-          "costs": costs, "pytorch": pytorch}
+def ours_now(stage, options, model, turn):
+    offered = options.device.get("precisions", [])
+    precision = next((p for p in ("fp16", "bf16") if p in offered), "fp32")
+    found = measure(stage, options, "train", 90, "--model", model, "--precision", precision,
+                    *steps_of(options), "--resident", turn=turn)
+    return found and statistics.median(found["images_per_second"])
+
+
+def compare_with(stage, options, model, way, arguments, goal, rows):
+    """PyTorch between two runs of ours: the ratio is to the mean of these."""
+    before = ours_now(stage, options, model, f"before {way}")
+    theirs = side_by_side(stage, options, model, way, arguments)
+    after = ours_now(stage, options, model, f"after {way}")
+    row = [model, way, theirs and theirs["median"], before, after, None]
+    rows.append(row)
+    if theirs:
+        stage.note(f"{model}, {way}: PyTorch {theirs['torch']}, {theirs['device']}, first step "
+                   f"{theirs['first_step_seconds']:.1f} s, {theirs['parameters']:,} parameters")
+    if theirs and before and after:
+        row[-1] = statistics.mean([before, after]) / theirs["median"]
+        if options.backend == "cuda":
+            stage.goal(f"{model}: to PyTorch {way}", row[-1] >= goal, f"{row[-1]:.2f}x", f"{goal}x")
+
+
+def ceilings(stage, options):
+    """What the floors of docs/gpu-performance.md are taken from, on this device."""
+    sizes = ["--side", 256, "--mebibytes", 16] if options.quick else []
+    done = stage.run([options.python, pathlib.Path(__file__).with_name("gpu_ceilings.py"), "--device",
+                      options.backend, *sizes], 90, os.environ)
+    found = done.json() if stage.ended_well("ceilings", done) else None
+    if found:
+        stage.table("Ceilings, by PyTorch", ["copy, TB/s, read and written", "fp16 product, TFLOP/s"]).append(
+            [found["copy"] / 1e12, found["product"] / 1e12])
+
+
+STAGES = {"tests": tests, "bench": bench, "train": train, "pytorch": pytorch, "parity": parity, "costs": costs,
+          "sanitizer": sanitizer}

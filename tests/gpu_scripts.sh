@@ -104,8 +104,9 @@ accept() {
     "$there/scripts/gpu-acceptance" --backend cpu --quick --no-compile --out "$scratch/out" \
         --sanitizer "$scratch/sanitizer" --python "$torch" "$@"
 }
-expect 0 accept --stage all
+expect 0 accept --stage all --pack "$scratch/out.tar.gz"
 grep '^gpu-acceptance: .*SKIP: ' "$scratch/log" || true
+says '^| sanitizer | passed | '
 (cd "$scratch/out" && python3 - <<'PYTHON') || fail "the JSON of the acceptance"
 import json
 stages = {name: json.load(open(name + ".json"))
@@ -131,6 +132,49 @@ text = open("acceptance.md").read()
 for words in ("| parity | passed |", "### Distance from the CPU", "Profile of a step of simple"):
     assert words in text, words
 PYTHON
+
+# ---- all results in one file, but for the weights; a second call runs nothing again
+(cd "$scratch" && python3 - <<'PYTHON') || fail "what was packed"
+import tarfile
+names = tarfile.open("out.tar.gz").getnames()
+assert "out/acceptance.md" in names and "out/bench.json" in names, names
+assert "out/runs/simple-best/result.json" in names, names
+assert not any(name.endswith(".safetensors") for name in names), names
+PYTHON
+kept() {
+    (cd "$scratch/out" && python3 - "$@" <<'PYTHON') || fail "$*"
+import json, sys
+stage, wanted = sys.argv[1:]
+commands = json.load(open(stage + ".json"))["commands"]
+assert commands and {command["kept"] for command in commands} == {wanted == "kept"}, commands
+PYTHON
+}
+cp "$scratch/out/train.json" "$scratch/before.json"
+expect 0 accept --stage train
+kept train kept
+(cd "$scratch" && python3 - <<'PYTHON') || fail "what was kept tells something else"
+import json
+before, after = (json.load(open(name)) for name in ("before.json", "out/train.json"))
+assert before["tables"] == after["tables"] and before["checks"] == after["checks"], (before, after)
+PYTHON
+expect 0 accept --stage bench --again
+kept bench anew
+# A command that runs past its time ends with all that it began, and what it said is told.
+printf '#!/bin/sh\necho well; sleep 1000 & echo $! >"%s/sleeper"; wait\n' "$scratch" >"$scratch/waits"
+chmod +x "$scratch/waits"
+(cd "$there/scripts" && python3 - "$scratch/waits" <<'PYTHON') || fail "a command without end"
+import os, sys
+import gpu_stage
+done = gpu_stage.run_for([sys.argv[1]], 1, dict(os.environ), None)
+assert done.status is None and done.says() == "stopped after 1 s; it said last: well", done.says()
+PYTHON
+sleeps() { # one that has ended may wait for somebody to ask how
+    grep -q '^State:[[:space:]]*[RSD]' "/proc/$(cat "$scratch/sleeper")/status" 2>/dev/null
+}
+for _ in 1 2 3 4 5; do
+    sleeps && sleep 0.2 || break
+done
+! sleeps || fail "what a stopped command began goes on"
 
 # ---- the same on the simulated device, where it was built, which takes a GPU's place in the bundle
 sim=$build/tests/modules-sim/fmnist-cuda.so
@@ -160,17 +204,18 @@ fi
 
 # ---- no failure is hidden, and those of other stages stay told
 export PLANTED=2 KERNEL='void (anonymous namespace)::relu_forward<__half>(T1 const*, T1*, ulong)'
-expect 1 accept --stage sanitizer
+expect 1 accept --stage sanitizer --again
 says 'sanitizer: FAILED: racecheck: errors: found 2, expected 0'
 grep -q '^| sanitizer | failed | 1 of 7 |' "$scratch/out/acceptance.md" || fail "the table hides it"
 KERNEL='sm90_xmma_wgrad_implicit_gemm_indexed_f16f16_f16f32'
-expect 0 accept --stage sanitizer
+expect 0 accept --stage sanitizer --again
 grep -q '^| sanitizer | passed | 4 of 4 |' "$scratch/out/acceptance.md" || fail "a library's are ours"
 grep -q '^| racecheck | 0 | 2 |' "$scratch/out/acceptance.md" || fail "a library's are hidden"
 unset PLANTED KERNEL
-expect 1 accept --stage tests --minutes 0.0001
+expect 1 accept --stage tests --minutes 0.0001 --again
 says "not run: the stage's time was used up"
 grep -q '^| tests | failed |' "$scratch/out/acceptance.md" || fail "the table hides what was not run"
+expect 0 accept --stage tests # goes on where the time was used up
 expect 1 accept --stage train --data "$scratch/nowhere"
 expect 2 accept --stage bench --models lenet
 says "'lenet' is none of simple, deeper"
@@ -180,5 +225,5 @@ torch=$scratch/python
 expect 77 accept --stage pytorch
 says 'SKIP: .*has no PyTorch: exit status 1: nothing here'
 mv "$there/bin/test_kernels" "$scratch/" # as if it had not been unpacked
-expect 1 accept --stage tests
+expect 1 accept --stage tests --again
 says 'test_kernels: found could not be started'

@@ -9,12 +9,14 @@
 #include "gpu/measure.h"
 
 #include "backend/precision.h"
+#include "base/clock.h"
 #include "eval/evaluate.h"
 #include "eval/timing/timer.h"
 #include "net/init.h"
 #include "net/zoo.h"
 
 #include <getopt.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -152,6 +154,20 @@ static enum fm_status time_batch(struct measured *m, const struct measure_option
     return FM_OK;
 }
 
+// Predictions that do not count, until the device has worked for long enough.
+static enum fm_status warm_latency(
+    struct measured *m, const struct measure_options *options, const struct measure_inputs *inputs)
+{
+    double end = fm_clock_seconds() + options->warm_ms * 1e-3;
+    while (fm_clock_seconds() < end) {
+        json_t *rows = json_array();
+        enum fm_status status = time_batch(m, options, inputs, 1, rows);
+        json_decref(rows);
+        FM_TRY(status);
+    }
+    return FM_OK;
+}
+
 static enum fm_status measure_latency(
     const struct measure_options *options, const struct measure_inputs *inputs, json_t *result)
 {
@@ -162,6 +178,7 @@ static enum fm_status measure_latency(
     FM_TRY_GOTO(status,
         measured_open(&m, options->backend, false, options, &inputs->net, FM_OPTIMISER_ADAM), out);
     measure_describe(&m.engine, result);
+    FM_TRY_GOTO(status, warm_latency(&m, options, inputs), out);
     for (const char *at = options->batches; *at && status == FM_OK;) {
         char *end;
         long batch = strtol(at, &end, 10);
@@ -179,16 +196,31 @@ out:
 
 // ---- measure train
 
+// Steps that do not count; `*one` are the seconds that one took last.
+static enum fm_status warm_up(
+    struct fm_timer *timer, const struct measure_options *options, double *one)
+{
+    int steps = options->warmup > 0 ? options->warmup : 1;
+    double end = fm_clock_seconds() + options->warm_ms * 1e-3;
+    do {
+        FM_TRY(fm_timer_train(timer, steps, one));
+        *one /= steps;
+    } while (fm_clock_seconds() < end);
+    return FM_OK;
+}
+
 static enum fm_status time_steps(
     struct fm_timer *timer, const struct measure_options *options, json_t *result)
 {
     double seconds;
-    FM_TRY(fm_timer_train(timer, options->warmup, &seconds));
+    FM_TRY(warm_up(timer, options, &seconds));
+    int steps = (int)fmax(options->steps, ceil(options->round_ms * 1e-3 / seconds));
     json_t *rounds = json_array();
     json_object_set_new(result, "images_per_second", rounds);
+    set_count(result, "steps", (uint64_t)steps);
     for (int round = 0; round < options->runs; round++) {
-        FM_TRY(fm_timer_train(timer, options->steps, &seconds));
-        json_array_append_new(rounds, json_real(options->steps * (double)timer->batch / seconds));
+        FM_TRY(fm_timer_train(timer, steps, &seconds));
+        json_array_append_new(rounds, json_real(steps * (double)timer->batch / seconds));
     }
     struct fm_sums sums;
     FM_TRY(timer->api->sums_get(timer->model, true, &sums));
@@ -196,11 +228,13 @@ static enum fm_status time_steps(
     return FM_OK;
 }
 
-static enum fm_status read_profile(struct fm_timer *timer, json_t *result)
+static enum fm_status read_profile(
+    struct fm_timer *timer, const struct measure_options *options, json_t *result)
 {
     static struct fm_profile_entry entries[PROFILE_MAX];
     size_t count;
     double seconds;
+    FM_TRY(warm_up(timer, options, &seconds));
     FM_TRY(fm_timer_train(timer, PROFILE_STEPS, &seconds));
     FM_TRY(timer->api->executor_profile(timer->executor, entries, PROFILE_MAX, &count));
     json_t *rows = json_array();
@@ -240,7 +274,8 @@ static enum fm_status measure_train(
     set_text(result, "precision", fm_precision_name(m.precision));
     json_object_set_new(result, "emulated", json_boolean(m.emulated));
     set_count(result, "executor_memory", timer.api->executor_memory(timer.executor));
-    status = options->profile ? read_profile(&timer, result) : time_steps(&timer, options, result);
+    status = options->profile ? read_profile(&timer, options, result)
+                              : time_steps(&timer, options, result);
 out:
     fm_timer_close(&timer);
     measured_close(&m);
@@ -261,6 +296,8 @@ static const struct option long_options[] = {
     {"batch", required_argument, NULL, 'n'},
     {"steps", required_argument, NULL, 's'},
     {"warmup", required_argument, NULL, 'w'},
+    {"warm-ms", required_argument, NULL, 'W'},
+    {"round-ms", required_argument, NULL, 'M'},
     {"runs", required_argument, NULL, 'r'},
     {"threads", required_argument, NULL, 't'},
     {"resident", no_argument, NULL, 'R'},
@@ -303,6 +340,10 @@ static int *number_option(struct measure_options *options, int option)
         return &options->steps;
     case 'w':
         return &options->warmup;
+    case 'W':
+        return &options->warm_ms;
+    case 'M':
+        return &options->round_ms;
     case 'r':
         return &options->runs;
     case 't':

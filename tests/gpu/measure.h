@@ -17,6 +17,7 @@ struct measure_options {
     const char *batches; // latency: "1,2,4"
     const char *plans;   // the folder of the plan cache, or NULL
     int batch, steps, warmup, runs, threads;
+    int warm_ms, round_ms; // milliseconds that the warm-up and a round last at least
     bool resident, unfused, profile, tf32;
 };
 

@@ -56,7 +56,11 @@ void parity_arguments(int argc, char **argv)
 int parity_begin(void **state)
 {
     (void)state;
-    scratch_make(plans, "parity");
+    const char *kept = getenv("FM_PARITY_PLANS");
+    if (kept)
+        snprintf(plans, sizeof plans, "%s", kept);
+    else
+        scratch_make(plans, "parity");
     if (fm_dataset_open(FM_TEST_SOURCE_DIR "/data/tiny", &data) == FM_OK)
         return 0;
     fprintf(stderr, "%s\n", fm_error_message());
@@ -67,7 +71,8 @@ int parity_end(void **state)
 {
     (void)state;
     fm_dataset_close(&data);
-    scratch_remove(plans);
+    if (!getenv("FM_PARITY_PLANS"))
+        scratch_remove(plans);
     return 0;
 }
 

@@ -5,7 +5,9 @@
 //
 // --long: what takes minutes, instead of the rest. --only: the tests of that name, with wildcards.
 // BACKEND: cuda unless given; cpu holds the CPU's to itself, which shows what of an error is the
-// order of sums alone. MODULES: a folder with both backends' modules.
+// order of sums alone. MODULES: a folder with both backends' modules. On a real device, which takes
+// long to choose plans, FM_PARITY_PLANS names a folder that they are kept in from program to
+// program.
 #ifndef FM_TESTS_PARITY_PARITY_H
 #define FM_TESTS_PARITY_PARITY_H
 
