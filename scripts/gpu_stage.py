@@ -3,7 +3,7 @@ its tables; all of it in one JSON file, which is written anew after every comman
 killed leaves what it had. And the Markdown page over all stages of a folder.
 
 What a command that has ended printed is kept, too, in the folder `commands`: a stage that is run again,
-with the same bundle, goes on behind it.
+with the same bundle on the same device, goes on behind it.
 
 A check that does not hold makes the stage fail. A goal is a figure that the design aims at: a missed
 one is told apart, but told.
@@ -32,8 +32,9 @@ def now():
 
 def output_of(*command):
     try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    except OSError:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                              timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -100,13 +101,20 @@ def run_for(command, limit, environment, folder):
         return Done(None, "", f"could not be started: {error}", 0, begun)
     try:
         output, errors = process.communicate(timeout=limit)
-    except subprocess.TimeoutExpired:
+    except BaseException as error:
         os.killpg(process.pid, signal.SIGKILL)
         output, errors = process.communicate()
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         last = ((errors or output).strip().splitlines() or ["nothing"])[-1]
         return Done(None, output, f"stopped after {limit:.0f} s; it said last: {last}",
                     time.monotonic() - begin, begun)
     return Done(process.returncode, output, errors, time.monotonic() - begin, begun)
+
+
+def records(out, stage):
+    """The folder of what a stage's commands printed."""
+    return out / "commands" / stage
 
 
 class Stage:
@@ -116,7 +124,7 @@ class Stage:
         self.begin = time.monotonic()
         self.deadline = self.begin + seconds
         self.environment = options.environment
-        self.bundle = f"{manifest['commit']} {manifest['built']}"
+        self.on = json.dumps([manifest["commit"], manifest["built"], options.device, options.gpu])
         self.about = {
             "format": 1, "stage": name, "status": "unfinished", "backend": options.backend,
             "quick": options.quick, "command": options.command, "started": now(), "seconds": 0,
@@ -137,15 +145,18 @@ class Stage:
         partial.write_text(json.dumps(self.about, indent=2, allow_nan=False) + "\n")
         partial.replace(self.path)
 
-    def run(self, command, limit, environment=None, folder=None, turn=0):
+    def run(self, command, limit, environment=None, folder=None, turn=0, needs=()):
         """Runs a command for at most `limit` seconds of those that the stage has left, with the
         libraries of the bundle unless `environment` says otherwise, in `folder`. What an earlier call
-        of the stage ran to its end is not run again; `turn` tells runs of one command apart."""
+        of the stage ran to its end, on this device, is not run again, if the files that it left and
+        that are read, `needs`, are still there; `turn` tells runs of one command apart."""
         command = [str(part) for part in command]
         environment = environment or self.environment
-        done = self.kept(command, environment, turn) or self._run_now(command, limit, environment, folder)
-        if done.status is not None and not done.kept:
-            self._keep(command, environment, turn, done)
+        done = self.kept(command, environment, turn, needs)
+        if not done:
+            done = self._run_now(command, limit, environment, folder)
+            if done.status is not None and done.status >= 0: # not ended by a signal
+                self._keep(command, environment, turn, done)
         self.about["commands"].append({
             "command": shlex.join(command), "status": done.status, "kept": done.kept,
             "seconds": round(done.seconds, 3), "end": "" if done.status == 0 else done.says()})
@@ -154,21 +165,21 @@ class Stage:
         return done
 
     def _record(self, command, environment, turn):
-        words = [self.about["stage"], self.bundle, str(turn), *command,
+        words = [self.on, str(turn), *command,
                  *(environment.get(name, "") for name in OF_ENVIRONMENT)]
         name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:24]
-        return self.options.out / "commands" / f"{name}.json"
+        return records(self.options.out, self.about["stage"]) / f"{name}.json"
 
-    def kept(self, command, environment=None, turn=0):
+    def kept(self, command, environment=None, turn=0, needs=()):
         """How a command ended in an earlier call of the stage, or None."""
         path = self._record([str(part) for part in command], environment or self.environment, turn)
-        if not path.is_file():
+        if not path.is_file() or not all(file.is_file() for file in needs):
             return None
         return Done(**json.loads(path.read_text()), kept=True)
 
     def _keep(self, command, environment, turn, done):
         path = self._record(command, environment, turn)
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps({"status": done.status, "output": done.output, "errors": done.errors,
                                        "seconds": done.seconds, "begun": done.begun}))
@@ -307,8 +318,10 @@ def summary(directory):
 
 def pack(directory, file):
     """All results in one file, without the weights of the trainings."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(file.name + ".partial")
+    left_out = (".safetensors", file.name, partial.name)
     with tarfile.open(partial, "w:gz") as archive:
         archive.add(directory, arcname=directory.name,
-                    filter=lambda entry: None if entry.name.endswith(".safetensors") else entry)
+                    filter=lambda entry: None if entry.name.endswith(left_out) else entry)
     partial.replace(file)

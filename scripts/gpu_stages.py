@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import statistics
+import time
 
 import gpu_sanitizer
 
@@ -148,20 +149,22 @@ def precision_of(options):
 
 
 def training(options, model, run, *arguments):
-    """The command of a training into the folder `run` of the results."""
-    return [options.bundle / "bin/fmnist", "train", "--model", model, "--backend", options.backend, "--data",
-            options.data, "--out", options.out / "runs" / run, "--force", "--quiet", "--format", "json",
-            *precision_of(options), *arguments, *(["--resident"] if options.backend == "cuda" else [])]
+    """The command of a training into the folder `run` of the results, and what is read of it."""
+    folder = options.out / "runs" / f"{run}-{options.precision or 'auto'}{'-quick' if options.quick else ''}"
+    command = [options.bundle / "bin/fmnist", "train", "--model", model, "--backend", options.backend, "--data",
+               options.data, "--out", folder, "--force", "--quiet", "--format", "json",
+               *precision_of(options), *arguments, *(["--resident"] if options.backend == "cuda" else [])]
+    return command, (folder / "result.json", folder / "model.safetensors")
 
 
-def train_once(stage, options, model, run, limit, *arguments, environment=None):
-    """(result.json, seconds of the process, seconds until the weights were written)"""
-    done = stage.run(training(options, model, run, *arguments), limit, environment)
+def train_once(stage, options, model, run, limit, *arguments, environment=None, turn=0):
+    """(result.json, seconds of the process, seconds until the weights were written, when it began)"""
+    command, files = training(options, model, run, *arguments)
+    done = stage.run(command, limit, environment, turn=turn, needs=files)
     if not stage.ended_well(f"{model}: fmnist train {' '.join(map(str, arguments))}", done):
         return None
-    folder = options.out / "runs" / run
-    weights = (folder / "model.safetensors").stat().st_mtime - done.begun
-    return json.loads((folder / "result.json").read_text()), done.seconds, weights
+    result, weights = files
+    return json.loads(result.read_text()), done.seconds, weights.stat().st_mtime - done.begun, done.begun
 
 
 def train(stage, options):
@@ -204,17 +207,20 @@ def to_94(stage, options):
     model, few = ("simple", ["--epochs", "1"]) if options.quick else ("deeper", [])
     plans = options.out / "plans-speedrun"
     environment = dict(options.environment, XDG_CACHE_HOME=str(plans))
+    begun = 0  # of the cold one, whose plans the others find
     for run, seed in (("cold", 1), ("warm", 1), ("warm, seed 2", 2)):
         arguments = ["--recipe", "speedrun", "--seed", seed, "--train-eval", 1, *few]
         folder = f"speedrun-{run.replace(', ', '-').replace(' ', '-')}"
         # The cold one chooses an engine for each graph, by trying them out.
-        if run == "cold" and not stage.kept(training(options, model, folder, *arguments), environment):
+        command, files = training(options, model, folder, *arguments)
+        if run == "cold" and not stage.kept(command, environment, needs=files):
             shutil.rmtree(plans, ignore_errors=True)
         done = train_once(stage, options, model, folder, 180 if run == "cold" else 60, *arguments,
-                          environment=environment)
+                          environment=environment, turn=begun)
         if not done:
-            continue
-        result, seconds, weights = done
+            return
+        result, seconds, weights, began = done
+        begun = begun or began
         accuracy = result["test"]["accuracy"]
         times.append([run, accuracy, result["seconds"], weights, seconds])
         if options.quick:
@@ -384,8 +390,10 @@ WAYS = (("eager AMP", []), ("compile max-autotune", ["--compile"]))
 
 
 def missing_pytorch(stage, options):
-    done = stage.run([options.python, "-c", "import torch"], 120, os.environ)
-    return None if done.status == 0 else f"{options.python} has no PyTorch: {done.says()}"
+    done = stage.run([options.python, "-c", "import torch"], 120, os.environ, turn=time.time())
+    if done.status is None:
+        stage.ended_well("import torch", done)
+    return None if done.status in (0, None) else f"{options.python} has no PyTorch: {done.says()}"
 
 
 def side_by_side(stage, options, model, way, arguments):

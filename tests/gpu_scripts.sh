@@ -138,7 +138,7 @@ PYTHON
 import tarfile
 names = tarfile.open("out.tar.gz").getnames()
 assert "out/acceptance.md" in names and "out/bench.json" in names, names
-assert "out/runs/simple-best/result.json" in names, names
+assert "out/runs/simple-best-auto-quick/result.json" in names, names
 assert not any(name.endswith(".safetensors") for name in names), names
 PYTHON
 kept() {
@@ -162,19 +162,31 @@ kept bench anew
 # A command that runs past its time ends with all that it began, and what it said is told.
 printf '#!/bin/sh\necho well; sleep 1000 & echo $! >"%s/sleeper"; wait\n' "$scratch" >"$scratch/waits"
 chmod +x "$scratch/waits"
-(cd "$there/scripts" && python3 - "$scratch/waits" <<'PYTHON') || fail "a command without end"
-import os, sys
-import gpu_stage
-done = gpu_stage.run_for([sys.argv[1]], 1, dict(os.environ), None)
-assert done.status is None and done.says() == "stopped after 1 s; it said last: well", done.says()
-PYTHON
 sleeps() { # one that has ended may wait for somebody to ask how
     grep -q '^State:[[:space:]]*[RSD]' "/proc/$(cat "$scratch/sleeper")/status" 2>/dev/null
 }
-for _ in 1 2 3 4 5; do
-    sleeps && sleep 0.2 || break
+for how in late interrupted; do
+    (cd "$there/scripts" && python3 - "$scratch/waits" $how <<'PYTHON') || fail "a command without end, $how"
+import os, signal, sys
+import gpu_stage
+command, how = sys.argv[1:]
+if how == "late":
+    done = gpu_stage.run_for([command], 1, dict(os.environ), None)
+    assert done.status is None and done.says() == "stopped after 1 s; it said last: well", done.says()
+    sys.exit(0)
+signal.signal(signal.SIGALRM, lambda *_: sys.exit(5))
+signal.alarm(1)
+try:
+    gpu_stage.run_for([command], 600, dict(os.environ), None)
+except SystemExit as ended:
+    sys.exit(ended.code != 5)
+sys.exit("it was not interrupted")
+PYTHON
+    for _ in 1 2 3 4 5; do
+        sleeps && sleep 0.2 || break
+    done
+    ! sleeps || fail "what a stopped command began goes on"
 done
-! sleeps || fail "what a stopped command began goes on"
 
 # ---- the same on the simulated device, where it was built, which takes a GPU's place in the bundle
 sim=$build/tests/modules-sim/fmnist-cuda.so

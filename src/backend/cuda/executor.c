@@ -9,7 +9,9 @@
 #include <string.h>
 
 enum {
-    HOLD_MICROSECONDS = 50 // more than a launch takes the host
+    // More than it takes the host to hand over a run: one launch, or one for each command.
+    HOLD_MICROSECONDS = 50,
+    HOLD_MICROSECONDS_UNFUSED = 1000
 };
 
 static struct fm_cuda_binding bind(const struct fm_executor *e, enum fm_cuda_purpose purpose,
@@ -113,7 +115,8 @@ static enum fm_status run(
         return run_whole(e, purpose, staging, slot);
     // While the stream is held all that follows is handed over, so that the device waits for
     // nothing.
-    FM_CUDA(fm_launch_hold(HOLD_MICROSECONDS, e->model->device->compute));
+    unsigned held = e->options.unfused ? HOLD_MICROSECONDS_UNFUSED : HOLD_MICROSECONDS;
+    FM_CUDA(fm_launch_hold(held, e->model->device->compute));
     FM_CUDA(cudaEventRecord(watch->begin, e->model->device->compute));
     FM_TRY(run_whole(e, purpose, staging, slot));
     FM_CUDA(cudaEventRecord(watch->end, e->model->device->compute));

@@ -293,25 +293,18 @@ static double fastest_of(const struct fm_cuda_candidate *candidates, const doubl
     return fastest;
 }
 
-// The first of a kind that takes about as little as the fastest of it, or -1: which of two that are
-// alike comes out ahead is chance, and another engine sums in another order.
-static int first_of_fastest(const struct fm_cuda_candidate *candidates, const double *seconds,
-    int count, bool runtime_compiled)
-{
-    double fastest = fastest_of(candidates, seconds, count, runtime_compiled);
-    for (int i = 0; i < count; i++)
-        if (candidates[i].runtime_compiled == runtime_compiled && isfinite(seconds[i]) &&
-            LEAD * seconds[i] <= fastest)
-            return i;
-    return -1;
-}
-
 int fm_cuda_measure_best(
     const struct fm_cuda_candidate *candidates, const double *seconds, int count)
 {
-    int compiled = first_of_fastest(candidates, seconds, count, true);
     double precompiled = fastest_of(candidates, seconds, count, false);
-    if (compiled >= 0 && seconds[compiled] <= LEAD * precompiled)
-        return compiled;
-    return first_of_fastest(candidates, seconds, count, false);
+    double compiled = fastest_of(candidates, seconds, count, true);
+    bool compiles = compiled <= LEAD * precompiled;
+    double fastest = compiles ? compiled : precompiled;
+    // Which of two that are alike comes out ahead is chance, and another engine sums in another
+    // order: the first of them.
+    for (int i = 0; i < count; i++)
+        if (candidates[i].runtime_compiled == compiles && isfinite(seconds[i]) &&
+            LEAD * seconds[i] <= fastest)
+            return i;
+    return -1;
 }

@@ -202,7 +202,7 @@ static enum fm_status choose(struct fm_cuda_plans *plans, const struct fm_cuda_g
         char key[KEY_BYTES];
         fm_cuda_graph_key(spec, key, sizeof key);
         return fm_fail(
-            FM_BACKEND, "cuDNN: graph %s: none of its %d engines can be run", key, count);
+            FM_UNSUPPORTED, "cuDNN: graph %s: none of its %d engines can be run", key, count);
     }
     *seconds = times[*best];
     return FM_OK;
