@@ -53,6 +53,8 @@ def is_nvidias(report):
 
 
 def judge(stage, tool, done, summary, rows):
+    if done.waits:
+        return
     said = done.output + done.errors
     total = re.search(summary, said)
     total = int(total[1]) if total else None

@@ -279,7 +279,7 @@ refused '--base-rate is for --mode finetune, not for frozen' --model vgg16 $of -
 refused '--feature-cache says what becomes of the weights of a file' --model vgg16 --feature-cache x
 refused 'augments images, .* --feature-views K' --model vgg16 --weights base.safetensors --shift 2
 refused '--feature-views 2: .* augments nothing' --model vgg16 $of --feature-views 2
-refused 'mixes rectangles of images .* --mix-cut 0 averages' --model vgg16 $of --mix 0.5 --mix-cut 0.5
+refused 'rectangles of images would be mixed .* --mix-cut 0 averages' --model vgg16 $of --mix 0.5 --mix-cut 0.5
 refused '--feature-cache and --no-feature-cache exclude each other' --model vgg16 $of --feature-cache x --no-feature-cache
 call 1 train --model vgg16 --weights none.safetensors $plain --data small --out refused
 err_has 'none.safetensors: No such file'

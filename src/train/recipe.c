@@ -71,10 +71,11 @@ const struct fm_recipe_field fm_recipe_fields[] = {
     FIELD(erase_size, "erase-size", INT, 1, 28, NULL,
         "its longest side in pixels; each side is drawn from half of that to all of it"),
     FIELD(mix, "mix", REAL, 0, 1, NULL,
-        "probability that an image and its target are mixed with the batch's next image and its "
-        "target, averaged (mixup) but for --mix-cut; the next one's weight is below 1/2"),
+        "probability that an image and its target are mixed with those of the batch's next image, "
+        "which weighs less than half: averaged (mixup), or see --mix-cut"),
     FIELD(mix_cut, "mix-cut", REAL, 0, 1, NULL,
-        "share of the mixed images that take a rectangle of the next one instead (CutMix)"),
+        "share of the images mixed by --mix that take a rectangle of the next one instead "
+        "(CutMix)"),
     FIELD(dropout, "dropout", REAL, -1, 0.999, NULL,
         "rate of every dropout layer (-1: the model's own rates)"),
     FIELD(init, "init", CHOICE, 0, 0, init_names,

@@ -42,10 +42,9 @@ enum fm_status fm_training_check_transfer(const struct fm_job *job)
             transfer->feature_views, job->recipe.name);
     if (job->recipe.mix > 0 && job->recipe.mix_cut > 0)
         return fm_fail(FM_USAGE,
-            "recipe '%s' mixes rectangles of images (CutMix), and a frozen base's head is trained "
-            "on "
-            "features: --mix-cut 0 averages these",
-            job->recipe.name);
+            "mix_cut is %g: rectangles of images would be mixed (CutMix), but the head of a frozen "
+            "base sees features, not pixels: --mix-cut 0 averages these",
+            job->recipe.mix_cut);
     return FM_OK;
 }
 
