@@ -301,3 +301,31 @@ void fm_text_append_lines(struct fm_text *text, const char *string)
 {
     append_clean(text, string, true);
 }
+
+// Bytes of the words of a string that fit into `columns`, of the first one whatever it takes.
+static size_t words_within(const char *string, int columns)
+{
+    size_t taken = 0;
+    int width = 0;
+    for (size_t i = 0; width <= columns || taken == 0; i++) {
+        if (string[i] == '\0' || string[i] == ' ')
+            taken = i;
+        if (string[i] == '\0')
+            break;
+        width += ((unsigned char)string[i] & 0xc0) != 0x80;
+    }
+    return taken;
+}
+
+void fm_text_append_folded(struct fm_text *text, const char *string, int indent, int columns)
+{
+    for (;;) {
+        size_t taken = words_within(string, columns);
+        fm_text_append_bytes(text, string, taken);
+        string += taken;
+        if (*string == '\0')
+            return;
+        fm_text_append(text, "\n%*s", indent, "");
+        string++; // the space
+    }
+}

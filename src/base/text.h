@@ -26,6 +26,9 @@ void fm_text_append_bytes(struct fm_text *text, const char *bytes, size_t count)
 void fm_text_append_line(struct fm_text *text, const char *string);
 // The same of several lines, whose ends stay.
 void fm_text_append_lines(struct fm_text *text, const char *string);
+// The words of a string on lines of `columns` (of UTF-8's code points; a word that is longer keeps
+// its line), those after the first behind `indent` spaces.
+void fm_text_append_folded(struct fm_text *text, const char *string, int indent, int columns);
 void fm_text_free(struct fm_text *text);
 const char *fm_text_cstr(const struct fm_text *text); // never NULL
 

@@ -23,19 +23,7 @@ static void append_entry(struct fm_text *out, const char *label, const char *exp
         column = 0;
     }
     fm_text_append(out, "%*s", HELP_COLUMN - column, "");
-    column = HELP_COLUMN;
-    for (const char *word = explanation; *word;) {
-        int length = (int)strcspn(word, " ");
-        if (column > HELP_COLUMN && column + 1 + length > HELP_WIDTH) {
-            fm_text_append(out, "\n%*s", HELP_COLUMN, "");
-            column = HELP_COLUMN;
-        }
-        const char *space = column > HELP_COLUMN ? " " : "";
-        fm_text_append(out, "%s%.*s", space, length, word);
-        column += (int)strlen(space) + length;
-        word += length;
-        word += strspn(word, " ");
-    }
+    fm_text_append_folded(out, explanation, HELP_COLUMN, HELP_WIDTH - HELP_COLUMN);
     fm_text_append(out, "\n");
 }
 

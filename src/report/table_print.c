@@ -41,9 +41,9 @@ static void append_repeated(struct fm_text *out, char c, int count)
 }
 
 // A control character in a class name or a path must not reach a terminal.
-static void append_printable(struct fm_text *out, const char *text, size_t size)
+static void append_printable(struct fm_text *out, const char *text)
 {
-    for (const char *end = text + size; text < end; text++)
+    for (; *text; text++)
         fm_text_append_bytes(out, (unsigned char)*text < 0x20 || *text == 0x7f ? "?" : text, 1);
 }
 
@@ -52,39 +52,18 @@ static void append_aligned(struct fm_text *out, const char *text, int width, boo
     int padding = width - text_width(text);
     if (right && (text[0] || !last)) // no spaces at the end of a line
         append_spaces(out, padding);
-    append_printable(out, text, strlen(text));
+    append_printable(out, text);
     if (!right && !last)
         append_spaces(out, padding);
 }
 
-// Bytes of the words of `text` that fit into `room` columns, of the first one whatever it takes.
-static size_t words_within(const char *text, int room)
-{
-    size_t taken = 0;
-    int width = 0;
-    for (size_t i = 0; width <= room || taken == 0; i++) {
-        if (text[i] == '\0' || text[i] == ' ')
-            taken = i;
-        if (text[i] == '\0')
-            break;
-        width += ((unsigned char)text[i] & 0xc0) != 0x80;
-    }
-    return taken;
-}
-
-// The words of `text` on lines of `room` columns; those after the first begin behind `indent`.
 static void append_folded(struct fm_text *out, const char *text, int indent, int room)
 {
-    for (;;) {
-        size_t taken = words_within(text, room);
-        append_printable(out, text, taken);
-        text += taken;
-        if (*text == '\0')
-            return;
-        text++; // the space
-        fm_text_append(out, "\n");
-        append_spaces(out, indent);
-    }
+    struct fm_text clean = {0};
+    append_printable(&clean, text);
+    fm_text_append_folded(out, fm_text_cstr(&clean), indent, room);
+    out->failed = out->failed || clean.failed;
+    fm_text_free(&clean);
 }
 
 static int column_width(const struct fm_table *table, int column)
