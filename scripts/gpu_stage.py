@@ -156,7 +156,7 @@ class Stage:
         done = self.kept(command, environment, turn, needs)
         if not done:
             done = self._run_now(command, limit, environment, folder)
-            if done.status is not None and done.status >= 0: # not ended by a signal
+            if done.status is not None and done.status >= 0:  # not ended by a signal
                 self._keep(command, environment, turn, done)
         self.about["commands"].append({
             "command": shlex.join(command), "status": done.status, "kept": done.kept,

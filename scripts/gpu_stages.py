@@ -39,7 +39,7 @@ FILTERS = {"gpu_test_cuda_graph": ("test_kinds", "test_sizes", "test_captured")}
 
 
 def is_parity(name):
-    """Those that train on both sides take minutes, and choose plans of their own."""
+    """Those that train on both sides, which take minutes."""
     return name.startswith("gpu_parity_")
 
 
@@ -234,8 +234,6 @@ def to_94(stage, options):
 # ---- bench: latency and throughput
 
 LATENCY_GOALS = {"simple": 25e-6, "deeper": 40e-6, "vgg16": 100e-6}
-
-
 WARM_MS = 1000  # of work before anything counts: an idle GPU's clock is low
 ROUND_MS = 300  # that a round lasts at least
 
