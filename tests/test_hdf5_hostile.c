@@ -20,8 +20,20 @@
 #include "memory_limit.h"
 #include "scratch.h"
 
+// Each file is read by a process of its own, which under AddressSanitizer takes four times as long:
+// a quarter of the files there.
+#if defined(__SANITIZE_ADDRESS__)
 enum {
-    FLIPS = 400,
+    SPARED = 4
+};
+#else
+enum {
+    SPARED = 1
+};
+#endif
+
+enum {
+    FLIPS = 400 / SPARED,
     TEXT_MAX = 1 << 20 // of an attribute, as docs/formats.md has it
 };
 
@@ -135,13 +147,13 @@ static bool try_file(const unsigned char *data, size_t size, const char *how, si
     return true;
 }
 
-static void cut_off_at_every_byte_of_the_headers(void **state)
+static void cut_off_within_the_headers(void **state)
 {
     (void)state;
     size_t size, headers;
     unsigned char *data = sound(&size, &headers);
     assert_true(try_file(data, size, "whole, of bytes", size));
-    for (size_t cut = 0; cut < size; cut += cut < headers ? 1 : 64) {
+    for (size_t cut = 0; cut < size; cut += cut < headers ? SPARED : 64) {
         if (try_file(data, cut, "cut off at byte", cut))
             fail_msg("taken with %zu of its %zu bytes", cut, size);
     }
@@ -327,7 +339,7 @@ static void many_links_to_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_off_at_every_byte_of_the_headers),
+        cmocka_unit_test(cut_off_within_the_headers),
         cmocka_unit_test(bits_flipped),
         cmocka_unit_test(links_in_a_circle),
         cmocka_unit_test(model_weights_is_a_link),
