@@ -36,11 +36,12 @@ extern "C" {
 #endif
 
 enum {
-    FM_CUDA_VECTOR = 8,              // elements that a thread reads and writes at once
-    FM_CUDA_CHUNK = 2048,            // elements of a parameter that a block updates
-    FM_CUDA_RECORD_MAX = 64 * 64,    // bytes of a record that the input kernel takes
-    FM_CUDA_INPUT_CHANNELS_MAX = 3,  // of the network's input
-    FM_CUDA_CLASSES_MAX = 256,       // of logits, padding included
+    FM_CUDA_VECTOR = 8,             // elements that a thread reads and writes at once
+    FM_CUDA_CHUNK = 2048,           // elements of a parameter that a block updates
+    FM_CUDA_RECORD_MAX = 32 * 32,   // bytes of a record of pixels; the input kernel's shared memory
+                                    // is six times as much
+    FM_CUDA_INPUT_CHANNELS_MAX = 3, // of the network's input
+    FM_CUDA_CLASSES_MAX = 256,      // of logits, padding included
     FM_CUDA_COLUMN_CHUNKS_MAX = 512, // parts that a sum over rows is made in
 };
 

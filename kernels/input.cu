@@ -1,11 +1,12 @@
 // The first kernel of every step: from u8 records to the network's input. Augmentation, mixing,
 // normalisation, repetition to channels and resizing in one pass.
 //
-// A block an image: its pixels wait in shared memory, augmented and mixed, because a resize reads
-// each of them more than once, and channels repeat them.
+// A block an image. Shared memory holds its record, because a shift and a flip read it in another
+// order than it lies, and that of the image it is mixed with; and then its pixels, augmented and
+// mixed, which a resize and the repetition to channels read more than once.
 //
-// Bytes: a record (784; two where images are mixed) read once and the input written once: 28x28x1
-// in fp16 at batch 256 is 0.2 + 0.4 MB, 0.2 us at 3 TB/s. So the floor is the launch.
+// Bytes: a record (784 bytes; two where images are mixed) read once and the input written once:
+// 28x28x1 in fp16 at batch 256 is 0.2 + 0.4 MB, 0.2 us at 3 TB/s. So the floor is the launch.
 #include "cuda_common.cuh"
 
 namespace
@@ -17,6 +18,17 @@ struct geometry {
     int shift, flip, rows, cols, erase_size; // of struct fm_augment_ranges
     float scale0, scale1, scale2, offset0, offset1, offset2;
 };
+
+__device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint8_t *to)
+{
+    if (bytes % (int)sizeof(uint4) == 0) {
+        for (int i = (int)threadIdx.x; i < bytes / (int)sizeof(uint4); i += FM_THREADS)
+            ((uint4 *)to)[i] = ((const uint4 *)from)[i];
+    } else {
+        for (int i = (int)threadIdx.x; i < bytes; i += FM_THREADS)
+            to[i] = from[i];
+    }
+}
 
 __device__ __forceinline__ struct fm_augment_plan plan_of(
     const struct fm_step *step, uint32_t id, const struct geometry &g, uint64_t erase_threshold)
@@ -30,19 +42,29 @@ __device__ __forceinline__ struct fm_augment_plan plan_of(
     return plan;
 }
 
-// An image of the batch as it is augmented.
+// The plan of the batch's image n, whose record is read to shared memory.
+__device__ __forceinline__ struct fm_augment_plan load(const uint8_t *records, const uint32_t *ids,
+    const struct fm_step *step, uint32_t n, const struct geometry &g, uint64_t erase_threshold,
+    uint8_t *to)
+{
+    uint32_t id = ids[n];
+    int bytes = g.rows * g.cols;
+    load_record(records + (size_t)(g.gather ? id : n) * (size_t)bytes, bytes, to);
+    return plan_of(step, id, g, erase_threshold);
+}
+
+// Where pixel `at` waits. Each group of eight is in an order of its own, so that neither neighbours
+// nor each eighth of 32 lie in the same bank.
+__device__ __forceinline__ int slot(int at)
+{
+    return at ^ (at / FM_LANES % FM_CUDA_VECTOR);
+}
+
+// An image as it is augmented.
 struct source {
     const uint8_t *record;
     struct fm_augment_plan plan;
 };
-
-__device__ __forceinline__ struct source source_of(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, uint32_t image, const struct geometry &g, uint64_t erase_threshold)
-{
-    uint32_t id = ids[image];
-    size_t bytes = (size_t)(g.rows * g.cols);
-    return {records + (g.gather ? id : image) * bytes, plan_of(step, id, g, erase_threshold)};
-}
 
 __device__ __forceinline__ float source_pixel(
     const struct source &from, const struct geometry &g, int y, int x)
@@ -50,8 +72,7 @@ __device__ __forceinline__ float source_pixel(
     return (float)fm_augmented_pixel(from.record, g.rows, g.cols, from.plan, y, x);
 }
 
-// All pixels of a source, and of one that it is mixed with unless the mix's weight is 0, by the
-// block's threads.
+// All pixels of `own`, mixed with those of `other`, which is not read where the mix's weight is 0.
 __device__ __forceinline__ void put_pixels(const struct source &own, const struct source &other,
     const struct fm_mix_plan &mix, const struct geometry &g, float *pixels)
 {
@@ -60,16 +81,17 @@ __device__ __forceinline__ void put_pixels(const struct source &own, const struc
         float pixel = source_pixel(own, g, y, x);
         if (mix.weight > 0.0f)
             pixel = fm_mixed_pixel(pixel, source_pixel(other, g, y, x), &mix, y, x);
-        pixels[at] = pixel;
+        pixels[slot(at)] = pixel;
     }
 }
 
 // The members, not an array: an index that is known only at run time would put it into memory.
-__device__ __forceinline__ float normalised(float pixel, int c, const struct geometry &g)
+__device__ __forceinline__ float normalised(
+    const float *pixels, int at, int c, const struct geometry &g)
 {
     float scale = c == 0 ? g.scale0 : c == 1 ? g.scale1 : g.scale2;
     float offset = c == 0 ? g.offset0 : c == 1 ? g.offset1 : g.offset2;
-    return fm_normalise(pixel, scale, offset);
+    return fm_normalise(pixels[slot(at)], scale, offset);
 }
 
 // Element `at` of the image: [height][width][channels].
@@ -77,14 +99,15 @@ __device__ __forceinline__ float input_value(const float *pixels, const struct g
 {
     int pixel = at / g.channels, c = at - pixel * g.channels;
     if (g.height == g.rows && g.width == g.cols)
-        return normalised(pixels[pixel], c, g);
+        return normalised(pixels, pixel, c, g);
     int y = pixel / g.width, x = pixel - y * g.width;
     struct fm_bilinear v = fm_bilinear_at(y, g.height, g.rows);
     struct fm_bilinear h = fm_bilinear_at(x, g.width, g.cols);
-    const float *row = pixels + v.lower * g.cols, *next = pixels + v.upper * g.cols;
-    float above = fm_lerp(normalised(row[h.lower], c, g), normalised(row[h.upper], c, g), h.weight);
-    float below = fm_lerp(
-        normalised(next[h.lower], c, g), normalised(next[h.upper], c, g), h.weight);
+    int row = v.lower * g.cols, next = v.upper * g.cols;
+    float above = fm_lerp(
+        normalised(pixels, row + h.lower, c, g), normalised(pixels, row + h.upper, c, g), h.weight);
+    float below = fm_lerp(normalised(pixels, next + h.lower, c, g),
+        normalised(pixels, next + h.upper, c, g), h.weight);
     return fm_lerp(above, below, v.weight);
 }
 
@@ -93,17 +116,23 @@ __global__ void __launch_bounds__(FM_THREADS)
     input(const uint8_t *records, const uint32_t *ids, const struct fm_step *step, T *out,
         struct geometry g, uint64_t erase_threshold, struct fm_mix_ranges ranges)
 {
+    __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other_record[FM_CUDA_RECORD_MAX];
     __shared__ float pixels[FM_CUDA_RECORD_MAX];
     uint32_t image = blockIdx.x;
     bool there = image < step->count;
+    struct source own = {record, {}}, other = {other_record, {}};
+    struct fm_mix_plan mix = {};
     if (there) {
-        struct source own = source_of(records, ids, step, image, g, erase_threshold), other = own;
-        struct fm_mix_plan mix = fm_mix_draw(step->seed, step->epoch, ids[image], &ranges);
-        if (mix.weight > 0.0f)
-            other = source_of(
-                records, ids, step, fm_mix_other(image, step->count), g, erase_threshold);
-        put_pixels(own, other, mix, g, pixels);
+        own.plan = load(records, ids, step, image, g, erase_threshold, record);
+        mix = fm_mix_draw(step->seed, step->epoch, ids[image], &ranges);
     }
+    if (mix.weight > 0.0f) {
+        uint32_t next = fm_mix_other(image, step->count);
+        other.plan = load(records, ids, step, next, g, erase_threshold, other_record);
+    }
+    __syncthreads();
+    if (there)
+        put_pixels(own, other, mix, g, pixels);
     __syncthreads();
     int size = g.height * g.width * g.channels;
     T *to = out + (size_t)image * (size_t)size;

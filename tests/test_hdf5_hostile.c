@@ -21,10 +21,10 @@
 #include "scratch.h"
 
 // Each file is read by a process of its own, which under AddressSanitizer takes four times as long:
-// a quarter of the files there.
+// a fifth of the files there.
 #if defined(__SANITIZE_ADDRESS__)
 enum {
-    SPARED = 4
+    SPARED = 5 // odd: cuts within a word, too
 };
 #else
 enum {
@@ -147,7 +147,7 @@ static bool try_file(const unsigned char *data, size_t size, const char *how, si
     return true;
 }
 
-static void cut_off_within_the_headers(void **state)
+static void cut_off_anywhere(void **state)
 {
     (void)state;
     size_t size, headers;
@@ -339,7 +339,7 @@ static void many_links_to_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(cut_off_within_the_headers),
+        cmocka_unit_test(cut_off_anywhere),
         cmocka_unit_test(bits_flipped),
         cmocka_unit_test(links_in_a_circle),
         cmocka_unit_test(model_weights_is_a_link),
