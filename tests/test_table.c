@@ -89,6 +89,39 @@ static void test_folded(void **state)
     expect_within(table, 32, whole); // no room
     expect_within(table, 72, whole);
     fm_table_free(table);
+}
+
+// Rows as columns, where a terminal is too narrow for a line and has room for that.
+static void test_turned(void **state)
+{
+    (void)state;
+    struct fm_table *table;
+    assert_int_equal(fm_table_create(columns, 3, &table), FM_OK);
+    fm_table_cell(table, json_string("simple"), "simple");
+    fm_table_cell(table, json_real(-0.9), "-0.9");
+    fm_table_cell(table, NULL, "kurz");
+    static const char *const line = "model   gap, points  note\n"
+                                    "------  -----------  ----\n"
+                                    "simple         -0.9  kurz\n";
+    static const char *const turned = "model        simple\n"
+                                      "-----------  ------\n"
+                                      "gap, points    -0.9\n"
+                                      "note           kurz\n";
+    expect_within(table, 25, line);
+    expect_within(table, 24, turned);
+    expect_within(table, 19, turned);
+    expect_within(table, 18, line); // neither fits
+    expect_within(table, 0, line);
+    for (int row = 0; row < 20; row++) { // rows that would be a wider line
+        fm_table_cell(table, NULL, "m");
+        fm_table_cell(table, NULL, "1");
+        fm_table_cell(table, NULL, "n");
+    }
+    struct fm_text whole = {0};
+    assert_int_equal(fm_table_print(table, FM_FORMAT_TEXT, &whole), FM_OK);
+    expect_within(table, 24, fm_text_cstr(&whole));
+    fm_text_free(&whole);
+    fm_table_free(table);
     // Numbers are not folded.
     assert_int_equal(fm_table_create(columns, 2, &table), FM_OK);
     fm_table_cell(table, json_string("a"), "a");
@@ -216,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_folded),
+        cmocka_unit_test(test_turned),
         cmocka_unit_test(test_text_is_safe_to_print),
         cmocka_unit_test(test_markdown),
         cmocka_unit_test(test_csv),

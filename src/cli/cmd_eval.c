@@ -17,7 +17,7 @@ static enum fm_status append_all(
     struct fm_table *table = NULL;
     enum fm_status status = fm_evaluation_summary(evaluation, &table);
     FM_TRY(status);
-    status = fm_table_print(table, format, out);
+    status = fm_append_table(out, table, format);
     fm_table_free(table);
     FM_TRY(status);
 

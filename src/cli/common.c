@@ -44,12 +44,18 @@ static int terminal_width(void)
     return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+enum fm_status fm_append_table(
+    struct fm_text *out, const struct fm_table *table, enum fm_format format)
+{
+    if (format == FM_FORMAT_TEXT)
+        return fm_table_print_within(table, terminal_width(), out);
+    return fm_table_print(table, format, out);
+}
+
 enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format)
 {
     struct fm_text text = {0};
-    enum fm_status status = format == FM_FORMAT_TEXT
-                                ? fm_table_print_within(table, terminal_width(), &text)
-                                : fm_table_print(table, format, &text);
+    enum fm_status status = fm_append_table(&text, table, format);
     if (status == FM_OK)
         return fm_print_text(&text);
     fm_text_free(&text);

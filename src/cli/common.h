@@ -19,8 +19,11 @@
 // Writes to standard output and frees the text; FM_IO when it could not be written, FM_MEMORY when
 // the text had failed.
 enum fm_status fm_print_text(struct fm_text *text);
-// The table in this format; frees nothing.
+// The table in this format, as text within the terminal's width where standard output is one; frees
+// nothing.
 enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format);
+enum fm_status fm_append_table(
+    struct fm_text *out, const struct fm_table *table, enum fm_format format);
 // A section of a result in prose: a heading, then the table, which is freed here. `status` is that
 // of making the table.
 enum fm_status fm_append_section(struct fm_text *out, const char *heading, enum fm_format format,

@@ -210,27 +210,60 @@ static void print_json(const struct fm_table *table, struct fm_text *out)
     json_decref(rows);
 }
 
-// Folded where lines would be wider than `width` columns, if enough is left for the last; 0: never.
-static void print_within(const struct fm_table *table, int width, struct fm_text *out)
+// Each column's width, and all their sum, with two spaces between; NULL: out of memory.
+static int *measure(const struct fm_table *table, int *sum)
 {
-    int n = fm_table_columns(table), room = width;
+    int n = fm_table_columns(table);
     int *widths = calloc((size_t)n, sizeof *widths);
-    if (!widths) {
-        out->failed = true;
-        return;
-    }
-    for (int i = 0; i < n; i++) {
-        widths[i] = column_width(table, i);
-        room -= i < n - 1 ? widths[i] + 2 : 0;
-    }
-    bool folds = room >= FOLD_LEAST && widths[n - 1] > room && !fm_table_column(table, n - 1).right;
-    print_text(table, widths, folds ? room : 0, out);
-    free(widths);
+    *sum = 2 * (n - 1);
+    for (int i = 0; widths && i < n; i++)
+        *sum += widths[i] = column_width(table, i);
+    return widths;
 }
 
 static void print_aligned(const struct fm_table *table, struct fm_text *out)
 {
-    print_within(table, 0, out);
+    int sum, *widths = measure(table, &sum);
+    if (widths)
+        print_text(table, widths, 0, out);
+    else
+        out->failed = true;
+    free(widths);
+}
+
+// With its rows as columns, if that is no wider than `width`.
+static bool print_transposed(const struct fm_table *table, int width, struct fm_text *out)
+{
+    struct fm_table *tall;
+    int sum;
+    if (fm_table_columns(table) == 1 || 3 * fm_table_rows(table) > width)
+        return false; // to make it would be for nothing
+    if (fm_table_transpose(table, NULL, &tall) != FM_OK) {
+        out->failed = true;
+        return true;
+    }
+    int *widths = measure(tall, &sum);
+    bool fits = widths && sum <= width;
+    if (fits)
+        print_text(tall, widths, 0, out);
+    free(widths);
+    fm_table_free(tall);
+    return fits;
+}
+
+static void print_within(const struct fm_table *table, int width, struct fm_text *out)
+{
+    int sum, *widths = measure(table, &sum), last = fm_table_columns(table) - 1;
+    if (!widths) {
+        out->failed = true;
+        return;
+    }
+    int room = width - (sum - widths[last]);
+    if (sum > width && room >= FOLD_LEAST && !fm_table_column(table, last).right)
+        print_text(table, widths, room, out);
+    else if (sum <= width || !print_transposed(table, width, out))
+        print_text(table, widths, 0, out);
+    free(widths);
 }
 
 static enum fm_status printed(const struct fm_table *table, const struct fm_text *out)
@@ -242,6 +275,8 @@ static enum fm_status printed(const struct fm_table *table, const struct fm_text
 
 enum fm_status fm_table_print_within(const struct fm_table *table, int width, struct fm_text *out)
 {
+    if (width <= 0)
+        return fm_table_print(table, FM_FORMAT_TEXT, out);
     if (!fm_table_failed(table))
         print_within(table, width, out);
     return printed(table, out);
