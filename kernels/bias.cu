@@ -62,14 +62,12 @@ __global__ void __launch_bounds__(FM_THREADS) bias_partials(
                 sums[k];
 }
 
-__global__ void __launch_bounds__(FM_THREADS) bias_gradient(
+__global__ void __launch_bounds__(FM_LANES) bias_gradient(
     const float *partials, void *gradient, enum fm_cuda_type type, int channels, int chunks)
 {
-    int channel = fm_warp_channel();
-    if (channel >= channels)
-        return;
+    int channel = (int)blockIdx.x;
     double sum = fm_sum_partials(partials + fm_partial_at(0, channel, channels, chunks), chunks);
-    if (threadIdx.x % FM_LANES == 0)
+    if (threadIdx.x == 0)
         fm_store_as(type, gradient, (size_t)channel, (float)sum);
 }
 
@@ -115,7 +113,7 @@ cudaError_t fm_launch_bias_backward(const struct fm_cuda_bias *work, cudaStream_
     });
     if (error != cudaSuccess)
         return error;
-    return fm_launch(bias_gradient, fm_column_warps(work->channels), FM_THREADS, stream,
+    return fm_launch(bias_gradient, (unsigned)work->channels, FM_LANES, stream,
         (const float *)work->scratch, work->gradient, work->bias_type, work->channels,
         fm_cuda_column_chunks((size_t)work->rows));
 }

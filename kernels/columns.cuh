@@ -1,8 +1,10 @@
 // Sums over the rows of a [rows][channels] matrix, in an order that only the shape decides.
 //
 // Two launches: the first has a block for each part (chunk) of the rows and slab of channels, whose
-// threads sum in fp32 and write one partial sum a channel; the second (a warp a channel) adds those
-// in fp64. The partial sums lie as [sum][channel][chunk], so that the second reads them in one go.
+// threads sum in fp32 and write one partial sum a channel; the second adds those in fp64, a warp a
+// channel and a block a warp: a multiprocessor may have as few as two units for fp64, so the work
+// is to be spread over all of them. The partial sums lie as [sum][channel][chunk], so that the
+// second reads them in one go.
 #ifndef FM_KERNELS_COLUMNS_CUH
 #define FM_KERNELS_COLUMNS_CUH
 
@@ -72,24 +74,36 @@ static __device__ __forceinline__ size_t fm_partial_at(
     return ((size_t)sum * (size_t)channels + (size_t)channel) * (size_t)chunks;
 }
 
-// The second launch: a warp a channel.
-static inline unsigned fm_column_warps(int channels)
+enum {
+    FM_LANE_PARTIALS = FM_CUDA_COLUMN_CHUNKS_MAX / FM_LANES // of a channel that a lane adds
+};
+
+// The chunk of the lane's partial sum n.
+static __device__ __forceinline__ int fm_lane_chunk(int n)
 {
-    return ((unsigned)channels * FM_LANES + FM_THREADS - 1) / FM_THREADS;
+    return (int)threadIdx.x + n * FM_LANES;
 }
 
-// The channel of the thread's warp.
-static __device__ __forceinline__ int fm_warp_channel(void)
+// The lane's partial sums of a channel, all asked for before one is needed; zeros where there are
+// no chunks.
+static __device__ __forceinline__ void fm_load_partials(
+    const float *partials, int chunks, float (&mine)[FM_LANE_PARTIALS])
 {
-    return (int)(fm_thread() / FM_LANES);
+#pragma unroll
+    for (int n = 0; n < FM_LANE_PARTIALS; n++)
+        mine[n] = fm_lane_chunk(n) < chunks ? partials[fm_lane_chunk(n)] : 0.0f;
 }
 
 // The sum of a channel's partial sums, in each lane.
 static __device__ __forceinline__ double fm_sum_partials(const float *partials, int chunks)
 {
+    float mine[FM_LANE_PARTIALS];
+    fm_load_partials(partials, chunks, mine);
     double sum = 0.0;
-    for (int i = (int)(threadIdx.x % FM_LANES); i < chunks; i += FM_LANES)
-        sum += (double)partials[i];
+#pragma unroll
+    for (int n = 0; n < FM_LANE_PARTIALS; n++)
+        if (n * FM_LANES < chunks)
+            sum += (double)mine[n];
     return fm_warp_sum(sum);
 }
 

@@ -39,10 +39,17 @@ __device__ __forceinline__ struct fm_target target_of(const struct shape &s, con
 __device__ __forceinline__ void store_gradient(
     const struct shape &s, int first, int rows, const float *staged, void *gradient)
 {
-    for (int i = (int)threadIdx.x; i < rows * s.pitch; i += FM_THREADS) {
-        int row = i / s.pitch, column = i - row * s.pitch;
+    int down = FM_THREADS / s.pitch, across = FM_THREADS - down * s.pitch; // to a thread's next
+    int row = (int)threadIdx.x / s.pitch, column = (int)threadIdx.x - row * s.pitch;
+    for (int i = (int)threadIdx.x; row < rows; i += FM_THREADS) {
         float value = column < s.classes ? staged[row * fm_logit_pitch(s.classes) + column] : 0.0f;
         fm_store_as(s.gradient_type, gradient, (size_t)first * (size_t)s.pitch + (size_t)i, value);
+        row += down;
+        column += across;
+        if (column >= s.pitch) {
+            row++;
+            column -= s.pitch;
+        }
     }
 }
 
@@ -54,27 +61,29 @@ __global__ void __launch_bounds__(FM_THREADS)
     __shared__ float z[FM_LOGIT_FLOATS], dz[FM_LOGIT_FLOATS];
     __shared__ double sums[FM_THREADS / FM_LANES];
     float scale = state->loss_scale / (float)s.rows;
-    double loss = 0.0, correct = 0.0;
+    double loss = 0.0;
+    uint64_t correct = 0;
     int at_once = fm_logit_rows(s.classes);
     for (int first = 0; first < s.rows; first += at_once) {
         int rows = s.rows - first < at_once ? s.rows - first : at_once;
+        bool has_row = (int)threadIdx.x < rows;
+        struct fm_target target = fm_target_plain(0);
+        if (has_row) // its loads are under way while logits are
+            target = target_of(s, labels, soft_targets, ids, step, mix, first + (int)threadIdx.x);
         fm_stage_logits(s.type, logits, first, rows, s.classes, s.pitch, z);
         __syncthreads();
-        if ((int)threadIdx.x < rows) {
-            int at = (int)threadIdx.x * fm_logit_pitch(s.classes), hit;
-            struct fm_target target = target_of(
-                s, labels, soft_targets, ids, step, mix, first + (int)threadIdx.x);
+        int hit = 0;
+        if (has_row) {
+            int at = (int)threadIdx.x * fm_logit_pitch(s.classes);
             loss += (double)fm_cross_entropy_row(z + at, s.classes, target, scale, dz + at, &hit);
-            correct += (double)hit;
         }
-        __syncthreads();
+        correct += (uint64_t)__syncthreads_count(hit);
         store_gradient(s, first, rows, dz, gradient);
     }
     loss = fm_block_sum(loss, sums);
-    correct = fm_block_sum(correct, sums);
     if (threadIdx.x == 0) {
         state->sums.loss += loss;
-        state->sums.correct += (uint64_t)correct;
+        state->sums.correct += correct;
         state->sums.count += (uint64_t)s.rows;
         state->loss_finite = loss - loss == 0.0;
     }

@@ -47,13 +47,14 @@ FM_SHARED_FN float fm_cross_entropy_row(const float *logits, int classes, struct
     float scale, float *gradient, int *correct)
 {
     int best = 0;
-    float sum_logits = 0.0f;
+    float max = logits[0], sum_logits = 0.0f;
     for (int k = 0; k < classes; k++) {
-        if (logits[k] > logits[best])
+        if (logits[k] > max) {
             best = k;
+            max = logits[k];
+        }
         sum_logits += logits[k];
     }
-    float max = logits[best];
     float sum = 0.0f;
     for (int k = 0; k < classes; k++)
         sum += expf(logits[k] - max);

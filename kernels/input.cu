@@ -12,23 +12,14 @@
 namespace
 {
 
+static_assert(FM_CUDA_RECORD_MAX <= FM_THREADS * sizeof(uint4), "a piece of a record a thread");
+
 struct geometry {
     int height, width, channels;
     int gather, augment, mirror;
     int shift, flip, rows, cols, erase_size; // of struct fm_augment_ranges
     float scale0, scale1, scale2, offset0, offset1, offset2;
 };
-
-__device__ __forceinline__ void load_record(const uint8_t *from, int bytes, uint8_t *to)
-{
-    if (bytes % (int)sizeof(uint4) == 0) {
-        for (int i = (int)threadIdx.x; i < bytes / (int)sizeof(uint4); i += FM_THREADS)
-            ((uint4 *)to)[i] = ((const uint4 *)from)[i];
-    } else {
-        for (int i = (int)threadIdx.x; i < bytes; i += FM_THREADS)
-            to[i] = from[i];
-    }
-}
 
 __device__ __forceinline__ struct fm_augment_plan plan_of(
     const struct fm_step *step, uint32_t id, const struct geometry &g, uint64_t erase_threshold)
@@ -48,9 +39,19 @@ __device__ __forceinline__ struct fm_augment_plan load(const uint8_t *records, c
     uint8_t *to)
 {
     uint32_t id = ids[n];
-    int bytes = g.rows * g.cols;
-    load_record(records + (size_t)(g.gather ? id : n) * (size_t)bytes, bytes, to);
-    return plan_of(step, id, g, erase_threshold);
+    int bytes = g.rows * g.cols, thread = (int)threadIdx.x;
+    const uint8_t *from = records + (size_t)(g.gather ? id : n) * (size_t)bytes;
+    bool in_pieces = bytes % (int)sizeof(uint4) == 0;
+    bool has_piece = in_pieces && thread < bytes / (int)sizeof(uint4);
+    uint4 piece = {};
+    if (has_piece)
+        piece = ((const uint4 *)from)[thread];
+    struct fm_augment_plan plan = plan_of(step, id, g, erase_threshold); // while it is under way
+    if (has_piece)
+        ((uint4 *)to)[thread] = piece;
+    for (int i = thread; !in_pieces && i < bytes; i += FM_THREADS)
+        to[i] = from[i];
+    return plan;
 }
 
 // Where pixel `at` waits. Each group of eight is in an order of its own, so that neither neighbours

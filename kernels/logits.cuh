@@ -23,14 +23,43 @@ static __host__ __device__ __forceinline__ int fm_logit_rows(int classes)
     return fit < FM_THREADS ? fit : FM_THREADS;
 }
 
+// Elements that a thread has asked for at a time: all of its, where 256 rows have ten classes.
+enum {
+    FM_LOGITS_AHEAD = 10
+};
+
+// The thread's elements of these rows from `from` on, each FM_THREADS behind the other.
+template <class T>
+static __device__ __forceinline__ void fm_load_logits(
+    const T *logits, int from, int rows, int classes, int pitch, float (&values)[FM_LOGITS_AHEAD])
+{
+#pragma unroll
+    for (int k = 0; k < FM_LOGITS_AHEAD; k++) {
+        int i = from + k * FM_THREADS, row = i / classes, column = i - row * classes;
+        values[k] = row < rows ? fm_widen(logits[row * pitch + column]) : 0.0f;
+    }
+}
+
 // Rows [first, first + rows) of logits [.][pitch].
 static __device__ __forceinline__ void fm_stage_logits(enum fm_cuda_type type, const void *logits,
     int first, int rows, int classes, int pitch, float *staged)
 {
-    for (int i = (int)threadIdx.x; i < rows * classes; i += FM_THREADS) {
-        int row = i / classes, column = i - row * classes;
-        staged[row * fm_logit_pitch(classes) + column] = fm_load_as(
-            type, logits, (size_t)(first + row) * (size_t)pitch + (size_t)column);
+    size_t skipped = (size_t)first * (size_t)pitch;
+    for (int from = (int)threadIdx.x; from < rows * classes; from += FM_LOGITS_AHEAD * FM_THREADS) {
+        float values[FM_LOGITS_AHEAD];
+        if (type == FM_CUDA_F16)
+            fm_load_logits((const __half *)logits + skipped, from, rows, classes, pitch, values);
+        else if (type == FM_CUDA_BF16)
+            fm_load_logits(
+                (const __nv_bfloat16 *)logits + skipped, from, rows, classes, pitch, values);
+        else
+            fm_load_logits((const float *)logits + skipped, from, rows, classes, pitch, values);
+#pragma unroll
+        for (int k = 0; k < FM_LOGITS_AHEAD; k++) {
+            int i = from + k * FM_THREADS, row = i / classes, column = i - row * classes;
+            if (row < rows)
+                staged[row * fm_logit_pitch(classes) + column] = values[k];
+        }
     }
 }
 

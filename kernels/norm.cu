@@ -108,14 +108,21 @@ __device__ __forceinline__ double chunk_rows(int chunk, int rows, int rows_each)
 __device__ __forceinline__ void combine_chunks(const float *means, const float *squares, int rows,
     int chunks, int rows_each, float *mean, float *variance)
 {
+    float mean_of[FM_LANE_PARTIALS], square_of[FM_LANE_PARTIALS];
+    fm_load_partials(means, chunks, mean_of);
+    fm_load_partials(squares, chunks, square_of);
     double total = 0.0, spread = 0.0;
-    for (int i = (int)(threadIdx.x % FM_LANES); i < chunks; i += FM_LANES)
-        total += (double)means[i] * chunk_rows(i, rows, rows_each);
+#pragma unroll
+    for (int n = 0; n < FM_LANE_PARTIALS; n++)
+        if (fm_lane_chunk(n) < chunks)
+            total += (double)mean_of[n] * chunk_rows(fm_lane_chunk(n), rows, rows_each);
     double centre = fm_warp_sum(total) / (double)rows;
-    for (int i = (int)(threadIdx.x % FM_LANES); i < chunks; i += FM_LANES) {
-        double d = (double)means[i] - centre;
-        spread += (double)squares[i] + d * d * chunk_rows(i, rows, rows_each);
-    }
+#pragma unroll
+    for (int n = 0; n < FM_LANE_PARTIALS; n++)
+        if (fm_lane_chunk(n) < chunks) {
+            double d = (double)mean_of[n] - centre;
+            spread += (double)square_of[n] + d * d * chunk_rows(fm_lane_chunk(n), rows, rows_each);
+        }
     *mean = (float)centre;
     *variance = (float)(fm_warp_sum(spread) / (double)rows);
 }
@@ -128,19 +135,17 @@ __device__ __forceinline__ void store_scale(const float *gamma, const float *bet
     coefficients[channels + channel] = beta[channel] - mean * scale;
 }
 
-__global__ void __launch_bounds__(FM_THREADS)
+__global__ void __launch_bounds__(FM_LANES)
     norm_statistics(const float *partials, const float *gamma, const float *beta, float *mean,
         float *inverse, float *batch_mean, float *batch_variance, float *coefficients, int rows,
         int channels, int chunks, int rows_each, float epsilon)
 {
-    int channel = fm_warp_channel();
-    if (channel >= channels)
-        return;
+    int channel = (int)blockIdx.x;
     float centre, variance;
     combine_chunks(partials + fm_partial_at(0, channel, channels, chunks),
         partials + fm_partial_at(1, channel, channels, chunks), rows, chunks, rows_each, &centre,
         &variance);
-    if (threadIdx.x % FM_LANES != 0)
+    if (threadIdx.x != 0)
         return;
     float count = (float)rows, inv = 1.0f / sqrtf(variance + epsilon);
     mean[channel] = centre;
@@ -224,18 +229,16 @@ __global__ void __launch_bounds__(FM_THREADS) norm_gradient_partials(const T *x,
         }
 }
 
-__global__ void __launch_bounds__(FM_THREADS) norm_gradients(const float *partials,
+__global__ void __launch_bounds__(FM_LANES) norm_gradients(const float *partials,
     const float *gamma, const float *mean, const float *inverse, float *dgamma, float *dbeta,
     float *coefficients, int rows, int channels, int chunks)
 {
-    int channel = fm_warp_channel();
-    if (channel >= channels)
-        return;
+    int channel = (int)blockIdx.x;
     float inv = inverse[channel];
     double beta = fm_sum_partials(partials + fm_partial_at(0, channel, channels, chunks), chunks);
     double gamma_sum = fm_sum_partials(
         partials + fm_partial_at(1, channel, channels, chunks), chunks);
-    if (threadIdx.x % FM_LANES != 0)
+    if (threadIdx.x != 0)
         return;
     float count = (float)rows, scale = gamma[channel] * inv;
     float sum_dy = (float)beta, sum_dy_xhat = (float)(gamma_sum * (double)inv);
@@ -293,7 +296,7 @@ cudaError_t launch_training(const struct fm_cuda_norm *work, cudaStream_t stream
     cudaError_t error = fm_launch(norm_moments<T, N>, c.grid, c.block, stream, (const T *)work->x,
         work->scratch, c.rows, c.channels, c.rows_each);
     if (error == cudaSuccess)
-        error = fm_launch(norm_statistics, fm_column_warps(c.channels), FM_THREADS, stream,
+        error = fm_launch(norm_statistics, (unsigned)c.channels, FM_LANES, stream,
             (const float *)work->scratch, work->gamma, work->beta, work->mean, work->inverse,
             work->batch_mean, work->batch_variance, work->coefficients, c.rows, c.channels,
             c.chunks, c.rows_each, work->epsilon);
@@ -309,7 +312,7 @@ cudaError_t launch_backward(const struct fm_cuda_norm *work, cudaStream_t stream
         (const T *)work->x, (const T *)work->dy, (const T *)work->y, (const float *)work->mean,
         work->scratch, work->relu, c.rows, c.channels, c.rows_each);
     if (error == cudaSuccess)
-        error = fm_launch(norm_gradients, fm_column_warps(c.channels), FM_THREADS, stream,
+        error = fm_launch(norm_gradients, (unsigned)c.channels, FM_LANES, stream,
             (const float *)work->scratch, work->gamma, (const float *)work->mean,
             (const float *)work->inverse, work->dgamma, work->dbeta, work->coefficients, c.rows,
             c.channels, c.chunks);

@@ -494,8 +494,8 @@ static void test_meanpool(void **state)
 // ---- dropout
 
 static const int dropout_shapes[][3] = { // images, pixels, channels
-    {3, 16, 8}, {2, 144, 64}, {2, 9, 32}, {5, 1, 128}, {4, 1, 10}, {3, 7, 5}, {1, 1, 1},
-    {2, 12, 3}};
+    {3, 16, 8}, {2, 144, 64}, {2, 9, 32}, {5, 1, 128}, {4, 1, 10}, {3, 7, 5}, {1, 1, 1}, {2, 12, 3},
+    {1, 9, 1024}};
 
 struct dropout {
     struct fm_cuda_dropout work;

@@ -29,7 +29,7 @@ FAULTS = [
      "    work.gate = t->at[FM_TENSOR_GATE];\n    work.dx = t->at[FM_TENSOR_DX];\n"
      "    work.gradient", "    work.gradient", "parity_step"),
     ("the second moment's bias correction with beta1", KERNELS + "step.cu",
-     "fm_adam_correction(beta2, applied)", "fm_adam_correction(beta1, applied)",
+     "second ? beta2 : beta1", "beta1",
      "test_cuda_kernels_step parity_step"),
     ("moments swapped", CUDA + "run.c", ".moment1 = m->moment1,\n        .moment2 = m->moment2,",
      ".moment1 = m->moment2,\n        .moment2 = m->moment1,", "parity_step"),
@@ -76,6 +76,9 @@ FAULTS = [
      "    fm_cuda_use(c, FM_TENSOR_GATE, block->out->activation);\n"
      "    c->bytes += activation_bytes(low, block->out);\n}\n\nstatic void meanpool_backward",
      "}\n\nstatic void meanpool_backward", "parity_step"),
+    ("an image's dropout drawn in the order of memory", KERNELS + "dropout.cu",
+     "kept[(channel + k) * (uint32_t)g.pixels + pixel]",
+     "kept[pixel * (uint32_t)g.channels + channel + k]", "test_cuda_kernels"),
     ("dropout's backward without its scale", KERNELS + "dropout.cu",
      "        unsigned bits = keep[at / FM_CUDA_VECTOR];",
      "        unsigned bits = keep[at / FM_CUDA_VECTOR]; scale = 1.0f;",
