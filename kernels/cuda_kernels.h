@@ -128,7 +128,9 @@ struct fm_cuda_maxpool {
     const void *dy;   // backward
     const void *gate; // backward: y, and dy passes where y > 0 (a ReLU in front of the pool); or
                       // NULL
-    void *dx;         // backward
+    float rate;       // backward, with a gate: of the dropout that y went through in place, whose
+                // backward is done, too; 0: none
+    void *dx; // backward
 };
 cudaError_t fm_launch_maxpool_forward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
 cudaError_t fm_launch_maxpool_backward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
@@ -171,6 +173,8 @@ struct fm_cuda_relu {
     const void *gate; // backward: y
     const void *dy;   // backward
     void *dx;         // backward: dy where y > 0; may be dy
+    float rate;       // backward: of the dropout that y went through in place, whose backward is
+                      // done, too; 0: none
 };
 cudaError_t fm_launch_relu_forward(const struct fm_cuda_relu *work, cudaStream_t stream);
 cudaError_t fm_launch_relu_backward(const struct fm_cuda_relu *work, cudaStream_t stream);

@@ -171,7 +171,7 @@ __global__ void __launch_bounds__(FM_THREADS)
 bool measure(const struct fm_cuda_dropout *work, struct geometry *g)
 {
     if (!fm_aligned(work->from, work->to) || !work->keep || work->images < 1 || work->pixels < 1 ||
-        work->channels < 1 || !(work->rate >= 0.0f && work->rate < 1.0f) ||
+        work->channels < 1 || !fm_dropout_takes(work->rate) ||
         (int64_t)work->pixels * work->channels > INT32_MAX)
         return false;
     g->pixels = work->pixels;

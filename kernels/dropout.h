@@ -4,7 +4,12 @@
 
 #include "philox.h"
 
-// rate * 2^32, rounded down; rate in [0, 1).
+FM_SHARED_FN int fm_dropout_takes(float rate)
+{
+    return rate >= 0.0f && rate < 1.0f;
+}
+
+// rate * 2^32, rounded down.
 FM_SHARED_FN uint32_t fm_dropout_threshold(float rate)
 {
     return (uint32_t)((double)rate * 4294967296.0);

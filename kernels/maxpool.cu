@@ -6,6 +6,7 @@
 // Bytes in fp16 at batch 256, 24x24x64 to 12x12x64: forward 18.9 read, 4.7 + 2.4 written; backward
 // 4.7 + 2.4 (+ 4.7 of the gate) read, 18.9 written. 9 and 10 us at 3 TB/s.
 #include "cuda_common.cuh"
+#include "dropout.h"
 
 namespace
 {
@@ -75,8 +76,8 @@ __global__ void __launch_bounds__(FM_THREADS)
 }
 
 template <class T, int N>
-__global__ void __launch_bounds__(FM_THREADS)
-    maxpool_backward(const T *dy, const T *gate, const uint8_t *index, T *dx, struct geometry g)
+__global__ void __launch_bounds__(FM_THREADS) maxpool_backward(
+    const T *dy, const T *gate, const uint8_t *index, T *dx, struct geometry g, float scale)
 {
     size_t column = (size_t)g.channels, row = (size_t)g.width * column;
     for (size_t at = fm_thread(); at < g.windows; at += fm_threads()) {
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(FM_THREADS)
                 float pooled[N];
                 fm_load(gate + w.out, pooled);
                 for (int k = 0; k < N; k++)
-                    gradient[k] = pooled[k] > 0.0f ? gradient[k] : 0.0f;
+                    gradient[k] = pooled[k] > 0.0f ? gradient[k] * scale : 0.0f;
             }
             for (int k = 0; k < N; k++)
                 for (int i = 0; i < 4; i++)
@@ -143,13 +144,14 @@ cudaError_t fm_launch_maxpool_backward(const struct fm_cuda_maxpool *work, cudaS
 {
     struct geometry g;
     if (!fm_aligned(work->dy, work->dx, work->index) || (uintptr_t)work->gate % 16 ||
-        !measure(work, true, &g))
+        !measure(work, true, &g) || !fm_dropout_takes(work->rate) ||
+        (work->rate > 0.0f && !work->gate))
         return cudaErrorInvalidValue;
     bool vectors = fm_by_vectors(work->channels);
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);
         return fm_launch(vectors ? maxpool_backward<T, FM_CUDA_VECTOR> : maxpool_backward<T, 1>,
             fm_blocks(g.windows), FM_THREADS, stream, (const T *)work->dy, (const T *)work->gate,
-            (const uint8_t *)work->index, (T *)work->dx, g);
+            (const uint8_t *)work->index, (T *)work->dx, g, fm_dropout_scale(work->rate));
     });
 }

@@ -359,8 +359,8 @@ static void expect_maxpool(const int *shape, const float *x, float *y, uint8_t *
                     }
 }
 
-static void expect_maxpool_backward(
-    const int *shape, const float *dy, const float *gate, const uint8_t *index, float *dx)
+static void expect_maxpool_backward(const int *shape, const float *dy, const float *gate,
+    float scale, const uint8_t *index, float *dx)
 {
     int h = shape[1], w = shape[2], c = shape[3];
     memset(dx, 0, (size_t)(shape[0] * h * w * c) * sizeof *dx);
@@ -369,7 +369,7 @@ static void expect_maxpool_backward(
             for (int ox = 0; ox < w / 2; ox++)
                 for (int k = 0; k < c; k++, dy++, index++) {
                     int at = (n * h + 2 * oy + *index / 2) * w + 2 * ox + *index % 2;
-                    dx[at * c + k] = !gate || *gate > 0.0f ? *dy : 0.0f;
+                    dx[at * c + k] = !gate || *gate > 0.0f ? *dy * scale : 0.0f;
                     gate = gate ? gate + 1 : NULL;
                 }
 }
@@ -417,12 +417,18 @@ static void check_maxpool(const int *shape, enum fm_cuda_type type, enum rig_fil
     rig_check("the index of the largest", memcmp(index, found_index, out) == 0);
     p.backward = true;
     rig_orders(run_maxpool, &p, backward, 1);
-    expect_maxpool_backward(shape, dy.values, y.values, index, expected);
+    expect_maxpool_backward(shape, dy.values, y.values, 1.0f, index, expected);
     rig_same("gated dx", &dx, expected);
+    p.work.rate = 0.25f;
+    run_maxpool(&p);
+    rig_read(&dx);
+    expect_maxpool_backward(shape, dy.values, y.values, fm_dropout_scale(0.25f), index, expected);
+    rig_same("gated dx, in front of a dropout", &dx, expected);
+    p.work.rate = 0.0f;
     p.work.gate = NULL;
     run_maxpool(&p);
     rig_read(&dx);
-    expect_maxpool_backward(shape, dy.values, NULL, index, expected);
+    expect_maxpool_backward(shape, dy.values, NULL, 1.0f, index, expected);
     rig_same("dx", &dx, expected);
     rig_write(&y, dy.values);
     check_maxpool_inference(p.work, &y, pooled);
@@ -603,7 +609,8 @@ static void check_relu(size_t count, enum fm_cuda_type type, enum rig_fill fill)
     float *expected = rig_host(count * sizeof *expected);
     for (size_t i = 0; i < count; i++)
         expected[i] = x.values[i] < 0.0f ? 0.0f : x.values[i];
-    struct relu r = {{type, count, x.device, y.device, y.device, dy.device, dx.device}, false};
+    struct relu r = {
+        {type, count, x.device, y.device, y.device, dy.device, dx.device, 0.0f}, false};
     struct rig_tensor *forward[] = {&y}, *backward[] = {&dx};
     rig_orders(run_relu, &r, forward, 1);
     rig_same("y", &y, expected);
@@ -612,10 +619,13 @@ static void check_relu(size_t count, enum fm_cuda_type type, enum rig_fill fill)
     r.backward = true;
     rig_orders(run_relu, &r, backward, 1);
     rig_same("dx", &dx, expected);
+    for (size_t i = 0; i < count; i++)
+        expected[i] = y.values[i] > 0.0f ? dy.values[i] * fm_dropout_scale(0.25f) : 0.0f;
+    r.work.rate = 0.25f;
     r.work.dx = dy.device;
     run_relu(&r);
     rig_read(&dy);
-    rig_same("dx in place", &dy, expected);
+    rig_same("dx in place, in front of a dropout", &dy, expected);
 }
 
 static void test_relu(void **state)

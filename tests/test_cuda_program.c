@@ -481,6 +481,45 @@ static void test_frozen_parameters_and_relus(void **state)
     fm_cuda_program_free(&m.program);
 }
 
+// The rate that the backward of this layer scales by, in which one behind it is done, too.
+static float dropped(const struct made *m, const char *layer)
+{
+    for (int i = 0; i < m->program.count; i++) {
+        const struct fm_cuda_command *c = &m->program.commands[i];
+        if (c->layer < 0 || strcmp(m->net.layers[c->layer].name, layer) != 0)
+            continue;
+        if (c->kind == FM_COMMAND_MAXPOOL_BACKWARD || c->kind == FM_COMMAND_RELU_BACKWARD) {
+            assert_int_equal(c->at[FM_TENSOR_GATE].space, FM_SPACE_ARENA);
+            return c->kind == FM_COMMAND_MAXPOOL_BACKWARD ? c->of.maxpool.rate : c->of.relu.rate;
+        }
+    }
+    fail_msg("%s: no gated gradient", layer);
+    return 0.0f;
+}
+
+static void test_dropouts_backward_is_that_in_front(void **state)
+{
+    (void)state;
+    static struct made m;
+    struct fm_compile_options compile = {.batch = 4, .mode = FM_MODE_TRAIN};
+    make(&m, "simple", FM_CUDA_F16, &h100, &compile, 0);
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_FORWARD), 2);
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
+    assert_true(dropped(&m, "pool1") == 0.25f);
+    assert_true(dropped(&m, "fc1") == 0.5f);
+    fm_cuda_program_free(&m.program);
+    make(&m, "deeper", FM_CUDA_F16, &h100, &compile, 0); // its ReLU is batch norm's
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
+    fm_cuda_program_free(&m.program);
+    compile.unfused = true;
+    make(&m, "simple", FM_CUDA_F16, &h100, &compile, 0); // not in place
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 2);
+    fm_cuda_program_free(&m.program);
+    make_frozen(&m, "simple", 0); // fc1's weights: its bias's gradient is a sum
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 1);
+    fm_cuda_program_free(&m.program);
+}
+
 // ---- parameters
 
 static void test_parameters_are_aligned_and_apart(void **state)
@@ -523,6 +562,7 @@ int main(void)
         cmocka_unit_test(test_dense_gradients_go_into_the_products),
         cmocka_unit_test(test_bias_gradients_do_their_relus_backward),
         cmocka_unit_test(test_frozen_parameters_and_relus),
+        cmocka_unit_test(test_dropouts_backward_is_that_in_front),
         cmocka_unit_test(test_parameters_are_aligned_and_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 //
 //   training   a convolution with its bias and ReLU, batch norm with ReLU, a dense layer with its
 //              bias and ReLU; a ReLU's backward goes into the max-pool behind it, or into the
-//              product of the dense layer behind it; dropout works in place
+//              product of the dense layer behind it; dropout works in place, and its
+//              backward goes into that of the max-pool or dense layer in front
 //   inference  batch norm is folded into the convolution in front; dropout vanishes
 //   unfused    one operation a layer, the bias on its own; probing is unfused, too, and there
 //              nothing shares memory

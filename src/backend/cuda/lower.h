@@ -36,6 +36,8 @@ struct fm_cuda_block {
     bool relu_gated; // conv: the max-pool behind does the ReLU's backward
     // dense: the dense layer behind does the ReLU's backward, by the mask, and the bias's gradient
     bool leaves_mask;
+    float dropped; // dense, max-pool: the rate of the dropout behind, whose backward goes into this
+                   // block's; 0: there is none
     int norm_layer; // conv: a batch norm folded in, or -1
     bool trains, input_gradient;
     int mask, mean, inverse;        // buffers left for the backward, or -1

@@ -296,7 +296,8 @@ struct fm_cuda_dropout fm_cuda_dropout_work(
 }
 
 // In place where operations are fused: nothing behind it needs what it dropped (a ReLU or pool in
-// front gates its gradient by what is left, which is zero just where it was dropped).
+// front gates its gradient by what is left, which is zero just where it was dropped; so
+// lower_backward.c lets that do the dropout's backward, too).
 static void dropout_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     size_t elements = fm_cuda_value_elements(low, block->in);
