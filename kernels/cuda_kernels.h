@@ -129,8 +129,8 @@ struct fm_cuda_maxpool {
     const void *gate; // backward: y, and dy passes where y > 0 (a ReLU in front of the pool); or
                       // NULL
     float rate;       // backward, with a gate: of the dropout that y went through in place, whose
-                // backward is done, too; 0: none
-    void *dx; // backward
+                      // backward is done, too; 0: none
+    void *dx;         // backward
 };
 cudaError_t fm_launch_maxpool_forward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
 cudaError_t fm_launch_maxpool_backward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
