@@ -78,6 +78,8 @@ enum {
     FM_LANE_PARTIALS = FM_CUDA_COLUMN_CHUNKS_MAX / FM_LANES // of a channel that a lane adds
 };
 
+static_assert(FM_CUDA_COLUMN_CHUNKS_MAX % FM_LANES == 0, "as many for each lane");
+
 // The chunk of the lane's partial sum n.
 static __device__ __forceinline__ int fm_lane_chunk(int n)
 {

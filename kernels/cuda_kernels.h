@@ -126,8 +126,8 @@ struct fm_cuda_maxpool {
     void *y;                             // forward
     uint8_t *index;   // [outputs]: which of the window's four; forward writes it unless NULL
     const void *dy;   // backward
-    const void *gate; // backward: y, and dy passes where y > 0 (a ReLU in front of the pool); or
-                      // NULL
+    const void *gate; // backward: y, and dy, scaled by `rate`, passes where y > 0 (a ReLU in front
+                      // of the pool); or NULL
     float rate;       // backward, with a gate: of the dropout that y went through in place, whose
                       // backward is done, too; 0: none
     void *dx;         // backward
@@ -153,13 +153,14 @@ struct fm_cuda_dropout {
     int images, pixels, channels;
     const void *from;           // x, or dy
     void *to;                   // y, or dx; may be `from`
-    uint8_t *keep;              // [ceil(elements / 8)]: a bit an element, in memory order
+    uint8_t *keep;              // [ceil(elements / 8)]: a bit an element, in memory order; forward
+                                // writes it unless NULL
     const uint32_t *ids;        // forward: [images]
     const struct fm_step *step; // forward
     uint32_t stream;            // forward: FM_STREAM_DROPOUT + the layer's ordinal
     float rate;
 };
-// Draws `keep` and applies it; and applies it.
+// Draws what is kept and applies it; and applies it again.
 cudaError_t fm_launch_dropout_forward(const struct fm_cuda_dropout *work, cudaStream_t stream);
 cudaError_t fm_launch_dropout_backward(const struct fm_cuda_dropout *work, cudaStream_t stream);
 
@@ -172,7 +173,7 @@ struct fm_cuda_relu {
     void *y;          // forward; may be x
     const void *gate; // backward: y
     const void *dy;   // backward
-    void *dx;         // backward: dy where y > 0; may be dy
+    void *dx;         // backward: dy, scaled by `rate`, where y > 0; may be dy
     float rate;       // backward: of the dropout that y went through in place, whose backward is
                       // done, too; 0: none
 };

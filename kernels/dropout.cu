@@ -1,4 +1,5 @@
-// Dropout: which elements stay is drawn in integer arithmetic and kept as a bit an element.
+// Dropout: which elements stay is drawn in integer arithmetic and, where a backward of its own
+// needs that, kept as a bit an element.
 //
 // A draw gives four elements in the logical order C, H, W: four pixels of one channel. In memory
 // (NHWC) those lie a pixel apart, so where it can a thread takes four pixels of eight channels:
@@ -71,11 +72,11 @@ __global__ void __launch_bounds__(FM_THREADS) dropout_tiles(const T *from, T *to
         uint32_t pixel = row % down * QUAD, image = row / down;
         unsigned bits = draw_tile(step, ids[image], g, channel, pixel);
         size_t first = ((size_t)image * (size_t)g.pixels + pixel) * (size_t)g.channels + channel;
+        for (unsigned i = 0; keep && i < QUAD; i++)
+            keep[first / FM_CUDA_VECTOR + i * across] = (uint8_t)(bits >> (FM_CUDA_VECTOR * i));
         for (unsigned i = 0; i < QUAD; i++) {
             size_t here = first + i * (size_t)g.channels;
-            unsigned byte = bits >> (FM_CUDA_VECTOR * i) & 0xffu;
-            keep[here / FM_CUDA_VECTOR] = (uint8_t)byte;
-            apply<T, FM_CUDA_VECTOR>(from + here, to + here, byte, g.scale);
+            apply<T, FM_CUDA_VECTOR>(from + here, to + here, bits >> (FM_CUDA_VECTOR * i), g.scale);
         }
     }
 }
@@ -108,7 +109,8 @@ __global__ void __launch_bounds__(FM_THREADS) dropout_images(const T *from, T *t
         for (unsigned k = 0; k < FM_CUDA_VECTOR; k++)
             bits |= (unsigned)kept[(channel + k) * (uint32_t)g.pixels + pixel] << k;
         size_t here = (size_t)blockIdx.x * size + (size_t)at * FM_CUDA_VECTOR;
-        keep[here / FM_CUDA_VECTOR] = (uint8_t)bits;
+        if (keep)
+            keep[here / FM_CUDA_VECTOR] = (uint8_t)bits;
         apply<T, FM_CUDA_VECTOR>(from + here, to + here, bits, g.scale);
     }
 }
@@ -146,7 +148,8 @@ __global__ void __launch_bounds__(FM_THREADS) dropout_rows(const T *from, T *to,
     for (size_t at = fm_first_vector(); at < g.elements; at += fm_vector_stride()) {
         size_t left = g.elements - at, count = left < FM_CUDA_VECTOR ? left : FM_CUDA_VECTOR;
         unsigned bits = draw_row(ids, step, g, at, count);
-        keep[at / FM_CUDA_VECTOR] = (uint8_t)bits;
+        if (keep)
+            keep[at / FM_CUDA_VECTOR] = (uint8_t)bits;
         if (count == FM_CUDA_VECTOR)
             apply<T, FM_CUDA_VECTOR>(from + at, to + at, bits, g.scale);
         else
@@ -170,7 +173,7 @@ __global__ void __launch_bounds__(FM_THREADS)
 
 bool measure(const struct fm_cuda_dropout *work, struct geometry *g)
 {
-    if (!fm_aligned(work->from, work->to) || !work->keep || work->images < 1 || work->pixels < 1 ||
+    if (!fm_aligned(work->from, work->to) || work->images < 1 || work->pixels < 1 ||
         work->channels < 1 || !fm_dropout_takes(work->rate) ||
         (int64_t)work->pixels * work->channels > INT32_MAX)
         return false;
@@ -209,7 +212,7 @@ cudaError_t fm_launch_dropout_forward(const struct fm_cuda_dropout *work, cudaSt
 cudaError_t fm_launch_dropout_backward(const struct fm_cuda_dropout *work, cudaStream_t stream)
 {
     struct geometry g;
-    if (!measure(work, &g))
+    if (!measure(work, &g) || !work->keep)
         return cudaErrorInvalidValue;
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);

@@ -430,6 +430,11 @@ static void check_maxpool(const int *shape, enum fm_cuda_type type, enum rig_fil
     rig_read(&dx);
     expect_maxpool_backward(shape, dy.values, NULL, 1.0f, index, expected);
     rig_same("dx", &dx, expected);
+    p.work.rate = 0.25f;
+    rig_refused("a dropout behind and no gate", fm_launch_maxpool_backward(&p.work, rig_stream()));
+    p.work.rate = 1.0f;
+    p.work.gate = y.device;
+    rig_refused("a rate of 1", fm_launch_maxpool_backward(&p.work, rig_stream()));
     rig_write(&y, dy.values);
     check_maxpool_inference(p.work, &y, pooled);
 }
@@ -571,6 +576,14 @@ static void check_dropout(const int *shape, enum fm_cuda_type type, float rate)
     rig_same("dx", &dy, dx);
     rig_get(d.work.keep, found, bytes);
     rig_check("the kept bits", memcmp(found, keep, bytes) == 0);
+    d.work.keep = NULL;
+    rig_write(&x, before);
+    d.work.from = d.work.to = x.device;
+    rig_launched("dropout", fm_launch_dropout_forward(&d.work, rig_stream()));
+    rig_read(&x);
+    rig_same("y without the kept bits", &x, y);
+    rig_refused(
+        "a gradient without the kept bits", fm_launch_dropout_backward(&d.work, rig_stream()));
 }
 
 static void test_dropout(void **state)
@@ -626,6 +639,8 @@ static void check_relu(size_t count, enum fm_cuda_type type, enum rig_fill fill)
     run_relu(&r);
     rig_read(&dy);
     rig_same("dx in place, in front of a dropout", &dy, expected);
+    r.work.rate = 1.0f;
+    rig_refused("a rate of 1", fm_launch_relu_backward(&r.work, rig_stream()));
 }
 
 static void test_relu(void **state)

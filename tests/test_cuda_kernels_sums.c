@@ -34,8 +34,8 @@ static double loss_tolerance(void)
 }
 
 static const int column_shapes[][2] = { // rows, channels
-    {1, 1}, {3, 16}, {33, 16}, {256, 128}, {1000, 10}, {700, 3}, {9000, 8}, {70, 520}, {64, 24},
-    {300, 16}};
+    {1, 1}, {3, 16}, {33, 16}, {256, 128}, {1000, 10}, {700, 3}, {9000, 8}, {32800, 3}, {40000, 8},
+    {70, 520}, {64, 24}, {300, 16}};
 
 enum {
     COLUMN_SHAPES = sizeof column_shapes / sizeof column_shapes[0]

@@ -507,9 +507,16 @@ static void test_dropouts_backward_is_that_in_front(void **state)
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
     assert_true(dropped(&m, "pool1") == 0.25f);
     assert_true(dropped(&m, "fc1") == 0.5f);
+    for (int i = 0; i < m.program.count; i++) // so no bits are kept for it
+        if (m.program.commands[i].kind == FM_COMMAND_DROPOUT_FORWARD)
+            assert_int_equal(m.program.commands[i].at[FM_TENSOR_MASK].space, FM_SPACE_NONE);
     fm_cuda_program_free(&m.program);
     make(&m, "deeper", FM_CUDA_F16, &h100, &compile, 0); // its ReLU is batch norm's
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
+    assert_true(dropped(&m, "pool3") == 0.5f);
+    fm_cuda_program_free(&m.program);
+    make(&m, "deeper-ref", FM_CUDA_F16, &h100, &compile, 0); // behind a convolution
+    assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 1);
     fm_cuda_program_free(&m.program);
     compile.unfused = true;
     make(&m, "simple", FM_CUDA_F16, &h100, &compile, 0); // not in place

@@ -112,6 +112,16 @@ static void test_turned(void **state)
     expect_within(table, 19, turned);
     expect_within(table, 18, line); // neither fits
     expect_within(table, 0, line);
+    struct fm_table *figures;
+    assert_int_equal(fm_table_create(columns + 1, 2, &figures), FM_OK);
+    expect_within(figures, 15, "gap, points  note\n-----------  ----\n");
+    fm_table_cell(figures, json_real(-0.9), "-0.9");
+    fm_table_cell(figures, NULL, "kurz");
+    expect_within(figures, 15, // a figure is no row's name
+        "gap, points  note\n"
+        "-----------  ----\n"
+        "       -0.9  kurz\n");
+    fm_table_free(figures);
     for (int row = 0; row < 20; row++) { // rows that would be a wider line
         fm_table_cell(table, NULL, "m");
         fm_table_cell(table, NULL, "1");

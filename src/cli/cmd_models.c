@@ -115,7 +115,7 @@ static enum fm_status print_model_text(
     if (prose)
         fm_text_append(&text, "%s: %s\ninput %dx%dx%d\n\n", net->name,
             fm_zoo_find(net->name)->summary, in.c, in.h, in.w);
-    enum fm_status status = fm_append_table(&text, table, format);
+    enum fm_status status = fm_table_print(table, format, &text);
     if (status != FM_OK) {
         fm_text_free(&text);
         return status;

@@ -56,7 +56,7 @@ enum fm_status fm_table_print(
     const struct fm_table *table, enum fm_format format, struct fm_text *out);
 // As text for a terminal of so many columns (0: not known). Where lines would be wider, the words
 // of the last column go on in it on further lines, if it is of texts and has room enough; or else
-// the rows become columns (fm_table_transpose()), if that fits.
+// the rows become columns (fm_table_transpose()), if their first cells are names and that fits.
 enum fm_status fm_table_print_within(const struct fm_table *table, int width, struct fm_text *out);
 json_t *fm_table_json(const struct fm_table *table); // new reference
 

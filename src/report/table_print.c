@@ -231,18 +231,21 @@ static void print_aligned(const struct fm_table *table, struct fm_text *out)
     free(widths);
 }
 
-// With its rows as columns, if that is no wider than `width`.
+// With its rows as columns, if the first column names them and that is no wider than `width`.
 static bool print_transposed(const struct fm_table *table, int width, struct fm_text *out)
 {
     struct fm_table *tall;
     int sum;
-    if (fm_table_columns(table) == 1 || 3 * fm_table_rows(table) > width)
-        return false; // to make it would be for nothing
+    int rows = fm_table_rows(table);
+    if (fm_table_columns(table) == 1 || rows == 0 || 3 * rows > width ||
+        fm_table_column(table, 0).right)
+        return false; // it would not fit, or its rows have no names
     if (fm_table_transpose(table, NULL, &tall) != FM_OK) {
         out->failed = true;
         return true;
     }
     int *widths = measure(tall, &sum);
+    out->failed = out->failed || !widths || fm_table_failed(tall);
     bool fits = widths && sum <= width;
     if (fits)
         print_text(tall, widths, 0, out);

@@ -2,8 +2,8 @@
 //
 //   training   a convolution with its bias and ReLU, batch norm with ReLU, a dense layer with its
 //              bias and ReLU; a ReLU's backward goes into the max-pool behind it, or into the
-//              product of the dense layer behind it; dropout works in place, and its
-//              backward goes into that of the max-pool or dense layer in front
+//              product of the dense layer behind it; dropout works in place, and its backward
+//              goes into that of the max-pool (behind a ReLU) or dense layer with ReLU in front
 //   inference  batch norm is folded into the convolution in front; dropout vanishes
 //   unfused    one operation a layer, the bias on its own; probing is unfused, too, and there
 //              nothing shares memory
@@ -96,6 +96,20 @@ static void group_layers(struct fm_cuda_lowering *low)
     }
 }
 
+// Whether a dropout's backward can be that of the block in front, where this is gated by what the
+// dropout has left in place of its output: nothing where it dropped; and where a ReLU was shut, or
+// what it let through was rounded to 0, no gradient is wanted anyway. A dense bias's gradient that
+// is summed along the way would be a sum of what is not yet rounded, so it must come from the
+// product with the weights' gradient.
+static bool gates_by_what_is_left(
+    const struct fm_cuda_lowering *low, const struct fm_cuda_block *front)
+{
+    if (front->kind == FM_BLOCK_MAXPOOL)
+        return low->fuses && (front - 1)->relu;
+    return low->fuses && front->kind == FM_BLOCK_DENSE && front->relu &&
+           fm_cuda_param_trains(low, low->net->layers[front->first].weight);
+}
+
 // Marks what the backward has to compute: nothing in front of the first trained parameter.
 static void mark_backward(struct fm_cuda_lowering *low)
 {
@@ -107,6 +121,10 @@ static void mark_backward(struct fm_cuda_lowering *low)
         block->trains = fm_cuda_param_trains(low, layer->weight) ||
                         fm_cuda_param_trains(low, layer->bias);
         trained_before = trained_before || block->trains;
+        if (block->kind == FM_BLOCK_DROPOUT && gates_by_what_is_left(low, block - 1)) {
+            block->left_to_front = true;
+            (block - 1)->dropped = layer->rate;
+        }
     }
 }
 

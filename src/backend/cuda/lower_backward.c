@@ -175,17 +175,12 @@ static void dense_data(struct fm_cuda_lowering *low, struct fm_cuda_block *block
     fm_cuda_scratch(low, FM_TENSOR_SCRATCH, fm_cuda_dense_scratch_bytes(&c->of.dense));
 }
 
-// Where the layer behind used the mask, it has made the bias's gradient, too.
-static bool makes_dense_bias(const struct fm_cuda_lowering *low, const struct fm_cuda_block *block)
-{
-    const struct fm_layer *layer = &low->net->layers[block->first];
-    return block->bias && !block->leaves_mask && fm_cuda_param_trains(low, layer->bias);
-}
-
 static void dense_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     const struct fm_layer *layer = &low->net->layers[block->first];
-    bool bias = makes_dense_bias(low, block), weights = fm_cuda_param_trains(low, layer->weight);
+    // Where the layer behind used the mask, it has made the bias's gradient, too.
+    bool bias = block->bias && !block->leaves_mask && fm_cuda_param_trains(low, layer->bias);
+    bool weights = fm_cuda_param_trains(low, layer->weight);
     prepare_gradient(low, block, block->relu && !block->leaves_mask, bias && !weights);
     if (weights)
         dense_weights(low, block, bias);
@@ -271,27 +266,9 @@ static void meanpool_backward(struct fm_cuda_lowering *low, struct fm_cuda_block
     use_dx(low, block, c, false);
 }
 
-// Whether the block in front of a dropout can be gated, in its own backward, by what the dropout
-// has left in place of its output: nothing where it dropped, and where a ReLU was shut no gradient
-// is wanted anyway. A bias's gradient is summed from what the dropout's backward has rounded, so
-// the two stay apart.
-static bool gates_by_what_is_left(
-    const struct fm_cuda_lowering *low, const struct fm_cuda_block *front)
-{
-    if (!low->fuses)
-        return false;
-    if (front->kind == FM_BLOCK_MAXPOOL)
-        return (front - 1)->relu;
-    const struct fm_layer *layer = &low->net->layers[front->first];
-    return front->kind == FM_BLOCK_DENSE && front->relu && !front->leaves_mask &&
-           (fm_cuda_param_trains(low, layer->weight) || !makes_dense_bias(low, front));
-}
-
 static void dropout_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
-    struct fm_cuda_block *front = block - 1;
-    if (gates_by_what_is_left(low, front)) {
-        front->dropped = fm_cuda_dropout_work(low, block).rate;
+    if (block->left_to_front) {
         block->in->gradient = block->out->gradient;
         return;
     }

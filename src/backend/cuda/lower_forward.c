@@ -296,8 +296,7 @@ struct fm_cuda_dropout fm_cuda_dropout_work(
 }
 
 // In place where operations are fused: nothing behind it needs what it dropped (a ReLU or pool in
-// front gates its gradient by what is left, which is zero just where it was dropped; so
-// lower_backward.c lets that do the dropout's backward, too).
+// front gates its gradient by what is left, which is zero just where it was dropped).
 static void dropout_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     size_t elements = fm_cuda_value_elements(low, block->in);
@@ -312,6 +311,8 @@ static void dropout_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *
         c = emit_forward(low, block, FM_COMMAND_DROPOUT_FORWARD);
     }
     c->of.dropout = fm_cuda_dropout_work(low, block);
+    if (block->left_to_front)
+        return;
     c->bytes += (double)elements / 8.0;
     block->mask = fm_cuda_buffer(low, (elements + 7) / 8);
     fm_cuda_use(c, FM_TENSOR_MASK, block->mask);
