@@ -80,7 +80,7 @@ enum {
 
 static_assert(FM_CUDA_COLUMN_CHUNKS_MAX % FM_LANES == 0, "as many for each lane");
 
-// The chunk of the lane's partial sum n.
+// The chunk of the lane's partial sum n, in a block of one warp.
 static __device__ __forceinline__ int fm_lane_chunk(int n)
 {
     return (int)threadIdx.x + n * FM_LANES;

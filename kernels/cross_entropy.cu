@@ -39,7 +39,7 @@ __device__ __forceinline__ struct fm_target target_of(const struct shape &s, con
 __device__ __forceinline__ void store_gradient(
     const struct shape &s, int first, int rows, const float *staged, void *gradient)
 {
-    int down = FM_THREADS / s.pitch, across = FM_THREADS - down * s.pitch; // to a thread's next
+    int down = FM_THREADS / s.pitch, across = FM_THREADS - down * s.pitch; // to the next element
     int row = (int)threadIdx.x / s.pitch, column = (int)threadIdx.x - row * s.pitch;
     for (int i = (int)threadIdx.x; row < rows; i += FM_THREADS) {
         float value = column < s.classes ? staged[row * fm_logit_pitch(s.classes) + column] : 0.0f;
@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(FM_THREADS)
         int rows = s.rows - first < at_once ? s.rows - first : at_once;
         bool has_row = (int)threadIdx.x < rows;
         struct fm_target target = fm_target_plain(0);
-        if (has_row) // its loads are under way while logits are
+        if (has_row) // loaded while the logits are
             target = target_of(s, labels, soft_targets, ids, step, mix, first + (int)threadIdx.x);
         fm_stage_logits(s.type, logits, first, rows, s.classes, s.pitch, z);
         __syncthreads();
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(FM_THREADS)
             int at = (int)threadIdx.x * fm_logit_pitch(s.classes);
             loss += (double)fm_cross_entropy_row(z + at, s.classes, target, scale, dz + at, &hit);
         }
-        correct += (uint64_t)__syncthreads_count(hit);
+        correct += (uint64_t)__syncthreads_count(hit); // and dz is there for all
         store_gradient(s, first, rows, dz, gradient);
     }
     loss = fm_block_sum(loss, sums);

@@ -124,13 +124,13 @@ struct fm_cuda_maxpool {
     int images, height, width, channels; // of x; y has height / 2 and width / 2
     const void *x;                       // forward
     void *y;                             // forward
-    uint8_t *index;   // [outputs]: which of the window's four; forward writes it unless NULL
-    const void *dy;   // backward
-    const void *gate; // backward: y, and dy, scaled by `rate`, passes where y > 0 (a ReLU in front
-                      // of the pool); or NULL
-    float rate;       // backward, with a gate: of the dropout that y went through in place, whose
-                      // backward is done, too; 0: none
-    void *dx;         // backward
+    uint8_t *index;     // [outputs]: which of the window's four; forward writes it unless NULL
+    const void *dy;     // backward
+    const void *gate;   // backward: y, or NULL. dy passes where y > 0 (behind a ReLU), times
+                        // fm_dropout_scale(dropout_rate)
+    float dropout_rate; // backward, with a gate: of a dropout of y in place, whose backward is
+                        // done, too; 0: none
+    void *dx;           // backward
 };
 cudaError_t fm_launch_maxpool_forward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
 cudaError_t fm_launch_maxpool_backward(const struct fm_cuda_maxpool *work, cudaStream_t stream);
@@ -160,7 +160,7 @@ struct fm_cuda_dropout {
     uint32_t stream;            // forward: FM_STREAM_DROPOUT + the layer's ordinal
     float rate;
 };
-// Draws what is kept and applies it; and applies it again.
+// Forward draws which elements stay and applies that; backward applies `keep`.
 cudaError_t fm_launch_dropout_forward(const struct fm_cuda_dropout *work, cudaStream_t stream);
 cudaError_t fm_launch_dropout_backward(const struct fm_cuda_dropout *work, cudaStream_t stream);
 
@@ -169,13 +169,12 @@ cudaError_t fm_launch_dropout_backward(const struct fm_cuda_dropout *work, cudaS
 struct fm_cuda_relu {
     enum fm_cuda_type type;
     size_t count;
-    const void *x;    // forward
-    void *y;          // forward; may be x
-    const void *gate; // backward: y
-    const void *dy;   // backward
-    void *dx;         // backward: dy, scaled by `rate`, where y > 0; may be dy
-    float rate;       // backward: of the dropout that y went through in place, whose backward is
-                      // done, too; 0: none
+    const void *x;      // forward
+    void *y;            // forward; may be x
+    const void *gate;   // backward: y
+    const void *dy;     // backward
+    void *dx;           // backward: dy * fm_dropout_scale(dropout_rate) where y > 0; may be dy
+    float dropout_rate; // backward: of a dropout of y in place, whose backward is done, too; or 0
 };
 cudaError_t fm_launch_relu_forward(const struct fm_cuda_relu *work, cudaStream_t stream);
 cudaError_t fm_launch_relu_backward(const struct fm_cuda_relu *work, cudaStream_t stream);

@@ -33,10 +33,11 @@ __device__ __forceinline__ struct fm_augment_plan plan_of(
     return plan;
 }
 
-// The plan of the batch's image n, whose record is read to shared memory.
-__device__ __forceinline__ struct fm_augment_plan load(const uint8_t *records, const uint32_t *ids,
-    const struct fm_step *step, uint32_t n, const struct geometry &g, uint64_t erase_threshold,
-    uint8_t *to)
+// Reads the record of the batch's image n to shared memory and, while that is under way, draws its
+// plan.
+__device__ __forceinline__ struct fm_augment_plan stage_record(const uint8_t *records,
+    const uint32_t *ids, const struct fm_step *step, uint32_t n, const struct geometry &g,
+    uint64_t erase_threshold, uint8_t *to)
 {
     uint32_t id = ids[n];
     int bytes = g.rows * g.cols, thread = (int)threadIdx.x;
@@ -46,7 +47,7 @@ __device__ __forceinline__ struct fm_augment_plan load(const uint8_t *records, c
     uint4 piece = {};
     if (has_piece)
         piece = ((const uint4 *)from)[thread];
-    struct fm_augment_plan plan = plan_of(step, id, g, erase_threshold); // while it is under way
+    struct fm_augment_plan plan = plan_of(step, id, g, erase_threshold);
     if (has_piece)
         ((uint4 *)to)[thread] = piece;
     for (int i = thread; !in_pieces && i < bytes; i += FM_THREADS)
@@ -54,14 +55,14 @@ __device__ __forceinline__ struct fm_augment_plan load(const uint8_t *records, c
     return plan;
 }
 
-// Where pixel `at` waits. Each group of eight is in an order of its own, so that neither neighbours
-// nor each eighth of 32 lie in the same bank.
-__device__ __forceinline__ int slot(int at)
+// Where pixel `at` lies in shared memory. Each 32 pixels change places within their groups of eight
+// in another way, so that 32 lanes meet 32 banks at neighbouring pixels and at every eighth.
+__device__ __forceinline__ int pixel_place(int at)
 {
     return at ^ (at / FM_LANES % FM_CUDA_VECTOR);
 }
 
-// An image as it is augmented.
+// A record in shared memory, and how it is augmented.
 struct source {
     const uint8_t *record;
     struct fm_augment_plan plan;
@@ -74,7 +75,8 @@ __device__ __forceinline__ float source_pixel(
 }
 
 // All pixels of `own`, mixed with those of `other`, which is not read where the mix's weight is 0.
-__device__ __forceinline__ void put_pixels(const struct source &own, const struct source &other,
+// To shared memory.
+__device__ __forceinline__ void stage_pixels(const struct source &own, const struct source &other,
     const struct fm_mix_plan &mix, const struct geometry &g, float *pixels)
 {
     for (int at = (int)threadIdx.x; at < g.rows * g.cols; at += FM_THREADS) {
@@ -82,7 +84,7 @@ __device__ __forceinline__ void put_pixels(const struct source &own, const struc
         float pixel = source_pixel(own, g, y, x);
         if (mix.weight > 0.0f)
             pixel = fm_mixed_pixel(pixel, source_pixel(other, g, y, x), &mix, y, x);
-        pixels[slot(at)] = pixel;
+        pixels[pixel_place(at)] = pixel;
     }
 }
 
@@ -92,7 +94,7 @@ __device__ __forceinline__ float normalised(
 {
     float scale = c == 0 ? g.scale0 : c == 1 ? g.scale1 : g.scale2;
     float offset = c == 0 ? g.offset0 : c == 1 ? g.offset1 : g.offset2;
-    return fm_normalise(pixels[slot(at)], scale, offset);
+    return fm_normalise(pixels[pixel_place(at)], scale, offset);
 }
 
 // Element `at` of the image: [height][width][channels].
@@ -115,7 +117,7 @@ __device__ __forceinline__ float input_value(const float *pixels, const struct g
 template <class T, int N>
 __global__ void __launch_bounds__(FM_THREADS)
     input(const uint8_t *records, const uint32_t *ids, const struct fm_step *step, T *out,
-        struct geometry g, uint64_t erase_threshold, struct fm_mix_ranges ranges)
+        struct geometry g, uint64_t erase_threshold, struct fm_mix_ranges mix_ranges)
 {
     __shared__ __align__(16) uint8_t record[FM_CUDA_RECORD_MAX], other_record[FM_CUDA_RECORD_MAX];
     __shared__ float pixels[FM_CUDA_RECORD_MAX];
@@ -124,16 +126,16 @@ __global__ void __launch_bounds__(FM_THREADS)
     struct source own = {record, {}}, other = {other_record, {}};
     struct fm_mix_plan mix = {};
     if (there) {
-        own.plan = load(records, ids, step, image, g, erase_threshold, record);
-        mix = fm_mix_draw(step->seed, step->epoch, ids[image], &ranges);
+        own.plan = stage_record(records, ids, step, image, g, erase_threshold, record);
+        mix = fm_mix_draw(step->seed, step->epoch, ids[image], &mix_ranges);
     }
     if (mix.weight > 0.0f) {
         uint32_t next = fm_mix_other(image, step->count);
-        other.plan = load(records, ids, step, next, g, erase_threshold, other_record);
+        other.plan = stage_record(records, ids, step, next, g, erase_threshold, other_record);
     }
     __syncthreads();
     if (there)
-        put_pixels(own, other, mix, g, pixels);
+        stage_pixels(own, other, mix, g, pixels);
     __syncthreads();
     int size = g.height * g.width * g.channels;
     T *to = out + (size_t)image * (size_t)size;

@@ -23,12 +23,12 @@ static __host__ __device__ __forceinline__ int fm_logit_rows(int classes)
     return fit < FM_THREADS ? fit : FM_THREADS;
 }
 
-// Elements that a thread has asked for at a time: all of its, where 256 rows have ten classes.
+// Elements that a thread loads before it stores the first: all it has of 256 rows of ten classes.
 enum {
     FM_LOGITS_AHEAD = 10
 };
 
-// The thread's elements of these rows from `from` on, each FM_THREADS behind the other.
+// The thread's elements of these rows from `from` on, FM_THREADS apart.
 template <class T>
 static __device__ __forceinline__ void fm_load_logits(
     const T *logits, int from, int rows, int classes, int pitch, float (&values)[FM_LOGITS_AHEAD])

@@ -144,14 +144,14 @@ cudaError_t fm_launch_maxpool_backward(const struct fm_cuda_maxpool *work, cudaS
 {
     struct geometry g;
     if (!fm_aligned(work->dy, work->dx, work->index) || (uintptr_t)work->gate % 16 ||
-        !measure(work, true, &g) || !fm_dropout_takes(work->rate) ||
-        (work->rate > 0.0f && !work->gate))
+        !measure(work, true, &g) || !fm_dropout_takes(work->dropout_rate) ||
+        (work->dropout_rate > 0.0f && !work->gate))
         return cudaErrorInvalidValue;
     bool vectors = fm_by_vectors(work->channels);
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);
         return fm_launch(vectors ? maxpool_backward<T, FM_CUDA_VECTOR> : maxpool_backward<T, 1>,
             fm_blocks(g.windows), FM_THREADS, stream, (const T *)work->dy, (const T *)work->gate,
-            (const uint8_t *)work->index, (T *)work->dx, g, fm_dropout_scale(work->rate));
+            (const uint8_t *)work->index, (T *)work->dx, g, fm_dropout_scale(work->dropout_rate));
     });
 }

@@ -63,12 +63,12 @@ cudaError_t fm_launch_relu_forward(const struct fm_cuda_relu *work, cudaStream_t
 cudaError_t fm_launch_relu_backward(const struct fm_cuda_relu *work, cudaStream_t stream)
 {
     if (!fm_aligned(work->gate, work->dy, work->dx) || work->count < 1 ||
-        !fm_dropout_takes(work->rate))
+        !fm_dropout_takes(work->dropout_rate))
         return cudaErrorInvalidValue;
     return fm_with_type(work->type, [&](auto zero) {
         using T = decltype(zero);
         return fm_launch(relu_backward<T>, fm_vector_blocks(work->count), FM_THREADS, stream,
             (const T *)work->gate, (const T *)work->dy, (T *)work->dx, work->count,
-            fm_dropout_scale(work->rate));
+            fm_dropout_scale(work->dropout_rate));
     });
 }

@@ -419,20 +419,20 @@ static void check_maxpool(const int *shape, enum fm_cuda_type type, enum rig_fil
     rig_orders(run_maxpool, &p, backward, 1);
     expect_maxpool_backward(shape, dy.values, y.values, 1.0f, index, expected);
     rig_same("gated dx", &dx, expected);
-    p.work.rate = 0.25f;
+    p.work.dropout_rate = 0.25f;
     run_maxpool(&p);
     rig_read(&dx);
     expect_maxpool_backward(shape, dy.values, y.values, fm_dropout_scale(0.25f), index, expected);
     rig_same("gated dx, in front of a dropout", &dx, expected);
-    p.work.rate = 0.0f;
+    p.work.dropout_rate = 0.0f;
     p.work.gate = NULL;
     run_maxpool(&p);
     rig_read(&dx);
     expect_maxpool_backward(shape, dy.values, NULL, 1.0f, index, expected);
     rig_same("dx", &dx, expected);
-    p.work.rate = 0.25f;
+    p.work.dropout_rate = 0.25f;
     rig_refused("a dropout behind and no gate", fm_launch_maxpool_backward(&p.work, rig_stream()));
-    p.work.rate = 1.0f;
+    p.work.dropout_rate = 1.0f;
     p.work.gate = y.device;
     rig_refused("a rate of 1", fm_launch_maxpool_backward(&p.work, rig_stream()));
     rig_write(&y, dy.values);
@@ -634,12 +634,12 @@ static void check_relu(size_t count, enum fm_cuda_type type, enum rig_fill fill)
     rig_same("dx", &dx, expected);
     for (size_t i = 0; i < count; i++)
         expected[i] = y.values[i] > 0.0f ? dy.values[i] * fm_dropout_scale(0.25f) : 0.0f;
-    r.work.rate = 0.25f;
+    r.work.dropout_rate = 0.25f;
     r.work.dx = dy.device;
     run_relu(&r);
     rig_read(&dy);
     rig_same("dx in place, in front of a dropout", &dy, expected);
-    r.work.rate = 1.0f;
+    r.work.dropout_rate = 1.0f;
     rig_refused("a rate of 1", fm_launch_relu_backward(&r.work, rig_stream()));
 }
 

@@ -481,8 +481,8 @@ static void test_frozen_parameters_and_relus(void **state)
     fm_cuda_program_free(&m.program);
 }
 
-// The rate that the backward of this layer scales by, in which one behind it is done, too.
-static float dropped(const struct made *m, const char *layer)
+// The rate of the dropout whose backward this layer's does.
+static float rate_behind(const struct made *m, const char *layer)
 {
     for (int i = 0; i < m->program.count; i++) {
         const struct fm_cuda_command *c = &m->program.commands[i];
@@ -490,7 +490,8 @@ static float dropped(const struct made *m, const char *layer)
             continue;
         if (c->kind == FM_COMMAND_MAXPOOL_BACKWARD || c->kind == FM_COMMAND_RELU_BACKWARD) {
             assert_int_equal(c->at[FM_TENSOR_GATE].space, FM_SPACE_ARENA);
-            return c->kind == FM_COMMAND_MAXPOOL_BACKWARD ? c->of.maxpool.rate : c->of.relu.rate;
+            return c->kind == FM_COMMAND_MAXPOOL_BACKWARD ? c->of.maxpool.dropout_rate
+                                                          : c->of.relu.dropout_rate;
         }
     }
     fail_msg("%s: no gated gradient", layer);
@@ -505,15 +506,15 @@ static void test_dropouts_backward_is_that_in_front(void **state)
     make(&m, "simple", FM_CUDA_F16, &h100, &compile, 0);
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_FORWARD), 2);
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
-    assert_true(dropped(&m, "pool1") == 0.25f);
-    assert_true(dropped(&m, "fc1") == 0.5f);
+    assert_true(rate_behind(&m, "pool1") == 0.25f);
+    assert_true(rate_behind(&m, "fc1") == 0.5f);
     for (int i = 0; i < m.program.count; i++) // so no bits are kept for it
         if (m.program.commands[i].kind == FM_COMMAND_DROPOUT_FORWARD)
             assert_int_equal(m.program.commands[i].at[FM_TENSOR_MASK].space, FM_SPACE_NONE);
     fm_cuda_program_free(&m.program);
     make(&m, "deeper", FM_CUDA_F16, &h100, &compile, 0); // its ReLU is batch norm's
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 0);
-    assert_true(dropped(&m, "pool3") == 0.5f);
+    assert_true(rate_behind(&m, "pool3") == 0.5f);
     fm_cuda_program_free(&m.program);
     make(&m, "deeper-ref", FM_CUDA_F16, &h100, &compile, 0); // behind a convolution
     assert_int_equal(count_kind(&m.program, FM_COMMAND_DROPOUT_BACKWARD), 1);

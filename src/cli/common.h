@@ -19,7 +19,7 @@
 // Writes to standard output and frees the text; FM_IO when it could not be written, FM_MEMORY when
 // the text had failed.
 enum fm_status fm_print_text(struct fm_text *text);
-// The table in this format, as text within the terminal's width where standard output is one; frees
+// The table in this format; as text, fitted to the terminal if standard output is one. Frees
 // nothing.
 enum fm_status fm_print_table(const struct fm_table *table, enum fm_format format);
 enum fm_status fm_append_table(

@@ -211,7 +211,7 @@ static void print_json(const struct fm_table *table, struct fm_text *out)
 }
 
 // Each column's width, and all their sum, with two spaces between; NULL: out of memory.
-static int *measure(const struct fm_table *table, int *sum)
+static int *column_widths(const struct fm_table *table, int *sum)
 {
     int n = fm_table_columns(table);
     int *widths = calloc((size_t)n, sizeof *widths);
@@ -223,7 +223,7 @@ static int *measure(const struct fm_table *table, int *sum)
 
 static void print_aligned(const struct fm_table *table, struct fm_text *out)
 {
-    int sum, *widths = measure(table, &sum);
+    int sum, *widths = column_widths(table, &sum);
     if (widths)
         print_text(table, widths, 0, out);
     else
@@ -231,8 +231,9 @@ static void print_aligned(const struct fm_table *table, struct fm_text *out)
     free(widths);
 }
 
-// With its rows as columns, if the first column names them and that is no wider than `width`.
-static bool print_transposed(const struct fm_table *table, int width, struct fm_text *out)
+// Whether it has printed the table with rows as columns: if the first column names them and that is
+// no wider than `width`.
+static bool try_transposed(const struct fm_table *table, int width, struct fm_text *out)
 {
     struct fm_table *tall;
     int sum;
@@ -242,9 +243,9 @@ static bool print_transposed(const struct fm_table *table, int width, struct fm_
         return false; // it would not fit, or its rows have no names
     if (fm_table_transpose(table, NULL, &tall) != FM_OK) {
         out->failed = true;
-        return true;
+        return false;
     }
-    int *widths = measure(tall, &sum);
+    int *widths = column_widths(tall, &sum);
     out->failed = out->failed || !widths || fm_table_failed(tall);
     bool fits = widths && sum <= width;
     if (fits)
@@ -256,16 +257,16 @@ static bool print_transposed(const struct fm_table *table, int width, struct fm_
 
 static void print_within(const struct fm_table *table, int width, struct fm_text *out)
 {
-    int sum, *widths = measure(table, &sum), last = fm_table_columns(table) - 1;
+    int sum, *widths = column_widths(table, &sum), last = fm_table_columns(table) - 1;
     if (!widths) {
         out->failed = true;
         return;
     }
     int room = width - (sum - widths[last]);
-    if (sum > width && room >= FOLD_LEAST && !fm_table_column(table, last).right)
-        print_text(table, widths, room, out);
-    else if (sum <= width || !print_transposed(table, width, out))
-        print_text(table, widths, 0, out);
+    bool wide = sum > width;
+    bool folds = wide && room >= FOLD_LEAST && !fm_table_column(table, last).right;
+    if (folds || !wide || !try_transposed(table, width, out))
+        print_text(table, widths, folds ? room : 0, out);
     free(widths);
 }
 

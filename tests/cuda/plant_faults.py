@@ -80,7 +80,7 @@ FAULTS = [
      "kept[(channel + k) * (uint32_t)g.pixels + pixel]",
      "kept[pixel * (uint32_t)g.channels + channel + k]", "test_cuda_kernels"),
     ("a dropout that the pool in front does not scale back", CUDA + "lower_backward.c",
-     "c->of.maxpool.rate = block->dropped;", "", "test_cuda_program parity_step"),
+     "c->of.maxpool.dropout_rate = block->dropout_behind;", "", "test_cuda_program parity_step"),
     ("dropout's backward without its scale", KERNELS + "dropout.cu",
      "        unsigned bits = keep[at / FM_CUDA_VECTOR];",
      "        unsigned bits = keep[at / FM_CUDA_VECTOR]; scale = 1.0f;",

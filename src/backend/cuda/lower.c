@@ -3,7 +3,7 @@
 //   training   a convolution with its bias and ReLU, batch norm with ReLU, a dense layer with its
 //              bias and ReLU; a ReLU's backward goes into the max-pool behind it, or into the
 //              product of the dense layer behind it; dropout works in place, and its backward
-//              goes into that of the max-pool (behind a ReLU) or dense layer with ReLU in front
+//              is done by a max-pool (behind a ReLU) or dense layer (with one) in front
 //   inference  batch norm is folded into the convolution in front; dropout vanishes
 //   unfused    one operation a layer, the bias on its own; probing is unfused, too, and there
 //              nothing shares memory
@@ -105,12 +105,13 @@ static bool gates_by_what_is_left(
     const struct fm_cuda_lowering *low, const struct fm_cuda_block *front)
 {
     if (front->kind == FM_BLOCK_MAXPOOL)
-        return low->fuses && (front - 1)->relu;
-    return low->fuses && front->kind == FM_BLOCK_DENSE && front->relu &&
+        return (front - 1)->relu;
+    return front->kind == FM_BLOCK_DENSE && front->relu &&
            fm_cuda_param_trains(low, low->net->layers[front->first].weight);
 }
 
-// Marks what the backward has to compute: nothing in front of the first trained parameter.
+// Marks what the backward has to compute, nothing in front of the first trained parameter; and
+// which dropouts leave theirs to the block in front.
 static void mark_backward(struct fm_cuda_lowering *low)
 {
     bool trained_before = false;
@@ -122,8 +123,8 @@ static void mark_backward(struct fm_cuda_lowering *low)
                         fm_cuda_param_trains(low, layer->bias);
         trained_before = trained_before || block->trains;
         if (block->kind == FM_BLOCK_DROPOUT && gates_by_what_is_left(low, block - 1)) {
-            block->left_to_front = true;
-            (block - 1)->dropped = layer->rate;
+            block->backward_in_front = true;
+            (block - 1)->dropout_behind = layer->rate;
         }
     }
 }

@@ -36,9 +36,9 @@ struct fm_cuda_block {
     bool relu_gated; // conv: the max-pool behind does the ReLU's backward
     // dense: the dense layer behind does the ReLU's backward, by the mask, and the bias's gradient
     bool leaves_mask;
-    bool left_to_front; // dropout: the block in front does its backward, ...
-    float dropped;      // ... dense, max-pool: of this rate, or 0
-    int norm_layer;     // conv: a batch norm folded in, or -1
+    bool backward_in_front; // dropout: the block in front does its backward
+    float dropout_behind;   // dense, max-pool: the rate of the dropout whose backward it does, or 0
+    int norm_layer;         // conv: a batch norm folded in, or -1
     bool trains, input_gradient;
     int mask, mean, inverse;        // buffers left for the backward, or -1
     int folded_weight, folded_bias; // buffers of a convolution with a batch norm folded in

@@ -52,7 +52,7 @@ static void gate_gradient(struct fm_cuda_lowering *low, struct fm_cuda_block *bl
         low, block, FM_COMMAND_RELU_BACKWARD, FM_CUDA_PREPARE);
     c->of.relu = (struct fm_cuda_relu){.type = low->type,
         .count = fm_cuda_value_elements(low, block->out),
-        .rate = block->dropped};
+        .dropout_rate = block->dropout_behind};
     use_gate(low, block, c);
 }
 
@@ -251,8 +251,8 @@ static void maxpool_backward(struct fm_cuda_lowering *low, struct fm_cuda_block 
     fm_cuda_use(c, FM_TENSOR_MASK, block->mask);
     c->bytes += (double)fm_cuda_value_elements(low, block->out);
     use_dx(low, block, c, false);
-    c->of.maxpool.rate = block->dropped;
-    if (!(block - 1)->relu_gated && block->dropped == 0.0f)
+    c->of.maxpool.dropout_rate = block->dropout_behind;
+    if (!(block - 1)->relu_gated && block->dropout_behind == 0.0f)
         return;
     fm_cuda_use(c, FM_TENSOR_GATE, block->out->activation);
     c->bytes += activation_bytes(low, block->out);
@@ -268,8 +268,8 @@ static void meanpool_backward(struct fm_cuda_lowering *low, struct fm_cuda_block
 
 static void dropout_backward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
-    if (block->left_to_front) {
-        block->in->gradient = block->out->gradient;
+    if (block->backward_in_front) {
+        block->in->gradient = block->out->gradient; // the block in front scales it
         return;
     }
     struct fm_cuda_command *c = emit_backward(

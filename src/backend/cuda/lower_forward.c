@@ -295,8 +295,8 @@ struct fm_cuda_dropout fm_cuda_dropout_work(
         .rate = layer->rate};
 }
 
-// In place where operations are fused: nothing behind it needs what it dropped (a ReLU or pool in
-// front gates its gradient by what is left, which is zero just where it was dropped).
+// In place where operations are fused: no backward needs what was dropped
+// (gates_by_what_is_left() in lower.c says why).
 static void dropout_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *block)
 {
     size_t elements = fm_cuda_value_elements(low, block->in);
@@ -311,7 +311,7 @@ static void dropout_forward(struct fm_cuda_lowering *low, struct fm_cuda_block *
         c = emit_forward(low, block, FM_COMMAND_DROPOUT_FORWARD);
     }
     c->of.dropout = fm_cuda_dropout_work(low, block);
-    if (block->left_to_front)
+    if (block->backward_in_front) // no backward of its own reads the bits
         return;
     c->bytes += (double)elements / 8.0;
     block->mask = fm_cuda_buffer(low, (elements + 7) / 8);

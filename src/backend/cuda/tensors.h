@@ -13,7 +13,8 @@ enum fm_cuda_role {
     FM_TENSOR_DY,
     FM_TENSOR_DWEIGHT,
     FM_TENSOR_DBIAS,
-    FM_TENSOR_GATE,  // a gradient passes where this is > 0: a ReLU's output, pooled or dropped
+    FM_TENSOR_GATE,  // a gradient passes where this is > 0: what a ReLU left, or of it a pool or
+                     // dropout
     FM_TENSOR_MASK,  // bits or bytes that a forward pass leaves for its backward
     FM_TENSOR_SCALE, // batch norm's gamma
     FM_TENSOR_SHIFT, // and beta
