@@ -47,6 +47,17 @@ __device__ __forceinline__ void apply_rest(
         apply<T, 1>(from + k, to + k, keep >> k, scale);
 }
 
+// Whether each of a draw's four elements is kept, a byte each.
+__device__ __forceinline__ uint32_t draw_quad(
+    const struct fm_step *step, uint32_t id, const struct geometry &g, uint32_t quad)
+{
+    struct fm_draws draws = fm_philox(step->seed, step->epoch, id, g.stream, quad);
+    uint32_t kept = 0;
+    for (unsigned i = 0; i < QUAD; i++)
+        kept |= (uint32_t)fm_dropout_keeps(draws.v[i], g.threshold) << (8 * i);
+    return kept;
+}
+
 // Four pixels of eight channels: bit 8 * pixel + channel.
 __device__ __forceinline__ unsigned draw_tile(const struct fm_step *step, uint32_t id,
     const struct geometry &g, unsigned channel, unsigned pixel)
@@ -54,9 +65,7 @@ __device__ __forceinline__ unsigned draw_tile(const struct fm_step *step, uint32
     unsigned keep = 0;
     for (unsigned k = 0; k < FM_CUDA_VECTOR; k++) {
         unsigned first = (channel + k) * (unsigned)g.pixels + pixel;
-        struct fm_draws draws = fm_philox(step->seed, step->epoch, id, g.stream, first / QUAD);
-        for (unsigned i = 0; i < QUAD; i++)
-            keep |= (unsigned)fm_dropout_keeps(draws.v[i], g.threshold) << (FM_CUDA_VECTOR * i + k);
+        keep |= draw_quad(step, id, g, first / QUAD) << k;
     }
     return keep;
 }
@@ -80,17 +89,6 @@ __global__ void __launch_bounds__(FM_THREADS) dropout_tiles(const T *from, T *to
             apply<T, FM_CUDA_VECTOR>(from + here, to + here, bits >> (FM_CUDA_VECTOR * i), g.scale);
         }
     }
-}
-
-// Whether each of a draw's four elements is kept, a byte each.
-__device__ __forceinline__ uint32_t draw_quad(
-    const struct fm_step *step, uint32_t id, const struct geometry &g, uint32_t quad)
-{
-    struct fm_draws draws = fm_philox(step->seed, step->epoch, id, g.stream, quad);
-    uint32_t kept = 0;
-    for (unsigned i = 0; i < QUAD; i++)
-        kept |= (uint32_t)fm_dropout_keeps(draws.v[i], g.threshold) << (8 * i);
-    return kept;
 }
 
 // For channels by vectors and images of at most IMAGE_MAX elements: a block an image.
