@@ -95,11 +95,15 @@ static void write_good(const char *folder)
     write_png(folder, "deep.png", &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 16});
     write_png(folder, "woven.png",
         &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8, .interlaced = true});
-    write_jpeg(folder, "photo.jpg", &plain, &(struct test_jpeg){TEST_RGB, 90, false, 0});
-    write_jpeg(folder, "slow.JPEG", &plain, &(struct test_jpeg){TEST_GREY, 90, true, 0});
-    write_jpeg(folder, "print.jpg", &plain, &(struct test_jpeg){TEST_CMYK_ADOBE, 90, false, 0});
-    write_jpeg(folder, "ycck.jpg", &plain, &(struct test_jpeg){TEST_YCCK_ADOBE, 90, false, 0});
-    write_jpeg(folder, "turned.jpg", &on_its_side, &(struct test_jpeg){TEST_RGB, 90, false, 6});
+    write_jpeg(folder, "photo.jpg", &plain, &(struct test_jpeg){TEST_RGB, 90, TEST_ONE_SCAN, 0});
+    write_jpeg(
+        folder, "slow.JPEG", &plain, &(struct test_jpeg){TEST_GREY, 90, TEST_PROGRESSIVE, 0});
+    write_jpeg(
+        folder, "print.jpg", &plain, &(struct test_jpeg){TEST_CMYK_ADOBE, 90, TEST_ONE_SCAN, 0});
+    write_jpeg(
+        folder, "ycck.jpg", &plain, &(struct test_jpeg){TEST_YCCK_ADOBE, 90, TEST_ONE_SCAN, 0});
+    write_jpeg(
+        folder, "turned.jpg", &on_its_side, &(struct test_jpeg){TEST_RGB, 90, TEST_ONE_SCAN, 6});
     for (int i = 0; i < LARGE * LARGE; i++)
         if (rgba[4 * i] == 255)
             memcpy(rgba + 4 * i, (const uint8_t[]){200, 0, 0, 0}, 4);
@@ -125,7 +129,7 @@ static void write_bad(const char *folder)
 {
     struct fm_text file = {0};
     check(fm_make_dirs(folder));
-    test_jpeg_make(&plain, &(struct test_jpeg){TEST_RGB, 90, false, 0}, &file);
+    test_jpeg_make(&plain, &(struct test_jpeg){TEST_RGB, 90, TEST_ONE_SCAN, 0}, &file);
     write_file(folder, "cut.jpg", &file, file.length / 2);
     test_png_make(&plain, &(struct test_png){.colour = PNG_COLOR_TYPE_GRAY, .depth = 8}, &file);
     write_file(folder, "cut.png", &file, file.length / 2);

@@ -177,6 +177,9 @@ static void put_inks(const uint8_t *rgba, enum test_inks inks, uint8_t *out)
     }
 }
 
+static const jpeg_scan_info one_by_one[3] = {{1, {0}, 0, DCTSIZE2 - 1, 0, 0},
+    {1, {1}, 0, DCTSIZE2 - 1, 0, 0}, {1, {2}, 0, DCTSIZE2 - 1, 0, 0}};
+
 static void set_up_jpeg(struct jpeg_compress_struct *info, const struct test_jpeg *kind)
 {
     static const J_COLOR_SPACE given[] = {JCS_GRAYSCALE, JCS_RGB, JCS_CMYK, JCS_CMYK, JCS_CMYK};
@@ -189,8 +192,12 @@ static void set_up_jpeg(struct jpeg_compress_struct *info, const struct test_jpe
     jpeg_set_quality(info, kind->quality, TRUE);
     if (kind->inks == TEST_CMYK)
         info->write_Adobe_marker = FALSE;
-    if (kind->progressive)
+    if (kind->scans == TEST_PROGRESSIVE)
         jpeg_simple_progression(info);
+    if (kind->scans == TEST_SEPARATE) {
+        info->scan_info = one_by_one;
+        info->num_scans = 3;
+    }
 }
 
 void test_jpeg_make(

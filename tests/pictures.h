@@ -29,10 +29,15 @@ enum test_inks {
     TEST_CMYK_ADOBE, // with Adobe's marker, inverted
     TEST_YCCK_ADOBE
 };
+enum test_scans {
+    TEST_ONE_SCAN,
+    TEST_PROGRESSIVE, // ten, each making the picture finer
+    TEST_SEPARATE     // one for each of three colours
+};
 struct test_jpeg {
     enum test_inks inks;
     int quality;
-    bool progressive;
+    enum test_scans scans;
     int orientation; // EXIF's; 0: none
 };
 

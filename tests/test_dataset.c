@@ -220,7 +220,8 @@ static void names_beside_the_data_are_taken(void **state)
 {
     (void)state;
     struct fm_dataset dataset;
-    static const char *const texts[] = {"お\nki\nsu\n", "お\r\nki\r\nsu\r\n", "お\nki\nsu"};
+    static const char *const texts[] = {
+        "お\nki\nsu\n", "お\r\nki\r\nsu\r\n", "お\nki\nsu", "\xef\xbb\xbfお\r\nki\r\nsu"};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         write_in("classes.txt", texts[i], strlen(texts[i]));
         open_sound(directory, &dataset);
@@ -504,6 +505,7 @@ static void wrong_class_names_are_refused(void **state)
     } cases[] = {
         {"a\nb\n", "found 2 names, expected 3"}, {"a\nb\nc\nd\n", "found 4 names, expected 3"},
         {"", "found 0 names, expected 3"}, {"a\n\nc\n", "line 2: found a name of 0 bytes"},
+        {"a\nb\na\n", "lines 1 and 3: found the name 'a' twice"},
         {"a\nb\tb\nc\n", "line 2: found byte 0x09 at 1"},
         {"a\nb\nc\033[31m\n", "line 3: found byte 0x1b"},
         {"a\nb\nc\302\205\n", "line 3: found byte 0xc2"},    // U+0085, a control character

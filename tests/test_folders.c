@@ -663,9 +663,57 @@ static void unreadable_pictures_are_left_out(void **state)
         "none of the pictures to train on of class 'coat' can be read; of the first, train");
 }
 
+// The process's memory stands for a file on a disk that fails: it can be opened, but what is at its
+// beginning cannot be read, not even by root.
+static void what_may_pass_is_not_kept(void **state)
+{
+    (void)state;
+    make_pictures(TRAIN_EACH, TEST_EACH);
+    const char *path = in_root("pictures/train/coat/failing.png");
+    assert_int_equal(symlink("/proc/self/mem", path), 0);
+    for (int i = 0; i < 2; i++) {
+        struct fm_dataset data = open_pictures();
+        assert_told("train/coat/failing.png: left out: cannot read: ");
+        assert_told("not kept, as 1 of them could not be read");
+        assert_told("converted in");
+        fm_dataset_close(&data);
+    }
+    assert_int_equal(unlink(path), 0);
+    struct fm_dataset data = open_pictures();
+    fm_dataset_close(&data);
+    data = open_pictures();
+    assert_string_equal(told, "");
+    fm_dataset_close(&data);
+}
+
 static void make_folder(const char *name)
 {
     assert_ok(fm_make_dirs(in_root(name)));
+}
+
+// Without the class that cannot be seen, those behind it would have other labels; without the test
+// pictures, others would be tested on.
+static void what_cannot_be_examined_is_refused(void **state)
+{
+    (void)state;
+    static const char *const links[] = {"pictures/train/gone", "pictures/test/gone"};
+    make_pictures(TRAIN_EACH, TEST_EACH);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(symlink("nowhere", in_root(links[i])), 0);
+        expect_refusal(FM_IO, "/gone: cannot tell whether this is a folder: No such file");
+        assert_int_equal(unlink(in_root(links[i])), 0);
+    }
+    scratch_remove(in_root("pictures/test"));
+    assert_int_equal(symlink("test", in_root("pictures/test")), 0);
+    expect_refusal(FM_IO, "/test: cannot read the folder: ");
+    assert_int_equal(unlink(in_root("pictures/test")), 0);
+
+    // Links to nothing that are in a class's folder do not keep pictures from being found.
+    assert_int_equal(symlink("nowhere", in_root("pictures/train/coat/gone")), 0);
+    assert_true(fm_folders_found(in_root("pictures/train")));
+    make_folder("pictures/test");
+    assert_int_equal(scratch_write(in_root("pictures/test/a.png"), "x", 1), 0);
+    expect_refusal(FM_DATA, "/test: found pictures, but no folders in it, expected one for each");
 }
 
 static void wrong_folders_are_refused(void **state)
@@ -782,6 +830,8 @@ int main(void)
         cmocka_unit_test(many_equal_pictures_are_not_the_test),
         cmocka_unit_test(duplicates_across_the_parts_are_told),
         cmocka_unit_test(unreadable_pictures_are_left_out),
+        cmocka_unit_test(what_may_pass_is_not_kept),
+        cmocka_unit_test(what_cannot_be_examined_is_refused),
         cmocka_unit_test(wrong_folders_are_refused),
         cmocka_unit_test(what_is_no_data_set_is_told),
     };

@@ -212,10 +212,10 @@ static void every_kind_of_jpeg_is_read(void **state)
     (void)state;
     static const char *const names[] = {"grey", "RGB", "CMYK", "CMYK of Adobe", "YCCK of Adobe"};
     for (int inks = TEST_RGB; inks <= TEST_YCCK_ADOBE; inks++)
-        for (int progressive = 0; progressive < 2; progressive++) {
+        for (int scans = TEST_ONE_SCAN; scans <= TEST_PROGRESSIVE; scans++) {
             struct fm_text file = {0};
             test_jpeg_make(&block_pixels,
-                &(struct test_jpeg){(enum test_inks)inks, 98, progressive, 0}, &file);
+                &(struct test_jpeg){(enum test_inks)inks, 98, (enum test_scans)scans, 0}, &file);
             expect_blocks(names[inks], &file);
         }
 }
@@ -226,7 +226,7 @@ static void a_grey_jpeg_is_read(void **state)
     struct fm_text file = {0};
     for (int i = 0; i < DOWN * BLOCK * ACROSS * BLOCK; i++)
         memset(blocks + 4 * i, 170, 3);
-    test_jpeg_make(&block_pixels, &(struct test_jpeg){TEST_GREY, 95, false, 0}, &file);
+    test_jpeg_make(&block_pixels, &(struct test_jpeg){TEST_GREY, 95, TEST_ONE_SCAN, 0}, &file);
     struct fm_picture picture = decoded(&file);
     expect_block("grey", &picture, 1, 2, (const uint8_t[]){170, 170, 170});
     fm_picture_free(&picture);
@@ -259,7 +259,8 @@ static void pictures_are_turned_as_exif_says(void **state)
     for (int orientation = 1; orientation <= 8; orientation++) {
         char what[60];
         struct fm_text jpeg = {0}, png = {0};
-        test_jpeg_make(&block_pixels, &(struct test_jpeg){TEST_RGB, 98, false, orientation}, &jpeg);
+        test_jpeg_make(
+            &block_pixels, &(struct test_jpeg){TEST_RGB, 98, TEST_ONE_SCAN, orientation}, &jpeg);
         snprintf(what, sizeof what, "JPEG, orientation %d", orientation);
         expect_upright(what, orientation, &jpeg);
         test_png_make(&block_pixels,
@@ -276,7 +277,8 @@ static void an_orientation_that_is_none_is_upright(void **state)
     (void)state;
     for (int orientation = 9; orientation < 12; orientation++) {
         struct fm_text file = {0};
-        test_jpeg_make(&block_pixels, &(struct test_jpeg){TEST_RGB, 98, false, orientation}, &file);
+        test_jpeg_make(
+            &block_pixels, &(struct test_jpeg){TEST_RGB, 98, TEST_ONE_SCAN, orientation}, &file);
         expect_upright("JPEG, no orientation", 1, &file);
     }
 }
@@ -313,10 +315,47 @@ static void a_file_cut_off_anywhere_is_refused(void **state)
         &(struct test_png){.colour = PNG_COLOR_TYPE_RGBA, .depth = 8, .interlaced = true},
         &interlaced);
     expect_no_part_taken("interlaced PNG", &interlaced);
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, false, 6}, &jpeg);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_ONE_SCAN, 6}, &jpeg);
     expect_no_part_taken("JPEG", &jpeg);
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, true, 0}, &progressive);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_PROGRESSIVE, 0}, &progressive);
     expect_no_part_taken("progressive JPEG", &progressive);
+}
+
+// What ends behind one of its scans, and properly, lacks the others.
+static void expect_no_scan_left_out(const char *what, int scans, struct fm_text *file)
+{
+    const char *end = file->data + file->length, *at = file->data;
+    int found = 0;
+    struct fm_picture whole;
+    assert_ok(decode(file, &whole));
+    fm_picture_free(&whole);
+    while ((at = memmem(at + 1, (size_t)(end - at - 1), "\xff\xda", 2)) != NULL) {
+        struct fm_text part = {0};
+        struct fm_picture picture;
+        if (found++ == 0) // before the first there is nothing at all
+            continue;
+        fm_text_append_bytes(&part, file->data, (size_t)(at - file->data));
+        fm_text_append_bytes(&part, "\xff\xd9", 2);
+        if (decode(&part, &picture) != FM_DATA ||
+            !strstr(fm_error_message(), "before its last scan"))
+            fail_msg("%s without scan %d: %s", what, found, fm_error_message());
+        assert_null(picture.rgb);
+        fm_error_clear();
+        fm_text_free(&part);
+    }
+    assert_int_equal(found, scans);
+    fm_text_free(file);
+}
+
+static void a_file_without_its_last_scans_is_refused(void **state)
+{
+    (void)state;
+    struct fm_text progressive = {0}, separate = {0};
+    make_colourful(true);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_PROGRESSIVE, 0}, &progressive);
+    expect_no_scan_left_out("progressive JPEG", 10, &progressive);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_SEPARATE, 0}, &separate);
+    expect_no_scan_left_out("JPEG of three scans", 3, &separate);
 }
 
 // A changed byte may or may not be noticed, but does no harm. Run under a sanitizer this says more.
@@ -348,9 +387,9 @@ static void a_changed_byte_does_no_harm(void **state)
             .colour = PNG_COLOR_TYPE_PALETTE, .depth = 8, .interlaced = true, .orientation = 5},
         &png);
     expect_no_harm(&png);
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, true, 5}, &jpeg);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_PROGRESSIVE, 5}, &jpeg);
     expect_no_harm(&jpeg);
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_YCCK_ADOBE, 90, false, 5}, &inks);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_YCCK_ADOBE, 90, TEST_ONE_SCAN, 5}, &inks);
     expect_no_harm(&inks);
 }
 
@@ -378,7 +417,7 @@ static void expect_jpeg_size_refused(uint32_t width, uint32_t height, const char
 {
     struct fm_text file = {0};
     struct fm_picture picture;
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, false, 0}, &file);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_ONE_SCAN, 0}, &file);
     char *frame = memmem(file.data, file.length, "\xff\xc0", 2); // then length, precision, sizes
     assert_non_null(frame);
     frame[5] = (char)(height >> 8);
@@ -395,7 +434,8 @@ static void a_size_that_is_claimed_is_not_believed(void **state)
     (void)state;
     expect_png_size_refused(16384, 16384, "16384x16384 pixels, expected sides of at most 16384");
     expect_png_size_refused(8192, 8192, "claims 8192x8192 pixels, more than its");
-    expect_png_size_refused(16385, 1, "it: ");
+    expect_png_size_refused(16385, 1, "16385x1 pixels, expected sides of at most 16384");
+    expect_png_size_refused(INT32_MAX, 1, "2147483647x1 pixels, expected sides of at most 16384");
     expect_png_size_refused(0, 5, "it: ");
     expect_png_size_refused(WIDTH, HEIGHT + 1, "damaged"); // too little, if not by much
     expect_jpeg_size_refused(16384, 16384, "16384x16384 pixels, expected sides of at most 16384");
@@ -500,7 +540,7 @@ static void scans_without_end_are_refused(void **state)
     struct fm_text file = {0}, most = {0}, more = {0};
     struct fm_picture picture;
     make_colourful(false);
-    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, true, 0}, &file);
+    test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_PROGRESSIVE, 0}, &file);
     append_scans(&file, 100 - SCANS, &most);
     append_scans(&file, 100 - SCANS + 1, &more);
     struct fm_picture expected = decoded(&file), repeated = decoded(&most);
@@ -611,6 +651,7 @@ int main(void)
         cmocka_unit_test_setup(pictures_are_turned_as_exif_says, fresh),
         cmocka_unit_test_setup(an_orientation_that_is_none_is_upright, fresh),
         cmocka_unit_test_setup(a_file_cut_off_anywhere_is_refused, fresh),
+        cmocka_unit_test_setup(a_file_without_its_last_scans_is_refused, fresh),
         cmocka_unit_test_setup(a_changed_byte_does_no_harm, fresh),
         cmocka_unit_test_setup(a_size_that_is_claimed_is_not_believed, fresh),
         cmocka_unit_test_setup(texts_are_not_unpacked, fresh),

@@ -141,6 +141,24 @@ static void unequal_classes_are_in_proportion(void **state)
     fm_split_free(&split);
 }
 
+// Each class keeps a sample to train on where there are enough, and the split says of how many none
+// is left.
+static void expect_classes_trained(
+    const struct fm_split *split, const uint8_t *labels, uint32_t count, int classes)
+{
+    int present = 0, untrained = 0;
+    for (int c = 0; c < classes; c++) {
+        bool there = false;
+        for (uint32_t i = 0; i < count && !there; i++)
+            there = labels[i] == c;
+        present += there;
+        untrained += there && of_class(split->train, split->train_count, labels, c) == 0;
+    }
+    int missing = present - (int)split->train_count;
+    assert_int_equal(untrained, missing > 0 ? missing : 0);
+    assert_int_equal(split->untrained, untrained);
+}
+
 // Few samples, many classes, classes of one: always a partition of the right sizes.
 static void small_sets_are_split_too(void **state)
 {
@@ -154,10 +172,30 @@ static void small_sets_are_split_too(void **state)
             expect_partition(&split, count);
             assert_int_equal(split.select_count, held);
             assert_int_equal(split.calibrate_count, held);
+            expect_classes_trained(&split, labels, count, classes);
             fm_split_free(&split);
             free(labels);
         }
     }
+}
+
+// One class of most samples, and many of two each: shares of less than a sample, all equal.
+static void rare_classes_are_trained_on(void **state)
+{
+    (void)state;
+    enum {
+        RARE = 199,
+        COUNT = 2000 + 2 * RARE
+    };
+    uint8_t labels[COUNT] = {0};
+    struct fm_split split;
+    for (uint32_t i = 0; i < 2 * RARE; i++)
+        labels[5 * i] = (uint8_t)(1 + i / 2);
+    make(labels, COUNT, 1 + RARE, &split);
+    expect_partition(&split, COUNT);
+    expect_classes_trained(&split, labels, COUNT, 1 + RARE);
+    assert_int_equal(split.untrained, 0);
+    fm_split_free(&split);
 }
 
 static void what_cannot_be_split_is_refused(void **state)
@@ -330,6 +368,7 @@ int main(void)
         cmocka_unit_test(members_come_from_all_over),
         cmocka_unit_test(unequal_classes_are_in_proportion),
         cmocka_unit_test(small_sets_are_split_too),
+        cmocka_unit_test(rare_classes_are_trained_on),
         cmocka_unit_test(what_cannot_be_split_is_refused),
         cmocka_unit_test(pixel_statistics_are_exact),
         cmocka_unit_test(the_split_has_the_statistics_of_its_training_part),

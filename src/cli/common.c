@@ -122,6 +122,10 @@ static void note_session(const struct fm_session *session)
     fm_note("data: %s, %d classes, read in %s", fm_text_cstr(&line), session->dataset.classes,
         fm_duration(session->dataset.load_seconds, digits));
     fm_text_free(&line);
+    if (split->untrained > 0)
+        fm_warn("%d of %d classes have no image to train on: with so few, their only one is held "
+                "out to select or to calibrate on",
+            split->untrained, session->dataset.classes);
 }
 
 enum fm_status fm_cache_folder(

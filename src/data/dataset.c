@@ -297,12 +297,28 @@ static enum fm_status check_name(const char *path, int line, const unsigned char
     return FM_OK;
 }
 
-// One name a line; the last line may end without a newline, and lines may end as on Windows.
+// Classes are told apart by their names, in results and in what a user answers.
+static enum fm_status refuse_twins(const char *path, char *const *names, int count)
+{
+    for (int a = 0; a < count; a++)
+        for (int b = a + 1; b < count; b++)
+            if (strcmp(names[a], names[b]) == 0)
+                return fm_fail(FM_DATA,
+                    "%s: lines %d and %d: found the name '%s' twice, expected one of its own for "
+                    "each class",
+                    path, a + 1, b + 1, names[a]);
+    return FM_OK;
+}
+
+// One name a line; the last line may end without a newline. Lines may end, and the file begin (byte
+// order mark), as on Windows.
 static enum fm_status parse_names(
     struct fm_dataset *dataset, const char *path, const unsigned char *text, size_t size)
 {
+    static const char mark[] = "\xef\xbb\xbf";
     int count = 0;
-    for (size_t at = 0; at < size;) {
+    size_t start = size >= 3 && memcmp(text, mark, 3) == 0 ? 3 : 0;
+    for (size_t at = start; at < size;) {
         const unsigned char *newline = memchr(text + at, '\n', size - at);
         size_t length = newline ? (size_t)(newline - text) - at : size - at;
         size_t next = at + length + 1;
@@ -320,7 +336,7 @@ static enum fm_status parse_names(
     if (count != dataset->classes)
         return fm_fail(FM_DATA, "%s: found %d names, expected %d, one for each class", path, count,
             dataset->classes);
-    return FM_OK;
+    return refuse_twins(path, dataset->class_names, count);
 }
 
 static enum fm_status read_names(struct fm_dataset *dataset, const char *path)

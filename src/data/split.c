@@ -9,7 +9,6 @@
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <string.h>
 
 enum {
     HELD_OUT_FRACTION = 20, // one sample in twenty
@@ -77,15 +76,35 @@ static enum fm_status deal_class(const struct fm_samples *samples, int class, ui
     return FM_OK;
 }
 
-// `parts`: enum part of each sample, all PART_TRAIN.
-static enum fm_status divide(
-    const struct fm_samples *samples, int classes, uint32_t held, uint32_t *members, uint8_t *parts)
+// How many of each class may be held out: all but one, so that none is left without a sample to
+// train on. Where that is less than `wanted`, as few classes as need be give their last one, too.
+// Returns how many do.
+static int spare(uint32_t wanted, int classes, const uint32_t *sizes, uint32_t *left)
 {
-    uint32_t sizes[FM_CLASSES_MAX] = {0}, left[FM_CLASSES_MAX];
+    uint32_t sum = 0;
+    int emptied = 0;
+    for (int c = 0; c < classes; c++) {
+        left[c] = sizes[c] - (sizes[c] > 0);
+        sum += left[c];
+    }
+    for (int c = 0; c < classes && sum < wanted; c++)
+        if (sizes[c] > 0) {
+            left[c]++;
+            sum++;
+            emptied++;
+        }
+    return emptied;
+}
+
+// `parts`: enum part of each sample, all PART_TRAIN.
+static enum fm_status divide(const struct fm_samples *samples, int classes, uint32_t held,
+    uint32_t *members, uint8_t *parts, int *untrained)
+{
+    uint32_t sizes[FM_CLASSES_MAX] = {0}, left[FM_CLASSES_MAX] = {0};
     uint32_t select[FM_CLASSES_MAX], calibrate[FM_CLASSES_MAX];
     for (uint32_t i = 0; i < samples->count; i++)
         sizes[samples->labels[i]]++;
-    memcpy(left, sizes, sizeof left);
+    *untrained = spare(2 * held, classes, sizes, left);
     apportion(held, samples->count, classes, sizes, left, select);
     for (int c = 0; c < classes; c++)
         left[c] -= select[c];
@@ -116,7 +135,7 @@ static enum fm_status make(
                                 ? allocate(split, samples->count, held)
                                 : fm_fail_memory("the split", samples->count * sizeof *members);
     if (status == FM_OK)
-        status = divide(samples, classes, held, members, parts);
+        status = divide(samples, classes, held, members, parts, &split->untrained);
     if (status == FM_OK)
         collect(parts, samples->count, split);
     free(parts);

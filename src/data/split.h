@@ -9,6 +9,7 @@ struct fm_split {
     uint32_t *train, train_count;         // ascending
     uint32_t *select, select_count;       // ascending; to choose by
     uint32_t *calibrate, calibrate_count; // ascending; thresholds and temperature, never selection
+    int untrained; // classes that have no sample in `train`, since there are too few of all
     double mean, deviation; // of u8/255 over the pixels of `train`: what a net's input is scaled by
 };
 
@@ -20,7 +21,8 @@ enum {
 
 // A twentieth of the samples (rounded down, at least 1) each to select and to calibrate,
 // stratified: each class in proportion (largest remainder), its members drawn by sorting on a
-// Philox draw of a fixed seed. The same for every run, whatever the run's seed. The statistics are
+// Philox draw of a fixed seed. Each class keeps a sample to train on where there are enough to hold
+// out without it. The same for every run, whatever the run's seed. The statistics are
 // taken here, once for all runs of a process, since it takes a pass over all pixels.
 enum fm_status fm_split_make(const struct fm_samples *samples, int classes, struct fm_split *split);
 // All samples to train on, none held out: for a recipe that was fixed beforehand.

@@ -135,11 +135,27 @@ static enum fm_status describe(struct fm_folders *folders, struct fm_dataset *da
 
 // ---- Opening
 
+static uint32_t count_passing(const struct fm_folders *folders)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < folders->count; i++)
+        count += folders->pictures[i].may_pass;
+    return count;
+}
+
+// Not without pictures that could not be opened or read: neither their size nor their time changes
+// when they can be.
 static enum fm_status keep(
     const char *cache, const struct fm_folders *folders, const struct fm_idx_files *files)
 {
     enum fm_status status = FM_OK;
-    if (!cache[0])
+    uint32_t passing = count_passing(folders);
+    char digits[32];
+    if (passing > 0)
+        fm_note("%s: the converted pictures are not kept, as %s of them could not be read, which "
+                "may pass",
+            folders->directory, fm_group_digits(passing, digits));
+    else if (!cache[0])
         fm_note("%s: the converted pictures are not kept: neither $XDG_CACHE_HOME nor $HOME names "
                 "a folder",
             folders->directory);

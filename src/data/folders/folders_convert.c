@@ -59,6 +59,7 @@ static enum fm_status convert_picture(struct conversion *c, uint32_t index)
     if (status == FM_OK || status == FM_MEMORY)
         return status;
     picture->part = FM_PART_NONE;
+    picture->may_pass = status == FM_IO || status == FM_NOT_FOUND;
     picture->error = fm_error_take();
     shorten(picture->error, path);
     return FM_OK;

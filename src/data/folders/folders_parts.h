@@ -13,9 +13,10 @@ enum fm_part {
 struct fm_folder_picture {
     char *path; // below the directory; owned
     int label;
-    char part;                    // enum fm_part: by its folder, and then as it is used
-    char *error;                  // FM_PART_NONE: why, without the path before it; owned
-    uint64_t size;                // bytes
+    char part;     // enum fm_part: by its folder, and then as it is used
+    char *error;   // FM_PART_NONE: why, without the path before it; owned
+    bool may_pass; // the error is not the file's content: another time it may be read
+    uint64_t size; // bytes
     int64_t seconds, nanoseconds; // when it was changed
 };
 

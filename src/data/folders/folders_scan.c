@@ -52,20 +52,38 @@ static enum fm_status add_name(struct names *names, const char *name)
     return FM_OK;
 }
 
-// Hidden ones do not count. None where the directory cannot be read.
-static enum fm_status list_folders(const char *directory, struct names *names)
+enum care {
+    LOOK, // what cannot be examined is passed over
+    TAKE  // it may be a class: without it the others would have other labels
+};
+
+// Hidden ones do not count. None where there is no such directory. FM_IO, only with TAKE: the
+// directory, or what is in it, is there but cannot be examined.
+static enum fm_status list_folders(const char *directory, enum care care, struct names *names)
 {
     enum fm_status status = FM_OK;
+    struct dirent *entry;
     DIR *dir = opendir(directory);
     *names = (struct names){0};
-    if (!dir)
+    if (!dir && (care == LOOK || errno == ENOENT || errno == ENOTDIR))
         return FM_OK;
-    for (struct dirent *entry; status == FM_OK && (entry = readdir(dir));) {
+    if (!dir)
+        return fm_fail(FM_IO, "%s: cannot read the folder: %s", directory, strerror(errno));
+    while (status == FM_OK && (errno = 0, entry = readdir(dir)) != NULL) {
         struct stat info;
-        if (entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &info, 0) == 0 &&
-            S_ISDIR(info.st_mode))
+        if (entry->d_name[0] == '.')
+            continue;
+        if (fstatat(dirfd(dir), entry->d_name, &info, 0) != 0) {
+            if (care == TAKE)
+                status = fm_fail(FM_IO,
+                    "%s/%s: cannot tell whether this is a folder: %s: repair or remove it",
+                    directory, entry->d_name, strerror(errno));
+        } else if (S_ISDIR(info.st_mode)) {
             status = add_name(names, entry->d_name);
+        }
     }
+    if (status == FM_OK && errno != 0 && care == TAKE)
+        status = fm_fail(FM_IO, "%s: cannot read the folder: %s", directory, strerror(errno));
     closedir(dir);
     if (names->count > 1)
         qsort(names->all, (size_t)names->count, sizeof *names->all, compare_names);
@@ -76,14 +94,16 @@ static enum fm_status list_folders(const char *directory, struct names *names)
     return status;
 }
 
-static bool has_folders(const char *directory, const char *name)
+static enum fm_status has_folders(const char *directory, const char *name, bool *has)
 {
     char path[FM_PATH_MAX];
-    struct names names = {0};
-    if (fm_path_join(path, directory, name) != FM_OK || list_folders(path, &names) != FM_OK)
-        fm_error_clear();
+    struct names names;
+    *has = false;
+    FM_TRY(fm_path_join(path, directory, name));
+    FM_TRY(list_folders(path, TAKE, &names));
+    *has = names.count > 0;
     free_names(&names);
-    return names.count > 0;
+    return FM_OK;
 }
 
 static bool holds_picture(const char *path)
@@ -104,7 +124,7 @@ static bool has_pictures(const char *directory, const char *name, int depth)
 {
     char path[FM_PATH_MAX];
     struct names names = {0};
-    if (fm_path_join(path, directory, name) != FM_OK || list_folders(path, &names) != FM_OK) {
+    if (fm_path_join(path, directory, name) != FM_OK || list_folders(path, LOOK, &names) != FM_OK) {
         fm_error_clear();
         return false;
     }
@@ -118,8 +138,12 @@ static bool has_pictures(const char *directory, const char *name, int depth)
 bool fm_folders_found(const char *directory)
 {
     struct names names;
-    bool found = has_folders(directory, "train");
-    if (list_folders(directory, &names) != FM_OK) {
+    bool found;
+    if (has_folders(directory, "train", &found) != FM_OK) {
+        fm_error_clear();
+        return true; // fm_folders_scan() tells why it cannot be read
+    }
+    if (list_folders(directory, LOOK, &names) != FM_OK) {
         fm_error_clear();
         return found;
     }
@@ -153,7 +177,7 @@ static enum fm_status check_class_name(const struct fm_folders *folders, const c
 static enum fm_status take_classes(struct fm_folders *folders, const char *base)
 {
     struct names names;
-    enum fm_status status = list_folders(base, &names);
+    enum fm_status status = list_folders(base, TAKE, &names);
     if (status == FM_OK && (names.count < 2 || names.count > FM_CLASSES_MAX))
         status = fm_fail(FM_DATA,
             "%s: found %d folder%s of pictures, expected 2 to %d, one for each class: "
@@ -273,7 +297,7 @@ static enum fm_status add_test(struct fm_folders *folders)
     struct names names;
     FM_TRY(fm_path_join(base, folders->directory, "test"));
     uint32_t before = folders->count;
-    enum fm_status status = list_folders(base, &names);
+    enum fm_status status = list_folders(base, TAKE, &names);
     for (int i = 0; i < names.count && status == FM_OK; i++) {
         int label = find_class(folders, names.all[i]);
         if (label < 0)
@@ -297,7 +321,7 @@ static enum fm_status add_test(struct fm_folders *folders)
 static enum fm_status note_others(const struct fm_folders *folders)
 {
     struct names names;
-    FM_TRY(list_folders(folders->directory, &names));
+    FM_TRY(list_folders(folders->directory, LOOK, &names));
     for (int i = 0; i < names.count; i++)
         if (strcmp(names.all[i], "train") != 0 && strcmp(names.all[i], "test") != 0)
             fm_note(
@@ -306,11 +330,28 @@ static enum fm_status note_others(const struct fm_folders *folders)
     return FM_OK;
 }
 
+// Pictures to test on of which no folder says what they show: others would be held out instead.
+static enum fm_status refuse_flat_test(const struct fm_folders *folders)
+{
+    char test[FM_PATH_MAX];
+    FM_TRY(fm_path_join(test, folders->directory, "test"));
+    if (!holds_picture(test))
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s: found pictures, but no folders in it, expected one for each class: "
+        "%s/<class>/*.png; move it away, and a tenth of the training pictures is held out to test "
+        "on",
+        test, test);
+}
+
 static enum fm_status scan(struct fm_folders *folders)
 {
     char base[FM_PATH_MAX];
-    bool parts = has_folders(folders->directory, "train");
-    bool test = has_folders(folders->directory, "test");
+    bool parts, test;
+    FM_TRY(has_folders(folders->directory, "train", &parts));
+    FM_TRY(has_folders(folders->directory, "test", &test));
+    if (parts && !test)
+        FM_TRY(refuse_flat_test(folders));
     if (!parts && test)
         return fm_fail(FM_DATA,
             "%s/test holds folders, but %s/train does not: expected both, or one folder for each "

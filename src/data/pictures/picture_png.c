@@ -139,7 +139,7 @@ static enum fm_status read_header(struct png_decoder *d)
     if (setjmp(png_jmpbuf(d->png)))
         return fail_damaged(d);
     png_set_read_fn(d->png, d, read_bytes);
-    png_set_user_limits(d->png, FM_PICTURE_SIDE_MAX, FM_PICTURE_SIDE_MAX);
+    png_set_user_limits(d->png, PNG_UINT_31_MAX, PNG_UINT_31_MAX); // check_header() has ours
     pass_over_the_rest(d->png);
     d->cut_off = !exif_within_file(d);
     if (d->cut_off)

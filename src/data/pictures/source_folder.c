@@ -135,10 +135,14 @@ static enum fm_status walk_entry(struct walk *walk, const char *name, char *path
     enum fm_status status = FM_OK;
     if (!path)
         return fm_fail_memory(name, strlen(name));
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+    bool there = stat(path, &info) == 0;
+    int code = there ? 0 : errno;
+    if (there && S_ISDIR(info.st_mode)) {
         status = enter(walk, &info, &entered);
         if (entered)
             status = walk_folder(walk, path);
+    } else if (!there && !fm_is_picture_name(name)) {
+        status = add_broken(walk, path, "tell whether it is a folder", code);
     } else if (fm_is_picture_name(name)) {
         return fm_entries_add(walk->entries, FM_ENTRY_PICTURE, path, NULL, 1);
     }
