@@ -3,11 +3,11 @@
 # of and does not take the rest with it; then, where a Python with the packages is named, whole parts
 # on data/tiny and a contestant of PyTorch, with a few steps. No time is held to a bound.
 #
-#   bench_vs.sh FMNIST [PYTHON with torch and onnxruntime]
+#   bench_vs.sh FMNIST [PYTHON with torch and onnxruntime; else $FMNIST_REFERENCE_PYTHON]
 set -eu
 
 fmnist=$(readlink -f "$1")
-packaged=${2-}
+packaged=${2:-${FMNIST_REFERENCE_PYTHON-}}
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 command -v python3 >/dev/null || {
     echo "SKIP: python3 is missing"

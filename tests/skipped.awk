@@ -2,8 +2,8 @@
 #
 # Prints "SKIPPED name: reason" for everything that a ctest run skipped: whole tests, which
 # ctest's output names and whose reason is in their own output in LastTest.log (the line with
-# "skip" in it, else the last one); single cmocka cases; and what a nested ctest run has reported
-# in the same form.
+# "skip" in it, else the last one); what a test that has passed left out (its lines of "SKIP: ");
+# single cmocka cases; and what a nested ctest run has reported in the same form.
 
 FNR == 1 {
     file++
@@ -47,6 +47,11 @@ file == 1 {
 
 /^SKIPPED / {
     print "SKIPPED " name " > " substr($0, 9)
+    next
+}
+
+/^SKIP: / && !(name in skipped) {
+    print "SKIPPED " name ", in part: " substr($0, 7)
     next
 }
 

@@ -69,6 +69,10 @@ for split in select calibrate test; do
     [ -s "run/confusion-$split.png" ] || fail "no picture of $split"
 done
 out_has 'T-shirt'
+latin=$(printf 'caf\351') # a folder's name that is not UTF-8, as JSON is
+cp -r run "$latin"
+call eval "$latin" --data "$data" --format json
+out_has '"run": "caf.*",'
 call eval run --data "$data" --format csv
 out_has '^accuracy,,,0\.'
 out_has '^same_data,,,1'
@@ -110,6 +114,10 @@ for event in gather upload 'wait for slot'; do
     grep -q "^{\"name\":\"$event\",\"ph\":\"X\"" t.json || fail "no event '$event' in the trace"
 done
 tail -n 1 t.json | grep -qx ']' || fail "the trace was not closed"
+# With standard error closed, what is printed there must not go into a file that is opened then.
+"$fmnist" train --model simple --data "$data" --epochs 1 --batch 64 --out silent --trace t.json \
+    >out 2>&- || fail "train without standard error"
+! grep -v '^[][{]' t.json || fail "messages are in the trace"
 call compare --data "$data" --models simple,simple-ref --epochs 1 --batch 64 --format json
 err_has 'simple .*reusing the finished run'
 err_has 'simple-ref .*reusing the finished run'

@@ -122,7 +122,8 @@ FMNIST_API const char *fmnist_version(void);
  * name), prints results to standard output and messages to standard error, and returns the exit
  * status: 0 for success, 1 for a failure, 2 for wrong usage, 128 + N for a training that signal N
  * has stopped (130 SIGINT, 143 SIGTERM). Made for the end of a program's main(): a command that
- * succeeds closes standard output; SIGPIPE and SIGXFSZ are ignored from then on, and training
+ * succeeds closes standard output; standard streams that are closed are taken by /dev/null, so that
+ * no file gets what is meant for them; SIGPIPE and SIGXFSZ are ignored from then on, and training
  * catches SIGINT and SIGTERM. Must not be called twice at the same time. */
 FMNIST_API int fmnist_main(int argc, char *const *argv);
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "eval/evaluate.h"
 #include "report/charts/chart.h"
+#include "run/json.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -224,12 +225,12 @@ static json_t *full_json(const struct fm_evaluation *e)
 
 json_t *fm_evaluation_json(const struct fm_evaluation *e)
 {
-    json_t *json = json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
-        e->directory, "model", e->config.model, "split", fm_part_names[e->part], "full",
-        full_json(e), "taught", known(e, e->config.teaching.count > 0), "precision",
+    json_t *json = json_pack("{s:o, s:s, s:s, s:o, s:o, s:s, s:b, s:I, s:o, s:f, s:o}", "run",
+        fm_json_text(e->directory), "model", e->config.model, "split", fm_part_names[e->part],
+        "full", full_json(e), "taught", known(e, e->config.teaching.count > 0), "precision",
         fm_precision_name(e->precision), "emulate", e->emulated, "parameters",
         (json_int_t)e->parameters, "same_data", known(e, e->same_data), "seconds", e->seconds,
-        "picture", e->picture[0] ? json_string(e->picture) : json_null());
+        "picture", e->picture[0] ? fm_json_text(e->picture) : json_null());
     json_t *metrics = fm_metrics_json(&e->metrics, e->config.data.class_names);
     int failed = json_object_update(json, metrics);
     json_decref(metrics);

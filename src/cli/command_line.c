@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "base/version.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     EXIT_OK = 0,
@@ -72,9 +74,21 @@ static int report(enum fm_status status, const struct fm_args *args)
     return status == FM_USAGE ? EXIT_USAGE : EXIT_FAILED;
 }
 
+// Where one of the standard streams is closed, the next file to be opened would take its place, and
+// what is printed would go into a checkpoint or a result. To write there, or to read standard
+// input, fails as it did.
+static void fill_standard_streams(void)
+{
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++)
+        if (fcntl(descriptor, F_GETFD) < 0 && // the lowest that is free is this one
+            open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0)
+            _exit(EXIT_FAILED); // without a stream to say it on
+}
+
 int fm_command_line(int argc, char *const *argv)
 {
     struct fm_args args;
+    fill_standard_streams();
     // A reader that went away is a failed write like any other: reported, and exit status 1.
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); // and so is a file that a limit keeps from growing

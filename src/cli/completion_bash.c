@@ -50,12 +50,13 @@ static const char helpers[] =
     "}\n";
 
 // Before and after the case of the commands. `plain` are the options without a value, `valued`
-// those with one, `again` those that may be given several times; spaces part and surround names.
+// those with one, `again` those that may be given several times, `short` letters and what they
+// stand for, as in " -o=--out "; spaces part and surround names.
 static const char walk_begin[] =
     "\n"
     "_fmnist()\n"
     "{\n"
-    "    local IFS=$' \\t\\n' cur=${COMP_WORDS[COMP_CWORD]} plain valued again word i\n"
+    "    local IFS=$' \\t\\n' cur=${COMP_WORDS[COMP_CWORD]} plain valued again short word i\n"
     "    local options prefix='' over='' operands=0 subject=''\n"
     "    COMPREPLY=()\n";
 
@@ -73,6 +74,7 @@ static const char walk_end[] =
     "        elif [[ $word == -- ]]; then\n"
     "            over=1\n"
     "        else\n"
+    "            [[ $short != *\" $word=\"* ]] || word=${short##* $word=} word=${word%% *}\n"
     "            [[ \" $again \" == *\" ${word%%=*} \"* ]] ||\n"
     "                options=${options/ ${word%%=*} / }\n"
     "            if [[ ${COMP_WORDS[i + 1]} == = ]]; then\n"
@@ -141,6 +143,11 @@ static void append_command(struct fm_text *out, const struct fm_command *command
     append_names(out, "plain", flags, count, is_plain);
     append_names(out, "valued", flags, count, is_valued);
     append_names(out, "again", flags, count, repeats);
+    fm_text_append(out, "        short=' ");
+    for (int i = 0; i < count; i++)
+        if (flags[i].letter)
+            fm_text_append(out, "-%c=--%s ", flags[i].letter, flags[i].name);
+    fm_text_append(out, "'\n");
     fm_text_append(out, "        ;;\n");
 }
 

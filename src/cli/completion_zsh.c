@@ -6,6 +6,7 @@
 
 #include "base/version.h"
 
+#include <stdio.h>
 #include <string.h>
 
 // Within '...' of the shell; `special` are the characters that _arguments wants a backslash before.
@@ -55,20 +56,33 @@ static void append_value(struct fm_text *out, const struct fm_flag *flag)
     }
 }
 
+// `name` is "--seed=" or, of an option that has a letter, "-o" the second time.
+static void append_option(struct fm_text *out, const struct fm_flag *flag, const char *name)
+{
+    fm_text_append(out, " \\\n            '%s", flag->repeats ? "*" : "");
+    if (flag->letter)
+        fm_text_append(out, "(-%c --%s)", flag->letter, flag->name);
+    fm_text_append(out, "%s[", name);
+    append_quoted(out, flag->help, "[]:\\");
+    fm_text_append(out, "]");
+    if (flag->kind != FM_VALUE_NONE)
+        append_value(out, flag);
+    fm_text_append(out, "'");
+}
+
 static void append_command(struct fm_text *out, const struct fm_command *command)
 {
     struct fm_flag flags[FM_FLAGS_MAX];
     int count = fm_flags_list(command, flags);
     fm_text_append(out, "    %s)\n        _arguments -S", command->name);
     for (int i = 0; i < count; i++) {
-        bool valued = flags[i].kind != FM_VALUE_NONE;
-        fm_text_append(out, " \\\n            '%s--%s%s[", flags[i].repeats ? "*" : "",
-            flags[i].name, valued ? "=" : "");
-        append_quoted(out, flags[i].help, "[]:\\");
-        fm_text_append(out, "]");
-        if (valued)
-            append_value(out, &flags[i]);
-        fm_text_append(out, "'");
+        const char letter[] = {'-', flags[i].letter, '\0'};
+        char name[64];
+        snprintf(
+            name, sizeof name, "--%s%s", flags[i].name, flags[i].kind != FM_VALUE_NONE ? "=" : "");
+        append_option(out, &flags[i], name);
+        if (flags[i].letter)
+            append_option(out, &flags[i], letter);
     }
     struct fm_flag operand = fm_flags_operand(command);
     if (operand.kind != FM_VALUE_NONE) {

@@ -91,6 +91,10 @@ expect "" fmnist nonsense --
 
 directories=$'a folder\nruns'
 expect_lines "$directories" fmnist train --out ''
+expect_lines "$directories" fmnist train -o ''
+expect "--force --format" fmnist train -o runs --fo
+expect "--optimiser" fmnist train -o runs --o                      # no option twice
+expect "runs/one" fmnist label -o out runs/                     # "out" is no operand
 expect_lines "$directories" fmnist audit ''
 expect "runs/one" fmnist audit runs/
 expect "runs/one" fmnist audit --folds 5 runs/
