@@ -79,6 +79,51 @@ assert missing().startswith("libcuda.so.1 was not found: there is no NVIDIA driv
 assert gpu_libraries.library_path(gpu_libraries.find([str(place)])) == str(place)
 PYTHON
 
+# ---- whose a report of compute-sanitizer is: by the names of the project's kernels
+(cd "$there/scripts" && python3 - "$build" <<'PYTHON') || fail "gpu_sanitizer.py"
+import json, pathlib, re, sys
+import gpu_sanitizer
+kernels = set(json.load(open("../manifest.json"))["kernels"])
+assert {"relu_forward", "bias_partials", "input", "norm_apply", "decide"} <= kernels, kernels
+compiled = set()
+for said in pathlib.Path(sys.argv[1], "kernels/CMakeFiles/fm_cuda_kernels.dir").glob("*.ptxas"):
+    compiled.update(re.findall(r"Compiling entry function '(\w+)'", said.read_text()))
+assert not compiled or {gpu_sanitizer.name_of(name) for name in compiled} == kernels, compiled
+
+OURS = "void (anonymous namespace)::relu_forward<__half>(const T1 *, T1 *, unsigned long)"
+at = ["Invalid __global__ read of size 4 bytes", "at %s", "by thread (0,0,0) in block (1,0,0)",
+      "Access at 0x7f12 is out of bounds", "Host Frame: cudnnBackendExecute in libcudnn.so.9"]
+race = ["Error: Race reported between Write access at %s", "and Read access at %s [64 hazards]"]
+leak = ["Leaked 64 bytes at 0x7f12", "Host Frame: cudaMalloc in /usr/lib/libcudart.so.13"]
+ours = [
+    [line.replace("%s", name) for line in report] for report in (at, race) for name in (
+        OURS, OURS + "+0x140", OURS + "+0x140 in relu.cu:24", "0x140 in relu.cu:24:" + OURS,
+        "0x140 in " + OURS, "<unnamed>::decide(fm_cuda_state *, int, float, float)+0x40", "decide+0x40",
+        "_ZN39_GLOBAL__N__d854ae70_7_relu_cu_5c8e601313relu_backwardI6__halfEEvPKT_S4_PS2_mf+0x40")
+] + [
+    ["Uninitialized __global__ memory read of size 4 bytes", "at __internal_divide+0x10",
+     "Device Frame: " + OURS + "+0x140"],
+    [*leak, "Host Frame: fm_cuda_memory_take in /opt/fmnist/fmnist-cuda.so"], leak[:1],
+    ["Host API memory access error at host access to 0x7f12 of size 64 bytes"]]
+theirs = [
+    [line.replace("%s", name) for line in report] for report in (at, race) for name in (
+        "void nhwc_batch_norm_fwd<__half, float, 512>(nhwc_params)+0x140", "nhwc_batch_norm_bwd+0x40",
+        "0x140 in nhwc_batch_norm_bwd(relu_forward *)", "sm90_xmma_wgrad_implicit_gemm_f16+0x40",
+        "void cudnn::ops::transpose<__half>(int)+0x40", "_ZN5cudnn3ops6updateIfEEvPf+0x40",
+        "void launch<(anonymous namespace)::relu_forward>(float)+0x40", "<unknown>+0x40")
+] + [[*leak, "Host Frame: cublasLtCreate in libcublasLt.so.13"]]
+for report in ours + theirs:
+    assert gpu_sanitizer.is_nvidias(report, kernels) == (report in theirs), report
+
+source = pathlib.Path("strange.cu")
+source.write_text("// __global__ void not_one(\n__global__ NAMED(strange)(int count)\n")
+try:
+    gpu_sanitizer.kernels_of([source])
+    sys.exit("a kernel that cannot be told is left out")
+except ValueError:
+    source.unlink()
+PYTHON
+
 # ---- the acceptance. In place of compute-sanitizer, which needs a GPU: what takes its arguments and
 # prints its last line. PLANTED is how much it finds, in KERNEL.
 cat >"$scratch/sanitizer" <<'SH'
@@ -219,7 +264,7 @@ export PLANTED=2 KERNEL='void (anonymous namespace)::relu_forward<__half>(T1 con
 expect 1 accept --stage sanitizer --again
 says 'sanitizer: FAILED: racecheck: errors: found 2, expected 0'
 grep -q '^| sanitizer | failed | 1 of 7 |' "$scratch/out/acceptance.md" || fail "the table hides it"
-KERNEL='sm90_xmma_wgrad_implicit_gemm_indexed_f16f16_f16f32'
+KERNEL='void nhwc_batch_norm_fwd<__half, float, 512, true>(nhwc_batch_norm_fwd_params)'
 expect 0 accept --stage sanitizer --again
 grep -q '^| sanitizer | passed | 4 of 4 |' "$scratch/out/acceptance.md" || fail "a library's are ours"
 grep -q '^| racecheck | 0 | 2 |' "$scratch/out/acceptance.md" || fail "a library's are hidden"
