@@ -32,7 +32,7 @@ THEIRS = re.compile(r"lib(cudnn|cublas|nv)")
 
 
 def kernels_of(sources):
-    """The names of the __global__ functions of CUDA sources, which all lie in unnamed namespaces."""
+    """The names of the __global__ functions of CUDA sources, all in unnamed namespaces."""
     names = set()
     for source in sources:
         text = re.sub(r"//.*|/\*.*?\*/", "", source.read_text(), flags=re.M)
@@ -77,8 +77,8 @@ def unmangled(name):
 
 
 def name_of(place):
-    """A function's name with its namespaces, unnamed ones left out, and without return type, arguments
-    and those of its template."""
+    """A function's name with its namespaces, unnamed ones left out, and without return type and
+    arguments, its template's, too."""
     name = re.split(r"[<(+\[]", UNNAMED.sub("", place))[0].split()
     if not name:
         return ""
@@ -86,12 +86,13 @@ def name_of(place):
 
 
 def is_nvidias(report, kernels):
-    """By the kernel that it names, not by the libraries that a call comes through. What names none, as
-    of memory that was not freed, is theirs whose library asked for the memory."""
+    """By the kernel that it names, not by the libraries that a call comes through. What names none,
+    as of memory that was not freed, is theirs whose library asked for the memory."""
     names = [name_of(place[1]) for place in map(PLACE.match, report) if place]
     if names:
         return not any(name in kernels for name in names)
-    frames = [pathlib.PurePath(line.split(" in ")[-1]).name for line in report if line.startswith("Host Frame:")]
+    frames = [pathlib.PurePath(line.split(" in ")[-1]).name for line in report
+              if line.startswith("Host Frame:")]
     callers = [frame for frame in frames if not RUNTIME.match(frame)]
     return bool(callers and THEIRS.match(callers[0]))
 
@@ -125,7 +126,7 @@ def run(stage, options, precision):
     # Without a tool first: it chooses the plans, each by running it, which would take a tool long. They
     # are this stage's own: times taken under a tool say nothing.
     environment = dict(options.environment, XDG_CACHE_HOME=str(options.out / "plans-sanitizer"))
-    if not stage.ended_well("fmnist train", stage.run(training, 60, environment)):
+    if not stage.ended_well("fmnist train", stage.run(training, 60, environment, retries=2)):
         return
     for tool, (arguments, summary) in TOOLS.items():
         command = [options.sanitizer, "--tool", tool, *arguments, *COMMON, *training]

@@ -3,7 +3,10 @@ its tables; all of it in one JSON file, which is written anew after every comman
 killed leaves what it had. And the Markdown page over all stages of a folder.
 
 What a command that has ended printed is kept, too, in the folder `commands`: a stage that is run again,
-with the same bundle on the same device, goes on behind it.
+with the same bundle on the same device, goes on behind it. One that is stopped because the stage's time is
+used up waits for another call. What is made of one that runs past its own time is the stage's to say:
+it has failed; or it was to be compared with, and is left out; or it gets further in each call, as it
+keeps what takes long, so that it waits for another one, twice.
 
 A check that does not hold makes the stage fail. A goal is a figure that the design aims at: a missed
 one is told apart, but told.
@@ -67,12 +70,13 @@ def clocks():
 
 class Done:
     """A command that has ended: status None when it ran past its time or could not be started. `begun`
-    is when, by the clock on the wall; `kept`: an earlier call of the stage ran it; `waits`: this one
-    had no time for it."""
+    is when, by the clock on the wall; `late`: the seconds that it was given and that were not enough;
+    `kept`: an earlier call of the stage ran it; `waits`: another one is to run it."""
 
-    def __init__(self, status, output, errors, seconds, begun=0.0, kept=False, waits=False):
+    def __init__(self, status, output, errors, seconds, begun=0.0, late=None, kept=False,
+                 waits=False):
         self.status, self.output, self.errors, self.seconds = status, output, errors, seconds
-        self.begun, self.kept, self.waits = begun, kept, waits
+        self.begun, self.late, self.kept, self.waits = begun, late, kept, waits
 
     def json(self):
         try:
@@ -89,6 +93,10 @@ class Done:
         if self.status is None:
             return self.errors
         return f"exit status {self.status}" + (f": {self.last_line()}" if self.status else "")
+
+    def left_out(self):
+        """Why there is nothing to compare with."""
+        return f"left out: took longer than {self.late:g} s"
 
 
 def run_for(command, limit, environment, folder):
@@ -109,8 +117,16 @@ def run_for(command, limit, environment, folder):
             raise
         last = ((errors or output).strip().splitlines() or ["nothing"])[-1]
         return Done(None, output, f"stopped after {limit:.0f} s; it said last: {last}",
-                    time.monotonic() - begin, begun)
+                    time.monotonic() - begin, begun, late=limit)
     return Done(process.returncode, output, errors, time.monotonic() - begin, begun)
+
+
+def put(path, text):
+    """Writes a whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def records(out, stage):
@@ -142,59 +158,80 @@ class Stage:
 
     def write(self):
         self.about["seconds"] = round(time.monotonic() - self.begin, 3)
-        partial = self.path.with_suffix(".partial")
-        partial.write_text(json.dumps(self.about, indent=2, allow_nan=False) + "\n")
-        partial.replace(self.path)
+        put(self.path, json.dumps(self.about, indent=2, allow_nan=False) + "\n")
 
-    def run(self, command, limit, environment=None, folder=None, turn=0, needs=()):
+    def run(self, command, limit, environment=None, folder=None, turn=0, needs=(), retries=0,
+            instead=None, is_over=None):
         """Runs a command for at most `limit` seconds of those that the stage has left, with the
         libraries of the bundle unless `environment` says otherwise, in `folder`. What an earlier call
         of the stage ran to its end, on this device, is not run again, if the files that it left and
-        that are read, `needs`, are still there; `turn` tells runs of one command apart."""
+        that are read, `needs`, are still there; `turn` tells runs of one command apart. One that takes
+        longer than `limit` waits for another call `retries` times before that is its end. `instead` is
+        run in the command's place, to go on with it; `is_over` says whether it has come to its end
+        where it ended well: if not, it waits, too."""
         command = [str(part) for part in command]
-        environment = environment or self.environment
         done = self.kept(command, environment, turn, needs)
         if not done:
-            done = self._run_now(command, limit, environment, folder)
-            if done.status is not None and done.status >= 0:  # not ended by a signal
-                self._keep(command, environment, turn, done)
+            instead = [str(part) for part in instead or command]
+            record = self._record(command, environment, turn)
+            done = self._run_now(instead, limit, environment, folder, record)
+            self._judge(done, record, retries, is_over)
+        self.about["without_time"] += done.waits
         self.about["commands"].append({
-            "command": shlex.join(command), "status": done.status, "kept": done.kept,
-            "seconds": round(done.seconds, 3), "end": "" if done.status == 0 else done.says()})
+            "command": shlex.join(instead if instead and not done.kept else command),
+            "status": done.status, "kept": done.kept, "seconds": round(done.seconds, 3),
+            "end": "" if done.status == 0 else done.says()})
         self.write()
         write_markdown(self.options.out)
         return done
 
     def _record(self, command, environment, turn):
-        words = [self.on, str(turn), *command,
+        environment = environment or self.environment
+        words = [self.on, str(turn), *map(str, command),
                  *(environment.get(name, "") for name in OF_ENVIRONMENT)]
         name = hashlib.sha256("\0".join(words).encode()).hexdigest()[:24]
         return records(self.options.out, self.about["stage"]) / f"{name}.json"
 
     def kept(self, command, environment=None, turn=0, needs=()):
         """How a command ended in an earlier call of the stage, or None."""
-        path = self._record([str(part) for part in command], environment or self.environment, turn)
-        if not path.is_file() or not all(file.is_file() for file in needs):
-            return None
-        return Done(**json.loads(path.read_text()), kept=True)
-
-    def _keep(self, command, environment, turn, done):
         path = self._record(command, environment, turn)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps({"status": done.status, "output": done.output, "errors": done.errors,
-                                       "seconds": done.seconds, "begun": done.begun}))
-        partial.replace(path)
+        if not path.is_file():
+            return None
+        done = Done(**json.loads(path.read_text()), kept=True)
+        return done if done.late or all(file.is_file() for file in needs) else None
 
-    def _run_now(self, command, limit, environment, folder):
+    def lates(self, command, environment=None, turn=0):
+        """How often a command took longer than its own time in earlier calls, so that it waits; None
+        where none has begun it."""
+        path = self._record(command, environment, turn).with_suffix(".lates")
+        return int(path.read_text()) if path.is_file() else None
+
+    def _run_now(self, command, limit, environment, folder, record):
         left = self.left()
         if min(limit, left) <= 1:
-            done = Done(None, "", "not run: the stage's time was used up", 0, waits=True)
-        else:
-            done = run_for(command, min(limit, left), environment, folder)
-            done.waits = done.status is None and limit > left
-        self.about["without_time"] += done.waits
+            return Done(None, "", "not run: the stage's time was used up", 0, waits=True)
+        lates = record.with_suffix(".lates")
+        if not lates.is_file():
+            put(lates, "0")
+        done = run_for(command, min(limit, left), environment or self.environment, folder)
+        if done.late and limit > left:
+            done.late, done.waits = None, True
         return done
+
+    def _judge(self, done, record, retries, is_over):
+        """Whether another call is to run a command again that has run; if not, how it ended is kept,
+        unless a signal ended it."""
+        if done.late:
+            lates = record.with_suffix(".lates")
+            before = int(lates.read_text())
+            put(lates, str(before + 1))
+            done.waits = before < retries
+        elif done.status == 0 and is_over:
+            done.waits = not is_over()
+        if not done.waits and (done.late or (done.status is not None and done.status >= 0)):
+            put(record, json.dumps({
+                "status": done.status, "output": done.output, "errors": done.errors,
+                "seconds": done.seconds, "begun": done.begun, "late": done.late}))
 
     def check(self, name, holds, found, expected):
         self.about["checks"].append({"name": name, "found": found, "expected": expected,

@@ -233,6 +233,93 @@ PYTHON
     ! sleeps || fail "what a stopped command began goes on"
 done
 
+# ---- what takes longer than its time: a reference is left out, what gets further in each call
+# waits twice, a training goes on where it ended
+cat >"$scratch/calls.py" <<'PYTHON'
+import json, pathlib, sys, types
+import gpu_stage, gpu_stages
+bundle, scratch = pathlib.Path("..").resolve(), pathlib.Path(sys.argv[1])
+manifest = json.load(open("../manifest.json"))
+environment = dict(gpu_stage.os.environ, LD_LIBRARY_PATH=str(bundle / "lib"))
+out = scratch / "slow"
+options = types.SimpleNamespace(
+    out=out, bundle=bundle, plans=out / "plans", data=bundle / "data/tiny", environment=environment,
+    command="slow", backend="cpu", quick=True, gpu=None, device={"precisions": ["fp32"]},
+    models=["simple"], precision=None, compile=False, python=str(scratch / "slow-python"))
+out.mkdir(exist_ok=True)
+
+class Stage(gpu_stage.Stage):
+    """One whose commands of some kind get very little time."""
+    hurried = "no command"
+    def run(self, command, limit, *arguments, **others):
+        limit = 1.2 if any(self.hurried in str(word) for word in command) else limit
+        return super().run(command, limit, *arguments, **others)
+
+def call(name, seconds=300):
+    """A call of the acceptance with this stage alone."""
+    stage = Stage(name, options, manifest, seconds)
+    gpu_stages.STAGES[name](stage, options)
+    return stage.end()
+PYTHON
+cat >"$scratch/slow-python" <<'SH'
+#!/bin/sh
+case $* in
+*gpu_ceilings*) echo '{"copy": 1, "product": 1}' ;;
+*gpu_pytorch*) exec sleep 99 ;;
+esac
+SH
+chmod +x "$scratch/slow-python"
+(cd "$there/scripts" && PYTHONPATH=$scratch python3 - "$scratch" <<'PYTHON') || fail "what takes longer"
+from calls import *
+Stage.hurried = "gpu_pytorch"
+for again in (False, True):
+    about = call("pytorch")
+    assert about["status"] == "passed" and not about["goals"], about
+    row = about["tables"][1]["rows"][0]
+    assert row[1:3] == ["eager AMP", "left out: took longer than 1.2 s"] and row[3] > 0, row
+    assert any("left out" in note for note in about["notes"]), about["notes"]
+    kept = {c["kept"] for c in about["commands"] if "-c" not in c["command"]}
+    assert kept == {again}, about["commands"]
+
+def tried(command, retries, seconds=300):
+    stage = Stage("bench", options, manifest, seconds)
+    done = stage.run([command], 1.2, retries=retries)
+    stage.ended_well("a command", done)
+    return done, stage.lates([command]), stage.end()["status"]
+
+slow, other = str(scratch / "waits"), str(scratch / "slow-python")
+assert tried(slow, 2, 1.1)[0].waits and tried(slow, 2, 1.1)[1:] == (0, "unfinished")
+for lates in (1, 2):
+    done, *said = tried(slow, 2)
+    assert done.waits and not done.kept and said == [lates, "unfinished"], (vars(done), said)
+for kept in (False, True):
+    done, *said = tried(slow, 2)
+    assert done.kept == kept and said == [3, "failed"], (vars(done), said)
+    assert done.says().startswith("stopped after 1 s"), done.says()
+assert tried(other, 0)[2] == "passed"
+
+# An epoch; none, as there is no time; all of them. The last is what one without a break ended with.
+def trained(worth, longest):
+    gpu_stages.WORTH, gpu_stages.LONGEST = worth, longest
+    about = call("train")
+    assert all(check["pass"] for check in about["checks"]), about["checks"]
+    return about, about["tables"][0]["rows"][0], about["goals"][0], about["commands"][0]
+
+for worth, resumed in ((0, False), (1e3, True)):
+    about, row, goal, command = trained(worth, gpu_stages.TO_END + 0.06)
+    assert about["status"] == "unfinished" and about["without_time"] == 1, about
+    assert row[3] == "1 of 2" and row[4] > 0, row
+    assert not goal["met"] and goal["found"].startswith("ended early: too slow here for "), goal
+    assert goal["found"].endswith(" s, after 1 of 2 epochs"), goal
+    assert ("--resume" in command["command"]) == resumed, command
+for kept in (False, True):
+    about, row, goal, command = trained(0, 510)
+    assert about["status"] == "passed" and goal["met"] and command["kept"] == kept, about
+    unbroken = json.load(open(scratch / "before.json"))["tables"][0]["rows"][0]
+    assert row[:5] == unbroken[:5] and row[3] == 2, (row, unbroken)
+    assert kept or "--resume" in command["command"], command
+PYTHON
+
 # ---- the same on the simulated device, where it was built, which takes a GPU's place in the bundle
 sim=$build/tests/modules-sim/fmnist-cuda.so
 if [ -f "$sim" ]; then
