@@ -656,8 +656,63 @@ static void test_failing_graph(void **state)
     }
 }
 
-// Each call on the way to the engines fails once. A plan that cannot be made is no failure: there
-// are other engines.
+// One engine's configuration that cannot be read, or one mode of the heuristics that fails, costs
+// what it would have named, and no other.
+static void test_unreadable(void **state)
+{
+    (void)state;
+    struct fm_cuda_target target = {.handle = cudnn};
+    struct fm_cuda_graph_spec spec = a_spec(FM_GRAPH_CONV, FM_CUDA_F16);
+    struct engines all = found(spec, &careful), e;
+    int seen[3] = {0}; // searches that were an engine short, several, or none
+    for (long nth = 1, calls = 1; nth <= calls; nth++) {
+        long before = sim_calls("cudnnBackendGetAttribute");
+        sim_inject("cudnnBackendGetAttribute", nth, CUDNN_STATUS_NOT_SUPPORTED);
+        assert_ok(find(&e, &spec, &target, &careful, false));
+        sim_clear_injections();
+        calls = sim_calls("cudnnBackendGetAttribute") - before;
+        assert_true(e.count > 0 && *fm_error_message() == '\0');
+        for (int i = 0, at = 0; i < e.count; i++, at++) {
+            while (at < all.count && strcmp(all.all[at].name, e.all[i].name) != 0)
+                at++; // in the same order
+            assert_true(at < all.count);
+        }
+        seen[e.count < all.count ? e.count < all.count - 1 : 2]++;
+        drop(&e);
+    }
+    assert_true(seen[0] > 4 * all.count && seen[1] > 0 && seen[2] > 0);
+    assert_int_equal(all.seen, 10);
+    drop(&all);
+
+    for (int mode = 1; mode <= 2; mode++) {
+        e = (struct engines){0};
+        assert_ok(fm_cuda_graph_create(&spec, cudnn, &e.graph));
+        sim_inject("cudnnBackendFinalize", mode, CUDNN_STATUS_INTERNAL_ERROR);
+        assert_ok(fm_cuda_engine_candidates(
+            e.graph, &spec, &target, &careful, false, e.all, CANDIDATES, &e.count, &e.seen));
+        assert_int_equal(named(&e, "engine 65") == NULL, mode == 1);
+        assert_int_equal(named(&e, "engine 1") == NULL, mode == 2);
+        drop(&e);
+    }
+}
+
+// Nothing is left.
+static void test_all_unreadable(void **state)
+{
+    (void)state;
+    struct fm_cuda_target target = {.handle = cudnn};
+    struct fm_cuda_graph_spec spec = a_spec(FM_GRAPH_NORM, FM_CUDA_F16);
+    struct engines e;
+    for (long nth = 3; nth <= 5; nth++) // each engine's first, behind two for the list
+        sim_inject("cudnnBackendGetAttribute", nth, CUDNN_STATUS_NOT_SUPPORTED);
+    assert_fails(find(&e, &spec, &target, &careful, false), FM_BACKEND,
+        "engines of graph norm fp16 n3 h7 w6 c8: cuDNN: cudnnBackendGetAttribute: ");
+    sim_clear_injections();
+    drop(&e);
+}
+
+// Each call on the way to the engines fails once. What an engine or a mode cannot do is no failure:
+// there are others. That there is no memory for another descriptor is.
 static void test_failing_search(void **state)
 {
     (void)state;
@@ -687,7 +742,7 @@ static void test_failing_search(void **state)
                 fm_cuda_candidate_destroy(&e.all[--e.count]);
             assert_int_equal(sim_live(), live);
         }
-        assert_true(failed > 0);
+        assert_int_equal(failed > 0, f == 0);
     }
     drop(&e);
 }
@@ -758,6 +813,8 @@ int main(void)
         TEST(test_keys),
         TEST(test_refused_specs),
         TEST(test_failing_graph),
+        TEST(test_unreadable),
+        TEST(test_all_unreadable),
         TEST(test_failing_search),
         TEST(test_failing_runs),
     };

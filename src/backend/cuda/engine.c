@@ -20,6 +20,7 @@ enum verdict {
     TENSOR_CORES,
     ANY_ORDER,
     LARGE_WORKSPACE,
+    UNREADABLE,
     UNBUILDABLE,
     VERDICTS,
 };
@@ -32,6 +33,7 @@ static const char *const verdict_texts[VERDICTS] = {
     [TENSOR_CORES] = "round fp32 to TF32 (--tf32 admits them)",
     [ANY_ORDER] = "sum in any order (--allow-nondeterministic admits them)",
     [LARGE_WORKSPACE] = "need a larger workspace than the limit",
+    [UNREADABLE] = "cannot be read",
     [UNBUILDABLE] = "cannot be built",
 };
 
@@ -50,6 +52,8 @@ struct search {
     const struct fm_cuda_caps *caps;
     struct choice *choices;
     int count, capacity;
+    int readable;
+    char *unread;      // why the first could not be read
     char failure[256]; // why the last engine could not be built
 };
 
@@ -173,6 +177,16 @@ out:
 
 // ---- what the heuristics name
 
+// Takes the failure that was told of last, if it is the first.
+static void keep_first(char **failure)
+{
+    char *told = fm_error_take();
+    if (*failure)
+        free(told);
+    else
+        *failure = told;
+}
+
 static enum fm_status make_room(struct search *search, int64_t more)
 {
     int64_t wanted = search->count + more;
@@ -186,15 +200,23 @@ static enum fm_status make_room(struct search *search, int64_t more)
     return FM_OK;
 }
 
-// Takes over the configuration, unless the same engine with the same knobs is there already.
+// Takes over the configuration, unless the same engine with the same knobs is there already. One
+// that cannot be read is no more than counted: nobody knows what it does to the numbers.
 static enum fm_status add_choice(struct search *search, descriptor *configuration)
 {
     struct choice *added = &search->choices[search->count];
     *added = (struct choice){.configuration = *configuration};
-    FM_TRY(read_engine(added));
-    for (int i = 0; i < search->count; i++)
+    enum fm_status status = read_engine(added);
+    if (status == FM_MEMORY)
+        return status;
+    if (status != FM_OK) {
+        added->verdict = UNREADABLE;
+        keep_first(&search->unread);
+    }
+    for (int i = 0; i < search->count && status == FM_OK; i++)
         if (strcmp(search->choices[i].identity, added->identity) == 0)
             return FM_OK;
+    search->readable += status == FM_OK;
     search->count++;
     *configuration = NULL;
     return FM_OK;
@@ -253,6 +275,32 @@ out:
     return status;
 }
 
+// Both modes. One that fails costs the engines that it would have named: as long as the other names
+// any, it is no failure of the graph's.
+static enum fm_status ask_all(struct search *search)
+{
+    static const cudnnBackendHeurMode_t modes[] = {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK};
+    enum fm_status failed = FM_OK;
+    char *failure = NULL;
+    for (int i = 0; i < 2; i++) {
+        enum fm_status status = ask(search, modes[i]);
+        if (status == FM_MEMORY) {
+            free(failure);
+            return status;
+        }
+        if (status != FM_OK) {
+            failed = status;
+            keep_first(&failure);
+        }
+    }
+    if (failed != FM_OK && search->count == 0) {
+        fm_error_put(failure);
+        return failed;
+    }
+    free(failure);
+    return FM_OK;
+}
+
 // ---- which of them may be taken
 
 static enum verdict judge_note(const struct search *search, cudnnBackendNumericalNote_t note)
@@ -282,6 +330,8 @@ static enum verdict judge_note(const struct search *search, cudnnBackendNumerica
 // Of several reasons the first of enum verdict, so that no option is named which would not help.
 static enum verdict judge(const struct search *search, const struct choice *choice)
 {
+    if (choice->verdict == UNREADABLE)
+        return UNREADABLE;
     enum verdict reason = choice->is.workspace > search->caps->workspace ? LARGE_WORKSPACE
                                                                          : ADMITTED;
     for (int i = 0; i < choice->is.note_count; i++) {
@@ -367,10 +417,15 @@ static enum fm_status build_admitted(struct search *search, bool precompiled_fir
 
 // ---- all of it
 
-static enum fm_status fail_without_engine(const struct search *search)
+static enum fm_status fail_without_engine(struct search *search)
 {
     char key[128], text[600] = "";
     size_t length = 0;
+    if (search->readable == 0 && search->unread) {
+        fm_error_put(search->unread);
+        search->unread = NULL;
+        return FM_BACKEND;
+    }
     fm_cuda_graph_key(search->spec, key, sizeof key);
     if (search->count == 0)
         return fm_fail(FM_UNSUPPORTED,
@@ -398,6 +453,7 @@ static void end_search(struct search *search)
         drop(&search->choices[i].configuration);
     }
     free(search->choices);
+    free(search->unread);
 }
 
 enum fm_status fm_cuda_engine_candidates(const struct fm_cuda_graph *graph,
@@ -408,8 +464,7 @@ enum fm_status fm_cuda_engine_candidates(const struct fm_cuda_graph *graph,
     struct search search = {.graph = graph, .spec = spec, .target = target, .caps = caps};
     enum fm_status status;
     *count = *seen = 0;
-    FM_TRY_GOTO(status, ask(&search, CUDNN_HEUR_MODE_A), out);
-    FM_TRY_GOTO(status, ask(&search, CUDNN_HEUR_MODE_FALLBACK), out);
+    FM_TRY_GOTO(status, ask_all(&search), out);
     *seen = search.count;
     for (int i = 0; i < search.count; i++)
         search.choices[i].verdict = judge(&search, &search.choices[i]);

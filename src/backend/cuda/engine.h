@@ -35,9 +35,10 @@ struct fm_cuda_candidate {
 // Finalises the plans of the engines that the heuristics name and the notes, determinism and the
 // limit of `caps` admit, in the heuristics' order, at most `capacity`, among them at most
 // FM_ENGINE_RUNTIME_COMPILED runtime-compiled ones, which take seconds to finalise; *seen is how
-// many they named. No engine: FM_UNSUPPORTED with the graph, how many were seen and why they were
-// refused. `precompiled_first`: stops at the first precompiled engine, and takes a runtime-compiled
-// one only if there is no other.
+// many they named. One that cannot be read is left out, and a mode of the heuristics that fails
+// where the other names any. No engine: FM_UNSUPPORTED with the graph, how many were seen and why
+// they were refused. `precompiled_first`: stops at the first precompiled engine, and takes a
+// runtime-compiled one only if there is no other.
 enum fm_status fm_cuda_engine_candidates(const struct fm_cuda_graph *graph,
     const struct fm_cuda_graph_spec *spec, const struct fm_cuda_target *target,
     const struct fm_cuda_caps *caps, bool precompiled_first, struct fm_cuda_candidate *candidates,
