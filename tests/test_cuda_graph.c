@@ -242,6 +242,14 @@ static struct problem pose(struct fm_cuda_graph_spec spec)
     return p;
 }
 
+// An engine may store the convolution in its type before it adds the bias, of up to 2: the sum is
+// rounded twice then, the first time by as much as is due to a value that is larger by the bias.
+static bool may_round_twice(const struct problem *p, int role)
+{
+    return role == FM_TENSOR_Y && p->spec.type != FM_CUDA_F32 &&
+           (p->spec.kind == FM_GRAPH_CONV_BIAS || p->spec.kind == FM_GRAPH_CONV_BIAS_RELU);
+}
+
 static void compare(struct problem *p)
 {
     static const double tolerances[] = {
@@ -252,8 +260,12 @@ static void compare(struct problem *p)
         char what[32];
         snprintf(what, sizeof what, "tensor %d", role);
         rig_read(&p->at[role]);
-        rig_close(what, &p->at[role], p->expected[role], tolerances[p->at[role].type],
-            p->at[role].type == FM_CUDA_F32 ? 16 : 0.05);
+        double tolerance = tolerances[p->at[role].type];
+        double scale = p->at[role].type == FM_CUDA_F32 ? 16 : 0.05;
+        if (may_round_twice(p, role))
+            rig_close(what, &p->at[role], p->expected[role], 2 * tolerance, 1 + scale);
+        else
+            rig_close(what, &p->at[role], p->expected[role], tolerance, scale);
     }
 }
 
@@ -355,7 +367,9 @@ static void test_sizes(void **state)
         {FM_GRAPH_CONV, FM_CUDA_BF16, 2, 4, 4, 3, 8, 1, 0},
         {FM_GRAPH_CONV_DATA, FM_CUDA_F32, 2, 6, 8, 5, 7, 5, 2},
         {FM_GRAPH_CONV_BIAS, FM_CUDA_F32, 2, 3, 3, 4, 10, 3, 0}, // to one pixel
-        {FM_GRAPH_NORM_RELU, FM_CUDA_F16, 2, 1, 1, 16, 0, 0, 0},
+        // Of few images some channel's values would lie so close together that what rounding leaves
+        // of their variance is the engine's own.
+        {FM_GRAPH_NORM_RELU, FM_CUDA_F16, 33, 1, 1, 16, 0, 0, 0},
     };
     for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++)
         check_kind(odd[i]);

@@ -313,7 +313,11 @@ void run_convolution(const operation &op, values &v, const arithmetic &how)
     floats made = to_y   ? forward(c, x.get(), w.get(), how)
                   : to_x ? data_gradient(c, w.get(), y.get(), how)
                          : filter_gradient(c, x.get(), y.get(), how);
-    v.store(target, made);
+    tensor stored = target;
+    if (how.stored_between && target.is_virtual) {
+        stored.type = c.x.type;
+    }
+    v.store(stored, made);
 }
 
 } // namespace simcudnn

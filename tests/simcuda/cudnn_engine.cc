@@ -342,7 +342,7 @@ std::vector<engine> fallbacks(const matched &m)
 {
     std::vector<engine> all;
     if (m.what == pattern::convolution) {
-        all.push_back({1, {}, false, 147760, 0.05, false});
+        all.push_back({1, {}, false, 147760, 0.05, false, {}, true});
         if (m.type == CUDNN_DATA_FLOAT) { // known from the other mode, as the library's 28 and 71
             all.push_back({28, {}, false, 288, 0.25, false});
         }

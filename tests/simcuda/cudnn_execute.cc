@@ -181,6 +181,7 @@ arithmetic arithmetic_of(const engine &chosen, cudnnDataType_t type)
     how.narrow_sums = chosen.has(CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION);
     how.any_order = chosen.has(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
     how.propagate_nan = chosen.has(CUDNN_NUMERICAL_NOTE_STRICT_NAN_PROP);
+    how.stored_between = chosen.stores_between;
     return how;
 }
 

@@ -127,11 +127,12 @@ void in_parallel(int64_t count, double work, const std::function<void(int64_t)> 
 // What engines do to the numbers. An engine whose notes say that it rounds does round here, so that
 // a caller who chose it sees a difference.
 struct arithmetic {
-    bool tf32 = false;          // tensor cores on fp32
-    bool narrow_inputs = false; // DOWN_CONVERT_INPUTS
-    bool narrow_sums = false;   // REDUCED_PRECISION_REDUCTION
-    bool any_order = false;     // NONDETERMINISTIC
-    bool propagate_nan = false; // STRICT_NAN_PROP
+    bool tf32 = false;           // tensor cores on fp32
+    bool narrow_inputs = false;  // DOWN_CONVERT_INPUTS
+    bool narrow_sums = false;    // REDUCED_PRECISION_REDUCTION
+    bool any_order = false;      // NONDETERMINISTIC
+    bool propagate_nan = false;  // STRICT_NAN_PROP
+    bool stored_between = false; // a convolution in its input's type, before a bias is added to it
 };
 
 struct operand {
@@ -196,6 +197,7 @@ struct engine {
     bool unbuildable =
         false; // a candidate that no plan can be made of, as there are in the library
     std::vector<knob> knobs = {};
+    bool stores_between = false; // no note tells of it
     bool has(cudnnBackendNumericalNote_t note) const;
 };
 
