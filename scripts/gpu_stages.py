@@ -409,13 +409,18 @@ def costs(stage, options):
 
 
 def bench_once(stage, options, model):
+    """With plans of its own, as a start reads all that the folder has: it is timed."""
     much = (["--batches", "1,4", "--train-batches", 8, "--seconds", 0.02] if options.quick
             else ["--batches", "1,16,256,1024", "--seconds", 1])
-    done = stage.run([options.bundle / "bin/fmnist", "bench", "--model", model, "--backend",
-                      options.backend, "--data", options.data, "--versus", VERSUS, "--quiet", "--format",
-                      "json", "--out", options.out / f"costs-{model}", "--force", *much,
-                      *precision_of(options), *(["--resident"] if options.backend == "cuda" else [])], 150,
-                     retries=RETRIES)
+    command = [options.bundle / "bin/fmnist", "bench", "--model", model, "--backend", options.backend,
+               "--data", options.data, "--versus", VERSUS, "--quiet", "--format", "json", "--out",
+               options.out / f"costs-{model}", "--force", *much, *precision_of(options),
+               *(["--resident"] if options.backend == "cuda" else [])]
+    plans = options.out / "plans-costs" / model
+    environment = dict(options.environment, XDG_CACHE_HOME=str(plans))
+    if stage.lates(command, environment) is None:
+        shutil.rmtree(plans, ignore_errors=True)
+    done = stage.run(command, 300, environment, retries=RETRIES)
     return done.json() if stage.ended_well(f"{model}: fmnist bench", done) else None
 
 

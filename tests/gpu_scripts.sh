@@ -287,6 +287,17 @@ def tried(command, retries, seconds=300):
     stage.ended_well("a command", done)
     return done, stage.lates([command]), stage.end()["status"]
 
+class Planned(Stage):
+    """One that runs nothing, and says where plans are kept."""
+    def run(self, command, limit, environment=None, **others):
+        places.append(environment["XDG_CACHE_HOME"])
+        return gpu_stage.Done(None, "", "", 0, waits=True)
+
+options.models, places = list(gpu_stages.COMPARED), []
+gpu_stages.costs(Planned("costs", options, manifest, 300), options)
+options.models = ["simple"]
+assert len(set(places)) == len(gpu_stages.COMPARED) and str(options.plans) not in places, places
+
 slow, other = str(scratch / "waits"), str(scratch / "slow-python")
 assert tried(slow, 2, 1.1)[0].waits and tried(slow, 2, 1.1)[1:] == (0, "unfinished")
 for lates in (1, 2):
