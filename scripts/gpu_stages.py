@@ -37,8 +37,9 @@ def measure(stage, options, command, limit, *arguments, turn=0):
 # ---- tests: the device tests on the real device
 
 
-# Of a program that has more, those tests that do not know the simulated device's engines.
-FILTERS = {"gpu_test_cuda_graph": ("test_kinds", "test_sizes", "test_captured")}
+# Of a program that has more, those tests that neither know the simulated device's engines nor steer it.
+FILTERS = {"gpu_test_cuda_graph": ("test_kinds", "test_sizes", "test_captured"),
+           "gpu_test_cuda_dense": ("test_fused", "test_orders", "test_two_runs", "test_split_sums")}
 
 
 def is_parity(name):

@@ -34,7 +34,9 @@ endfunction()
 foreach(test test_cuda_kernels test_cuda_kernels_sums test_cuda_kernels_step)
   fm_device_test(${test}.c SOURCES cuda/rig.c LINKS fm_cuda_kernels)
 endforeach()
-fm_device_test(test_cuda_graph.c SOURCES cuda/rig.c LINKS fm_cuda_host fm_cuda_kernels)
+foreach(test test_cuda_graph test_cuda_dense)
+  fm_device_test(${test}.c SOURCES cuda/rig.c LINKS fm_cuda_host fm_cuda_kernels)
+endforeach()
 # The backends are given to them by the folder of their modules.
 # Without CONFIGURE_DEPENDS, which makes `ninja -n`, and so scripts/setup, see work on every call.
 file(GLOB parity_sources ${CMAKE_CURRENT_SOURCE_DIR}/parity/parity_*.c)

@@ -357,6 +357,15 @@ else
     echo "SKIP: parity on the simulated device: $sim is not built"
 fi
 
+# ---- each test that a program for a device is asked for is one that it has
+(cd "$there/scripts" && python3 - "$root/tests" <<'PYTHON') || fail "the tests for a device"
+import pathlib, sys
+import gpu_stages
+for program, names in gpu_stages.FILTERS.items():
+    source = pathlib.Path(sys.argv[1], program[len("gpu_"):] + ".c").read_text()
+    assert all(f"TEST({name})," in source for name in names), (program, names)
+PYTHON
+
 # ---- no failure is hidden, and those of other stages stay told
 export PLANTED=2 KERNEL='void (anonymous namespace)::relu_forward<__half>(T1 const*, T1*, ulong)'
 expect 1 accept --stage sanitizer --again

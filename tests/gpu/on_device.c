@@ -2,6 +2,7 @@
 // this file, cudart, cuDNN and cuBLASLt in place of the simulated device has no simulation to
 // steer. What only the simulation can do (to fail on request, to pose as another device) skips the
 // test that asks for it; what it counts (misuses, leaks) is zero, and compute-sanitizer's to find.
+#include "cublaslt.h"
 #include "simcuda.h"
 
 #include <cuda_runtime_api.h>
@@ -69,6 +70,13 @@ void sim_inject(const char *function, long nth, int code)
     (void)function;
     (void)nth;
     (void)code;
+    skip();
+}
+
+void sim_refuse_epilogue(uint32_t epilogue, bool refused)
+{
+    (void)epilogue;
+    (void)refused;
     skip();
 }
 
