@@ -52,7 +52,8 @@ def build_model(name):
 
 
 def read_idx(path, header, size):
-    """The first `size` bytes behind the header, and no more: they count as memory in use."""
+    """The first `size` bytes behind the header, and no more (-1: all): they count as memory in
+    use."""
     with gzip.open(path) as file:
         file.read(header)
         return bytearray(file.read(size))
@@ -140,6 +141,9 @@ def contestant_parser(description):
 def main():
     parser = contestant_parser(__doc__)
     parser.add_argument("--model", required=True, choices=("simple", "deeper", "vgg16"))
+    parser.add_argument("--all-images", action="store_true",
+                        help="hold those to train on as bytes beside the batches, as torchvision's "
+                             "data set does")
     options = parser.parse_args()
 
     torch.manual_seed(1)
@@ -150,6 +154,10 @@ def main():
     criterion = nn.CrossEntropyLoss()
     batches = load_batches(
         options.data, options.batches, options.batch, options.model, memory_format)
+
+    if options.all_images:
+        images = read_idx(options.data / "train-images-idx3-ubyte.gz", 16, -1)
+        assert len(images) % 784 == 0
 
     def loss_of(x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
