@@ -69,6 +69,11 @@ for split in select calibrate test; do
     [ -s "run/confusion-$split.png" ] || fail "no picture of $split"
 done
 out_has 'T-shirt'
+# Fewer threads than were asked for do all of the work.
+call eval run --data "$data" --format csv
+grep -v '^seconds' out >threads
+OMP_MAX_ACTIVE_LEVELS=0 "$fmnist" eval run --data "$data" --format csv >out 2>err || fail "eval by one thread"
+grep -v '^seconds' out | cmp - threads || fail "one thread gives another result than two"
 latin=$(printf 'caf\351') # a folder's name that is not UTF-8, as JSON is
 cp -r run "$latin"
 call eval "$latin" --data "$data" --format json
