@@ -183,6 +183,40 @@ printf 'name,label\r\nonce.png,Bag\r\n' >same.csv
 call label run once.png once.png -o same $asked --reviewed same.csv
 [ "$(grep -c '^once.png,Bag,person' same/labels.csv)" -eq 2 ] || fail "an answer to one named twice"
 
+# Answers that the browser keeps are for the pictures, not for their names.
+key() { grep -o '"key": *"[0-9a-f]*"' keyed/review.html; }
+label_one() {
+    cp "$1" one.png
+    call label run one.png -o keyed --force --precision 0.9999
+}
+label_one "$name"
+first=$(key)
+label_one "$(column labelled/review.csv 1 | tail -n 1)"
+[ "$(key)" != "$first" ] || fail "another picture of the same name has the same key"
+label_one "$name"
+[ "$(key)" = "$first" ] || fail "the same picture has another key"
+
+# A run whose name JSON cannot say as it is.
+latin=$(printf 'caf\351')
+cp -r run "$latin"
+call label "$latin" one.png -o latin $asked --format json
+out_has '"run": "caf�"'
+has latin/label.json '"run": "caf�"'
+
+# An answer that cannot be written leaves the one before.
+call label run pictures -o kept $asked --reviewed reviewed.csv
+before=$(cat kept/* | cksum)
+status=0
+(
+    trap '' XFSZ
+    ulimit -f 16
+    "$fmnist" label run pictures -o kept --force $asked >out 2>err
+) || status=$?
+[ "$status" -eq 1 ] || fail "a file that grows too large: exit status $status"
+err_has 'review.html: cannot write'
+[ "$(cat kept/* | cksum)" = "$before" ] || fail "a failure has changed the answer before"
+[ "$(ls -A kept | wc -l)" -eq "$(ls kept | wc -l)" ] || fail "a failure leaves what it began"
+
 # Measured on the test images, in every format; with a threshold for each class, all go to people.
 call label run --evaluate $asked -o measured
 out_has '^400 test images: [0-9.]+ % labelled without a person, [0-9.]+ % of that right'

@@ -66,6 +66,10 @@ static void append_pictures(struct fm_text *out, const struct fm_labelling *l)
             l->answered, l->missing, l->missing == 1 ? " is" : "s are", l->options.out);
     else if (l->review_count)
         fm_text_append(out, "To review them, open %s/review.html\n", l->options.out);
+    if (fm_labelling_shown(l) < l->review_count) {
+        fm_labelling_limit(l, out);
+        fm_text_append(out, "\n");
+    }
 }
 
 // A share that was measured is off by chance, in either direction.
