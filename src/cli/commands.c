@@ -207,10 +207,11 @@ const struct fm_command fm_commands[] = {
         .summary = "label pictures: PNG and JPEG files, folders, standard input",
         .description =
             "Brings each picture to what the network was trained on (trimmed, its longest edge\n"
-            "28 pixels, dark background, grey) and names the most likely classes with their\n"
-            "probabilities. IMAGE is a file, a folder, a file of images in the data set's own\n"
-            "format, or '-' for an image from standard input. One that cannot be read is told\n"
-            "of, the rest goes on, and the exit status is 1. RUN may be a weights file alone.",
+            "28 pixels, dark background, grey; one of 28x28 is taken as it is, see --convert) and\n"
+            "names the most likely classes with their probabilities. IMAGE is a file, a folder\n"
+            "(its *.png, *.jpg, *.jpeg, *.jpe and *.jfif), a file of images in the data set's own\n"
+            "format, or '-' for an image from standard input. One that cannot be classified is\n"
+            "told of, the rest goes on, and the exit status is 1. RUN may be a weights file alone.",
         .operand = "RUN [IMAGE...]",
         .operand_type = FM_OPTION_FILE,
         .operand_required = true,
@@ -229,9 +230,11 @@ const struct fm_command fm_commands[] = {
             "review.csv and review.html, a page to label them on. What that saves, reviewed.csv,\n"
             "makes labels.csv with --reviewed. The thresholds come from the calibration images,\n"
             "which the run was not trained on, with a bound that holds for all thresholds tried,\n"
-            "as long as pictures are like those images. SOURCE is as predict's IMAGE; what cannot\n"
-            "be read stands in failed.csv, the rest goes on, and the exit status is 1. --evaluate\n"
-            "says what the promise is worth on the test images.",
+            "as long as pictures are like those images. SOURCE is as predict's IMAGE: pictures "
+            "are\n"
+            "converted, those of 28x28 taken as they are (--convert). What cannot be classified\n"
+            "stands in failed.csv, the rest goes on, and the exit status is 1. --evaluate says\n"
+            "what the promise is worth on the test images.",
         .operand = "RUN [SOURCE...]",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
@@ -266,8 +269,8 @@ const struct fm_command fm_commands[] = {
             "for their number. Prints each test with its effect size, and the images furthest\n"
             "off; -o DIR writes all of them (drift.csv), drift.json and a page to look at.\n\n"
             "Exit status 3 where the pictures have drifted, 0 where not, and 1 where not but some\n"
-            "could not be read. It takes at least five pictures and five calibration images. An\n"
-            "IDX file of 28x28 images is a source, too.",
+            "could not be compared. It takes at least five pictures and five calibration images.\n"
+            "SOURCE is as predict's IMAGE, an IDX file of 28x28 images among others.",
         .operand = "RUN SOURCE...",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,

@@ -122,8 +122,8 @@ static enum fm_status trace(
     return FM_OK;
 }
 
-static enum fm_status draw(
-    const struct fm_labelling *l, const struct curve *test, const struct curve *calibration)
+static enum fm_status draw(const struct fm_labelling *l, const char *directory,
+    const struct curve *test, const struct curve *calibration)
 {
     const struct fm_label_count *all = &l->measure.all;
     const double asked = 1 - l->options.least, ends[2] = {0, 1}, level[2] = {asked, asked};
@@ -146,7 +146,7 @@ static enum fm_status draw(
     };
     struct fm_text subtitle = {0};
     char stem[FM_PATH_MAX];
-    FM_TRY(fm_path_join(stem, l->options.out, "risk-coverage"));
+    FM_TRY(fm_path_join(stem, directory, "risk-coverage"));
     fm_text_append(&subtitle, "%s: %.1f %% of %" PRIu32 " test images labelled%s",
         l->trained.config.model, 100 * share, l->measure.count,
         l->options.per_class ? ", a threshold for each class" : "");
@@ -170,10 +170,10 @@ static enum fm_status draw(
     return status;
 }
 
-enum fm_status fm_labelling_chart(const struct fm_labelling *l)
+enum fm_status fm_labelling_chart(const struct fm_labelling *l, const char *directory)
 {
     struct curve test, calibration;
     FM_TRY(trace(l->measure.guesses, l->measure.labels, l->measure.count, &test));
     FM_TRY(trace(l->calibration, l->calibration_labels, l->calibrated, &calibration));
-    return draw(l, &test, &calibration);
+    return draw(l, directory, &test, &calibration);
 }
