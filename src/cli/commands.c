@@ -230,8 +230,8 @@ const struct fm_command fm_commands[] = {
             "review.csv and review.html, a page to label them on. What that saves, reviewed.csv,\n"
             "makes labels.csv with --reviewed. The thresholds come from the calibration images,\n"
             "which the run was not trained on, with a bound that holds for all thresholds tried,\n"
-            "as long as pictures are like those images. SOURCE is as predict's IMAGE, and those of\n"
-            "28x28 are taken as they are (--convert). What cannot be classified stands in\n"
+            "as long as pictures are like those images. SOURCE is as predict's IMAGE, and those\n"
+            "of 28x28 are taken as they are (--convert). What cannot be classified stands in\n"
             "failed.csv, the rest goes on, and the exit status is 1. --evaluate says what the\n"
             "promise is worth on the test images.",
         .operand = "RUN [SOURCE...]",
