@@ -173,8 +173,6 @@ class Bench:
         self.amx = "amx_bf16" in self.device.replace(",", " ").split()
         self.no_bf16 = None if "bf16" in cpu["precisions"] else self.refusal_of_bf16()
         self.versions = {}  # of the packages that took part, by name
-        with gzip.open(options.data / "train-images-idx3-ubyte.gz") as file:
-            _, self.images = struct.unpack(">II", file.read(8))  # to train on
 
     def fmnist(self, *arguments):
         """What it prints."""

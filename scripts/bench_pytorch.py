@@ -52,8 +52,7 @@ def build_model(name):
 
 
 def read_idx(path, header, size):
-    """The first `size` bytes behind the header, and no more (-1: all): they count as memory in
-    use."""
+    """The first `size` bytes behind the header, and no more: they count as memory in use."""
     with gzip.open(path) as file:
         file.read(header)
         return bytearray(file.read(size))
@@ -156,8 +155,10 @@ def main():
         options.data, options.batches, options.batch, options.model, memory_format)
 
     if options.all_images:
-        images = read_idx(options.data / "train-images-idx3-ubyte.gz", 16, -1)
-        assert len(images) % 784 == 0
+        images = bytearray(60_000 * 784)
+        with gzip.open(options.data / "train-images-idx3-ubyte.gz") as file:
+            file.read(16)
+            assert file.readinto(images) > 0
 
     def loss_of(x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):

@@ -7,9 +7,11 @@ any training. Before the clock starts PyTorch takes three steps, and fmnist an e
 steps as the measured one.
 """
 
+import gzip
 import json
 import math
 import pathlib
+import struct
 import tempfile
 
 from bench_common import (KEEPING_MEMORY, PROBE_STEPS, Comparison, Contestant, Failed, Part,
@@ -55,9 +57,11 @@ def check_same(bench, model, about):
 
 def most_steps(bench):
     """Whole batches of different images, for both."""
-    steps = int((bench.images - SPARE) * TRAINED_SHARE) // bench.options.batch
+    with gzip.open(bench.options.data / "train-images-idx3-ubyte.gz") as file:
+        _, images = struct.unpack(">II", file.read(8))
+    steps = int((images - SPARE) * TRAINED_SHARE) // bench.options.batch
     if steps < 1:
-        raise Failed(f"--batch {bench.options.batch}: the data set's {bench.images:,} training "
+        raise Failed(f"--batch {bench.options.batch}: the data set's {images:,} training "
                      f"images are too few")
     return min(MOST_STEPS, steps)
 

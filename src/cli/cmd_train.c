@@ -123,15 +123,15 @@ static enum fm_status take_teachers(const struct fm_args *args, struct fm_teachi
     return FM_OK;
 }
 
-// What is there is removed for a run that can be trained, not for a mistyped --data or --trace. A
-// trace is open then.
+// What is there is removed for a run that can be trained, not for a mistyped --data or --trace. The
+// trace is begun then, unless there is nothing to remove: it may be meant for the new folder.
 static enum fm_status check_replacement(
     const struct fm_args *args, const struct fm_job *job, struct fm_session *session)
 {
     FM_TRY(fm_session_open_data(args->data, args->full, session));
     FM_TRY(fm_job_check_teachers(&job->teaching, &session->dataset));
     FM_TRY(fm_charts_load());
-    return fm_trace_open(args->trace);
+    return args->out && fm_path_exists(args->out) ? fm_trace_open(args->trace) : FM_OK;
 }
 
 static enum fm_status begin_new(
@@ -369,8 +369,8 @@ static enum fm_status train_all(
     w.results = calloc((size_t)seeds->count, sizeof *w.results);
     enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
     fm_interrupt_catch();
-    bool traces = args->force && !args->resume;             // already: check_replacement()
-    if (status == FM_OK && !traces && !all_finished(seeds)) // what is not trained is not traced
+    // What is not trained is not traced; check_replacement() may have begun.
+    if (status == FM_OK && !fm_trace_is_open() && !all_finished(seeds))
         status = fm_trace_open(args->trace);
     if (status == FM_OK)
         status = resume_all(&w);
@@ -417,6 +417,7 @@ enum fm_status fm_cmd_train(const struct fm_args *args)
         status = train_all(args, &seeds, &session);
         fm_seeds_free(&seeds);
     }
+    (void)fm_trace_close(); // of a run that could not be read again
     fm_session_close(&session);
     return status;
 }

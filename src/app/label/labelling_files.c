@@ -6,6 +6,7 @@
 #include "app/output.h"
 #include "base/file.h"
 #include "run/json.h"
+#include "run/run.h"
 
 #include <errno.h>
 #include <math.h>
@@ -152,6 +153,7 @@ static enum fm_status write_json(const struct fm_labelling *l, const char *direc
 static enum fm_status write_all(const struct fm_labelling *l, const char *directory)
 {
     FM_TRY(fm_make_dirs(directory));
+    FM_TRY(fm_run_sweep(directory));
     FM_TRY(clear_folder(directory));
     if (l->options.source) {
         FM_TRY(write_auto(l, directory));
@@ -167,19 +169,39 @@ static enum fm_status write_all(const struct fm_labelling *l, const char *direct
     return write_json(l, directory);
 }
 
-// The files of `stage` in place of all that an earlier call has put into `directory`.
-static enum fm_status put_in_place(const char *stage, const char *directory)
+// A file of `stage` in place of the one of that name; without one there, that one goes.
+static enum fm_status replace_file(const char *stage, const char *directory, const char *name)
 {
     char from[FM_PATH_MAX], to[FM_PATH_MAX];
-    FM_TRY(clear_folder(directory));
-    for (int i = OWN_FILES - 1; i >= 0; i--) { // label.json last
-        FM_TRY(fm_path_join(from, stage, own_files[i]));
-        FM_TRY(fm_path_join(to, directory, own_files[i]));
-        if (rename(from, to) != 0 && errno != ENOENT)
-            return fm_fail(FM_IO, "%s: cannot put it in place: %s", to, strerror(errno));
-    }
-    fm_sync_parent(to);
+    FM_TRY(fm_path_join(from, stage, name));
+    FM_TRY(fm_path_join(to, directory, name));
+    if (!fm_path_exists(from))
+        return fm_file_remove(to);
+    if (rename(from, to) != 0)
+        return fm_fail(FM_IO, "%s: cannot put it in place: %s; the new files are in %s", to,
+            strerror(errno), stage);
     return FM_OK;
+}
+
+// All of them. label.json says that all is there: it goes first and comes last.
+static enum fm_status put_in_place(const char *stage, const char *directory)
+{
+    char last[FM_PATH_MAX];
+    FM_TRY(fm_path_join(last, directory, own_files[0]));
+    FM_TRY(fm_file_remove(last));
+    for (int i = OWN_FILES - 1; i >= 0; i--)
+        FM_TRY(replace_file(stage, directory, own_files[i]));
+    fm_sync_parent(last);
+    return FM_OK;
+}
+
+// Of files that are not whole. The message says why they are not.
+static void discard(const char *stage)
+{
+    char *message = fm_error_take();
+    (void)clear_folder(stage);
+    rmdir(stage);
+    fm_error_put(message);
 }
 
 enum fm_status fm_labelling_write(struct fm_labelling *l)
@@ -188,9 +210,10 @@ enum fm_status fm_labelling_write(struct fm_labelling *l)
     FM_TRY(fm_path_join(stage, l->options.out, STAGE));
     enum fm_status status = write_all(l, stage);
     if (status == FM_OK)
-        status = put_in_place(stage, l->options.out);
-    if (clear_folder(stage) != FM_OK && status == FM_OK)
-        fm_error_clear();
-    rmdir(stage);
+        status = put_in_place(stage, l->options.out); // where it fails, they stay where they are
+    else
+        discard(stage);
+    if (status == FM_OK)
+        rmdir(stage);
     return status;
 }
