@@ -155,6 +155,17 @@ predict 1 run --from list --quiet
 lines out 3
 head -n 1 out | grep -q '^image  *class  *probability$' || fail "no heading"
 
+# As text, a later batch stands in the columns of the first, whose names are longer.
+cp good/deep.png "good/a name that is longer than the others.png"
+{
+    echo "good/a name that is longer than the others.png"
+    for _ in $(seq 300); do echo good/deep.png; done
+} >list
+predict 0 run --from list
+lines out 303
+[ "$(awk '{ print length }' out | sort -u | wc -l)" -eq 1 ] || fail "the columns are shifted"
+rm "good/a name that is longer than the others.png"
+
 # The test images, in batches, are labelled as 'eval' has it.
 predict 0 run "$data/t10k-images-idx3-ubyte.gz" --format csv
 lines out 401
@@ -197,6 +208,16 @@ out_has '^unknown.safetensors +select +not known '
 ! grep -q '^full,' out || fail "it is told what is not known"
 predict 1 "$data/classes.txt" good
 err_has "is neither safetensors nor HDF5 nor ONNX"
+! grep -q 'before the pictures' err || fail "a text is taken for a picture"
+
+# A picture where the run belongs, whatever it is called.
+cp good/photo.jpg named.safetensors
+for picture in good/plain.png named.safetensors; do
+    predict 1 "$picture" good
+    err_has "$picture: is neither safetensors nor HDF5 nor ONNX: a "
+    err_has "; predict takes a RUN before the pictures: 'fmnist predict RUN $picture'"
+    [ ! -s out ] || fail "'$picture' prints a result"
+done
 for command in "label alone.safetensors good -o labels" "audit alone.safetensors" \
     "drift alone.safetensors good" "bench alone.safetensors" "report alone.safetensors"; do
     # shellcheck disable=SC2086 # a list of words

@@ -85,6 +85,20 @@ out_has '^confusion,Coat,Pullover,[0-9]'
 call eval run --data "$data" --format markdown
 out_has '^\| Coat '
 
+# A run folder that cannot be written to costs the picture alone. (Root may write anywhere; a folder
+# in the file's place is in everybody's way.)
+cp -r run kept
+rm kept/confusion-test.png
+mkdir kept/confusion-test.png
+call eval kept --data "$data"
+err_has '^warning: the picture of the confusion matrix is not drawn: kept/confusion-test\.png: '
+out_has 'Confusion matrix \(rows'
+! grep -q 'as a picture' out || fail "a picture is told of that is not drawn"
+call eval kept --data "$data" --format json
+out_has '"picture": null'
+out_has '"accuracy": 0\.'
+[ -z "$(find kept -name '*.tmp-*')" ] || fail "a temporary file is left"
+
 # Where the run's data are gone, others do with the same classes in the same order, and that is said.
 cp -r "$data" gone
 call train --model simple --data gone --epochs 1 --epoch-images 320 --batch 32 --out moved

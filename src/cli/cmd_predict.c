@@ -20,8 +20,9 @@ enum {
 struct output {
     const struct fm_args *args;
     const struct fm_predictor *predictor;
-    int top;    // classes told of
-    bool begun; // the table's head is printed
+    int top;                            // classes told of
+    bool begun;                         // the table's head is printed
+    int widths[1 + 2 * FM_CLASSES_MAX]; // of its columns, as text
 };
 
 // Six decimals: more are the noise of fp32.
@@ -162,7 +163,8 @@ static enum fm_status append_table(
         if (!images[i].error || format == FM_FORMAT_CSV)
             append_row(output, &images[i], table);
     if (fm_table_rows(table) > 0) {
-        status = fm_table_print(table, format, &printed);
+        status = format == FM_FORMAT_TEXT ? fm_table_print_wide(table, output->widths, &printed)
+                                          : fm_table_print(table, format, &printed);
         if (status == FM_OK)
             fm_text_append(text, "%s",
                 output->begun ? behind_head(printed.data, format) : fm_text_cstr(&printed));
@@ -238,6 +240,19 @@ static enum fm_status predict(
     return status;
 }
 
+// Whoever forgets the run names a picture in its place.
+static enum fm_status check_operand(const char *path)
+{
+    enum fm_status status = fm_check_run_or_file(path);
+    if (status != FM_DATA || !fm_picture_begins(path))
+        return status;
+    char *said = fm_error_take();
+    fm_fail(status, "%s; predict takes a RUN before the pictures: 'fmnist predict RUN %s'",
+        said ? said : path, path);
+    free(said);
+    return status;
+}
+
 enum fm_status fm_cmd_predict(const struct fm_args *args)
 {
     struct fm_session session;
@@ -248,7 +263,7 @@ enum fm_status fm_cmd_predict(const struct fm_args *args)
         .count = args->operand_count - 1,
         .list = args->list,
         .convert = (enum fm_convert)args->convert};
-    FM_TRY(fm_check_run_or_file(args->operand));
+    FM_TRY(check_operand(args->operand));
     FM_TRY(fm_source_open(&options, &source));
     enum fm_status status;
     fm_warn_passed_over(NULL, fm_source_passed_over(source));

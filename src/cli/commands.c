@@ -134,8 +134,8 @@ const struct fm_command fm_commands[] = {
         .description =
             "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
             "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
-            "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
-            "log-likelihood (NLL).\n\n"
+            "folder, if that can be written to), the most confused pairs, expected calibration\n"
+            "error (ECE) and negative log-likelihood (NLL).\n\n"
             "Without --data the run's own data are taken, or those found elsewhere if they are\n"
             "gone. Data that are not the run's must have its classes, by name and in the same\n"
             "order, and the result says that they are others.\n\n"

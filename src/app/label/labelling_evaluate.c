@@ -130,18 +130,23 @@ static enum fm_status draw(const struct fm_labelling *l, const char *directory,
     const double share = (double)all->taken / l->measure.count;
     const double wrong = all->taken ? 1 - (double)all->right / all->taken : NAN;
     const struct fm_series series[] = {
-        {.name = "test images", .x = test->coverage, .y = test->risk, .count = CURVE_POINTS},
+        {.name = "test images",
+            .x = test->coverage,
+            .y = test->risk,
+            .count = CURVE_POINTS,
+            .markers = FM_MARKERS_FEW},
         {.name = "calibration images",
             .x = calibration->coverage,
             .y = calibration->risk,
             .count = CURVE_POINTS,
+            .markers = FM_MARKERS_FEW,
             .colour = 1},
         {.name = "asked for", .x = ends, .y = level, .count = 2, .dashed = true, .colour = 2},
         {.name = "labelled, measured",
             .x = &share,
             .y = &wrong,
             .count = 1,
-            .markers = true,
+            .markers = FM_MARKERS_ALL,
             .colour = 3},
     };
     struct fm_text subtitle = {0};
