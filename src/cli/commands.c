@@ -250,7 +250,8 @@ const struct fm_command fm_commands[] = {
             "Trains the run's model, with its recipe, on folds of the training images, and finds\n"
             "labels that the networks which have not seen them contradict (confident learning),\n"
             "and pairs of images that are nearly the same, within the training images or across\n"
-            "to the test images. Labels are not changed: a page and two tables, issues.csv and\n"
+            "to the test images. Such images are in one fold: no network has seen a copy of what\n"
+            "it judges. Labels are not changed: a page and two tables, issues.csv and\n"
             "duplicates.csv, are there to decide by. They go to RUN/audit (RUN/audit-planted)\n"
             "unless --out names a folder. The same command goes on with a stopped audit.",
         .operand = "RUN",
