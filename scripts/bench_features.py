@@ -11,7 +11,7 @@ import math
 import pathlib
 import tempfile
 
-from bench_common import Comparison, Contestant, Part, open_pytorch, take_turns
+from bench_common import KEEPING_MEMORY, Comparison, Contestant, Part, open_pytorch, take_turns
 
 BATCH = 256  # PyTorch's
 FEWEST_TRAINED = 256  # images of the training that follows the features
@@ -37,7 +37,7 @@ def compare(bench, precision):
         return Contestant("bench_pytorch_features.py", [
             "--layout", layout, "--precision", precision, "--batch", str(BATCH),
             "--batches", str(steps), "--data", str(options.data), "--weights", str(weights),
-            *(["--compile"] if compiled else [])], options.threads)
+            *(["--compile"] if compiled else [])], options.threads, KEEPING_MEMORY)
 
     contestants, absent = open_pytorch(f"features, {precision}", begin, options.thorough)
     try:

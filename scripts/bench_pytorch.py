@@ -82,6 +82,20 @@ def peak_memory():
     raise ValueError("/proc/self/status: no VmHWM")
 
 
+def gpu_libraries():
+    """Bytes that are resident of the libraries for a GPU, which PyPI's package loads on any machine
+    and another, for the CPU alone, does not have."""
+    kilobytes, counts = 0, False
+    for line in pathlib.Path("/proc/self/smaps").read_text().splitlines():
+        words = line.split()
+        if not words[0].endswith(":"):  # "7f00-7f10 r-xp 0000 08:01 123   /path"
+            path = " ".join(words[5:])
+            counts = "/nvidia/" in path or "cuda" in path.rsplit("/", 1)[-1]
+        elif counts and words[0] == "Rss:":
+            kilobytes += int(words[1])
+    return kilobytes * 1024
+
+
 def say(**answer):
     print(json.dumps(answer), flush=True)
 
@@ -100,7 +114,8 @@ def serve(take_steps, model, batch):
         seconds = time.perf_counter() - start
         if not torch.isfinite(result):
             sys.exit(f"the result is {result.item()}")
-        say(seconds=seconds, images=steps * batch, peak_memory=peak_memory())
+        say(seconds=seconds, images=steps * batch, peak_memory=peak_memory(),
+            gpu_libraries=gpu_libraries())
 
 
 def configuration_parser(description):
@@ -125,6 +140,9 @@ def contestant_parser(description):
 def main():
     parser = contestant_parser(__doc__)
     parser.add_argument("--model", required=True, choices=("simple", "deeper", "vgg16"))
+    parser.add_argument("--all-images", action="store_true",
+                        help="hold those to train on as bytes beside the batches, as torchvision's "
+                             "data set does")
     options = parser.parse_args()
 
     torch.manual_seed(1)
@@ -135,6 +153,12 @@ def main():
     criterion = nn.CrossEntropyLoss()
     batches = load_batches(
         options.data, options.batches, options.batch, options.model, memory_format)
+
+    if options.all_images:
+        images = bytearray(60_000 * 784)
+        with gzip.open(options.data / "train-images-idx3-ubyte.gz") as file:
+            file.read(16)
+            assert file.readinto(images) > 0
 
     def loss_of(x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):

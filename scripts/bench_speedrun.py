@@ -7,13 +7,14 @@ was fastest in a few steps.
 """
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
 import time
 
-from bench_common import (PROBE_STEPS, SCRIPTS, Comparison, Contestant, Failed, Part, last_line,
-                          open_pytorch, say)
+from bench_common import (KEEPING_MEMORY, PROBE_STEPS, SCRIPTS, Comparison, Contestant, Failed, Part,
+                          last_line, open_pytorch, say)
 from bench_train import pytorch_arguments
 
 MODEL = "deeper"
@@ -25,7 +26,8 @@ def fastest(bench, precision):
 
     def begin(layout, compiled):
         contestant = Contestant("bench_pytorch.py", pytorch_arguments(
-            bench, MODEL, precision, layout, compiled, PROBE_STEPS), bench.options.threads)
+            bench, MODEL, precision, layout, compiled, PROBE_STEPS), bench.options.threads,
+            KEEPING_MEMORY)
         made[contestant] = layout, compiled
         return contestant
 
@@ -60,7 +62,8 @@ def pytorch(bench, precision, layout, compiled):
                "--data", bench.options.data, *(["--compile"] if compiled else []), *epochs(bench)]
     begin = time.monotonic()
     done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=dict(os.environ, **KEEPING_MEMORY))
     seconds = time.monotonic() - begin
     if done.returncode != 0:
         raise Failed(f"PyTorch's speedrun: {last_line(done.stderr, done.returncode)}")

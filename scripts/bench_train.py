@@ -7,16 +7,20 @@ any training. Before the clock starts PyTorch takes three steps, and fmnist an e
 steps as the measured one.
 """
 
+import gzip
 import json
 import math
 import pathlib
+import struct
 import tempfile
 
-from bench_common import PROBE_STEPS, Comparison, Contestant, Failed, Part, open_pytorch, take_turns
+from bench_common import (KEEPING_MEMORY, PROBE_STEPS, Comparison, Contestant, Failed, Part,
+                          open_pytorch, take_turns)
 
 MODELS = ("simple", "deeper", "vgg16")
 LEAST_STEPS, MOST_STEPS = 4, 200
 TRAINED_SHARE = 0.9  # of the training images, which fmnist selects and calibrates on, too
+SPARE = 20  # more images than that share asks for, as it is rounded
 
 
 def pytorch_arguments(bench, model, precision, layout, compiled, batches):
@@ -36,7 +40,7 @@ def fmnist_arguments(bench, model, precision, steps, data, out):
 
 def fmnist_rate(bench, model, precision, steps):
     # As few images as will do, since the tool evaluates on the others.
-    data = bench.data(math.ceil(steps * bench.options.batch / TRAINED_SHARE) + 20)
+    data = bench.data(math.ceil(steps * bench.options.batch / TRAINED_SHARE) + SPARE)
     with tempfile.TemporaryDirectory(dir=bench.scratch) as parent:
         out = pathlib.Path(parent, "run")
         bench.fmnist(*fmnist_arguments(bench, model, precision, steps, data, out))
@@ -51,11 +55,22 @@ def check_same(bench, model, about):
                      f"{parameters}: they are not the same model")
 
 
+def most_steps(bench):
+    """Whole batches of different images, for both."""
+    with gzip.open(bench.options.data / "train-images-idx3-ubyte.gz") as file:
+        _, images = struct.unpack(">II", file.read(8))
+    steps = int((images - SPARE) * TRAINED_SHARE) // bench.options.batch
+    if steps < 1:
+        raise Failed(f"--batch {bench.options.batch}: the data set's {images:,} training "
+                     f"images are too few")
+    return min(MOST_STEPS, steps)
+
+
 def compare(bench, model, precision):
-    options, work = bench.options, f"{model}, {precision}"
+    options, work, most = bench.options, f"{model}, {precision}", most_steps(bench)
     contestants, absent = open_pytorch(
         work, lambda layout, compiled: Contestant("bench_pytorch.py", pytorch_arguments(
-            bench, model, precision, layout, compiled, MOST_STEPS), options.threads),
+            bench, model, precision, layout, compiled, most), options.threads, KEEPING_MEMORY),
         options.thorough)
     try:
         first = next(iter(contestants.values()))
@@ -63,7 +78,7 @@ def compare(bench, model, precision):
         bench.versions["PyTorch"] = f"{first.about['torch']}, {first.about['capability']} kernels"
         rate = first.images_per_second(PROBE_STEPS)
         steps = options.steps or round(options.seconds * rate / options.batch)
-        steps = max(1 if options.steps else LEAST_STEPS, min(MOST_STEPS, steps))
+        steps = min(most, max(1 if options.steps else LEAST_STEPS, steps))
         turns = {"fmnist": lambda: fmnist_rate(bench, model, precision, steps)}
         turns |= {f"PyTorch {name}": lambda c=c: c.images_per_second(steps)
                   for name, c in contestants.items()}
@@ -89,5 +104,6 @@ def measure(bench):
         blocks.append([f"Steps a round: {'; '.join(steps)}."])
     return Part(
         "Training", f"Images a second in training at batch {bench.options.batch}, whole steps with "
-        "Adam. PyTorch's batches are normalised beforehand; its bf16 is autocast.", comparisons,
+        "Adam. PyTorch's batches are normalised beforehand; its bf16 is autocast; what it frees is "
+        f"kept for its next step ({KEEPING_MEMORY['GLIBC_TUNABLES']}).", comparisons,
         blocks)

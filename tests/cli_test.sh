@@ -38,15 +38,20 @@ for command in train eval compare predict recipe models info completion help; do
     out_has "example"
     err_empty
     cp "$work/out" "$work/page"
-    run 0 "$command" --help
-    cmp -s "$work/out" "$work/page" || complain "'$command --help' differs from 'help $command'"
+    for line in "$command --help" "$command -h" "--help $command" "-h $command"; do
+        # shellcheck disable=SC2086 # words
+        run 0 $line
+        cmp -s "$work/out" "$work/page" || complain "'$line' differs from 'help $command'"
+    done
 done
 run 0 help
 out_has "commands:"
 err_empty
 cp "$work/out" "$work/page"
-run 0 --help
-cmp -s "$work/out" "$work/page" || complain "'--help' differs from 'help'"
+for line in --help -h; do
+    run 0 $line
+    cmp -s "$work/out" "$work/page" || complain "'$line' differs from 'help'"
+done
 run 0 --version
 out_has "fmnist "
 err_empty
@@ -77,6 +82,10 @@ run 2 models deper
 err_has "did you mean 'deeper'?"
 run 2 help trian
 err_has "did you mean 'train'?"
+run 2 --help trian
+err_has "did you mean 'train'?"
+run 2 train --model deeper --lr 0.1
+err_has "did you mean '--learning-rate'?"
 run 2 train --model deeper --backend gpu
 err_has "unknown backend 'gpu' for --backend; expected auto, cpu or cuda"
 run 2 compare --full

@@ -72,7 +72,7 @@ out_has '^\| images +\| mean '
 # What could not be read is told; drift comes first.
 call 1 drift run clean.idx broken.png
 err_has 'warning: broken.png: '
-err_has "no drift in $count images, but 1 more"
+err_has "no drift in $count images, but 1 more could not be compared"
 out_has 'no drift'
 call 3 drift run inverted.idx broken.png --format json
 out_has '"unreadable": 1'
@@ -88,7 +88,15 @@ call 1 drift run clean.idx nowhere.png
 err_has 'warning: nowhere.png: no image there'
 err_has "no drift in $count images, but 1 more"
 call 1 drift run broken.png nowhere.png
-err_has 'none of the 2 images could be read'
+err_has 'none of the 2 images could be compared'
+mkdir mixed
+cp broken.png mixed/broken.jfif
+cp broken.png mixed/broken.webp
+call 0 drift run clean.idx --quiet
+[ ! -s err ] || fail "--quiet is not quiet"
+call 1 drift run clean.idx mixed --quiet
+err_has '^warning: 1 file is passed over: the pictures of a folder are named .*\.jpe or \*\.jfif$'
+err_has 'mixed/broken.jfif: no picture'
 
 # Few images.
 call 1 drift run four.idx

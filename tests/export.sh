@@ -17,7 +17,7 @@ cd "$work"
 says() { grep -qF -- "$2" "$1" || fail "$1 does not say '$2'"; }
 
 export OMP_WAIT_POLICY=passive
-call 0 train --model simple --data "$data" --epochs 1 --precision fp32 --out run --quiet
+call 0 train --model simple --data "$data" --epochs 1 --precision fp32 --dropout 0.125 --out run --quiet
 accuracy=$(sed -n '/"test": {/,$s/.*"accuracy": *\([0-9.]*\).*/\1/p' run/result.json | head -n 1)
 
 # ---- ONNX, twice the same bytes, as inspect reads it
@@ -42,6 +42,8 @@ says out "conv2.weight,F32,\"[64,32,3,3]\",18432,73728"
 call 0 export run --format safetensors --out torch
 cmp run/model.safetensors torch/model.safetensors || fail "the weights are others"
 says torch/model.py "torch.nn"
+says torch/model.py "self.drop1 = nn.Dropout(0.125)" # as it was trained, not the model's own
+says torch/model.py "self.drop2 = nn.Dropout(0.125)"
 call 0 export run --format h5 --out keras
 call 0 inspect keras/model.h5
 says out "HDF5"

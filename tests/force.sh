@@ -25,6 +25,9 @@ keeps() { weights "$1" | cmp -s - "$1.kept" || fail "the weights in $1 are not w
 
 call 0 train $here --out run
 call 0 train $here --seeds 3 --out group
+cp -r run traced
+call 0 train $here --out traced --force --trace trace.json
+tail -n 1 trace.json | grep -qx ']' || fail "a replacing run is not traced"
 weights run >run.kept
 weights group >group.kept
 
@@ -33,6 +36,11 @@ weights group >group.kept
 call 1 train $some --data nowhere --out run --force
 keeps run
 call 1 train $some --data nowhere --seeds 2 --out group --force
+keeps group
+call 1 train $here --out run --force --trace nowhere/trace.json
+err_has 'nowhere/trace.json: cannot write the trace'
+keeps run
+call 1 train $here --seeds 2 --out group --force --trace nowhere/trace.json
 keeps group
 mkdir other
 for part in images-idx3 labels-idx1; do
@@ -49,6 +57,15 @@ keeps group
 call 1 train $some --data other --teacher group/seed-1 --out run --force
 err_has 'group/seed-1 was trained on other data'
 keeps run
+
+# ---- The runs of a group have the same data, also one that has not come to its data yet
+
+cp -r group partly
+find partly/seed-3 -type f ! -name config.json -delete
+call 1 train --resume partly --data other --quiet
+err_has 'partly: the data in other are not those that the first of its runs has been trained on'
+call 0 train --resume partly --quiet
+weights partly | cmp -s - group.kept || fail "the group that went on has other weights"
 
 # ---- What a run begins with stays
 

@@ -1,3 +1,5 @@
+fm_test(test_labelling LABEL unit TIMEOUT 240 LINKS fm_app)
+
 # From a folder of pictures to a reviewed set of labels, by a run that the test trains; and the
 # reviewer's page in a browser where there is one.
 if(FMNIST_BACKEND_CPU)

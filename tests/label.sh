@@ -48,10 +48,10 @@ pictures=$(ls pictures | wc -l)
 refuse 2 'name pictures to label' label run
 refuse 2 '--out DIR says' label run pictures
 refuse 2 '--reviewed needs' label run --evaluate --reviewed none.csv
-refuse 1 'none of the 1 pictures could be read' label run nowhere -o none
+refuse 1 'none of the 1 pictures could be classified' label run nowhere -o none
 err_has 'warning: nowhere: no image there'
 echo nowhere >list
-refuse 1 'none of the 1 pictures could be read' label run --from list -o none
+refuse 1 'none of the 1 pictures could be classified' label run --from list -o none
 refuse 1 'reviewed.csv' label run pictures -o none --reviewed reviewed.csv
 [ ! -e none ] || fail "a folder for nothing"
 
@@ -147,7 +147,7 @@ echo no picture >odd/bad.png
 status=0
 "$fmnist" label run odd -o oddly --precision 0.9999 --quiet >out 2>err || status=$?
 [ "$status" -eq 1 ] || fail "a picture that cannot be read: exit status $status"
-err_has '1 of 3 pictures could not be read: oddly/failed.csv'
+err_has '1 of 3 pictures could not be classified: oddly/failed.csv'
 out_has '^All: to people: the bound needs more than [0-9]+ calibration images'
 has oddly/failed.csv '^odd/bad.png,'
 [ "$(rows oddly/review.csv)" -eq 2 ] && [ "$(rows oddly/auto.csv)" -eq 0 ] || fail "the rest is not done"
@@ -161,10 +161,23 @@ for source in "odd/good.png odd/none.png" "--from list"; do
     "$fmnist" label run $source -o missing --force $asked --quiet >out 2>err || status=$?
     [ "$status" -eq 1 ] || fail "'$source' with a name that there is not: exit status $status"
     err_has 'warning: odd/none.png: no image there'
-    err_has '1 of 2 pictures could not be read: missing/failed.csv'
+    err_has '1 of 2 pictures could not be classified: missing/failed.csv'
     has missing/failed.csv '^odd/none.png,no image there'
     [ $(($(rows missing/review.csv) + $(rows missing/auto.csv))) -eq 1 ] || fail "the rest is not done"
 done
+# So is what is read but shows nothing; files that are no pictures by their names are counted.
+mkdir mixed
+cp "$name" mixed/good.jfif # what it is, it says itself
+cp "$name" mixed/other.webp
+cp "$data/../photos-odd/blank.png" mixed
+echo notes >mixed/notes
+status=0
+"$fmnist" label run mixed -o mixture $asked --quiet >out 2>err || status=$?
+[ "$status" -eq 1 ] || fail "a picture of nothing: exit status $status"
+err_has '1 of 2 pictures could not be classified: mixture/failed.csv'
+[ "$(head -n 1 err)" = "warning: 2 files are passed over: the pictures of a folder are named *.png, \
+*.jpg, *.jpeg, *.jpe or *.jfif" ] || fail "what is passed over is not told first"
+[ "$(grep -c 'passed over' err)" -eq 1 ] || fail "what is passed over is told more than once"
 # A formula's name goes through and comes back.
 (cd odd && "$fmnist" label ../run "=1+1,\"<b>.png" bad.png -o ../formula $asked >out 2>err || true)
 printf 'name,label\r\n"'"'"'=1+1,""<b>.png",Bag\r\nbad.png,Coat\r\n' >odd/answers.csv
@@ -182,6 +195,40 @@ cp "$name" once.png # but one file that is named twice is one
 printf 'name,label\r\nonce.png,Bag\r\n' >same.csv
 call label run once.png once.png -o same $asked --reviewed same.csv
 [ "$(grep -c '^once.png,Bag,person' same/labels.csv)" -eq 2 ] || fail "an answer to one named twice"
+
+# Answers that the browser keeps are for the pictures, not for their names.
+key() { grep -o '"key": *"[0-9a-f]*"' keyed/review.html; }
+label_one() {
+    cp "$1" one.png
+    call label run one.png -o keyed --force --precision 0.9999
+}
+label_one "$name"
+first=$(key)
+label_one "$(column labelled/review.csv 1 | tail -n 1)"
+[ "$(key)" != "$first" ] || fail "another picture of the same name has the same key"
+label_one "$name"
+[ "$(key)" = "$first" ] || fail "the same picture has another key"
+
+# A run whose name JSON cannot say as it is.
+latin=$(printf 'caf\351')
+cp -r run "$latin"
+call label "$latin" one.png -o latin $asked --format json
+out_has '"run": "caf�"'
+has latin/label.json '"run": "caf�"'
+
+# An answer that cannot be written leaves the one before.
+call label run pictures -o kept $asked --reviewed reviewed.csv
+before=$(cat kept/* | cksum)
+status=0
+(
+    trap '' XFSZ
+    ulimit -f 16
+    "$fmnist" label run pictures -o kept --force $asked >out 2>err
+) || status=$?
+[ "$status" -eq 1 ] || fail "a file that grows too large: exit status $status"
+err_has 'review.html: cannot write'
+[ "$(cat kept/* | cksum)" = "$before" ] || fail "a failure has changed the answer before"
+[ "$(ls -A kept | wc -l)" -eq "$(ls kept | wc -l)" ] || fail "a failure leaves what it began"
 
 # Measured on the test images, in every format; with a threshold for each class, all go to people.
 call label run --evaluate $asked -o measured

@@ -64,6 +64,7 @@ for command in $commands; do
     [ ! -s "$work/lacking" ] || complain "$page: no example '$(cat "$work/lacking")'"
 done
 
+plain "$pages/fmnist-train.1" >"$work/page.train"
 plain "$pages/fmnist.1" >"$work/page"
 for variable in $(grep -rhoE 'getenv\("[A-Z_]+"\)' "$root/src" --include='*.c' |
     sed 's/.*"\(.*\)".*/\1/' | sort -u) FMNIST_DATA; do
@@ -75,6 +76,11 @@ files=$(sed -n '1,/^#ifndef/s|^//   \([a-z.]*\).*|\1|p' "$root/src/run/run.h")
 for file in $files; do
     grep -qx "RUN/$file" "$work/page" || complain "fmnist.1: the run's file $file is missing"
 done
+# The letters that the help pages tell of.
+for letter in o h; do
+    grep -q "^-$letter does as well" "$work/page.train" || complain "fmnist-train.1 without -$letter"
+done
+tr '\n' ' ' <"$work/page" | grep -qF -- '-h does as well' || complain "fmnist.1 without -h"
 for status in 0 1 2 130 143; do
     grep -qx "$status" "$work/page" || complain "fmnist.1: the exit status $status is missing"
 done

@@ -68,13 +68,16 @@ err_has "warning: bad/cut.jpg: the JPEG file is cut off"
 err_has "warning: bad/cut.png: the PNG file is cut off"
 err_has "warning: bad/text.png: no picture"
 err_has "warning: bad/white.png: nothing but background"
-[ "$(tail -n 1 err)" = "fmnist: error: 6 of 16 images could not be read" ] || fail "the last line"
+[ "$(tail -n 1 err)" = "fmnist: error: 6 of 16 images could not be classified" ] || fail "the last line"
 predict 1 run good bad
 lines out 12
 out_has '^image +class +probability$'
 out_has '^good/deep.png +Ankle boot +[0-9.]+ %$'
-predict 1 run bad/white.png
-err_has "1 of 1 image could not be read"
+for format in text markdown; do # no row, no head
+    predict 1 run bad/white.png --format $format
+    [ ! -s out ] || fail "a table of nothing"
+    err_has "1 of 1 image could not be classified"
+done
 predict 1 run good bad --format markdown --top 2
 out_has '^\| good/deep.png \| Ankle boot \| [0-9.]+ % \| [A-Z]'
 predict 1 run good bad --format json --top 3
@@ -100,14 +103,26 @@ out_has '^\{"name": "good/none.png", "error": "no image there: No such file or d
 [ "$(cut -d '"' -f 4 out | tr '\n' ' ')" = "good/deep.png good/none.png good/photo.jpg " ] ||
     fail "the pictures around one that there is not"
 err_has "warning: good/none.png: no image there"
-[ "$(tail -n 1 err)" = "fmnist: error: 1 of 3 images could not be read" ] || fail "the last line"
+[ "$(tail -n 1 err)" = "fmnist: error: 1 of 3 images could not be classified" ] || fail "the last line"
 for source in list/none "--from none.list"; do
     echo list/none >none.list
     # shellcheck disable=SC2086 # a list of words
     predict 1 run $source --format csv --quiet
     out_has '^list/none,,,no image there: Not a directory'
-    err_has "1 of 1 image could not be read"
+    err_has "1 of 1 image could not be classified"
 done
+# Files of a folder that are no pictures by their names are counted in a line; hidden ones are not.
+mkdir -p mixed/deep
+cp good/photo.jpg mixed/photo.JFIF
+cp good/photo.jpg mixed/deep/photo.jpe
+cp good/photo.jpg mixed/photo
+cp good/photo.jpg mixed/.hidden
+echo webp >mixed/deep/shirt.webp
+predict 0 run mixed --format csv --quiet
+lines out 3
+out_has '^mixed/deep/photo.jpe,Ankle boot,'
+[ "$(cat err)" = "warning: 2 files are passed over: the pictures of a folder are named *.png, *.jpg, \
+*.jpeg, *.jpe or *.jfif" ] || fail "what is passed over is not told, or not in a line"
 odd=$(printf 'odd\033[2J\n\377.png')
 mkdir odd
 cp good/deep.png "odd/$odd"
@@ -132,6 +147,24 @@ predict 1 run good --show seen
 err_has "seen/1-cut out.png is there already: --force replaces what has the same name, or name another"
 lines out 0
 predict 0 run good --show seen --force
+
+# A first batch without a row leaves the head to the next.
+seq 256 | sed 's/.*/none.png/' >list
+echo good/deep.png >>list
+predict 1 run --from list --quiet
+lines out 3
+head -n 1 out | grep -q '^image  *class  *probability$' || fail "no heading"
+
+# As text, a later batch stands in the columns of the first, whose names are longer.
+cp good/deep.png "good/a name that is longer than the others.png"
+{
+    echo "good/a name that is longer than the others.png"
+    for _ in $(seq 300); do echo good/deep.png; done
+} >list
+predict 0 run --from list
+lines out 303
+[ "$(awk '{ print length }' out | sort -u | wc -l)" -eq 1 ] || fail "the columns are shifted"
+rm "good/a name that is longer than the others.png"
 
 # The test images, in batches, are labelled as 'eval' has it.
 predict 0 run "$data/t10k-images-idx3-ubyte.gz" --format csv
@@ -175,6 +208,16 @@ out_has '^unknown.safetensors +select +not known '
 ! grep -q '^full,' out || fail "it is told what is not known"
 predict 1 "$data/classes.txt" good
 err_has "is neither safetensors nor HDF5 nor ONNX"
+! grep -q 'before the pictures' err || fail "a text is taken for a picture"
+
+# A picture where the run belongs, whatever it is called.
+cp good/photo.jpg named.safetensors
+for picture in good/plain.png named.safetensors; do
+    predict 1 "$picture" good
+    err_has "$picture: is neither safetensors nor HDF5 nor ONNX: a "
+    err_has "; predict takes a RUN before the pictures: 'fmnist predict RUN $picture'"
+    [ ! -s out ] || fail "'$picture' prints a result"
+done
 for command in "label alone.safetensors good -o labels" "audit alone.safetensors" \
     "drift alone.safetensors good" "bench alone.safetensors" "report alone.safetensors"; do
     # shellcheck disable=SC2086 # a list of words

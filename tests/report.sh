@@ -97,6 +97,41 @@ done
 [ "$(grep -c '\.png"' named/report.json)" -eq "$(ls named | grep -c '\.png$')" ] ||
     fail "named/report.json lists other pictures than there are"
 
+# Or that end like a picture's.
+cp -r runs/a runs/a.svg
+cp -r runs/a runs/b.png
+call report runs/a.svg runs/b.png -o suffixes
+for name in a.svg b.png; do
+    for kind in curve-accuracy curve-loss confusion confusion-percent reliability samples mistakes; do
+        head -c 8 "suffixes/$kind-$name.png" | grep -q PNG || fail "$kind-$name.png is no PNG"
+        grep -q '<svg' "suffixes/$kind-$name.svg" || fail "$kind-$name.svg is no SVG"
+    done
+done
+[ "$(grep -cE '^ *"[^:]*\.(png|svg)"' suffixes/report.json)" -eq "$(ls suffixes | grep -cE '\.(png|svg)$')" ] ||
+    fail "suffixes/report.json lists other pictures than there are"
+
+# Curves of several runs have symbols, so that their colours are not all that tells them apart.
+for colour in '0%, *45' '84%, *37'; do
+    [ "$(grep -cE "fill:rgb\($colour" suffixes/coverage.svg)" -gt 3 ] || fail "no symbols on a curve"
+done
+
+# A loss of targets that are not the labels is another quantity than that of the selection images: chart
+# and page say so, and of no other. Of what a chart says a file has the letters' shapes alone.
+train --model simple --data hostile --out runs/smoothed --label-smoothing 0.1 --mix 0.5
+train --model simple --data hostile --out runs/mixed --mix 0.5 --full
+call report runs/a runs/smoothed runs/mixed -o losses
+letters() { grep -o '<use ' "losses/curve-$1.svg" | wc -l; }
+more() { echo $(($(letters "loss-$1") - $(letters "accuracy-$1"))); } # than in the chart of accuracies
+[ "$(more a)" -lt 20 ] || fail "a chart tells of two losses that are the same"
+[ "$(more mixed)" -gt 20 ] || fail "a chart does not say what its loss is"
+[ "$(more smoothed)" -gt 100 ] || fail "a chart does not say that its losses are two"
+grep -oE 'Training images: the loss against [^<]*' losses/report.html >said
+cat >expected <<'EOF'
+Training images: the loss against smoothed and mixed targets. Selection images: the negative log-likelihood of their labels, which is another quantity.
+Training images: the loss against mixed targets.
+EOF
+cmp said expected || fail "the page says of its losses: $(cat said)"
+
 # What is refused, before anything is computed.
 cp -r hostile changed
 gzip -d changed/t10k-labels-idx1-ubyte.gz

@@ -31,5 +31,5 @@ endif()
 # A bundle of this build without CUDA, accepted on the CPU.
 fm_script_test(gpu_scripts TIMEOUT 300 PROCESSORS 2
   COMMAND sh tests/gpu_scripts.sh ${CMAKE_BINARY_DIR} ${FMNIST_REFERENCE_PYTHON})
-fm_script_test(bench_vs TIMEOUT 180 PROCESSORS 2
+fm_script_test(bench_vs TIMEOUT 400 PROCESSORS 2
   COMMAND sh tests/bench_vs.sh $<TARGET_FILE:fmnist> ${FMNIST_REFERENCE_PYTHON})

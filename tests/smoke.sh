@@ -69,16 +69,35 @@ for split in select calibrate test; do
     [ -s "run/confusion-$split.png" ] || fail "no picture of $split"
 done
 out_has 'T-shirt'
+# Fewer threads than were asked for do all of the work.
+call eval run --data "$data" --format csv
+grep -v '^seconds' out >threads
+OMP_MAX_ACTIVE_LEVELS=0 "$fmnist" eval run --data "$data" --format csv >out 2>err || fail "eval by one thread"
+grep -v '^seconds' out | cmp - threads || fail "one thread gives another result than two"
 latin=$(printf 'caf\351') # a folder's name that is not UTF-8, as JSON is
 cp -r run "$latin"
 call eval "$latin" --data "$data" --format json
-out_has '"run": "caf.*",'
+out_has "\"run\": \"caf$(printf '\357\277\275')\","
 call eval run --data "$data" --format csv
 out_has '^accuracy,,,0\.'
 out_has '^same_data,,,1'
 out_has '^confusion,Coat,Pullover,[0-9]'
 call eval run --data "$data" --format markdown
 out_has '^\| Coat '
+
+# A run folder that cannot be written to costs the picture alone. (Root may write anywhere; a folder
+# in the file's place is in everybody's way.)
+cp -r run kept
+rm kept/confusion-test.png
+mkdir kept/confusion-test.png
+call eval kept --data "$data"
+err_has '^warning: the picture of the confusion matrix is not drawn: kept/confusion-test\.png: '
+out_has 'Confusion matrix \(rows'
+! grep -q 'as a picture' out || fail "a picture is told of that is not drawn"
+call eval kept --data "$data" --format json
+out_has '"picture": null'
+out_has '"accuracy": 0\.'
+[ -z "$(find kept -name '*.tmp-*')" ] || fail "a temporary file is left"
 
 # Where the run's data are gone, others do with the same classes in the same order, and that is said.
 cp -r "$data" gone

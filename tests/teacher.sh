@@ -57,6 +57,8 @@ out_has '^simple +simple and simple-ref, 0\.5 of the targets '
 call 0 report --data "$data" taught alone --out report
 grep -q 'taught by simple, 0.9 of the targets' report/report.html ||
     fail "a report does not say what taught a run"
+grep -q 'the loss against mixed and taught targets' report/report.html ||
+    fail "a report does not say what a taught run's loss is of"
 grep -q 'simple-taught' report/report.html || fail "a report names a taught run like another"
 call 0 eval taught --data "$data"
 out_has '^taught +test +training split, taught by others '

@@ -88,6 +88,12 @@ call train --resume asked --tensorboard
 files asked 1
 same_bits asked
 
+# Asked for of one that has finished.
+cp -r plain late-asked
+call train --resume late-asked --tensorboard
+files late-asked 1
+same_bits late-asked
+
 # A comparison gives its rows event files, and a finished run that it reuses.
 call compare --models simple --data "$data" --epochs 3 --epoch-images 160 --batch 32 \
     --precision fp32 --runs rows --out compared

@@ -156,6 +156,21 @@ static void help_and_version_need_nothing_else(void **state)
     assert_true(line.args.help && !line.args.command);
     assert_int_equal(parse(&line, "fmnist --version"), FM_OK);
     assert_true(line.args.version);
+    assert_int_equal(parse(&line, "fmnist -h"), FM_OK);
+    assert_true(line.args.help && !line.args.command);
+    static const char *const of_train[] = {"fmnist --help train", "fmnist -h train",
+        "fmnist train -h", "fmnist train --out a -h --nonsense"};
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(parse(&line, of_train[i]), FM_OK);
+        assert_true(line.args.help);
+        assert_string_equal(line.args.command->name, "train");
+    }
+    for (const struct fm_command *command = fm_commands; command->name; command++) {
+        char text[64];
+        snprintf(text, sizeof text, "fmnist %s -h", command->name);
+        assert_int_equal(parse(&line, text), FM_OK);
+        assert_true(line.args.help && line.args.command == command);
+    }
 }
 
 static void refuses_with_exact_words(void **state)
@@ -173,6 +188,9 @@ static void refuses_with_exact_words(void **state)
         {"fmnist --quiet train",
             "expected a command before '--quiet'; only --help and --version stand alone"},
         {"fmnist --version now", "unexpected argument 'now' after --version"},
+        {"fmnist --help trian", "unknown command 'trian'; did you mean 'train'?"},
+        {"fmnist --help train now", "unexpected argument 'now' after train"},
+        {"fmnist -h --version", "unexpected argument '--version' after -h"},
         {"fmnist train", "'train' needs --model NAME"},
         {"fmnist train --model", "--model needs a value"},
         {"fmnist train --model=", "--model needs a value"},
@@ -184,6 +202,18 @@ static void refuses_with_exact_words(void **state)
             "invalid number '1O' for --epochs: expected a whole number from 1 to 100000"},
         {"fmnist train --model deeper --epoch 1",
             "unknown option '--epoch' for 'train'; did you mean '--epochs'?"},
+        {"fmnist train --lr 0.1",
+            "unknown option '--lr' for 'train'; did you mean '--learning-rate'?"},
+        {"fmnist compare --lr=0.1",
+            "unknown option '--lr' for 'compare'; did you mean '--learning-rate'?"},
+        {"fmnist eval a --lr 0.1", "unknown option '--lr' for 'eval'"},
+        {"fmnist train --batch-size 64",
+            "unknown option '--batch-size' for 'train'; did you mean '--batch'?"},
+        {"fmnist bench a --batch-size 64",
+            "unknown option '--batch-size' for 'bench'; did you mean '--batches'?"},
+        {"fmnist train --optimizer sgd",
+            "unknown option '--optimizer' for 'train'; did you mean '--optimiser'?"},
+        {"fmnist train --output a", "unknown option '--output' for 'train'; did you mean '--out'?"},
         {"fmnist train --frobnicate", "unknown option '--frobnicate' for 'train'"},
         {"fmnist train -m deeper", "unknown option '-m': options are written in full, as --help"},
         {"fmnist train deeper", "unexpected argument 'deeper' for 'train'"},

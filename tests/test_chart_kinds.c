@@ -109,7 +109,8 @@ static void draw_flat_lines(const double values[3], bool logarithmic, double low
     for (int s = 0; s < 3; s++) {
         for (int i = 0; i < 4; i++)
             y[s][i] = values[s];
-        series[s] = (struct fm_series){"", x, y[s], 4, false, false, s}; // no name: no legend
+        series[s] = (struct fm_series){
+            "", x, y[s], 4, FM_MARKERS_NONE, false, s}; // no name: no legend
     }
     struct fm_line_chart chart = {
         "a title", NULL, {.label = "x"}, {.label = "y", .log = logarithmic}, low, high, series, 3};
@@ -134,7 +135,7 @@ static void test_dashes_and_gaps(void **state)
 {
     (void)state;
     double x[5] = {1, 2, 3, 4, 5}, whole[5] = {1, 1, 1, 1, 1}, gap[5] = {1, 1, NAN, 1, 1};
-    struct fm_series series = {"", x, whole, 5, false, false, 0};
+    struct fm_series series = {"", x, whole, 5, FM_MARKERS_NONE, false, 0};
     struct fm_line_chart chart = {"t", "s", {.label = "x"}, {.label = "y"}, 0, 2, &series, 1};
     assert_int_equal(fm_chart_lines(stem, &chart), FM_OK);
     struct spots solid = look(blue);
@@ -148,6 +149,90 @@ static void test_dashes_and_gaps(void **state)
     series.count = 1; // a point alone shows
     assert_int_equal(fm_chart_lines(stem, &chart), FM_OK);
     assert_in_range(look(blue).count, 15, 80);
+}
+
+enum {
+    TOLD_APART = 21, // colours in as many ways
+    POINTS = 101
+};
+
+// A line of one colour of the palette: by itself, or its entry in a legend.
+static void draw_one(int colour, enum fm_markers markers, bool dashed, bool entry)
+{
+    double x[POINTS], y[POINTS];
+    for (int i = 0; i < POINTS; i++) {
+        x[i] = i;
+        y[i] = 1;
+    }
+    const struct fm_series series = {
+        entry ? "a name" : "", x, y, entry ? 0 : POINTS, markers, dashed, colour};
+    const struct fm_line_chart chart = {
+        "t", NULL, {.label = "x"}, {.label = "y"}, 0, 2, &series, 1};
+    assert_int_equal(fm_chart_lines(png, &chart), FM_OK);
+}
+
+// With the palette's colours alone every eighth line would be another's double.
+static void test_many_lines_are_told_apart(void **state)
+{
+    (void)state;
+    for (int entry = 0; entry < 2; entry++)
+        for (int dashed = 0; dashed < 2; dashed++) {
+            unsigned char *files[TOLD_APART];
+            size_t sizes[TOLD_APART];
+            for (int i = 0; i < TOLD_APART; i++) {
+                draw_one(i, FM_MARKERS_FEW, dashed, entry);
+                assert_int_equal(fm_file_read(png, &files[i], &sizes[i]), FM_OK);
+                for (int k = 0; k < i; k++)
+                    if (sizes[i] == sizes[k] && memcmp(files[i], files[k], sizes[i]) == 0)
+                        fail_msg("lines %d and %d look the same", k, i);
+            }
+            for (int i = 0; i < TOLD_APART; i++)
+                free(files[i]);
+        }
+    // Not by a shade: so much of a line is there. (Half a pixel of each dash is mixed with white.)
+    static const struct {
+        int colour;
+        bool dashed;
+        double share;
+    } ways[] = {
+        {7, false, 11.5 / 17}, {14, false, 2.0 / 6}, {7, true, 15.0 / 24}, {14, true, 13.5 / 27}};
+    draw_one(0, FM_MARKERS_NONE, false, false);
+    double solid = (double)look(blue).count;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        draw_one(ways[i].colour, FM_MARKERS_NONE, ways[i].dashed, false);
+        assert_near("a pattern", (double)look(blue).count / solid, ways[i].share, 0.06);
+    }
+}
+
+static void test_few_markers(void **state)
+{
+    (void)state;
+    double counts[3];
+    for (int m = FM_MARKERS_NONE; m <= FM_MARKERS_FEW; m++) {
+        draw_one(0, (enum fm_markers)m, false, false);
+        counts[m] = (double)look(blue).count;
+    }
+    double few = counts[FM_MARKERS_FEW] - counts[FM_MARKERS_NONE];
+    if (few < 5 * 20 || few > 8 * 50 || counts[FM_MARKERS_ALL] < counts[FM_MARKERS_FEW] + 10 * few)
+        fail_msg("pixels: %.0f without, %.0f with few, %.0f with all", counts[FM_MARKERS_NONE],
+            counts[FM_MARKERS_FEW], counts[FM_MARKERS_ALL]);
+    // One at least of a line that is too short for more.
+    const double x[POINTS] = {1, 1.001, 2}, level[POINTS] = {1, 1, 1};
+    struct fm_series series[] = {{"", x, level, 2, FM_MARKERS_FEW, false, 0},
+        {"", x + 2, level, 1, FM_MARKERS_NONE, false, 1}};
+    struct fm_line_chart chart = {"t", NULL, {.label = "x"}, {.label = "y"}, 0, 2, series, 2};
+    assert_int_equal(fm_chart_lines(stem, &chart), FM_OK);
+    assert_in_range(look(blue).count, 25, 90);
+    // Those of a line that is covered by another stand beside the other's.
+    double many[POINTS], same[POINTS];
+    for (int i = 0; i < POINTS; i++) {
+        many[i] = i;
+        same[i] = 1;
+    }
+    series[0] = (struct fm_series){"", many, same, POINTS, FM_MARKERS_FEW, false, 0};
+    series[1] = (struct fm_series){"", many, same, POINTS, FM_MARKERS_FEW, false, 1};
+    assert_int_equal(fm_chart_lines(stem, &chart), FM_OK);
+    assert_true(look(blue).count > 5 * 15);
 }
 
 static void test_points_are_where_their_values_say(void **state)
@@ -255,8 +340,8 @@ static void test_many_pictures_and_none(void **state)
 
 static void draw_odd(const char *what, const double *x, const double *y, int count)
 {
-    struct fm_series series[2] = {
-        {what, x, y, count, true, false, -1}, {NULL, y, x, count, 0, 1, 99}};
+    struct fm_series series[2] = {{what, x, y, count, FM_MARKERS_ALL, false, -1},
+        {NULL, y, x, count, FM_MARKERS_FEW, true, 99}};
     struct fm_point points[8];
     for (int i = 0; i < count; i++)
         points[i] = (struct fm_point){i % 2 ? what : "\xff\x01 not UTF-8", x[i], y[i]};
@@ -353,6 +438,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines_are_where_their_values_say),
         cmocka_unit_test(test_dashes_and_gaps),
+        cmocka_unit_test(test_many_lines_are_told_apart),
+        cmocka_unit_test(test_few_markers),
         cmocka_unit_test(test_points_are_where_their_values_say),
         cmocka_unit_test(test_names_do_not_overlap),
         cmocka_unit_test(test_reliability),

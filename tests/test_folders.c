@@ -307,13 +307,14 @@ static void a_change_is_noticed(void **state)
     assert_told("converted in");
     fm_dataset_close(&data);
 
-    // Neither of these is a picture.
+    // Neither of these is a picture: what is kept serves.
     snprintf(copy, sizeof copy, "%s/train/coat/.hidden.png", in_root("pictures"));
     assert_int_equal(scratch_write(copy, "x", 1), 0);
     snprintf(copy, sizeof copy, "%s/train/coat/notes.txt", in_root("pictures"));
     assert_int_equal(scratch_write(copy, "x", 1), 0);
     data = open_pictures();
-    assert_string_equal(told, "");
+    assert_told("1 file is passed over: ");
+    assert_not_told("converted in");
     fm_dataset_close(&data);
     cache_folder();
 }
@@ -663,6 +664,25 @@ static void unreadable_pictures_are_left_out(void **state)
         "none of the pictures to train on of class 'coat' can be read; of the first, train");
 }
 
+static void other_files_are_counted_in_a_line(void **state)
+{
+    (void)state;
+    make_pictures(TRAIN_EACH, TEST_EACH);
+    const char *const others[] = {
+        "pictures/train/coat/a.webp", "pictures/train/Dress/b", "pictures/test/coat/c.GIF"};
+    for (int i = 0; i < 3; i++)
+        spoil(in_root(others[i]));
+    spoil(in_root("pictures/train/coat/.hidden.webp"));
+    for (int i = 0; i < 2; i++) { // converted, then from the cache
+        struct fm_dataset data = open_pictures();
+        assert_told("pictures: 3 files are passed over: the pictures of a folder are named *.png, "
+                    "*.jpg, *.jpeg, *.jpe or *.jfif\n");
+        assert_not_told("webp");
+        assert_int_equal(data.train.count, CLASSES * TRAIN_EACH);
+        fm_dataset_close(&data);
+    }
+}
+
 // The process's memory stands for a file on a disk that fails: it can be opened, but what is at its
 // beginning cannot be read, not even by root.
 static void what_may_pass_is_not_kept(void **state)
@@ -830,6 +850,7 @@ int main(void)
         cmocka_unit_test(many_equal_pictures_are_not_the_test),
         cmocka_unit_test(duplicates_across_the_parts_are_told),
         cmocka_unit_test(unreadable_pictures_are_left_out),
+        cmocka_unit_test(other_files_are_counted_in_a_line),
         cmocka_unit_test(what_may_pass_is_not_kept),
         cmocka_unit_test(what_cannot_be_examined_is_refused),
         cmocka_unit_test(wrong_folders_are_refused),

@@ -237,6 +237,84 @@ static void test_pairs_of_groups(void **state)
     free_images(&images);
 }
 
+// ---- All that are found
+
+struct found {
+    uint32_t count;
+    uint8_t pairs[6][6];
+    struct fm_near_pair last;
+};
+
+static void note_pair(void *context, const struct fm_near_pair *pair)
+{
+    struct found *found = context;
+    assert_true(pair->a < pair->b && pair->b < 6);
+    found->pairs[pair->a][pair->b]++;
+    found->count++;
+    found->last = *pair;
+}
+
+// Two groups of three, mirrored and moved: each of the fifteen pairs is told once, as it is.
+static void test_tells_pairs_of_copies(void **state)
+{
+    (void)state;
+    struct images images;
+    struct fm_near near;
+    struct found found = {0};
+    struct fm_near_options options = usual;
+    options.found = note_pair;
+    options.context = &found;
+    make_images(&images, 6);
+    draw_thing(3, 0, images.records[0]);
+    mirror_and_move(images.records[0], true, 1, 1, images.records[1]);
+    for (uint32_t i = 2; i < 6; i++)
+        memcpy(images.records[i], images.records[i == 4 ? 0 : i == 2 ? 0 : 1], BYTES);
+    assert_int_equal(fm_near_find(images.pointers, 6, &options, &near), FM_OK);
+    assert_int_equal(found.count, 15);
+    for (uint32_t b = 0; b < 6; b++)
+        for (uint32_t a = 0; a < b; a++)
+            assert_int_equal(found.pairs[a][b], 1);
+    struct fm_near_pair last = fm_near_compare(
+        images.records[found.last.a], images.records[found.last.b], &usual);
+    expect("told last", &found.last, (double)last.distance, (double)last.distance, last.mirrored,
+        last.down, last.right);
+    assert_int_equal(near.count, 9); // 2 and 2 with their firsts, 1 of these, 2 and 2 across
+    fm_near_free(&near);
+    free_images(&images);
+}
+
+static void count_pair(void *context, const struct fm_near_pair *pair)
+{
+    (void)pair;
+    ++*(uint64_t *)context;
+}
+
+// The list ends, what is told does not: so many that are near each other, no two the same.
+static void test_tells_what_the_list_drops(void **state)
+{
+    (void)state;
+    enum {
+        COUNT = 1416,
+        PAIRS = COUNT * (COUNT - 1) / 2
+    };
+    struct images images;
+    struct fm_near near;
+    uint64_t told = 0;
+    make_images(&images, COUNT);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        memset(images.records[i], 100, BYTES);
+        images.records[i][i % BYTES] += (uint8_t)(1 + i / BYTES);
+    }
+    const struct fm_near_options options = {
+        .distance = FM_NEAR_DISTANCE, .found = count_pair, .context = &told};
+    assert_int_equal(fm_near_find(images.pointers, COUNT, &options, &near), FM_OK);
+    assert_int_equal(near.count, FM_NEAR_PAIRS_MAX);
+    assert_int_equal(near.dropped, PAIRS - FM_NEAR_PAIRS_MAX);
+    assert_int_equal(told, PAIRS);
+    fm_near_free(&near);
+    free_images(&images);
+}
+
 // ---- Against all pairs
 
 // Things, some of them near others by noise of all strengths, and pure noise; or real images.
@@ -357,6 +435,8 @@ int main(void)
         cmocka_unit_test(test_compares_by_definition),
         cmocka_unit_test(test_finds_what_is_planted),
         cmocka_unit_test(test_pairs_of_groups),
+        cmocka_unit_test(test_tells_pairs_of_copies),
+        cmocka_unit_test(test_tells_what_the_list_drops),
         cmocka_unit_test(test_finds_what_all_pairs_find),
         cmocka_unit_test(test_refuses_and_stops),
     };

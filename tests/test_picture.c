@@ -321,8 +321,8 @@ static void a_file_cut_off_anywhere_is_refused(void **state)
     expect_no_part_taken("progressive JPEG", &progressive);
 }
 
-// What ends behind one of its scans, and properly, lacks the others.
-static void expect_no_scan_left_out(const char *what, int scans, struct fm_text *file)
+// What ends behind one of its first scans, and properly, lacks one that it needs.
+static void expect_no_scan_left_out(const char *what, int needed, struct fm_text *file)
 {
     const char *end = file->data + file->length, *at = file->data;
     int found = 0;
@@ -332,18 +332,18 @@ static void expect_no_scan_left_out(const char *what, int scans, struct fm_text 
     while ((at = memmem(at + 1, (size_t)(end - at - 1), "\xff\xda", 2)) != NULL) {
         struct fm_text part = {0};
         struct fm_picture picture;
-        if (found++ == 0) // before the first there is nothing at all
+        if (found++ == 0 || found > needed) // before the first there is nothing at all
             continue;
         fm_text_append_bytes(&part, file->data, (size_t)(at - file->data));
         fm_text_append_bytes(&part, "\xff\xd9", 2);
         if (decode(&part, &picture) != FM_DATA ||
-            !strstr(fm_error_message(), "before its last scan"))
+            !strstr(fm_error_message(), "before a scan that it needs"))
             fail_msg("%s without scan %d: %s", what, found, fm_error_message());
         assert_null(picture.rgb);
         fm_error_clear();
         fm_text_free(&part);
     }
-    assert_int_equal(found, scans);
+    assert_true(found >= needed);
     fm_text_free(file);
 }
 
@@ -353,7 +353,7 @@ static void a_file_without_its_last_scans_is_refused(void **state)
     struct fm_text progressive = {0}, separate = {0};
     make_colourful(true);
     test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_PROGRESSIVE, 0}, &progressive);
-    expect_no_scan_left_out("progressive JPEG", 10, &progressive);
+    expect_no_scan_left_out("progressive JPEG", 7, &progressive); // its means' last bit
     test_jpeg_make(&pixels, &(struct test_jpeg){TEST_RGB, 90, TEST_SEPARATE, 0}, &separate);
     expect_no_scan_left_out("JPEG of three scans", 3, &separate);
 }

@@ -59,6 +59,7 @@ static void shown_files_have_names_that_do_no_harm(void **state)
     expect_shown("/a/b.c/shirt.PNG", 12, "12-shirt.png");
     expect_shown("a/t10k-images-idx3-ubyte.gz#7", 8, "8-t10k-images-idx3-ubyte.gz#7.png");
     expect_shown("-", 1, "1-stdin.png");
+    expect_shown("shirt.JFIF", 1, "1-shirt.png");
     expect_shown(".jpeg", 2, "2-.jpeg.png");
     expect_shown("a\nb\x1b[2J\xff\xc3\xa4.jpeg", 3, "3-a_b_[2J_\xc3\xa4.png");
     expect_shown("..", 4, "4-...png");

@@ -161,6 +161,58 @@ static void folders_are_taken_with_those_in_them(void **state)
     expect_items(&slash, "f/m/deep.png/x.jpeg 3\n");
 }
 
+static void expect_passed_over(const struct fm_source_options *options, uint32_t expected)
+{
+    struct fm_source *source;
+    assert_ok(fm_source_open(options, &source));
+    assert_int_equal(fm_source_passed_over(source), expected);
+    fm_source_close(source);
+}
+
+static void jpeg_has_several_endings(void **state)
+{
+    (void)state;
+    make_folder("f");
+    make_picture("f/a.jfif", 1);
+    make_picture("f/b.JPE", 2);
+    make_picture("f/c.jpeg", 3);
+    make_picture("f/d.JFif", 4);
+    make_picture("f/jfif", 5);
+    make_picture("f/.jpe", 6);
+    const struct fm_source_options options = of(NAMES("f"), NULL);
+    expect_items(&options, "f/a.jfif 1\nf/b.JPE 2\nf/c.jpeg 3\nf/d.JFif 4\n");
+    assert_int_equal(fm_picture_ending("x.jfif"), 5);
+    assert_int_equal(fm_picture_ending("x.PNG"), 4);
+    assert_int_equal(fm_picture_ending(".png"), 0);
+    assert_int_equal(fm_picture_ending("x.webp"), 0);
+}
+
+static void other_files_of_folders_are_counted(void **state)
+{
+    (void)state;
+    make_folder("f");
+    make_folder("f/m.webp"); // a folder all the same
+    make_folder("void");
+    make_picture("f/a.png", 1);
+    make_picture("f/b", 2);
+    make_text("f/c.webp", "");
+    make_text("f/m.webp/d.GIF", "");
+    make_text("f/.e.webp", "");
+    make_text("void/f.tiff", "");
+    make_text("g.webp", "");
+    assert_int_equal(mkfifo("f/pipe", 0600), 0);
+    assert_int_equal(symlink("../g.webp", "f/link"), 0);
+    const struct fm_source_options folder = of(NAMES("f"), NULL), file = of(NAMES("f/b"), NULL),
+                                   both = of(NAMES("f", "void", "g.webp"), NULL);
+    expect_passed_over(&folder, 4);
+    expect_passed_over(&both, 5); // a file that is named is read
+    expect_passed_over(&file, 0);
+    struct fm_pictures pictures;
+    assert_ok(fm_pictures_read(&both, NULL, NULL, &pictures));
+    assert_int_equal(pictures.passed_over, 5);
+    fm_pictures_free(&pictures);
+}
+
 static void links_in_a_circle_end(void **state)
 {
     (void)state;
@@ -266,8 +318,8 @@ static void lists_are_read_line_by_line(void **state)
     make_text("list", "\r\n-\r\n\nf\nnone.png\nvoid\nc.png");
     const char *expected =
         "c.png 3\n- 2\nf/a b.png 1\nnone.png! no image there: No such file or directory\n"
-        "void! no pictures in this folder or those in it: expected files named *.png, *.jpg or "
-        "*.jpeg\nc.png 3\n";
+        "void! no pictures in this folder or those in it: expected files named *.png, *.jpg, "
+        "*.jpeg, *.jpe or *.jfif\nc.png 3\n";
     const struct fm_source_options options = of(NAMES("c.png"), "list");
     expect_items(&options, expected);
 }
@@ -282,8 +334,8 @@ static void names_that_cannot_be_found_are_told_and_the_rest_goes_on(void **stat
     const struct fm_source_options some = of(NAMES("a.png", "none.png", "void", "b.png"), NULL);
     expect_items(&some,
         "a.png 1\nnone.png! no image there: No such file or directory\n"
-        "void! no pictures in this folder or those in it: expected files named *.png, *.jpg or "
-        "*.jpeg\nb.png 2\n");
+        "void! no pictures in this folder or those in it: expected files named *.png, *.jpg, "
+        "*.jpeg, *.jpe or *.jfif\nb.png 2\n");
     const struct fm_source_options none = of(NAMES("none.png", "a.png/b.png"), NULL);
     expect_items(&none, "none.png! no image there: No such file or directory\n"
                         "a.png/b.png! no image there: Not a directory\n");
@@ -386,6 +438,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(files_are_taken_in_their_order),
         TEST(folders_are_taken_with_those_in_them),
+        TEST(jpeg_has_several_endings),
+        TEST(other_files_of_folders_are_counted),
         TEST(links_in_a_circle_end),
         TEST(what_is_no_picture_is_told_and_the_rest_goes_on),
         TEST(only_what_fits_is_taken_where_nothing_is_converted),

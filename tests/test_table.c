@@ -63,6 +63,42 @@ static void expect_within(const struct fm_table *table, int width, const char *e
     fm_text_free(&out);
 }
 
+// Parts of a table stand in one another's columns; a wider cell moves those behind it alone.
+static void test_in_parts(void **state)
+{
+    (void)state;
+    static const char *const parts[][3] = {
+        {"pullover", "-0.91",
+            "model     gap, points\n"
+            "--------  -----------\n"
+            "pullover        -0.91\n"},
+        {"Ärmel", "1",
+            "model     gap, points\n"
+            "--------  -----------\n"
+            "Ärmel               1\n"},
+        {"long-sleeved", "2",
+            "model         gap, points\n"
+            "------------  -----------\n"
+            "long-sleeved            2\n"},
+        {"bag", "3",
+            "model         gap, points\n"
+            "------------  -----------\n"
+            "bag                     3\n"},
+    };
+    int widths[2] = {0};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        struct fm_table *table;
+        struct fm_text out = {0};
+        assert_int_equal(fm_table_create(columns, 2, &table), FM_OK);
+        fm_table_cell(table, NULL, "%s", parts[i][0]);
+        fm_table_cell(table, NULL, "%s", parts[i][1]);
+        assert_int_equal(fm_table_print_wide(table, widths, &out), FM_OK);
+        assert_string_equal(fm_text_cstr(&out), parts[i][2]);
+        fm_text_free(&out);
+        fm_table_free(table);
+    }
+}
+
 // The last column's words on further lines, where a terminal is too narrow for all of them.
 static void test_folded(void **state)
 {
@@ -258,6 +294,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
+        cmocka_unit_test(test_in_parts),
         cmocka_unit_test(test_folded),
         cmocka_unit_test(test_turned),
         cmocka_unit_test(test_text_is_safe_to_print),

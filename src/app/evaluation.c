@@ -95,6 +95,17 @@ static enum fm_status draw(const struct fm_dataset *dataset, struct fm_evaluatio
     return status;
 }
 
+// The result is worth more than its picture, which others' runs and stores that can only be read
+// have no room for.
+static void try_to_draw(const struct fm_dataset *dataset, struct fm_evaluation *e)
+{
+    if (draw(dataset, e) == FM_OK)
+        return;
+    fm_warn("the picture of the confusion matrix is not drawn: %s", fm_error_message());
+    fm_error_clear();
+    e->picture[0] = '\0';
+}
+
 // The images of a part, among the samples that it is a part of.
 static struct fm_evaluate_options part_of(
     const struct fm_dataset *dataset, const struct fm_split *split, enum fm_part part)
@@ -133,7 +144,7 @@ enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm
     FM_TRY_GOTO(status, fm_evaluate(engine, trained.predictor.state, &images, &e->metrics), out);
     e->seconds = fm_clock_seconds() - start;
     if (e->same_data)
-        FM_TRY_GOTO(status, draw(dataset, e), out);
+        try_to_draw(dataset, e);
 out:
     fm_trained_close(&trained);
     if (status != FM_OK)

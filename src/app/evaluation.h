@@ -34,7 +34,7 @@ struct fm_evaluation {
     size_t parameters;
     bool same_data; // the data set's checksums are those the run was trained on; of a file false
     struct fm_metrics metrics;
-    char picture[FM_PATH_MAX]; // <run>/confusion-<part>.png; "" of data not the run's
+    char picture[FM_PATH_MAX]; // <run>/confusion-<part>.png; "" where there is none
     double seconds;            // of the evaluation
 };
 
@@ -48,11 +48,11 @@ struct fm_evaluation_options {
 };
 
 // Reads the run's configuration and weights into a new model on the engine, evaluates it on a part
-// of the data set and draws the confusion matrix into the run folder; a weights file is evaluated
-// alone, in fp32, and nothing is drawn. FM_NOT_FOUND: no run there;
-// FM_DATA: the data set has another number of classes, or others, or in another order; FM_USAGE: a
-// part that is held out, of what was trained on all images, or says so. On failure nothing needs to
-// be freed.
+// of the data set and draws the confusion matrix into the run folder, with a warning in its place
+// where that cannot be written to; of other data than the run's nothing is drawn. A weights file is
+// evaluated alone, in fp32, without a picture. FM_NOT_FOUND: no run there; FM_DATA: the data set
+// has another number of classes, or others, or in another order; FM_USAGE: a part that is held out,
+// of what was trained on all images, or says so. On failure nothing needs to be freed.
 enum fm_status fm_evaluation_run(const struct fm_engine *engine, const struct fm_dataset *dataset,
     const struct fm_split *split, const struct fm_evaluation_options *options,
     struct fm_evaluation *evaluation);

@@ -7,7 +7,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 enum {
     SHOWN_NAME_MAX = 200 // bytes of a name in a file's, of the 255 that file systems allow
@@ -138,16 +137,9 @@ void fm_top_classes(const float *probabilities, int classes, int count, int *top
 // The last part of a path, or what stands for one, without the ending of a picture.
 static size_t shown_name(const char *name, const char **start)
 {
-    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
     const char *slash = strrchr(name, '/');
     *start = strcmp(name, "-") == 0 ? "stdin" : slash ? slash + 1 : name;
-    size_t length = strlen(*start);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        size_t ending = strlen(endings[i]);
-        if (length > ending && strcasecmp(*start + length - ending, endings[i]) == 0)
-            return length - ending;
-    }
-    return length;
+    return strlen(*start) - fm_picture_ending(*start);
 }
 
 // What no file's name should have becomes '_'.

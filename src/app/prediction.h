@@ -15,7 +15,7 @@ enum {
 struct fm_predicted {
     uint32_t number; // in the source, from 1
     const char *name;
-    const char *error;          // NULL: it was read; else the next two are NULL
+    const char *error;          // NULL: there is one; else the next two are NULL
     const uint8_t *record;      // [FM_IMAGE_BYTES]
     const float *probabilities; // [classes]
 };
@@ -29,7 +29,7 @@ struct fm_prediction_hooks {
 };
 
 struct fm_prediction_counts {
-    uint32_t images, failed; // those that could not be read are among the images
+    uint32_t images, failed; // those without a prediction are among the images
 };
 
 enum fm_status fm_predict_source(struct fm_predictor *predictor, struct fm_source *source,

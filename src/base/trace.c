@@ -144,6 +144,11 @@ static enum fm_status start(const char *path)
     return FM_OK;
 }
 
+bool fm_trace_is_open(void)
+{
+    return atomic_load(&is_open);
+}
+
 enum fm_status fm_trace_open(const char *path)
 {
     if (!path)

@@ -17,11 +17,14 @@
 
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 // Starts a trace in a new file at `path`, in place of one that is there. The calling thread becomes
 // the one named "main". NULL: no trace is wanted, nothing is done. FM_USAGE while one is open.
 enum fm_status fm_trace_open(const char *path);
+
+bool fm_trace_is_open(void);
 
 // Ends the trace. FM_IO if any of it could not be written; the first failed write has ended the
 // trace early and has been warned of at once. FM_OK where none is open.

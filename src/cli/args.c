@@ -85,6 +85,35 @@ static const struct fm_command *owner_of(const char *name, bool *others)
     return first;
 }
 
+// What options are called in other tools, where that is no slip for what they are called here.
+static const struct {
+    const char *elsewhere, *here;
+} other_names[] = {
+    {"lr", "learning-rate"},
+    {"batch-size", "batch"},
+    {"batch-size", "batches"},
+    {"optim", "optimiser"},
+    {"wd", "weight-decay"},
+    {"output", "out"},
+    {"output-dir", "out"},
+    {"dataset", "data"},
+    {"data-dir", "data"},
+    {"arch", "model"},
+    {"gpu", "device"},
+};
+
+// The command's own option that is meant, or NULL.
+static const char *meant(const struct fm_command *command, const char *name)
+{
+    for (size_t i = 0; i < sizeof other_names / sizeof other_names[0]; i++) {
+        const char *here = other_names[i].here;
+        if (strcmp(other_names[i].elsewhere, name) == 0 &&
+            (find_option(command, here) || find_field(command, here)))
+            return here;
+    }
+    return NULL;
+}
+
 static enum fm_status unknown_option(const struct fm_command *command, const char *name)
 {
     bool others;
@@ -104,7 +133,9 @@ static enum fm_status unknown_option(const struct fm_command *command, const cha
         if (count < CANDIDATES_MAX - 1)
             names[count++] = field->flag;
     names[count] = NULL;
-    const char *nearest = fm_nearest_name(name, names);
+    const char *nearest = meant(command, name);
+    if (!nearest)
+        nearest = fm_nearest_name(name, names);
     if (nearest)
         return fm_fail(FM_USAGE, "unknown option '--%s' for '%s'; did you mean '--%s'?", name,
             command->name, nearest);
@@ -235,11 +266,20 @@ static enum fm_status note_seen(struct parser *parser, const char *name)
     return FM_OK;
 }
 
+// Whether a word is --help, or the letter for it.
+static bool asks_for_help(const char *text)
+{
+    const char letter[] = {'-', fm_option_letter("help"), '\0'};
+    return strcmp(text, "--help") == 0 || strcmp(text, letter) == 0;
+}
+
 // "-o" as "--out", of an option that has a letter; NULL: there is none.
 static const char *spelt_out(const struct fm_command *command, const char *text)
 {
     if (text[1] == '\0' || text[2] != '\0')
         return NULL;
+    if (asks_for_help(text))
+        return "help";
     for (const struct fm_option *const *table = command->options; *table; table++)
         for (const struct fm_option *option = *table; option->name; option++)
             if (fm_option_letter(option->name) == text[1])
@@ -334,12 +374,13 @@ static enum fm_status check_complete(const struct parser *parser)
         find_option(command, command->required)->value);
 }
 
-// What may stand in the place of the command: --help or --version, alone.
+// What may stand in the place of the command: --version alone, --help alone or before a command.
 static enum fm_status parse_global(struct fm_args *args)
 {
     static const char *const names[] = {"help", "version", NULL};
     const char *text = args->argv[1];
-    if (strcmp(text, "--help") == 0)
+    int used = 2;
+    if (asks_for_help(text))
         args->help = true;
     else if (strcmp(text, "--version") == 0)
         args->version = true;
@@ -349,8 +390,11 @@ static enum fm_status parse_global(struct fm_args *args)
     else
         return fm_fail(FM_USAGE,
             "expected a command before '%s'; only --help and --version stand alone", text);
-    if (args->argc > 2)
-        return fm_fail(FM_USAGE, "unexpected argument '%s' after %s", args->argv[2], text);
+    if (args->help && args->argc > used && args->argv[used][0] != '-')
+        FM_TRY(fm_command_parse(args->argv[used++], &args->command));
+    if (args->argc > used)
+        return fm_fail(
+            FM_USAGE, "unexpected argument '%s' after %s", args->argv[used], args->argv[used - 1]);
     return FM_OK;
 }
 

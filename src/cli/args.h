@@ -1,9 +1,10 @@
 // The command line: tables of commands and options that drive both parsing and help, so that the
 // two cannot drift apart.
 //
-// Strict: options are written in full (`--epochs 3` or `--epochs=3`), none twice but a
-// FM_OPTION_DIRS, every value is checked where it is read, and a misspelt name is answered with the
-// nearest one there is. A failure is FM_USAGE and says which argument and why.
+// Strict: options are written in full (`--epochs 3` or `--epochs=3`; two have a letter as well),
+// none twice but a FM_OPTION_DIRS, every value is checked where it is read, and a misspelt name is
+// answered with the nearest one there is, or with that which other tools call so. A failure is
+// FM_USAGE and says which argument and why.
 #ifndef FM_CLI_ARGS_H
 #define FM_CLI_ARGS_H
 
@@ -43,7 +44,7 @@ struct fm_args {
     const char *program;              // argv[0]
     int argc;                         // the command line as it was, for the run folder
     char *const *argv;
-    bool help;           // --help: nothing else is to be done
+    bool help;           // --help: nothing else is to be done; of `command`, if there is one
     bool version;        // --version
     const char *operand; // RUN, NAME or COMMAND, the first of several; NULL
     // All of them, of a command that takes several: owned, freed by fm_args_free().

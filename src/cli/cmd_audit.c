@@ -86,7 +86,13 @@ static enum fm_status append_all(
     FM_TRY(fm_append_section(out, "Most suspicious labels", format, status, table));
     table = NULL;
     status = fm_audit_overlaps(audit, false, &table);
-    return fm_append_section(out, "Near duplicates by part", format, status, table);
+    FM_TRY(fm_append_section(out, "Near duplicates by part", format, status, table));
+    if (fm_audit_unlisted(audit) > 0) {
+        fm_text_append(out, "\n");
+        fm_audit_append_unlisted(audit, out);
+        fm_text_append(out, "\n");
+    }
+    return FM_OK;
 }
 
 static enum fm_status print_prose(const struct fm_audit *audit, enum fm_format format)

@@ -9,7 +9,7 @@
 
 enum {
     FURTHEST = 10, // images listed
-    UNREADABLE = 5 // images named that could not be read
+    FAILED = 5     // images named that could not be compared
 };
 
 static enum fm_status tell_read(void *context, uint32_t done, uint32_t total)
@@ -81,9 +81,10 @@ static enum fm_status print_answer(const struct fm_drift_job *job, enum fm_forma
     return format == FM_FORMAT_CSV ? print_csv(job) : print_prose(job, format);
 }
 
-static void warn_of_unreadable(const struct fm_pictures *pictures)
+static void warn_of_failed(const struct fm_pictures *pictures)
 {
-    for (uint32_t i = 0; i < pictures->failed && i < UNREADABLE; i++) {
+    fm_warn_passed_over(NULL, pictures->passed_over);
+    for (uint32_t i = 0; i < pictures->failed && i < FAILED; i++) {
         struct fm_text line = {0};
         fm_text_append(&line, "%s: %s", pictures->failed_names[i], pictures->errors[i]);
         struct fm_text clean = {0};
@@ -92,13 +93,14 @@ static void warn_of_unreadable(const struct fm_pictures *pictures)
         fm_text_free(&clean);
         fm_text_free(&line);
     }
-    if (pictures->failed > UNREADABLE)
-        fm_warn("%" PRIu32 " more images could not be read", pictures->failed - UNREADABLE);
+    if (pictures->failed > FAILED)
+        fm_warn("%" PRIu32 " more images could not be compared", pictures->failed - FAILED);
 }
 
 // ---- The command
 
-// What the exit status is to say. Drift comes first: it was found in the images that could be read.
+// What the exit status is to say. Drift comes first: it was found in the images that could be
+// compared.
 static enum fm_status conclude(const struct fm_drift_job *job)
 {
     const struct fm_pictures *pictures = job->pictures;
@@ -111,7 +113,7 @@ static enum fm_status conclude(const struct fm_drift_job *job)
     }
     if (pictures->failed)
         return fm_fail(FM_DATA,
-            "no drift in %" PRIu32 " images, but %" PRIu32 " more could not be read",
+            "no drift in %" PRIu32 " images, but %" PRIu32 " more could not be compared",
             pictures->count, pictures->failed);
     return FM_OK;
 }
@@ -140,9 +142,10 @@ static enum fm_status run_on(struct fm_args *args, const struct fm_pictures *pic
 {
     struct fm_session session;
     char data[FM_PATH_MAX];
-    warn_of_unreadable(pictures);
+    warn_of_failed(pictures);
     if (pictures->count == 0)
-        return fm_fail(FM_DATA, "none of the %" PRIu32 " images could be read", pictures->failed);
+        return fm_fail(
+            FM_DATA, "none of the %" PRIu32 " images could be compared", pictures->failed);
     FM_TRY(fm_take_from_run(args, data));
     FM_TRY(fm_session_open(args, &session));
     enum fm_status status = run(args, &session, pictures);

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 
 enum {
-    UNREADABLE = 5 // pictures named that could not be read
+    FAILED = 5 // pictures named that could not be classified
 };
 
 static enum fm_status tell(void *context, const char *what, uint32_t done, uint32_t total)
@@ -56,7 +56,7 @@ static void append_pictures(struct fm_text *out, const struct fm_labelling *l)
         "\n%" PRIu32 " pictures: %" PRIu32 " labelled (%.1f %%), %" PRIu32 " to people", count,
         l->taken, 100 * share, l->review_count);
     if (l->pictures.failed)
-        fm_text_append(out, "; %" PRIu32 " more could not be read", l->pictures.failed);
+        fm_text_append(out, "; %" PRIu32 " more could not be classified", l->pictures.failed);
     fm_text_append(out, ".\nLabels by hand cost %.2f in place of %.2f, at %g each.\n",
         l->options.cost * l->review_count, l->options.cost * count, l->options.cost);
     if (l->labels)
@@ -66,6 +66,10 @@ static void append_pictures(struct fm_text *out, const struct fm_labelling *l)
             l->answered, l->missing, l->missing == 1 ? " is" : "s are", l->options.out);
     else if (l->review_count)
         fm_text_append(out, "To review them, open %s/review.html\n", l->options.out);
+    if (fm_labelling_shown(l) < l->review_count) {
+        fm_labelling_limit(l, out);
+        fm_text_append(out, "\n");
+    }
 }
 
 // A share that was measured is off by chance, in either direction.
@@ -223,27 +227,29 @@ static enum fm_status check_usage(const struct fm_args *args, bool pictures)
     return FM_OK;
 }
 
-static void warn_of_unreadable(const struct fm_labelling *l)
+static void warn_of_failed(const struct fm_labelling *l)
 {
     const struct fm_pictures *pictures = &l->pictures;
-    for (uint32_t i = 0; i < pictures->failed && i < UNREADABLE; i++) {
+    fm_warn_passed_over(NULL, pictures->passed_over);
+    for (uint32_t i = 0; i < pictures->failed && i < FAILED; i++) {
         struct fm_text line = {0};
         fm_text_append_line(&line, pictures->errors[i]);
         fm_warn("%s: %s", l->names[pictures->count + i], fm_text_cstr(&line));
         fm_text_free(&line);
     }
-    if (pictures->failed > UNREADABLE)
-        fm_warn("%" PRIu32 " more pictures could not be read", pictures->failed - UNREADABLE);
+    if (pictures->failed > FAILED)
+        fm_warn("%" PRIu32 " more pictures could not be classified", pictures->failed - FAILED);
 }
 
 // A mistyped name alone must not make a folder that stands in the way of the right one.
-static enum fm_status check_readable(const struct fm_labelling *l)
+static enum fm_status check_pictures(const struct fm_labelling *l)
 {
     if (l->pictures.count > 0 || l->pictures.failed == 0)
         return FM_OK;
     fm_progress_clear();
-    warn_of_unreadable(l);
-    return fm_fail(FM_DATA, "none of the %" PRIu32 " pictures could be read", l->pictures.failed);
+    warn_of_failed(l);
+    return fm_fail(
+        FM_DATA, "none of the %" PRIu32 " pictures could be classified", l->pictures.failed);
 }
 
 static enum fm_status work(
@@ -253,7 +259,7 @@ static enum fm_status work(
     if (args->evaluate)
         FM_TRY(fm_labelling_measure(l, &session->dataset));
     fm_progress_clear();
-    warn_of_unreadable(l);
+    warn_of_failed(l);
     if (args->out)
         FM_TRY(fm_labelling_write(l));
     FM_TRY(print_answer(l, (enum fm_format)args->format));
@@ -263,7 +269,7 @@ static enum fm_status work(
             l->missing, l->review_count, args->reviewed);
     if (l->pictures.failed > 0)
         return fm_fail(FM_DATA,
-            "%" PRIu32 " of %" PRIu32 " pictures could not be read: "
+            "%" PRIu32 " of %" PRIu32 " pictures could not be classified: "
             "%s/failed.csv names them; the others are done",
             l->pictures.failed, l->pictures.failed + l->pictures.count, args->out);
     return FM_OK;
@@ -294,7 +300,7 @@ enum fm_status fm_cmd_label(const struct fm_args *args)
     FM_TRY(fm_check_run(args->operand));
     FM_TRY(fm_labelling_begin(&options, &labelling));
     enum fm_status status;
-    FM_TRY_GOTO(status, check_readable(&labelling), out);
+    FM_TRY_GOTO(status, check_pictures(&labelling), out);
     FM_TRY_GOTO(status, fm_take_from_run(&as_run, data), out);
     FM_TRY_GOTO(status, fm_session_open(&as_run, &session), out);
     status = work(args, &session, &labelling);

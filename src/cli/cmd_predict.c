@@ -20,8 +20,9 @@ enum {
 struct output {
     const struct fm_args *args;
     const struct fm_predictor *predictor;
-    int top;    // classes told of
-    bool begun; // the table's head is printed
+    int top;                            // classes told of
+    bool begun;                         // the table's head is printed
+    int widths[1 + 2 * FM_CLASSES_MAX]; // of its columns, as text
 };
 
 // Six decimals: more are the noise of fp32.
@@ -142,7 +143,7 @@ static void append_row(
         fm_table_cell(table, NULL, "%s", "");
 }
 
-// The head stands above the first batch alone: titles and, but for CSV, the line below them.
+// The head stands above the first rows alone: titles and, but for CSV, the line below them.
 static const char *behind_head(const char *printed, enum fm_format format)
 {
     for (int lines = format == FM_FORMAT_CSV ? 1 : 2; lines > 0; lines--)
@@ -156,15 +157,19 @@ static enum fm_status append_table(
     enum fm_format format = (enum fm_format)output->args->format;
     struct fm_table *table;
     struct fm_text printed = {0};
+    enum fm_status status = FM_OK;
     FM_TRY(make_table(output, &table));
     for (size_t i = 0; i < count; i++)
         if (!images[i].error || format == FM_FORMAT_CSV)
             append_row(output, &images[i], table);
-    enum fm_status status = fm_table_print(table, format, &printed);
-    if (status == FM_OK)
-        fm_text_append(
-            text, "%s", output->begun ? behind_head(printed.data, format) : fm_text_cstr(&printed));
-    output->begun = true;
+    if (fm_table_rows(table) > 0) {
+        status = format == FM_FORMAT_TEXT ? fm_table_print_wide(table, output->widths, &printed)
+                                          : fm_table_print(table, format, &printed);
+        if (status == FM_OK)
+            fm_text_append(text, "%s",
+                output->begun ? behind_head(printed.data, format) : fm_text_cstr(&printed));
+        output->begun = true;
+    }
     fm_text_free(&printed);
     fm_table_free(table);
     return status;
@@ -230,8 +235,21 @@ static enum fm_status predict(
     fm_progress_clear();
     fm_trained_close(&trained);
     if (status == FM_OK && counts.failed > 0)
-        return fm_fail(FM_DATA, "%" PRIu32 " of %" PRIu32 " image%s could not be read",
+        return fm_fail(FM_DATA, "%" PRIu32 " of %" PRIu32 " image%s could not be classified",
             counts.failed, counts.images, counts.images == 1 ? "" : "s");
+    return status;
+}
+
+// Whoever forgets the run names a picture in its place.
+static enum fm_status check_operand(const char *path)
+{
+    enum fm_status status = fm_check_run_or_file(path);
+    if (status != FM_DATA || !fm_picture_begins(path))
+        return status;
+    char *said = fm_error_take();
+    fm_fail(status, "%s; predict takes a RUN before the pictures: 'fmnist predict RUN %s'",
+        said ? said : path, path);
+    free(said);
     return status;
 }
 
@@ -245,9 +263,10 @@ enum fm_status fm_cmd_predict(const struct fm_args *args)
         .count = args->operand_count - 1,
         .list = args->list,
         .convert = (enum fm_convert)args->convert};
-    FM_TRY(fm_check_run_or_file(args->operand));
+    FM_TRY(check_operand(args->operand));
     FM_TRY(fm_source_open(&options, &source));
     enum fm_status status;
+    fm_warn_passed_over(NULL, fm_source_passed_over(source));
     FM_TRY_GOTO(status, args->show ? fm_make_dirs(args->show) : FM_OK, out);
     FM_TRY_GOTO(status, fm_take_from_run(&as_run, data), out);
     FM_TRY_GOTO(status, fm_session_open_device(&as_run, NULL, &session), out);

@@ -5,11 +5,14 @@
 #include "cli/common.h"
 
 #include "app/train/seeds.h"
+#include "app/train/tensorboard.h"
 #include "app/train/train_job.h"
 #include "app/train/train_table.h"
+#include "app/trained.h"
 #include "base/interrupt.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "report/charts/chart.h"
 #include "run/weights.h"
 
 #include <assert.h>
@@ -120,12 +123,15 @@ static enum fm_status take_teachers(const struct fm_args *args, struct fm_teachi
     return FM_OK;
 }
 
-// What is there is removed for a run that can be trained, not for a mistyped --data.
+// What is there is removed for a run that can be trained, not for a mistyped --data or --trace. The
+// trace is begun then, unless there is nothing to remove: it may be meant for the new folder.
 static enum fm_status check_replacement(
     const struct fm_args *args, const struct fm_job *job, struct fm_session *session)
 {
     FM_TRY(fm_session_open_data(args->data, args->full, session));
-    return fm_job_check_teachers(&job->teaching, &session->dataset);
+    FM_TRY(fm_job_check_teachers(&job->teaching, &session->dataset));
+    FM_TRY(fm_charts_load());
+    return args->out && fm_path_exists(args->out) ? fm_trace_open(args->trace) : FM_OK;
 }
 
 static enum fm_status begin_new(
@@ -152,8 +158,10 @@ static enum fm_status begin_new(
     if (status == FM_OK)
         status = args->seeds > 1 ? fm_seeds_begin(&session->engine, &job, args->seeds, directory)
                                  : fm_job_begin(&session->engine, &job, directory);
-    if (status != FM_OK)
+    if (status != FM_OK) {
+        (void)fm_trace_close();
         fm_session_close(session);
+    }
     return status;
 }
 
@@ -215,14 +223,39 @@ struct work {
     const struct fm_args *args;
     struct fm_session *session;
     const struct fm_seeds *seeds;
-    json_t **results; // [seeds->count]
-    bool has_data;    // the session's is open
+    json_t **results;           // [seeds->count]
+    bool has_data;              // the session's is open
+    struct fm_run_config first; // of the first run that has its data, if `begun`
+    bool begun;
 };
+
+// The data of the first run of a group are those of all.
+static enum fm_status find_first(struct work *w)
+{
+    for (int i = 0; i < w->seeds->count && !w->begun; i++) {
+        FM_TRY(fm_run_read_config(w->seeds->directories[i], &w->first));
+        w->begun = w->first.has_data;
+        if (!w->begun)
+            fm_run_config_free(&w->first);
+    }
+    return FM_OK;
+}
+
+static enum fm_status check_group_data(const struct work *w)
+{
+    if (!w->begun || fm_trained_same_data(&w->first, &w->session->dataset))
+        return FM_OK;
+    return fm_fail(FM_DATA,
+        "%s: the data in %s are not those that the first of its runs has been trained on (%s): "
+        "--data DIR names the folder of the right ones",
+        w->seeds->directory, w->session->dataset.directory, w->first.data.directory);
+}
 
 static enum fm_status open_data(struct work *w, const struct fm_run_config *config)
 {
     const char *directory = w->args->data               ? w->args->data
                             : config->has_data          ? config->data.directory
+                            : w->begun                  ? w->first.data.directory
                             : config->data_directory[0] ? config->data_directory
                                                         : NULL;
     if (w->has_data)
@@ -247,6 +280,8 @@ static enum fm_status resume_run(struct work *w, int index)
         status = move_teachers(args, &job.teaching);
     if (status == FM_OK)
         status = open_data(w, &config);
+    if (status == FM_OK && w->seeds->group)
+        status = check_group_data(w);
     job.feature_cache = features[0] ? features : NULL;
     job.feature_cache_named = args->feature_cache != NULL;
     job.teachers_named = args->teachers.count > 0;
@@ -274,6 +309,8 @@ static enum fm_status resume_run(struct work *w, int index)
 static enum fm_status read_result(const struct work *w, int index)
 {
     const char *directory = w->seeds->directories[index];
+    if (w->args->tensorboard)
+        FM_TRY(fm_tensorboard_of_finished(directory));
     FM_TRY(fm_run_read_result(directory, &w->results[index]));
     const json_t *result = w->results[index];
     if (json_is_true(json_object_get(result, "ended_early")))
@@ -289,6 +326,7 @@ static enum fm_status resume_all(struct work *w)
 {
     for (int i = 0; i < w->seeds->count; i++)
         FM_TRY(fm_seeds_check_run(w->seeds, i));
+    FM_TRY(find_first(w));
     for (int i = 0; i < w->seeds->count; i++) {
         if (fm_run_is_finished(w->seeds->directories[i]))
             FM_TRY(read_result(w, i));
@@ -331,7 +369,8 @@ static enum fm_status train_all(
     w.results = calloc((size_t)seeds->count, sizeof *w.results);
     enum fm_status status = w.results ? FM_OK : fm_fail_memory("the results", sizeof *w.results);
     fm_interrupt_catch();
-    if (status == FM_OK && !all_finished(seeds)) // what is not trained is not traced
+    // What is not trained is not traced; check_replacement() may have begun.
+    if (status == FM_OK && !fm_trace_is_open() && !all_finished(seeds))
         status = fm_trace_open(args->trace);
     if (status == FM_OK)
         status = resume_all(&w);
@@ -341,6 +380,8 @@ static enum fm_status train_all(
     // A new run that has not come to its data, or was refused them, has nothing to keep.
     if (status != FM_OK && !args->resume && (session->dataset.classes == 0 || status == FM_DATA))
         fm_seeds_discard(seeds);
+    if (w.begun)
+        fm_run_config_free(&w.first);
     for (int i = 0; w.results && i < seeds->count; i++)
         json_decref(w.results[i]);
     free(w.results);
@@ -376,6 +417,7 @@ enum fm_status fm_cmd_train(const struct fm_args *args)
         status = train_all(args, &seeds, &session);
         fm_seeds_free(&seeds);
     }
+    (void)fm_trace_close(); // of a run that could not be read again
     fm_session_close(&session);
     return status;
 }

@@ -134,8 +134,8 @@ const struct fm_command fm_commands[] = {
         .description =
             "Reads the weights of a finished run and evaluates them: accuracy, precision,\n"
             "recall and F1 of each class, the confusion matrix (also as a picture in the run\n"
-            "folder), the most confused pairs, expected calibration error (ECE) and negative\n"
-            "log-likelihood (NLL).\n\n"
+            "folder, if that can be written to), the most confused pairs, expected calibration\n"
+            "error (ECE) and negative log-likelihood (NLL).\n\n"
             "Without --data the run's own data are taken, or those found elsewhere if they are\n"
             "gone. Data that are not the run's must have its classes, by name and in the same\n"
             "order, and the result says that they are others.\n\n"
@@ -207,10 +207,11 @@ const struct fm_command fm_commands[] = {
         .summary = "label pictures: PNG and JPEG files, folders, standard input",
         .description =
             "Brings each picture to what the network was trained on (trimmed, its longest edge\n"
-            "28 pixels, dark background, grey) and names the most likely classes with their\n"
-            "probabilities. IMAGE is a file, a folder, a file of images in the data set's own\n"
-            "format, or '-' for an image from standard input. One that cannot be read is told\n"
-            "of, the rest goes on, and the exit status is 1. RUN may be a weights file alone.",
+            "28 pixels, dark background, grey; one of 28x28 is taken as it is, see --convert) and\n"
+            "names the most likely classes with their probabilities. IMAGE is a file, a folder\n"
+            "(its *.png, *.jpg, *.jpeg, *.jpe and *.jfif), a file of images in the data set's own\n"
+            "format, or '-' for an image from standard input. One that cannot be classified is\n"
+            "told of, the rest goes on, and the exit status is 1. RUN may be a weights file alone.",
         .operand = "RUN [IMAGE...]",
         .operand_type = FM_OPTION_FILE,
         .operand_required = true,
@@ -229,9 +230,10 @@ const struct fm_command fm_commands[] = {
             "review.csv and review.html, a page to label them on. What that saves, reviewed.csv,\n"
             "makes labels.csv with --reviewed. The thresholds come from the calibration images,\n"
             "which the run was not trained on, with a bound that holds for all thresholds tried,\n"
-            "as long as pictures are like those images. SOURCE is as predict's IMAGE; what cannot\n"
-            "be read stands in failed.csv, the rest goes on, and the exit status is 1. --evaluate\n"
-            "says what the promise is worth on the test images.",
+            "as long as pictures are like those images. SOURCE is as predict's IMAGE, and those\n"
+            "of 28x28 are taken as they are (--convert). What cannot be classified stands in\n"
+            "failed.csv, the rest goes on, and the exit status is 1. --evaluate says what the\n"
+            "promise is worth on the test images.",
         .operand = "RUN [SOURCE...]",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,
@@ -248,7 +250,8 @@ const struct fm_command fm_commands[] = {
             "Trains the run's model, with its recipe, on folds of the training images, and finds\n"
             "labels that the networks which have not seen them contradict (confident learning),\n"
             "and pairs of images that are nearly the same, within the training images or across\n"
-            "to the test images. Labels are not changed: a page and two tables, issues.csv and\n"
+            "to the test images. Such images are in one fold: no network has seen a copy of what\n"
+            "it judges. Labels are not changed: a page and two tables, issues.csv and\n"
             "duplicates.csv, are there to decide by. They go to RUN/audit (RUN/audit-planted)\n"
             "unless --out names a folder. The same command goes on with a stopped audit.",
         .operand = "RUN",
@@ -266,8 +269,8 @@ const struct fm_command fm_commands[] = {
             "for their number. Prints each test with its effect size, and the images furthest\n"
             "off; -o DIR writes all of them (drift.csv), drift.json and a page to look at.\n\n"
             "Exit status 3 where the pictures have drifted, 0 where not, and 1 where not but some\n"
-            "could not be read. It takes at least five pictures and five calibration images. An\n"
-            "IDX file of 28x28 images is a source, too.",
+            "could not be compared. It takes at least five pictures and five calibration images.\n"
+            "SOURCE is as predict's IMAGE, an IDX file of 28x28 images among others.",
         .operand = "RUN SOURCE...",
         .operand_type = FM_OPTION_DIR,
         .operand_required = true,

@@ -214,7 +214,13 @@ void fm_completion_bash(const char *const *recipes, struct fm_text *out)
     fm_text_append(out, " --help --version'\n"
                         "        return\n"
                         "    fi\n"
-                        "    case ${COMP_WORDS[1]} in\n");
+                        "    case ${COMP_WORDS[1]} in\n"
+                        "    -h | --help)\n"
+                        "        ((COMP_CWORD > 2)) || _fmnist_words '");
+    fm_completion_commands(out);
+    fm_text_append(out, "'\n"
+                        "        return\n"
+                        "        ;;\n");
     for (const struct fm_command *command = fm_commands; command->name; command++)
         append_command(out, command);
     fm_text_append(out, "%s", walk_end);

@@ -36,6 +36,12 @@ static const char helpers[] =
     "    end\n"
     "end\n"
     "\n"
+    "# Behind --help in the command's place.\n"
+    "function __fmnist_needs_help\n"
+    "    set -l words (commandline -opc)\n"
+    "    test (count $words) -eq 2; and contains -- $words[2] -h --help\n"
+    "end\n"
+    "\n"
     "complete -c fmnist -f\n";
 
 static void append_quoted(struct fm_text *out, const char *text)
@@ -120,8 +126,11 @@ void fm_completion_fish(const char *const *recipes, struct fm_text *out)
         FM_VERSION);
     fm_text_append(out, "%s", helpers);
     fm_text_append(out,
-        "complete -c fmnist -n __fmnist_needs_command -l help -d 'print the overview'\n"
-        "complete -c fmnist -n __fmnist_needs_command -l version -d 'print the version'\n");
+        "complete -c fmnist -n __fmnist_needs_command -l help -s h -d 'print the overview'\n"
+        "complete -c fmnist -n __fmnist_needs_command -l version -d 'print the version'\n"
+        "complete -c fmnist -n __fmnist_needs_help -a '");
+    fm_completion_commands(out);
+    fm_text_append(out, "'\n");
     for (const struct fm_command *command = fm_commands; command->name; command++)
         append_command(out, command, recipes);
 }

@@ -136,7 +136,10 @@ void fm_completion_zsh(const char *const *recipes, struct fm_text *out)
                         "    curcontext=\"${curcontext%%:*:*}:fmnist-$name:\"\n"
                         "    shift words\n"
                         "    (( CURRENT-- ))\n"
-                        "    case $name in\n");
+                        "    case $name in\n"
+                        "    -h|--help)\n"
+                        "        (( CURRENT > 2 )) || _fmnist_commands\n"
+                        "        ;;\n");
     for (const struct fm_command *command = fm_commands; command->name; command++)
         append_command(out, command);
     fm_text_append(out,

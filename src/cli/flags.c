@@ -92,8 +92,10 @@ int fm_flags_list(const struct fm_command *command, struct fm_flag flags[FM_FLAG
             if (count < FM_FLAGS_MAX)
                 flags[count++] = from_option(option);
     if (count < FM_FLAGS_MAX)
-        flags[count++] = (struct fm_flag){
-            .name = "help", .help = "print what the command does", .kind = FM_VALUE_NONE};
+        flags[count++] = (struct fm_flag){.name = "help",
+            .help = "print what the command does",
+            .letter = fm_option_letter("help"),
+            .kind = FM_VALUE_NONE};
     for (const struct fm_recipe_field *field = fm_recipe_fields; command->recipe && field->key;
          field++)
         if (count < FM_FLAGS_MAX)

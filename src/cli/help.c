@@ -35,6 +35,14 @@ static void join_choices(const char *const *choices, char *out, size_t size)
         used += (size_t)snprintf(out + used, size - used, "%s%s", i ? "|" : "", choices[i]);
 }
 
+// "text; -o does as well", of an option that has a letter.
+static void add_letter(const char *name, char *text, size_t size)
+{
+    size_t used = strlen(text);
+    if (fm_option_letter(name))
+        snprintf(text + used, size - used, "; -%c does as well", fm_option_letter(name));
+}
+
 static void append_options(struct fm_text *out, const struct fm_option *option)
 {
     for (; option->name; option++) {
@@ -46,11 +54,7 @@ static void append_options(struct fm_text *out, const struct fm_option *option)
             join_choices(option->choices, choices, sizeof choices);
             snprintf(text, sizeof text, "%s: %s", choices, option->help);
         }
-        if (fm_option_letter(option->name)) {
-            char letter[32];
-            snprintf(letter, sizeof letter, "; -%c does as well", fm_option_letter(option->name));
-            strncat(text, letter, sizeof text - strlen(text) - 1);
-        }
+        add_letter(option->name, text, sizeof text);
         append_entry(out, label, text);
     }
 }
@@ -92,8 +96,8 @@ void fm_help_overview(struct fm_text *out)
         FM_VERSION);
     for (const struct fm_command *command = fm_commands; command->name; command++)
         append_entry(out, command->name, command->summary);
-    fm_text_append(out, "\n'fmnist help COMMAND' explains a command; 'fmnist --version' prints the "
-                        "version.\n"
+    fm_text_append(out, "\n'fmnist help COMMAND', or -h behind a command, explains it; 'fmnist "
+                        "--version'\nprints the version.\n"
                         "Results go to standard output, everything else to standard error. Exit "
                         "status: 0\nsuccess, 1 failure, 2 wrong usage, 3 drift was found, 130 "
                         "and 143 stopped by\nSIGINT and SIGTERM.\n\n"
@@ -114,7 +118,9 @@ void fm_help_command(const struct fm_command *command, struct fm_text *out)
         fm_text_append(out, "\noptions:\n");
         for (const struct fm_option *const *table = command->options; *table; table++)
             append_options(out, *table);
-        append_entry(out, "--help", "print this");
+        char text[LABEL_MAX] = "print this";
+        add_letter("help", text, sizeof text);
+        append_entry(out, "--help", text);
     }
     if (command->recipe) {
         fm_text_append(out, "\nvalues of the recipe, each replacing the file's:\n");

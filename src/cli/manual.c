@@ -247,10 +247,12 @@ static void append_commands(struct fm_text *out)
     }
     fm_text_append(out,
         ".SH OPTIONS\n"
-        "These stand alone, in the place of a command. The options of a command follow it, in\n"
+        "These stand in the place of a command. The options of a command follow it, in\n"
         "full: \\fB\\-\\-name\\fR \\fIvalue\\fR or \\fB\\-\\-name=\\fIvalue\\fR, none of them "
         "twice unless its text says so.\n");
-    append_entry(out, "--help", "Print the overview.");
+    append_entry(out, "--help",
+        "Print the overview or, of a \\fICOMMAND\\fR behind it, what that does. \\fB\\-h\\fR does "
+        "as well.");
     append_entry(out, "--version", "Print the version.");
 }
 
@@ -335,7 +337,7 @@ static void overview_page(struct fm_text *out)
         ".SH SYNOPSIS\n"
         "\\fBfmnist\\fR \\fICOMMAND\\fR [\\fIoptions\\fR]\n"
         ".PP\n"
-        "\\fBfmnist\\fR \\fB\\-\\-help\\fR | \\fB\\-\\-version\\fR\n"
+        "\\fBfmnist\\fR \\fB\\-\\-help\\fR [\\fICOMMAND\\fR] | \\fB\\-\\-version\\fR\n"
         ".SH DESCRIPTION\n"
         "Trains convolutional networks on the 28x28 grey images of Fashion\\-MNIST, evaluates\n"
         "what was trained, and compares the models with one another and with published\n"

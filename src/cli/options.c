@@ -241,5 +241,5 @@ const struct fm_option fm_export_options[] = {
 
 char fm_option_letter(const char *name)
 {
-    return strcmp(name, "out") == 0 ? 'o' : '\0';
+    return strcmp(name, "out") == 0 ? 'o' : strcmp(name, "help") == 0 ? 'h' : '\0';
 }

@@ -54,6 +54,10 @@ enum fm_status fm_table_transpose(
 // that starts like a formula is quoted with a leading apostrophe), or a JSON array of objects.
 enum fm_status fm_table_print(
     const struct fm_table *table, enum fm_format format, struct fm_text *out);
+// As text whose columns are at least `widths` wide, which become what they are [columns]: of a
+// table that is printed in parts, each with those of the part before it. The first begins with
+// zeros.
+enum fm_status fm_table_print_wide(const struct fm_table *table, int *widths, struct fm_text *out);
 // As text for a terminal of so many columns (0: not known). Where lines would be wider, the words
 // of the last column go on in it on further lines, if it is of texts and has room enough; or else
 // the rows become columns (fm_table_transpose()), if their first cells are names and that fits.

@@ -277,6 +277,17 @@ static enum fm_status printed(const struct fm_table *table, const struct fm_text
     return FM_OK;
 }
 
+enum fm_status fm_table_print_wide(const struct fm_table *table, int *widths, struct fm_text *out)
+{
+    for (int i = 0; i < fm_table_columns(table); i++) {
+        int width = column_width(table, i);
+        widths[i] = width > widths[i] ? width : widths[i];
+    }
+    if (!fm_table_failed(table))
+        print_text(table, widths, 0, out);
+    return printed(table, out);
+}
+
 enum fm_status fm_table_print_within(const struct fm_table *table, int width, struct fm_text *out)
 {
     if (width <= 0)

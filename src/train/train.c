@@ -266,7 +266,18 @@ static double remaining_seconds(const struct trainer *t, double training)
     uint64_t epochs_left = (uint64_t)(t->recipe->epochs - t->result.epochs);
     uint64_t to_evaluate = epochs_left * t->split->select_count + train_eval_count(t);
     double each = t->evaluated ? t->evaluating / (double)t->evaluated : 0;
-    return training / (double)t->step * (double)(t->steps - t->step) + each * (double)to_evaluate;
+    double step = training / (double)t->step;
+    double all = step * (double)(t->steps - t->step) + each * (double)to_evaluate;
+    if (t->options->max_minutes <= 0)
+        return all;
+    // The epoch in which the limit is reached is the last.
+    uint64_t in_epoch = t->steps / (uint64_t)t->recipe->epochs;
+    double epoch = step * (double)in_epoch + each * (double)t->split->select_count;
+    double limit = t->options->max_minutes * 60 - (fm_clock_seconds() - t->start);
+    uint64_t rest = (in_epoch - t->step % in_epoch) % in_epoch;
+    double this_one = rest > 0 ? step * (double)rest + each * (double)t->split->select_count : 0;
+    double more = limit > this_one ? ceil((limit - this_one) / epoch) * epoch : 0;
+    return fmin(all, this_one + more + each * (double)train_eval_count(t));
 }
 
 // Fills in what is known of the epoch that is under way.

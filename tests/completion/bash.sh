@@ -55,6 +55,9 @@ expect "$commands --help --version" fmnist ''
 expect train fmnist tr
 expect --version fmnist --v
 expect "$commands" fmnist help ''
+expect "$commands" fmnist --help ''
+expect train fmnist -h tr
+expect "" fmnist --help train ''
 for command in $commands; do
     "$fmnist" help "$command" | awk -f "$root/tests/completion/help_options.awk" >"$work/options"
     options=$(cut -d ' ' -f 1 "$work/options" | grep -vx -- --help)
@@ -94,6 +97,7 @@ expect_lines "$directories" fmnist train --out ''
 expect_lines "$directories" fmnist train -o ''
 expect "--force --format" fmnist train -o runs --fo
 expect "--optimiser" fmnist train -o runs --o                      # no option twice
+expect "" fmnist train -h --he
 expect "runs/one" fmnist label -o out runs/                     # "out" is no operand
 expect_lines "$directories" fmnist audit ''
 expect "runs/one" fmnist audit runs/

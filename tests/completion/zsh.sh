@@ -33,6 +33,8 @@ expect "fmnist completion " bash fish zsh
 expect "fmnist train --seed " ""
 expect "fmnist train --force --fo" --format
 expect "fmnist help train --" --help
+expect "fmnist -h tr" train
+expect "fmnist --help tr" train
 expect "fmnist train --out " 'a\ folder' runs
 expect "fmnist train --out=ru" runs
 expect "fmnist audit " 'a\ folder' runs

@@ -22,6 +22,10 @@ from tool import Tool, import_module
 
 torch.set_num_threads(2)
 
+# The base's values are drawn, so that some images are given to a class they are not of with all but
+# certainty: their logarithms show the rounding of fp32, differently on each kind of processor.
+NLL_MOST = 5e-5
+
 
 def by_onnx(folder, images):
     session = onnxruntime.InferenceSession(
@@ -66,7 +70,7 @@ def main():
             what = f"vgg16 fine-tuned from Keras's weights, exported as {form}"
             shared.result(f"{what}: images of {len(images):,} classified otherwise "
                           f"({correct:,} right)", versions, abs(correct - expected["correct"]), 0)
-            shared.result(f"{what}: nll", versions, abs(nll - expected["nll"]), 1e-5)
+            shared.result(f"{what}: nll", versions, abs(nll - expected["nll"]), NLL_MOST)
     shared.finish()
 
 

@@ -1,5 +1,5 @@
-// The order of an audit: labels (planted errors in them), folds, probabilities, what contradicts
-// the labels; near duplicates; the folder's files.
+// The order of an audit: labels (planted errors in them), near duplicates, folds that keep these
+// together, probabilities, what contradicts the labels; the folder's files.
 #include "app/audit/auditing_parts.h"
 
 #include "app/output.h"
@@ -87,7 +87,7 @@ static enum fm_status begin(struct fm_auditing *a)
     FM_TRY(fm_plant_labels(audit->dataset->train.labels, audit->count, audit->classes, audit->plant,
         audit->seed, audit->labels, audit->planted, &audit->planted_count));
     return fm_folds_make(
-        audit->labels, audit->count, audit->classes, audit->folds, audit->seed, audit->fold);
+        audit->labels, audit->count, audit->classes, NULL, audit->folds, audit->seed, audit->fold);
 }
 
 // ---- Judging the labels
@@ -148,38 +148,6 @@ static enum fm_status judge(struct fm_audit *audit)
     return FM_OK;
 }
 
-// ---- Near duplicates
-
-static enum fm_status on_near(void *context, uint32_t done, uint32_t total)
-{
-    const struct fm_auditing *a = context;
-    const struct fm_audit_hooks *hooks = &a->options->hooks;
-    if (hooks->near)
-        hooks->near(hooks->context, done, total);
-    return fm_audit_check_interrupt(a->options, "looking for near duplicates");
-}
-
-static enum fm_status find_duplicates(struct fm_auditing *a)
-{
-    struct fm_audit *audit = a->audit;
-    uint32_t total = audit->count + audit->dataset->test.count;
-    const struct fm_near_options options = {.distance = FM_NEAR_DISTANCE,
-        .mirrored = true,
-        .shift = 1,
-        .progress = on_near,
-        .context = a};
-    const uint8_t **records = malloc(total * sizeof *records);
-    if (!records)
-        return fm_fail_memory("the images", total * sizeof *records);
-    for (uint32_t i = 0; i < total; i++)
-        records[i] = fm_audit_image(audit, i).record;
-    double start = fm_clock_seconds();
-    enum fm_status status = fm_near_find(records, total, &options, &audit->near);
-    audit->near_seconds = fm_clock_seconds() - start;
-    free(records);
-    return status == FM_OK ? fm_audit_count_overlaps(audit) : status;
-}
-
 // ---- Files
 
 // `made`: of making the table, which is freed here.
@@ -225,9 +193,10 @@ static enum fm_status write_files(const struct fm_auditing *a)
 
 static enum fm_status work(struct fm_auditing *a)
 {
+    FM_TRY(fm_audit_find_duplicates(a));
+    FM_TRY(fm_audit_keep_together(a));
     FM_TRY(fm_audit_predict(a));
     FM_TRY(judge(a->audit));
-    FM_TRY(find_duplicates(a));
     return write_files(a);
 }
 
@@ -257,6 +226,7 @@ enum fm_status fm_audit_run(const struct fm_engine *engine, const struct fm_data
         status = work(&a);
     fm_run_unlock(lock);
     fm_pretrained_free(&a.weights);
+    free(a.unit);
     status = explain(&a, status);
     if (status != FM_OK)
         fm_audit_free(audit);

@@ -3,7 +3,8 @@
 //
 // The labels are judged by networks that have not seen them: the run's model is trained, with the
 // run's recipe, on all folds of the training images but one, and predicts that one (confident
-// learning, eval/audit/confident.h). No label is changed: a person decides.
+// learning, eval/audit/confident.h). Images that are near duplicates are in one fold, so that none
+// is judged by a network that has seen its copy. No label is changed: a person decides.
 //
 // The folder of an audit:
 //
@@ -83,7 +84,8 @@ enum fm_audit_part {
 };
 extern const char *const fm_audit_part_names[]; // by enum fm_audit_part; ends with NULL
 
-// Near duplicates between two parts, or within one.
+// Near duplicates between two parts, or within one: all pairs, those of copies with one another,
+// too, and those that the list has no room for.
 struct fm_audit_overlap {
     uint64_t pairs, identical, mirrored;
     uint64_t conflicts; // with different labels in the files
@@ -119,7 +121,7 @@ struct fm_audit {
     struct fm_audit_pair *pairs; // of classes, most images first; those with any
     int pair_count;
 
-    struct fm_near near; // training images count from 0, test images from `count`
+    struct fm_near near; // the list; training images count from 0, test images from `count`
     struct fm_audit_overlap overlaps[FM_AUDIT_PARTS][FM_AUDIT_PARTS]; // [earlier][later]
     struct fm_audit_overlap overlap;                                  // all; of its images below
     uint32_t leaked; // test images that have a near duplicate among all training images
@@ -160,5 +162,9 @@ enum fm_status fm_audit_overlaps(const struct fm_audit *audit, bool all, struct 
 enum fm_status fm_audit_issues(
     const struct fm_audit *audit, uint32_t most, struct fm_table **table);
 enum fm_status fm_audit_duplicates(const struct fm_audit *audit, struct fm_table **table);
+
+// How many pairs are counted that the table of duplicates has not got, and a sentence that says so.
+uint64_t fm_audit_unlisted(const struct fm_audit *audit);
+void fm_audit_append_unlisted(const struct fm_audit *audit, struct fm_text *out);
 
 #endif

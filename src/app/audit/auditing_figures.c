@@ -1,15 +1,13 @@
-// What an audit has found, as figures for programs: near duplicates by parts, and the JSON.
+// What an audit has found, for programs: the part of an image, and the JSON.
 #include "app/audit/auditing_parts.h"
 
 #include "backend/precision.h"
-#include "base/clock.h"
 #include "run/json.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum {
-    AUDIT_FORMAT = 1
+    AUDIT_FORMAT = 2
 };
 
 const char *const fm_audit_part_names[] = {"train", "select", "calibrate", "test", NULL};
@@ -46,51 +44,6 @@ struct fm_audit_image fm_audit_image(const struct fm_audit *audit, uint32_t imag
         .label = samples->labels[index],
         .record = samples->records + (size_t)index * FM_IMAGE_BYTES,
         .file = names ? names[index] : NULL};
-}
-
-static void count_pair(
-    struct fm_audit_overlap *overlap, const struct fm_near_pair *pair, bool conflict)
-{
-    overlap->pairs++;
-    overlap->identical += pair->identical;
-    overlap->mirrored += pair->mirrored;
-    overlap->conflicts += conflict;
-}
-
-// seen[image]: a bit for each part that the image has a near duplicate in.
-static void count_images(struct fm_audit *audit, const uint8_t *seen, uint32_t total)
-{
-    const int not_test = 1 << FM_AUDIT_TRAIN | 1 << FM_AUDIT_SELECT | 1 << FM_AUDIT_CALIBRATE;
-    for (uint32_t i = 0; i < total; i++) {
-        if (!seen[i])
-            continue;
-        enum fm_audit_part part = fm_audit_image(audit, i).part;
-        for (int other = 0; other <= (int)part; other++)
-            audit->overlaps[other][part].images += seen[i] >> other & 1;
-        audit->leaked += part == FM_AUDIT_TEST && seen[i] & not_test;
-    }
-}
-
-enum fm_status fm_audit_count_overlaps(struct fm_audit *audit)
-{
-    uint32_t total = audit->count + audit->dataset->test.count;
-    uint8_t *seen = calloc(total, 1);
-    if (!seen)
-        return fm_fail_memory("the counts of near duplicates", total);
-    for (uint32_t k = 0; k < audit->near.count; k++) {
-        const struct fm_near_pair *pair = &audit->near.pairs[k];
-        struct fm_audit_image a = fm_audit_image(audit, pair->a);
-        struct fm_audit_image b = fm_audit_image(audit, pair->b);
-        int low = a.part < b.part ? (int)a.part : (int)b.part;
-        int high = a.part < b.part ? (int)b.part : (int)a.part;
-        count_pair(&audit->overlaps[low][high], pair, a.label != b.label);
-        count_pair(&audit->overlap, pair, a.label != b.label);
-        seen[pair->a] |= (uint8_t)(1 << b.part);
-        seen[pair->b] |= (uint8_t)(1 << a.part);
-    }
-    count_images(audit, seen, total);
-    free(seen);
-    return FM_OK;
 }
 
 // ---- JSON
@@ -164,11 +117,12 @@ static json_t *duplicates_json(const struct fm_audit *audit)
     struct fm_table *table = NULL;
     enum fm_status status = fm_audit_overlaps(audit, true, &table);
     const struct fm_audit_overlap *all = &audit->overlap;
-    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "distance", FM_NEAR_DISTANCE,
-        "pairs", (json_int_t)all->pairs, "dropped", (json_int_t)audit->near.dropped, "identical",
-        (json_int_t)all->identical, "mirrored", (json_int_t)all->mirrored, "conflicts",
-        (json_int_t)all->conflicts, "test_images", (json_int_t)audit->leaked, "seconds",
-        audit->near_seconds, "parts", rows_of(status, table));
+    return json_pack("{s:f, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "distance",
+        FM_NEAR_DISTANCE, "pairs", (json_int_t)all->pairs, "listed", (json_int_t)audit->near.count,
+        "dropped", (json_int_t)audit->near.dropped, "identical", (json_int_t)all->identical,
+        "mirrored", (json_int_t)all->mirrored, "conflicts", (json_int_t)all->conflicts,
+        "test_images", (json_int_t)audit->leaked, "seconds", audit->near_seconds, "parts",
+        rows_of(status, table));
 }
 
 json_t *fm_audit_json(const struct fm_audit *audit)

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-    FOLDS_FORMAT = 1
+    FOLDS_FORMAT = 2,
+    FOLDS_FORMAT_APART = 1 // dealt without a look at near duplicates
 };
 
 // audit.json first: a removal that is cut short leaves no folder that looks finished.
@@ -81,28 +82,34 @@ static enum fm_status remove_all(const struct fm_audit *audit)
     return FM_OK;
 }
 
-// The first key whose value differs.
-static const char *difference(const json_t *found, json_t *wanted)
+// The first key whose value differs, or that one of them alone has.
+static const char *difference(json_t *found, json_t *wanted)
 {
     const char *key;
     json_t *value;
     json_object_foreach(
         wanted, key, value) if (!fm_json_same(json_object_get(found, key), value)) return key;
+    json_object_foreach(found, key, value) if (!json_object_get(wanted, key)) return key;
     return NULL;
 }
 
-// Whether the folder's folds are those of this audit: FM_EXISTS where they are not.
-static enum fm_status compare(const char *directory, const char *path, json_t *wanted)
+// Whether the folder's folds are those of this audit: FM_EXISTS where they are not. Of those from
+// before it takes fm_audit_keep_together() to tell.
+static enum fm_status compare(struct fm_auditing *a, const char *path, json_t *wanted)
 {
-    json_t *found;
+    json_t *found, *format;
     FM_TRY(fm_json_read_file(path, &found, NULL));
+    format = json_object_get(found, "format");
+    a->from_before = json_integer_value(format) == FOLDS_FORMAT_APART;
+    if (a->from_before)
+        json_integer_set(format, FOLDS_FORMAT);
     const char *key = difference(found, wanted);
     enum fm_status status = FM_OK;
     if (key)
         status = fm_fail(FM_EXISTS,
             "%s: holds an audit with another \"%s\" (" FM_AUDIT_FOLDS
             "); --force replaces it, --out DIR takes another folder",
-            directory, key);
+            a->audit->directory, key);
     json_decref(found);
     return status;
 }
@@ -145,18 +152,18 @@ static enum fm_status replace(const struct fm_audit *audit, const char *path)
     return status;
 }
 
-static enum fm_status settle(const struct fm_auditing *a, const char *path, json_t *wanted)
+static enum fm_status settle(struct fm_auditing *a, const char *path, json_t *wanted)
 {
     const struct fm_audit *audit = a->audit;
     if (a->options->force)
         FM_TRY(replace(audit, path));
     if (fm_path_exists(path))
-        return compare(audit->directory, path, wanted);
+        return compare(a, path, wanted);
     FM_TRY(refuse_strangers(audit->directory));
     return fm_json_create_file(path, wanted);
 }
 
-enum fm_status fm_audit_open_folder(const struct fm_auditing *a, int *lock)
+enum fm_status fm_audit_open_folder(struct fm_auditing *a, int *lock)
 {
     struct fm_audit *audit = a->audit;
     char path[FM_PATH_MAX];

@@ -80,9 +80,9 @@ static enum fm_status add_summary(const struct fm_audit *audit, struct fm_page *
     fm_data_label(audit->dataset, label);
     fm_page_paragraph(page,
         "The training labels of %s, judged by networks (%s, as in the run %s) that were each "
-        "trained on %d of %d folds of them and have not seen the images that they judge "
-        "(confident learning: Northcutt, Jiang, Chuang 2021, arXiv:1911.00068). No label has been "
-        "changed: what stands here is for a person to decide.",
+        "trained on %d of %d folds of them and have not seen the images that they judge, nor near "
+        "duplicates of them (confident learning: Northcutt, Jiang, Chuang 2021, arXiv:1911.00068). "
+        "No label has been changed: what stands here is for a person to decide.",
         label, audit->config.model, audit->run, audit->folds - 1, audit->folds);
     if (audit->config.teaching.count > 0)
         fm_page_paragraph(page,
@@ -173,6 +173,19 @@ static void add_half(const struct fm_audit *audit, const struct fm_near_pair *pa
     add_tile(g, fm_page_image(page, key, image.record), image.label != other.label);
 }
 
+static enum fm_status add_unlisted(const struct fm_audit *audit, struct fm_page *page)
+{
+    struct fm_text text = {0};
+    if (fm_audit_unlisted(audit) == 0)
+        return FM_OK;
+    fm_audit_append_unlisted(audit, &text);
+    fm_page_paragraph(page, "%s", fm_text_cstr(&text));
+    enum fm_status status = text.failed ? fm_fail_memory("a paragraph of a page", text.capacity)
+                                        : FM_OK;
+    fm_text_free(&text);
+    return status;
+}
+
 static enum fm_status add_duplicates(const struct fm_audit *audit, struct fm_page *page)
 {
     struct fm_table *table = NULL;
@@ -186,8 +199,9 @@ static enum fm_status add_duplicates(const struct fm_audit *audit, struct fm_pag
         FM_NEAR_DISTANCE, (unsigned)audit->leaked, (unsigned)audit->dataset->test.count);
     enum fm_status status = fm_audit_overlaps(audit, false, &table);
     FM_TRY(add_table(page, status, table, "Near duplicates by part"));
+    FM_TRY(add_unlisted(audit, page));
     if (audit->near.count > PAIRS_SHOWN)
-        fm_page_paragraph(page, "The first %d of %u pairs; duplicates.csv has all.", PAIRS_SHOWN,
+        fm_page_paragraph(page, "The first %d of the %u pairs in duplicates.csv.", PAIRS_SHOWN,
             (unsigned)audit->near.count);
     FM_TRY(open_gallery(&g));
     for (uint32_t k = 0; k < audit->near.count && k < PAIRS_SHOWN; k++)

@@ -54,7 +54,7 @@ enum fm_status fm_audit_summary(const struct fm_audit *audit, struct fm_table **
     fm_table_cell(row, json_real(audit->confident.noise), "%.2f %%", 100 * audit->confident.noise);
     count_cell(row, audit->issues);
     count_cell(row, audit->planted_count);
-    count_cell(row, audit->overlap.pairs + audit->near.dropped);
+    count_cell(row, audit->overlap.pairs);
     count_cell(row, audit->overlap.identical);
     count_cell(row, audit->overlap.conflicts);
     count_cell(row, audit->leaked);
@@ -262,6 +262,26 @@ enum fm_status fm_audit_overlaps(const struct fm_audit *audit, bool all, struct 
             count_cell(*table, overlap->conflicts);
         }
     return FM_OK;
+}
+
+uint64_t fm_audit_unlisted(const struct fm_audit *audit)
+{
+    return audit->overlap.pairs - audit->near.count;
+}
+
+void fm_audit_append_unlisted(const struct fm_audit *audit, struct fm_text *out)
+{
+    char listed[32], pairs[32], dropped[32];
+    bool stand_for_others = fm_audit_unlisted(audit) > audit->near.dropped;
+    fm_text_append(out, "duplicates.csv lists %s of these %s pairs",
+        fm_group_digits(audit->near.count, listed),
+        fm_group_digits((int64_t)audit->overlap.pairs, pairs));
+    if (stand_for_others)
+        fm_text_append(out, ": of identical images the first stands for the others there");
+    if (audit->near.dropped > 0)
+        fm_text_append(out, "%s it has no room for %s", stand_for_others ? ", and" : ":",
+            fm_group_digits((int64_t)audit->near.dropped, dropped));
+    fm_text_append(out, ".");
 }
 
 static void image_cells(

@@ -100,7 +100,7 @@ static void add_lines(struct lines *lines, const struct fm_bench_result *r, cons
             .x = lines->x,
             .y = lines->y[at],
             .count = r->predicted.count,
-            .markers = !dashed,
+            .markers = dashed ? FM_MARKERS_FEW : FM_MARKERS_ALL,
             .dashed = dashed,
             .colour = colour++};
     }

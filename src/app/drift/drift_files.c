@@ -92,7 +92,7 @@ static enum fm_status fill_page(const struct fm_drift_job *job, struct fm_page *
         job->trained.directory, job->drift.level, fm_text_cstr(&verdict));
     fm_text_free(&verdict);
     if (job->pictures->failed)
-        fm_page_paragraph(page, "Images that could not be read: %u.", job->pictures->failed);
+        fm_page_paragraph(page, "Images that could not be compared: %u.", job->pictures->failed);
     FM_TRY(add_tables(job, page));
     add_furthest(job, page);
     add_reference(job, page);

@@ -70,6 +70,7 @@ static enum fm_status know_run(const char *directory, struct fm_export_source *s
     add(source, "backend", config.backend);
     snprintf(seed, sizeof seed, "%" PRIu64, config.seed);
     add(source, "seed", seed);
+    source->dropout = fm_json_number(config.recipe, "dropout");
     const char *trained_on = fm_run_trained_on(&config);
     if (trained_on)
         add(source, FM_WEIGHTS_TRAINED_ON, trained_on);
@@ -122,6 +123,7 @@ enum fm_status fm_export_source_open(const char *path, struct fm_export_source *
     enum fm_status status;
     memset(source, 0, sizeof *source);
     source->test_accuracy = NAN;
+    source->dropout = -1;
     if (!fm_path_exists(path))
         return fm_fail(
             FM_NOT_FOUND, "%s: no such file or folder: expected a run or a weights file", path);
@@ -129,6 +131,8 @@ enum fm_status fm_export_source_open(const char *path, struct fm_export_source *
     if (fm_path_is_dir(path))
         FM_TRY(know_run(path, source));
     FM_TRY_GOTO(status, open_weights(source), out);
+    if (source->dropout >= 0) // of those who train on with it
+        fm_net_set_dropout(&source->net, (float)source->dropout);
     if (!fm_path_is_dir(path))
         know_file(source);
     source->model = (struct fm_format_model){.net = &source->net,

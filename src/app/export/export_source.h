@@ -17,7 +17,8 @@ struct fm_export_source {
     char weights_path[FM_PATH_MAX];
     struct fm_weights weights;
     struct fm_net net;
-    double test_accuracy;                                     // NaN: not known
+    double dropout;       // the rate that it was trained with; negative: the model's own
+    double test_accuracy; // NaN: not known
     char remarks[FM_EXPORT_VALUE_MAX];                        // of the run; "": none
     char values[FM_EXPORT_METADATA_MAX][FM_EXPORT_VALUE_MAX]; // of the metadata
     const char *metadata[2 * FM_EXPORT_METADATA_MAX + 1];

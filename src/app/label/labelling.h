@@ -6,8 +6,8 @@
 // fm_labelling_measure(), which says what the promise is worth.
 //
 // The folder: auto.csv (name, label, probability), review.csv and review.html (what people are to
-// label), failed.csv (what could not be read, if there is any), labels.csv (all labels, once there
-// are answers), risk-coverage.png and .svg (with a measurement), label.json last.
+// label), failed.csv (what could not be classified, if there is any), labels.csv (all labels, once
+// there are answers), risk-coverage.png and .svg (with a measurement), label.json last.
 #ifndef FM_APP_LABELLING_H
 #define FM_APP_LABELLING_H
 
@@ -103,7 +103,7 @@ enum fm_status fm_labelling_run(struct fm_labelling *labelling, const struct fm_
 // What the thresholds do on the test images.
 enum fm_status fm_labelling_measure(
     struct fm_labelling *labelling, const struct fm_dataset *dataset);
-// Writes the folder options.out.
+// Writes the folder options.out. What an earlier call has put there stays until all is written.
 enum fm_status fm_labelling_write(struct fm_labelling *labelling);
 void fm_labelling_free(struct fm_labelling *labelling);
 
@@ -119,9 +119,13 @@ enum fm_status fm_labelling_thresholds(
 enum fm_status fm_labelling_measured(const struct fm_labelling *labelling, struct fm_table **table);
 // Why a threshold is not met, in a sentence.
 void fm_threshold_reason(const struct fm_threshold *threshold, struct fm_text *out);
-// Draws risk over coverage: <folder>/risk-coverage.png and .svg.
-enum fm_status fm_labelling_chart(const struct fm_labelling *labelling);
-// review.html.
-enum fm_status fm_labelling_page(const struct fm_labelling *labelling);
+// Draws risk over coverage: <directory>/risk-coverage.png and .svg.
+enum fm_status fm_labelling_chart(const struct fm_labelling *labelling, const char *directory);
+// <directory>/review.html, and how many of the pictures for people it shows: the first ones, as
+// many as a page holds.
+enum fm_status fm_labelling_page(const struct fm_labelling *labelling, const char *directory);
+uint32_t fm_labelling_shown(const struct fm_labelling *labelling);
+// The sentence for where these are not all.
+void fm_labelling_limit(const struct fm_labelling *labelling, struct fm_text *out);
 
 #endif

@@ -122,31 +122,36 @@ static enum fm_status trace(
     return FM_OK;
 }
 
-static enum fm_status draw(
-    const struct fm_labelling *l, const struct curve *test, const struct curve *calibration)
+static enum fm_status draw(const struct fm_labelling *l, const char *directory,
+    const struct curve *test, const struct curve *calibration)
 {
     const struct fm_label_count *all = &l->measure.all;
     const double asked = 1 - l->options.least, ends[2] = {0, 1}, level[2] = {asked, asked};
     const double share = (double)all->taken / l->measure.count;
     const double wrong = all->taken ? 1 - (double)all->right / all->taken : NAN;
     const struct fm_series series[] = {
-        {.name = "test images", .x = test->coverage, .y = test->risk, .count = CURVE_POINTS},
+        {.name = "test images",
+            .x = test->coverage,
+            .y = test->risk,
+            .count = CURVE_POINTS,
+            .markers = FM_MARKERS_FEW},
         {.name = "calibration images",
             .x = calibration->coverage,
             .y = calibration->risk,
             .count = CURVE_POINTS,
+            .markers = FM_MARKERS_FEW,
             .colour = 1},
         {.name = "asked for", .x = ends, .y = level, .count = 2, .dashed = true, .colour = 2},
         {.name = "labelled, measured",
             .x = &share,
             .y = &wrong,
             .count = 1,
-            .markers = true,
+            .markers = FM_MARKERS_ALL,
             .colour = 3},
     };
     struct fm_text subtitle = {0};
     char stem[FM_PATH_MAX];
-    FM_TRY(fm_path_join(stem, l->options.out, "risk-coverage"));
+    FM_TRY(fm_path_join(stem, directory, "risk-coverage"));
     fm_text_append(&subtitle, "%s: %.1f %% of %" PRIu32 " test images labelled%s",
         l->trained.config.model, 100 * share, l->measure.count,
         l->options.per_class ? ", a threshold for each class" : "");
@@ -170,10 +175,10 @@ static enum fm_status draw(
     return status;
 }
 
-enum fm_status fm_labelling_chart(const struct fm_labelling *l)
+enum fm_status fm_labelling_chart(const struct fm_labelling *l, const char *directory)
 {
     struct curve test, calibration;
     FM_TRY(trace(l->measure.guesses, l->measure.labels, l->measure.count, &test));
     FM_TRY(trace(l->calibration, l->calibration_labels, l->calibrated, &calibration));
-    return draw(l, &test, &calibration);
+    return draw(l, directory, &test, &calibration);
 }

@@ -4,18 +4,25 @@
 #include "app/label/labelling_parts.h"
 
 #include "base/file.h"
+#include "report/pages/atlas.h"
 #include "report/pages/page.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
-// By this a browser tells the answers to these pictures from those to others: FNV-1a (Fowler, Noll,
-// Vo) of the classes and of the pictures' names.
+// By this a browser tells the answers to these pictures from those to others, even of the same
+// names: FNV-1a (Fowler, Noll, Vo) of the classes and of each picture's name and record.
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size)
+{
+    for (const uint8_t *at = bytes, *end = at + size; at < end; at++)
+        hash = (hash ^ *at) * 0x100000001b3u;
+    return hash;
+}
+
 static uint64_t hash_text(uint64_t hash, const char *text)
 {
-    for (; *text; text++)
-        hash = (hash ^ (uint8_t)*text) * 0x100000001b3u;
-    return (hash ^ '\n') * 0x100000001b3u;
+    return hash_bytes(hash, text, strlen(text) + 1); // its end tells it from the next
 }
 
 // Beside what all pages have (report/pages/page.css).
@@ -52,18 +59,27 @@ static json_t *review_json(const struct fm_labelling *l, struct fm_page *page)
         hash = hash_text(hash, l->trained.predictor.class_names[k]);
         json_array_append_new(classes, json_string(l->trained.predictor.class_names[k]));
     }
-    for (uint32_t i = 0; i < l->review_count; i++) {
+    for (uint32_t i = 0; i < fm_labelling_shown(l); i++) {
         uint32_t index = l->review[i];
         const struct fm_guess *guess = &l->guesses[index];
-        int image = fm_page_image(
-            page, index, l->pictures.records + (size_t)index * FM_IMAGE_BYTES);
+        const uint8_t *record = l->pictures.records + (size_t)index * FM_IMAGE_BYTES;
+        int image = fm_page_image(page, index, record);
         hash = hash_text(hash, l->names[index]);
+        hash = hash_bytes(hash, record, FM_IMAGE_BYTES);
         json_array_append_new(rows, json_pack("[s, i, i, f, i, f]", l->names[index], image,
                                         guess->best, thousandths(guess->probability), guess->second,
                                         thousandths(guess->second_probability)));
     }
     snprintf(key, sizeof key, "%016" PRIx64, hash);
     return json_pack("{s:s, s:o, s:o}", "key", key, "classes", classes, "rows", rows);
+}
+
+static void add_limit(const struct fm_labelling *l, struct fm_page *page)
+{
+    struct fm_text limit = {0};
+    fm_labelling_limit(l, &limit);
+    fm_page_paragraph(page, "%s", fm_text_cstr(&limit));
+    fm_text_free(&limit);
 }
 
 static enum fm_status fill(const struct fm_labelling *l, struct fm_page *page)
@@ -81,6 +97,8 @@ static enum fm_status fill(const struct fm_labelling *l, struct fm_page *page)
         "Save writes reviewed.csv; then 'fmnist label ... --reviewed reviewed.csv' makes "
         "labels.csv of it.",
         l->review_count, l->pictures.count);
+    if (fm_labelling_shown(l) < l->review_count)
+        add_limit(l, page);
     fm_page_markup(page, style);
     fm_page_markup(page, "<div id=\"review-box\"></div>\n<noscript><p>This page needs JavaScript; "
                          "review.csv has the same rows.</p></noscript>\n");
@@ -92,11 +110,25 @@ static enum fm_status fill(const struct fm_labelling *l, struct fm_page *page)
     return FM_OK;
 }
 
-enum fm_status fm_labelling_page(const struct fm_labelling *l)
+uint32_t fm_labelling_shown(const struct fm_labelling *l)
+{
+    return l->review_count < FM_ATLAS_MAX ? l->review_count : FM_ATLAS_MAX;
+}
+
+void fm_labelling_limit(const struct fm_labelling *l, struct fm_text *out)
+{
+    char shown[32], all[32];
+    fm_text_append(out,
+        "review.html shows the first %s of the %s pictures for people, as many as a page holds; "
+        "review.csv has all.",
+        fm_group_digits(fm_labelling_shown(l), shown), fm_group_digits(l->review_count, all));
+}
+
+enum fm_status fm_labelling_page(const struct fm_labelling *l, const char *directory)
 {
     struct fm_page *page;
     char path[FM_PATH_MAX];
-    FM_TRY(fm_path_join(path, l->options.out, "review.html"));
+    FM_TRY(fm_path_join(path, directory, "review.html"));
     FM_TRY(fm_page_create("Pictures to label", &page));
     enum fm_status status = fill(l, page);
     if (status == FM_OK)

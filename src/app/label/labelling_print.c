@@ -1,6 +1,8 @@
 // What is told of labelling, for people in tables and for programs in JSON, from the same numbers.
 #include "app/label/labelling_parts.h"
 
+#include "run/json.h"
+
 #include <inttypes.h>
 
 enum {
@@ -97,10 +99,10 @@ static json_t *pictures_json(const struct fm_labelling *l)
         json_object_set_new(classes, l->trained.predictor.class_names[k],
             json_pack("{s:I, s:I}", "auto", taken, "review", review));
     }
-    return json_pack("{s:I, s:I, s:I, s:I, s:f, s:o}", "count", (json_int_t)count, "auto",
-        (json_int_t)l->taken, "review", (json_int_t)l->review_count, "failed",
-        (json_int_t)l->pictures.failed, "share", count ? (double)l->taken / count : 0.0, "classes",
-        classes);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:f, s:o}", "count", (json_int_t)count, "auto",
+        (json_int_t)l->taken, "review", (json_int_t)l->review_count, "shown",
+        (json_int_t)fm_labelling_shown(l), "failed", (json_int_t)l->pictures.failed, "share",
+        count ? (double)l->taken / count : 0.0, "classes", classes);
 }
 
 static json_t *count_json(const struct fm_labelling *l, const struct fm_label_count *c)
@@ -139,9 +141,9 @@ json_t *fm_labelling_json(const struct fm_labelling *l)
                                        (json_int_t)l->answers.count, "answered",
                                        (json_int_t)l->answered, "missing", (json_int_t)l->missing)
                                  : json_null();
-    return json_pack("{s:i, s:s, s:s, s:{s:f, s:f, s:b}, s:I, s:f, s:o, s:o, s:o, s:o}", "format",
-        LABEL_FORMAT, "run", l->trained.directory, "model", l->trained.config.model, "asked",
-        "precision", o->least, "confidence", o->confidence, "per_class", o->per_class,
+    return json_pack("{s:i, s:o, s:s, s:{s:f, s:f, s:b}, s:I, s:f, s:o, s:o, s:o, s:o}", "format",
+        LABEL_FORMAT, "run", fm_json_text(l->trained.directory), "model", l->trained.config.model,
+        "asked", "precision", o->least, "confidence", o->confidence, "per_class", o->per_class,
         "calibration_images", (json_int_t)l->calibrated, "delta", l->selective.delta, "thresholds",
         thresholds, "pictures", pictures_json(l), "reviewed", reviewed, "evaluation",
         measure_json(l));

@@ -162,6 +162,11 @@ static enum fm_status add_training(const struct fm_reporting *r, struct fm_page 
             fm_page_heading(page, 3, run->name);
         FM_TRY(add_chart(r, page, "curve-accuracy", run, "Accuracy by epoch"));
         FM_TRY(add_chart(r, page, "curve-loss", run, "Loss by epoch"));
+        struct fm_text losses = {0};
+        fm_report_losses(run, &losses);
+        if (losses.length > 0)
+            fm_page_paragraph(page, "%s", fm_text_cstr(&losses));
+        fm_text_free(&losses);
     }
     return FM_OK;
 }

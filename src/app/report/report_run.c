@@ -81,6 +81,28 @@ void fm_report_free_run(struct fm_report_run *run)
     *run = (struct fm_report_run){0};
 }
 
+// That of the selection images is always of the labels as they are.
+void fm_report_losses(const struct fm_report_run *run, struct fm_text *out)
+{
+    const char *targets[3];
+    int count = 0;
+    if (fm_json_number(run->config.recipe, "label_smoothing") > 0)
+        targets[count++] = "smoothed";
+    if (fm_json_number(run->config.recipe, "mix") > 0)
+        targets[count++] = "mixed";
+    if (run->config.teaching.count > 0)
+        targets[count++] = "taught";
+    if (count == 0)
+        return;
+    fm_text_append(out, "Training images: the loss against ");
+    for (int i = 0; i < count; i++)
+        fm_text_append(out, "%s%s", i == 0 ? "" : i + 1 < count ? ", " : " and ", targets[i]);
+    fm_text_append(out, " targets.");
+    if (!run->config.full)
+        fm_text_append(out, " Selection images: the negative log-likelihood of their labels, which "
+                            "is another quantity.");
+}
+
 // ---- Predictions
 
 // Turns `probabilities` into logits, of which softmax makes the same probabilities again.

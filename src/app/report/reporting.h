@@ -61,6 +61,9 @@ struct fm_reporting {
 enum fm_status fm_report_read_run(const char *directory, struct fm_report_run *run);
 // Its predictions, metrics and coverage.
 enum fm_status fm_report_predict(const struct fm_reporting *r, struct fm_report_run *run);
+// Where the two losses of its log are not the same quantity, a sentence or two that say what each
+// is; else nothing. For the chart of both and the page around it.
+void fm_report_losses(const struct fm_report_run *run, struct fm_text *out);
 void fm_report_free_run(struct fm_report_run *run); // one that is all zero, too
 // Its predictions of r->samples, and its most confident mistakes: how many (and which are kept in
 // `shown`).

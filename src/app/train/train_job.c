@@ -40,6 +40,11 @@ static enum fm_status build_net(struct fm_training *w)
 // The data of the first call that got so far are those of the run; `*first` is this one.
 static enum fm_status check_data(const struct fm_training *w, bool *first)
 {
+    json_t *told = fm_run_data_to_json(&w->config.data);
+    json_decref(told);
+    if (!told) // as result.json would find at the end
+        return fm_fail(FM_DATA, "%s: the folder's name is not UTF-8, as a run's files have to be",
+            w->config.data.directory);
     struct fm_run_config before;
     FM_TRY(fm_run_read_config(w->directory, &before));
     bool same = before.has_data && fm_run_config_goes_on(&before, &w->config);
@@ -227,7 +232,7 @@ static void warn_of_few(const struct fm_training *w)
 static enum fm_status run(struct fm_training *w, json_t **result)
 {
     FM_TRY(fm_run_sweep(w->directory));
-    bool first;
+    bool first = false;
     FM_TRY(check_data(w, &first));
     FM_TRY(fm_training_open_teacher_runs(w)); // one that is refused leaves a folder without data
     if (first)
@@ -293,7 +298,9 @@ enum fm_status fm_job_run(const struct fm_engine *engine, const struct fm_datase
     FM_TRY_GOTO(status, fm_training_open_weights(&w), out);
     FM_TRY_GOTO(status, build_net(&w), out);
     FM_TRY_GOTO(status, fm_run_lock(directory, &lock), out);
-    status = run(&w, result);
+    // Another process may have ended it since it was asked: the test images are used once.
+    status = fm_run_is_finished(directory) ? fm_run_read_result(directory, result)
+                                           : run(&w, result);
     fm_tensorboard_close(&w.board);
     fm_run_unlock(lock);
 out:

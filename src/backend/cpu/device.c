@@ -31,6 +31,15 @@ static void look_for_no_profiler(void)
         (void)dnnl_set_jit_profiling_flags(0); // a oneDNN built without them looks for none
 }
 
+static int team_size(void)
+{
+    int size = 1;
+#pragma omp parallel
+#pragma omp single
+    size = omp_get_num_threads();
+    return size;
+}
+
 enum fm_status fm_cpu_device_open(
     const struct fm_device_options *options, struct fm_device **device)
 {
@@ -46,8 +55,12 @@ enum fm_status fm_cpu_device_open(
     // oneDNN waits for ever for threads that OMP_THREAD_LIMIT keeps from it.
     if (d->threads > omp_get_thread_limit())
         d->threads = omp_get_thread_limit();
-    omp_set_num_threads(d->threads);
     omp_set_dynamic(0);
+    omp_set_num_threads(d->threads);
+    // As many as come: oneDNN's primitives would do part of the work where fewer do than they were
+    // made for, as with OMP_MAX_ACTIVE_LEVELS=0.
+    d->threads = team_size();
+    omp_set_num_threads(d->threads);
     // With oneDNN's widest vectors, in whose layouts they compute.
     d->kernels = fm_kernels_choose(has_isa(dnnl_cpu_isa_avx512_core));
     d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);

@@ -160,6 +160,12 @@ static inline bool fm_op_gates(const struct fm_op *op)
 {
     return op->fusion.relu && !op->fusion.relu_gated;
 }
+// The output's ReLU, which keeps NaN, after what has put it out.
+static inline void fm_op_relu_in_place(struct fm_op *op)
+{
+    void *out = op->out->activation.data;
+    fm_op_kernels(op)->relu_forward(fm_view_size(&op->out->view), out, out);
+}
 // Whether it puts out the logits: a dense layer, or its bias. A network that ends in features has
 // none.
 static inline bool fm_op_makes_logits(const struct fm_op *op)

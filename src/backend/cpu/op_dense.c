@@ -65,7 +65,10 @@ static enum fm_status run_product(struct dense *d, enum fm_op_pass pass)
 static enum fm_status dense_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    return run_product((struct dense *)op, FM_PASS_FORWARD);
+    FM_TRY(run_product((struct dense *)op, FM_PASS_FORWARD));
+    if (op->fusion.relu)
+        fm_op_relu_in_place(op); // oneDNN's would make 0 of NaN
+    return FM_OK;
 }
 
 static enum fm_status dense_weights(struct fm_op *op, const struct fm_pass *pass)
@@ -144,14 +147,14 @@ static enum fm_status connect_side(struct dense *d, enum fm_op_pass pass, enum m
 static enum fm_status create_product(struct dense *d, enum fm_op_pass pass)
 {
     struct dense_pass *p = &d->passes[pass];
-    bool forward = pass == FM_PASS_FORWARD;
+    bool biased = pass == FM_PASS_FORWARD && d->op.fusion.bias;
     const char *name = d->op.name;
     dnnl_primitive_attr_t attr = NULL;
     dnnl_primitive_desc_t pd = NULL;
-    enum fm_status status = fm_attr_create(&attr, forward && d->op.fusion.relu);
+    enum fm_status status = fm_attr_create(&attr, false);
     if (status == FM_OK)
         status = fm_pd_product(&pd, fm_op_device(&d->op)->engine, &p->left.md, &p->right.md,
-            forward && d->op.fusion.bias ? &d->bias.md : NULL, &p->to.md, attr, name);
+            biased ? &d->bias.md : NULL, &p->to.md, attr, name);
     if (attr)
         dnnl_primitive_attr_destroy(attr);
     return status == FM_OK ? fm_primitive_create(&p->product, pd, name) : status;

@@ -35,6 +35,19 @@ static dnnl_memory_t weight_memory(const struct linear_pass *p)
     return p->copy ? fm_copy_memory(p->copy) : p->weight.wanted.memory;
 }
 
+// oneDNN's ReLU makes 0 of NaN, and nobody would notice that weights have diverged: an own one,
+// which keeps NaN, follows the primitive where that is no long way through memory. It would be
+// behind a first convolution, to which no NaN comes but from its weights, and behind those in the
+// matrix unit.
+static bool primitive_has_relu(const struct linear *l)
+{
+    const struct fm_model *m = l->op.executor->model;
+    bool first = l->op.in == &l->op.executor->values[0];
+    bool matrix_unit = m->element == FM_ELEMENT_BF16 && m->device->amx;
+    return l->op.fusion.relu && fm_op_layer(&l->op)->kind == FM_LAYER_CONV &&
+           (first || matrix_unit);
+}
+
 static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
@@ -53,7 +66,10 @@ static enum fm_status linear_forward(struct fm_op *op, const struct fm_pass *pas
     if (l->bias)
         args[count++] = (dnnl_exec_arg_t){DNNL_ARG_BIAS, fm_copy_memory(l->bias)};
     FM_TRY(fm_primitive_run(op->executor, &p->primitive, args, count, op->name));
-    return fm_bridge_out(&p->output, fm_op_device(&l->op));
+    FM_TRY(fm_bridge_out(&p->output, fm_op_device(&l->op)));
+    if (op->fusion.relu && !primitive_has_relu(l))
+        fm_op_relu_in_place(op);
+    return FM_OK;
 }
 
 static enum fm_status linear_prepare(struct fm_op *op, const struct fm_pass *pass)
@@ -155,7 +171,8 @@ static enum fm_element weights_element(const struct linear *l)
     const struct fm_layer *layer = fm_op_layer(&l->op);
     bool many = (int64_t)layer->in.c * layer->out.c >= 512 * 512;
     bool few = layer->out.h * layer->out.w <= 16;
-    if (layer->kind == FM_LAYER_CONV && many && few)
+    bool matrix_unit = fm_op_device(&l->op)->amx; // has another kernel
+    if (layer->kind == FM_LAYER_CONV && many && few && !matrix_unit)
         return FM_ELEMENT_F32;
     return l->op.executor->model->element;
 }
@@ -210,7 +227,7 @@ static enum fm_status create_forward_pd(
 {
     struct fm_linear_desc desc = linear_desc(l, w, FM_PASS_FORWARD, fm_fusion_adds(&l->op.fusion));
     dnnl_primitive_attr_t attr = NULL;
-    enum fm_status status = fm_attr_create(&attr, l->op.fusion.relu);
+    enum fm_status status = fm_attr_create(&attr, primitive_has_relu(l));
     if (status == FM_OK)
         status = fm_pd_linear_forward(pd, fm_op_device(&l->op)->engine, &desc,
             fm_executor_trains(l->op.executor), attr, l->op.name);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "data/folders/folders_parts.h"
+#include "data/pictures/source.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,6 +64,7 @@ static void tell(
     const struct fm_folders *folders, const struct fm_dataset *dataset, uint32_t duplicates)
 {
     char digits[32];
+    fm_warn_passed_over(folders->directory, folders->passed_over);
     tell_unreadable(folders);
     tell_duplicates(dataset, duplicates);
     if (folders->held_out)

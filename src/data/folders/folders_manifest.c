@@ -12,7 +12,7 @@
 enum {
     // Raised with every change in data/pictures or data/folders by which the same pictures become
     // other records, or the same listing another data set.
-    CONVERSION = 3
+    CONVERSION = 4
 };
 
 const char *const fm_idx_file_names[FM_FOLDER_FILES] = {"train-images-idx3-ubyte",

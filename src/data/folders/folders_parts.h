@@ -29,6 +29,7 @@ struct fm_folders {
     char *names[FM_CLASSES_MAX]; // owned
     uint32_t count, capacity;
     struct fm_folder_picture *pictures; // training part first; within it by class, then by path
+    uint32_t passed_over;               // files beside them
 };
 void fm_folders_free(struct fm_folders *folders);
 

@@ -3,6 +3,7 @@
 
 #include "base/log.h"
 #include "data/folders/folders_parts.h"
+#include "data/pictures/source.h"
 #include "data/pictures/source_parts.h"
 
 #include <dirent.h>
@@ -113,7 +114,7 @@ static bool holds_picture(const char *path)
     if (!dir)
         return false;
     for (struct dirent *entry; !found && (entry = readdir(dir));)
-        found = entry->d_name[0] != '.' && fm_is_picture_name(entry->d_name);
+        found = entry->d_name[0] != '.' && fm_picture_ending(entry->d_name) > 0;
     closedir(dir);
     return found;
 }
@@ -277,6 +278,7 @@ static enum fm_status add_class(
     struct fm_entries entries = {0};
     FM_TRY(fm_path_join(path, base, name));
     enum fm_status status = fm_entries_add_folder(&entries, path);
+    folders->passed_over += entries.passed_over;
     if (status == FM_NOT_FOUND && part == FM_PART_TEST) {
         fm_error_clear();
         status = FM_OK;

@@ -110,20 +110,30 @@ static enum fm_status fail_no_picture(const char *name, const uint8_t *bytes, si
     return FM_DATA;
 }
 
+bool fm_png_begins(const uint8_t *bytes, size_t size)
+{
+    static const uint8_t magic[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    return size >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
+}
+
+bool fm_jpeg_begins(const uint8_t *bytes, size_t size)
+{
+    static const uint8_t magic[] = {0xff, 0xd8, 0xff};
+    return size >= sizeof magic && memcmp(bytes, magic, sizeof magic) == 0;
+}
+
 enum fm_status fm_picture_decode(
     const char *name, const uint8_t *bytes, size_t size, struct fm_picture *picture)
 {
-    static const uint8_t png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    static const uint8_t jpeg[] = {0xff, 0xd8, 0xff};
     int orientation = 1;
     *picture = (struct fm_picture){0};
     if (size > FM_PICTURE_FILE_MAX)
         return fm_fail(FM_DATA,
             "%s: found %zu bytes, expected at most %d: no picture is that large", name, size,
             FM_PICTURE_FILE_MAX);
-    if (size >= sizeof png && memcmp(bytes, png, sizeof png) == 0)
+    if (fm_png_begins(bytes, size))
         FM_TRY(fm_png_decode(name, bytes, size, picture, &orientation));
-    else if (size >= sizeof jpeg && memcmp(bytes, jpeg, sizeof jpeg) == 0)
+    else if (fm_jpeg_begins(bytes, size))
         FM_TRY(fm_jpeg_decode(name, bytes, size, picture, &orientation));
     else
         return fail_no_picture(name, bytes, size);

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "data/dataset.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum {
@@ -43,6 +44,9 @@ enum fm_status fm_picture_decode(
     const char *name, const uint8_t *bytes, size_t size, struct fm_picture *picture);
 enum fm_status fm_picture_read(const char *path, struct fm_picture *picture);
 void fm_picture_free(struct fm_picture *picture);
+
+// Whether a regular file begins as a PNG or JPEG picture does, be it one or not.
+bool fm_picture_begins(const char *path);
 
 // The record that a network is given: 28x28 u8, row by row, 0 = black = background. A photograph is
 // converted as the data set's authors did (Xiao, Rasul, Vollgraf 2017, arXiv:1708.07747, section

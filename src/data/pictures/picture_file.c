@@ -67,13 +67,18 @@ static enum fm_status check_file(const char *path, const struct stat *info)
     return FM_OK;
 }
 
+// A pipe would wait for a writer, and a terminal could become ours.
+static int open_to_read(const char *path)
+{
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+}
+
 enum fm_status fm_picture_file_read(const char *path, uint8_t **bytes, size_t *size)
 {
     struct stat info;
     *bytes = NULL;
     *size = 0;
-    // A pipe would wait for a writer, and a terminal could become ours.
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int fd = open_to_read(path);
     if (fd < 0)
         return fm_fail(errno == ENOENT  ? FM_NOT_FOUND
                        : errno == ENXIO ? FM_DATA
@@ -99,4 +104,17 @@ enum fm_status fm_picture_read(const char *path, struct fm_picture *picture)
     enum fm_status status = fm_picture_decode(path, bytes, size, picture);
     free(bytes);
     return status;
+}
+
+bool fm_picture_begins(const char *path)
+{
+    struct stat info;
+    uint8_t head[FM_PICTURE_HEAD];
+    int fd = open_to_read(path);
+    if (fd < 0)
+        return false;
+    bool regular = fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+    ssize_t got = regular ? pread(fd, head, sizeof head, 0) : -1;
+    close(fd);
+    return got > 0 && (fm_png_begins(head, (size_t)got) || fm_jpeg_begins(head, (size_t)got));
 }

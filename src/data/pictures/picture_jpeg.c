@@ -150,22 +150,20 @@ static void read_row(struct jpeg_decoder *d, JSAMPARRAY inks)
     }
 }
 
-// Whether all scans have come: libjpeg makes up a component of which there is none, and what a
-// progressive file has not refined yet, from what it has. Asked when the last row has been read.
-static bool all_scans_came(const struct jpeg_decompress_struct *info)
+// Whether the scans have come that no file may lack: libjpeg makes up a component of which there is
+// none, and the means of blocks that a progressive file has not refined. Asked when the last row
+// has been read.
+static bool needed_scans_came(const struct jpeg_decompress_struct *info)
 {
     for (int c = 0; c < info->num_components; c++) {
         if (!info->comp_info[c].quant_table) // taken with a component's first scan
             return false;
         if (!info->progressive_mode)
             continue;
-        // Of each coefficient the lowest bit that has come, -1 where none has, which of the mean
-        // (the first) is always wrong, and of the others a way of saying that they are 0.
+        // The lowest bit of blocks' means that has come; -1: none. Of the other coefficients no bit
+        // has to come.
         if (info->coef_bits[c][0] != 0)
             return false;
-        for (int k = 1; k < DCTSIZE2; k++)
-            if (info->coef_bits[c][k] > 0)
-                return false;
     }
     return true;
 }
@@ -181,9 +179,9 @@ static enum fm_status read_pixels(struct jpeg_decoder *d)
         inks = info->mem->alloc_sarray((j_common_ptr)info, JPOOL_IMAGE, 4 * info->image_width, 1);
     while (info->output_scanline < info->output_height)
         read_row(d, inks);
-    if (!all_scans_came(info))
+    if (!needed_scans_came(info))
         return fm_fail(
-            FM_DATA, "%s: the JPEG file is cut off: it ends before its last scan", d->name);
+            FM_DATA, "%s: the JPEG file is cut off: it ends before a scan that it needs", d->name);
     jpeg_finish_decompress(info);
     return FM_OK;
 }

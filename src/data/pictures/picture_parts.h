@@ -18,6 +18,13 @@ enum fm_status fm_picture_file_read(const char *path, uint8_t **bytes, size_t *s
 enum fm_status fm_picture_bytes_read(
     int fd, const char *name, size_t expected, uint8_t **bytes, size_t *size);
 
+// By their first bytes, of which FM_PICTURE_HEAD are enough.
+enum {
+    FM_PICTURE_HEAD = 8
+};
+bool fm_png_begins(const uint8_t *bytes, size_t size);
+bool fm_jpeg_begins(const uint8_t *bytes, size_t size);
+
 // Decoders of one format: the picture as it is stored, opaque, and how EXIF would have it turned.
 // On failure nothing needs to be freed.
 enum fm_status fm_png_decode(const char *name, const uint8_t *bytes, size_t size,

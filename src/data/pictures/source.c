@@ -177,3 +177,8 @@ uint32_t fm_source_total(const struct fm_source *source)
         total += source->entries.all[i].images;
     return total <= UINT32_MAX ? (uint32_t)total : 0;
 }
+
+uint32_t fm_source_passed_over(const struct fm_source *source)
+{
+    return source->entries.passed_over;
+}

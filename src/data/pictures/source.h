@@ -7,12 +7,17 @@
 
 #include <stdbool.h>
 
+// The names of the pictures of a folder, in either case.
+#define FM_PICTURE_ENDINGS "*.png, *.jpg, *.jpeg, *.jpe or *.jfif"
+// The bytes of a name's ending where it is one of these; 0: it is not, or the whole name.
+size_t fm_picture_ending(const char *name);
+
 struct fm_source_options {
-    // Each a PNG or JPEG file, whatever it is called; a folder, whose pictures (*.png, *.jpg,
-    // *.jpeg) are taken with those of the folders in it, in the bytewise order of their paths,
-    // hidden ones left out, links followed and no folder read twice; "-": one picture from standard
-    // input; or an IDX file of 28x28 images (t10k-images-idx3-ubyte.gz, told by its contents),
-    // whose images are taken as they are and named "<path>#<index>".
+    // Each a PNG or JPEG file, whatever it is called; a folder, whose pictures
+    // (FM_PICTURE_ENDINGS) are taken with those of the folders in it, in the bytewise order of
+    // their paths, hidden ones left out, links followed and no folder read twice; "-": one picture
+    // from standard input; or an IDX file of 28x28 images (t10k-images-idx3-ubyte.gz, told by its
+    // contents), whose images are taken as they are and named "<path>#<index>".
     const char *const *names;
     int count;
     // A file with a path on each line, taken after `names`; "-": standard input; NULL: none. Lines
@@ -46,6 +51,12 @@ enum fm_status fm_source_next(struct fm_source *source, struct fm_source_item *i
 // progress.
 uint32_t fm_source_total(const struct fm_source *source);
 
+// How many files the folders hold beside their pictures; hidden ones do not count.
+uint32_t fm_source_passed_over(const struct fm_source *source);
+// Says so in a line, and how pictures are named; nothing of none. `directory`, where they are, may
+// be NULL.
+void fm_warn_passed_over(const char *directory, uint32_t count);
+
 // All images of a source in memory.
 struct fm_pictures {
     uint32_t count;
@@ -53,6 +64,7 @@ struct fm_pictures {
     uint8_t *records;              // [count][FM_IMAGE_BYTES]; owned
     uint32_t failed;               // items with an error
     char **failed_names, **errors; // [failed]; owned
+    uint32_t passed_over;          // fm_source_passed_over()
 };
 
 // `progress` after each image, `total` 0 where it is not known; may be NULL; a failure of it ends

@@ -81,6 +81,7 @@ static enum fm_status read_all(struct fm_source *source,
     struct capacities room = {0};
     struct fm_source_item item;
     uint32_t total = fm_source_total(source), done = 0;
+    pictures->passed_over = fm_source_passed_over(source);
     for (;;) {
         FM_TRY(fm_source_next(source, &item));
         if (!item.name)

@@ -1,8 +1,10 @@
 // The pictures of a folder and of those in it. Links are followed; a folder that is reached by
 // several ways is read once, so that links in a circle end.
-#include "data/pictures/source_parts.h"
+#include "data/pictures/source.h"
 
+#include "base/log.h"
 #include "base/text.h"
+#include "data/pictures/source_parts.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -22,16 +24,25 @@ struct walk {
     size_t count, capacity;
 };
 
-bool fm_is_picture_name(const char *name)
+size_t fm_picture_ending(const char *name)
 {
-    static const char *const endings[] = {".png", ".jpg", ".jpeg"};
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".jpe", ".jfif"};
     size_t length = strlen(name);
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         size_t ending = strlen(endings[i]);
         if (length > ending && strcasecmp(name + length - ending, endings[i]) == 0)
-            return true;
+            return ending;
     }
-    return false;
+    return 0;
+}
+
+void fm_warn_passed_over(const char *directory, uint32_t count)
+{
+    char digits[32];
+    if (count > 0)
+        fm_warn("%s%s%s file%s passed over: the pictures of a folder are named " FM_PICTURE_ENDINGS,
+            directory ? directory : "", directory ? ": " : "", fm_group_digits(count, digits),
+            count == 1 ? " is" : "s are");
 }
 
 // Whether this is a folder that has not been read yet; remembers it.
@@ -135,16 +146,18 @@ static enum fm_status walk_entry(struct walk *walk, const char *name, char *path
     enum fm_status status = FM_OK;
     if (!path)
         return fm_fail_memory(name, strlen(name));
-    bool there = stat(path, &info) == 0;
+    bool there = stat(path, &info) == 0, picture = fm_picture_ending(name) > 0;
     int code = there ? 0 : errno;
     if (there && S_ISDIR(info.st_mode)) {
         status = enter(walk, &info, &entered);
         if (entered)
             status = walk_folder(walk, path);
-    } else if (!there && !fm_is_picture_name(name)) {
-        status = add_broken(walk, path, "tell whether it is a folder", code);
-    } else if (fm_is_picture_name(name)) {
+    } else if (picture) {
         return fm_entries_add(walk->entries, FM_ENTRY_PICTURE, path, NULL, 1);
+    } else if (!there) {
+        status = add_broken(walk, path, "tell whether it is a folder", code);
+    } else if (S_ISREG(info.st_mode)) {
+        walk->entries->passed_over++;
     }
     free(path);
     return status;
@@ -184,8 +197,8 @@ enum fm_status fm_entries_add_folder(struct fm_entries *entries, const char *fol
     size_t found = entries->count - before;
     if (found == 0)
         return fm_fail(FM_NOT_FOUND,
-            "%s: no pictures in this folder or those in it: expected files named *.png, *.jpg or "
-            "*.jpeg",
+            "%s: no pictures in this folder or those in it: expected files "
+            "named " FM_PICTURE_ENDINGS,
             folder);
     qsort(entries->all + before, found, sizeof *entries->all, compare_entries);
     return FM_OK;

@@ -4,7 +4,6 @@
 
 #include "base/status.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +26,7 @@ struct fm_entry {
 struct fm_entries {
     size_t count, capacity;
     struct fm_entry *all;
+    uint32_t passed_over; // files of the folders that are no pictures by their names
 };
 void fm_entries_free(struct fm_entries *entries);
 
@@ -37,10 +37,9 @@ enum fm_status fm_entries_add(
 // What a name stands for: a file, or the pictures of a folder. What cannot be found is an entry
 // that says so, as one name of many must not keep the others from being read.
 enum fm_status fm_entries_add_name(struct fm_entries *entries, const char *name);
-// All pictures of a folder and those in it, sorted. FM_NOT_FOUND where there are none.
+// All pictures of a folder and those in it, sorted. FM_NOT_FOUND where there are none. Counts the
+// other files in either case.
 enum fm_status fm_entries_add_folder(struct fm_entries *entries, const char *folder);
-// By its ending.
-bool fm_is_picture_name(const char *name);
 // The names in a list file, each as fm_entries_add_name() takes it. FM_NOT_FOUND where there is no
 // list or no name in it.
 enum fm_status fm_entries_add_list(struct fm_entries *entries, const char *list);

@@ -66,7 +66,20 @@ static void group_identical(struct search *s)
 
 // ---- Pairs
 
-static enum fm_status keep(struct search *s, const struct fm_near_pair *pair)
+// A member of the first's group may come behind the second.
+static struct fm_near_pair in_order(struct fm_near_pair pair)
+{
+    if (pair.a < pair.b)
+        return pair;
+    struct fm_near_pair turned = pair;
+    turned.a = pair.b;
+    turned.b = pair.a;
+    turned.down = (int8_t)-pair.down;
+    turned.right = (int8_t)(pair.mirrored ? pair.right : -pair.right);
+    return turned;
+}
+
+static enum fm_status keep(struct search *s, struct fm_near_pair pair)
 {
     struct fm_near *near = s->near;
     if (near->count == FM_NEAR_PAIRS_MAX) {
@@ -81,22 +94,40 @@ static enum fm_status keep(struct search *s, const struct fm_near_pair *pair)
         near->pairs = larger;
         s->pair_capacity = capacity;
     }
-    near->pairs[near->count] = *pair;
-    if (pair->a > pair->b) { // a member of the first's group may come behind the second
-        near->pairs[near->count].a = pair->b;
-        near->pairs[near->count].b = pair->a;
-        near->pairs[near->count].down = (int8_t)-pair->down;
-        near->pairs[near->count].right = (int8_t)(pair->mirrored ? pair->right : -pair->right);
-    }
-    near->count++;
+    near->pairs[near->count++] = in_order(pair);
     return FM_OK;
+}
+
+// Those of identical images and those of two groups, each with each: the list has not got them all.
+static void tell_identical(const struct search *s)
+{
+    for (uint32_t i = 0; i < s->count; i++)
+        for (uint32_t copy = s->next[i]; copy; copy = s->next[copy])
+            s->options->found(
+                s->options->context, &(struct fm_near_pair){.a = i, .b = copy, .identical = true});
+}
+
+static void tell_groups(const struct search *s, struct fm_near_pair pair)
+{
+    uint32_t first = pair.b;
+    do {
+        pair.b = first;
+        do {
+            struct fm_near_pair told = in_order(pair);
+            s->options->found(s->options->context, &told);
+            pair.b = s->next[pair.b];
+        } while (pair.b);
+        pair.a = s->next[pair.a];
+    } while (pair.a);
 }
 
 static enum fm_status keep_identical(struct search *s)
 {
+    if (s->options->found)
+        tell_identical(s);
     for (uint32_t i = 0; i < s->count; i++)
         if (s->first[i] != i)
-            FM_TRY(keep(s, &(struct fm_near_pair){.a = s->first[i], .b = i, .identical = true}));
+            FM_TRY(keep(s, (struct fm_near_pair){.a = s->first[i], .b = i, .identical = true}));
     return FM_OK;
 }
 
@@ -104,12 +135,14 @@ static enum fm_status keep_identical(struct search *s)
 static enum fm_status keep_groups(struct search *s, struct fm_near_pair pair)
 {
     uint32_t a = pair.a, b = pair.b;
-    FM_TRY(keep(s, &pair));
+    if (s->options->found)
+        tell_groups(s, pair);
+    FM_TRY(keep(s, pair));
     for (pair.b = s->next[b]; pair.b; pair.b = s->next[pair.b])
-        FM_TRY(keep(s, &pair));
+        FM_TRY(keep(s, pair));
     pair.b = b;
     for (pair.a = s->next[a]; pair.a; pair.a = s->next[pair.a])
-        FM_TRY(keep(s, &pair));
+        FM_TRY(keep(s, pair));
     return FM_OK;
 }
 

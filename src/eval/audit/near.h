@@ -26,15 +26,6 @@ enum {
 // the same product; from about 0.09 on they are different ones of the same cut.
 #define FM_NEAR_DISTANCE 0.07
 
-struct fm_near_options {
-    double distance; // at most; below 0.5
-    bool mirrored;   // mirror images, too
-    int shift;       // pixels that one may be moved by, in each direction, 0 to FM_NEAR_SHIFT_MAX
-    // After a part of the work; may be NULL. A failure ends the search, with that failure.
-    enum fm_status (*progress)(void *context, uint32_t done, uint32_t total);
-    void *context;
-};
-
 struct fm_near_pair {
     uint32_t a, b; // a < b
     float distance;
@@ -43,16 +34,27 @@ struct fm_near_pair {
     int8_t down, right; // moved by so many pixels
 };
 
+struct fm_near_options {
+    double distance; // at most; below 0.5
+    bool mirrored;   // mirror images, too
+    int shift;       // pixels that one may be moved by, in each direction, 0 to FM_NEAR_SHIFT_MAX
+    // After a part of the work; may be NULL. A failure ends the search, with that failure.
+    enum fm_status (*progress)(void *context, uint32_t done, uint32_t total);
+    // Each pair as it is found, those that are not in the list included; may be NULL.
+    void (*found)(void *context, const struct fm_near_pair *pair);
+    void *context;
+};
+
 struct fm_near {
     struct fm_near_pair *pairs; // owned; by distance, then a, then b
     uint32_t count;
-    uint64_t dropped; // pairs found beyond FM_NEAR_PAIRS_MAX
+    uint64_t dropped; // pairs that the list has no room for, beyond FM_NEAR_PAIRS_MAX
 };
 
-// Finds the pairs among records[count], each 28x28 u8. Of identical images the first stands for
-// all: each other makes a pair with it; and a pair of two such groups is told as the pairs of one's
-// first with all of the other. Images that are all black have no direction: they are identical or
-// in no pair. FM_USAGE: options out of range. On failure nothing needs to be freed.
+// Finds the pairs among records[count], each 28x28 u8. In the list the first of identical images
+// stands for all: each other makes a pair with it; and a pair of two such groups is told as the
+// pairs of one's first with all of the other. Images that are all black have no direction: they are
+// identical or in no pair. FM_USAGE: options out of range. On failure nothing needs to be freed.
 enum fm_status fm_near_find(const uint8_t *const *records, uint32_t count,
     const struct fm_near_options *options, struct fm_near *near);
 void fm_near_free(struct fm_near *near);

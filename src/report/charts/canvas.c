@@ -27,7 +27,7 @@ const struct fm_colour fm_alarm = {0.84, 0.37, 0.00};
 
 struct fm_colour fm_palette(int index)
 {
-    static const struct fm_colour colours[] = {
+    static const struct fm_colour colours[FM_PALETTE_COLOURS] = {
         {0.00, 0.45, 0.70}, // blue
         {0.84, 0.37, 0.00}, // vermilion
         {0.00, 0.62, 0.45}, // bluish green
@@ -36,7 +36,7 @@ struct fm_colour fm_palette(int index)
         {0.34, 0.71, 0.91}, // sky blue
         {0.13, 0.13, 0.13}, // black
     };
-    return colours[(unsigned)index % (sizeof colours / sizeof colours[0])];
+    return colours[(unsigned)index % FM_PALETTE_COLOURS];
 }
 
 void fm_set_colour(cairo_t *cr, struct fm_colour c)

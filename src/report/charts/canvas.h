@@ -24,6 +24,9 @@ extern const struct fm_colour fm_ink, fm_faint, fm_rule, fm_alarm; // text, axes
 
 // Okabe and Ito's colours ("Color Universal Design", 2008) in an order in which neighbours differ
 // most; without their yellow, which is hard to see on white. Any index: they repeat.
+enum {
+    FM_PALETTE_COLOURS = 7
+};
 struct fm_colour fm_palette(int index);
 
 void fm_set_colour(cairo_t *cr, struct fm_colour c);

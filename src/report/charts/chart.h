@@ -2,7 +2,8 @@
 // here are in the library, where they load it, and once more in the module, where they draw.
 //
 // The end of a `path` says what is written: ".png" or ".svg" that file; anything else is a stem,
-// and both <path>.png and <path>.svg are written, the same drawing. A file appears whole or not at
+// and both <path>.png and <path>.svg are written, the same drawing. (A stem that ends in a name
+// from outside could be taken for a file: then each file is named.) A file appears whole or not at
 // all, in a folder that is there. Failures: FM_IO (it cannot be written), FM_MEMORY, and of the
 // module FM_NOT_FOUND and FM_BACKEND. What is to be drawn never makes a chart fail: without data it
 // says so in the picture, values that are not finite are left out, texts from outside are
@@ -40,13 +41,21 @@ struct fm_bar_group {
 enum fm_status fm_chart_bars(const char *path, const char *title, const char *const series[3],
     const struct fm_bar_group *groups, int group_count);
 
+enum fm_markers {
+    FM_MARKERS_NONE,
+    FM_MARKERS_ALL, // a symbol at each point
+    FM_MARKERS_FEW, // at some of them, so that lines of many points are told apart without colours
+};
+
 struct fm_series {
     const char *name;
     const double *x, *y; // [count]; a point with a NaN is left out and parts the line
     int count;
-    bool markers; // a dot at each point
+    enum fm_markers markers;
     bool dashed;
-    int colour; // index into the palette; series of one colour belong together
+    // Index into the palette; series of one colour belong together. A symbol goes with each, and
+    // where the palette begins anew the line is another: 21 are told apart.
+    int colour;
 };
 
 struct fm_axis {

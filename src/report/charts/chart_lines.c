@@ -8,9 +8,14 @@ enum {
     WIDTH = 800,
     PLOT_HEIGHT = 380,
     LEGEND_LINE = 22,
-    SAMPLE = 34, // length of a line in the legend
-    NAME_CODE_POINTS = 40
+    SAMPLE = 46, // length of a line in the legend
+    NAME_CODE_POINTS = 40,
+    ROUNDS = 3,  // of the palette, which lines are told apart in
+    APART = 110, // pixels between two symbols of FM_MARKERS_FEW
+    DASHES = 6   // numbers of a pattern, at most
 };
+static const double radius = 4;
+static const struct fm_colour white = {1, 1, 1};
 
 struct lines {
     const struct fm_line_chart *chart;
@@ -27,27 +32,64 @@ static bool is_point(const struct lines *l, const struct fm_series *s, int i)
            fm_extent_add(&ignored, &l->chart->y, s->y[i]);
 }
 
+// Where the palette begins anew lines are drawn in another way, dashed ones and the others.
 static void set_stroke(cairo_t *cr, const struct fm_series *s)
 {
-    static const double dashes[] = {7, 5};
+    static const struct {
+        int count;
+        double lengths[DASHES]; // on, off, ...
+    } patterns[2][ROUNDS] = {
+        {{0, {0}}, {2, {12, 5}}, {2, {2.5, 3.5}}},
+        {{2, {7, 5}}, {4, {13, 4, 3, 4}}, {6, {9, 4, 3, 4, 3, 4}}},
+    };
+    int round = (int)((unsigned)s->colour / FM_PALETTE_COLOURS % ROUNDS);
     fm_set_colour(cr, fm_palette(s->colour));
     cairo_set_line_width(cr, 2);
     cairo_set_line_join(cr, CAIRO_LINE_JOIN_ROUND);
-    cairo_set_dash(cr, dashes, s->dashed ? 2 : 0, 0);
+    cairo_set_dash(cr, patterns[s->dashed][round].lengths, patterns[s->dashed][round].count, 0);
 }
 
-// A point with nothing to be joined to is a dot even where there are no markers.
+// Where the first of a line's few symbols stands: those of several lines beside one another.
+static double first_of_few(const struct fm_series *s)
+{
+    return APART * fmod(0.618 * (double)((unsigned)s->colour % 1000), 1);
+}
+
+// On the line that it belongs to and those below it.
+static void draw_symbol(cairo_t *cr, const struct fm_series *s, double x, double y)
+{
+    fm_set_colour(cr, white);
+    fm_draw_marker(cr, s->colour, x, y, radius + 1.2);
+    fm_set_colour(cr, fm_palette(s->colour));
+    fm_draw_marker(cr, s->colour, x, y, radius);
+}
+
+// A point with nothing to be joined to has a symbol in any case, and so has the last one of a line
+// that is too short for its few.
 static void draw_points(const struct lines *l, cairo_t *cr, const struct fm_series *s)
 {
+    const struct fm_plot *p = &l->plot;
+    double next = NAN, x = NAN, y = NAN;
+    int drawn = 0;
     for (int i = 0; i < s->count; i++) {
-        if (!is_point(l, s, i) || !fm_plot_holds(&l->plot, s->x[i], s->y[i]))
+        if (!is_point(l, s, i) || !fm_plot_holds(p, s->x[i], s->y[i]))
             continue;
+        x = fm_plot_x(p, s->x[i]);
+        y = fm_plot_y(p, s->y[i]);
+        if (isnan(next))
+            next = x + first_of_few(s);
         bool alone = (i == 0 || !is_point(l, s, i - 1)) &&
                      (i + 1 == s->count || !is_point(l, s, i + 1));
-        if (s->markers || alone)
-            fm_draw_marker(
-                cr, s->colour, fm_plot_x(&l->plot, s->x[i]), fm_plot_y(&l->plot, s->y[i]), 3.5);
+        bool few = s->markers == FM_MARKERS_FEW && x >= next;
+        if (few)
+            next += APART * (1 + floor((x - next) / APART));
+        if (!few && !alone && s->markers != FM_MARKERS_ALL)
+            continue;
+        draw_symbol(cr, s, x, y);
+        drawn++;
     }
+    if (s->markers == FM_MARKERS_FEW && drawn == 0 && !isnan(next))
+        draw_symbol(cr, s, x, y);
 }
 
 // Pixels far outside would overflow cairo's fixed-point numbers.
@@ -78,7 +120,6 @@ static void draw_series(const struct lines *l, cairo_t *cr, const struct fm_seri
     }
     cairo_stroke(cr);
     cairo_restore(cr);
-    fm_set_colour(cr, fm_palette(s->colour));
     draw_points(l, cr, s);
 }
 
@@ -90,8 +131,8 @@ static void draw_entry(cairo_t *cr, double x, double y, const struct fm_series *
     cairo_rel_line_to(cr, SAMPLE, 0);
     cairo_stroke(cr);
     cairo_restore(cr);
-    if (s->markers)
-        fm_draw_marker(cr, s->colour, x + SAMPLE / 2.0, y - 4.5, 3.5);
+    if (s->markers != FM_MARKERS_NONE)
+        draw_symbol(cr, s, x + SAMPLE / 2.0, y - 4.5);
     fm_set_colour(cr, fm_ink);
     fm_draw_text(cr, x + SAMPLE + 7, y, 0, name);
 }
@@ -113,10 +154,8 @@ static double legend(const struct lines *l, cairo_t *cr, double top, bool draw)
             x = FM_MARGIN;
             y += LEGEND_LINE;
         }
-        if (draw) {
-            fm_set_colour(cr, fm_palette(s->colour));
+        if (draw)
             draw_entry(cr, x, y, s, name);
-        }
         x += width + 24;
         named++;
     }

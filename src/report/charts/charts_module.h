@@ -6,7 +6,7 @@
 #include "report/charts/chart.h"
 
 enum {
-    FM_CHARTS_ABI = 1 // another one for any change of this file, chart.h or metrics.h
+    FM_CHARTS_ABI = 2 // another one for any change of this file, chart.h or metrics.h
 };
 #define FM_CHARTS_ENTRY "fm_charts_module"
 

@@ -106,10 +106,10 @@ void fm_plot_axes(const struct fm_plot *p, cairo_t *cr)
 
 void fm_draw_marker(cairo_t *cr, int index, double x, double y, double r)
 {
-    static const int corners[] = {0, 4, 3, 4, 3, 6, 5};
-    static const double turned[] = {
+    static const int corners[FM_PALETTE_COLOURS] = {0, 4, 3, 4, 3, 6, 5};
+    static const double turned[FM_PALETTE_COLOURS] = {
         0, 0.125, -0.25, 0, 0.25, 0, -0.25}; // turns of the first corner
-    int kind = (int)((unsigned)index % (sizeof corners / sizeof corners[0]));
+    int kind = (int)((unsigned)index % FM_PALETTE_COLOURS);
     cairo_new_path(cr);
     if (corners[kind] == 0)
         cairo_arc(cr, x, y, r, 0, 6.283185307179586);
