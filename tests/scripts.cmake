@@ -20,10 +20,10 @@ endif()
 fm_script_test(wrapper TIMEOUT 60 PROCESSORS 2 COMMAND sh tests/check_wrapper.sh)
 
 # A selection that fits CI: all code is run, but finite differences and trainings, which run it again
-# and again, are left out. `scripts/sanitize asan` runs everything.
+# and again, are left out, and a page of 69,888 pictures. `scripts/sanitize asan` runs everything.
 fm_script_test(asan TIMEOUT 1200 PROCESSORS 2
   COMMAND scripts/sanitize asan -t tests_unit -t tests_backend
-    -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume)$")
+    -L "^(unit|backend)$" -E "^(test_plain|test_models|test_train_cpu|test_resume|test_labelling)$")
 if(TARGET fm_kernels)
   fm_script_test(onednn3 TIMEOUT 600 PROCESSORS 2 COMMAND sh tests/onednn3.sh $<TARGET_FILE:fm_kernels>)
 endif()
