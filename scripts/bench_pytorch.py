@@ -155,10 +155,8 @@ def main():
         options.data, options.batches, options.batch, options.model, memory_format)
 
     if options.all_images:
-        images = bytearray(60_000 * 784)
-        with gzip.open(options.data / "train-images-idx3-ubyte.gz") as file:
-            file.read(16)
-            assert file.readinto(images) > 0
+        images = read_idx(options.data / "train-images-idx3-ubyte.gz", 16, 60_000 * 784)
+        assert images
 
     def loss_of(x, y):
         with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bf16"):
