@@ -2,9 +2,9 @@
 // from the lowest, which takes the same short time whatever the keys are and is stable.
 #include "data/order.h"
 
+#include "base/pages.h"
 #include "philox.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -12,31 +12,37 @@ enum {
     DIGITS = 256
 };
 
-struct draw {
-    uint64_t key;
-    uint32_t id;
+// What is sorted: samples' places in the list of ids, by their keys.
+struct draws {
+    const uint64_t *keys; // [count]
+    uint32_t count;
 };
 
-static void count_digits(const struct draw *draws, uint32_t count, uint32_t counts[PASSES][DIGITS])
+static uint8_t digit_of(uint64_t key, int pass)
 {
-    memset(counts, 0, PASSES * sizeof counts[0]);
-    for (uint32_t i = 0; i < count; i++)
-        for (int pass = 0; pass < PASSES; pass++)
-            counts[pass][draws[i].key >> (8 * pass) & (DIGITS - 1)]++;
+    return (uint8_t)(key >> (8 * pass));
 }
 
-// Deals `from` out into `to` by one byte of the key; `places` holds how many there are of each.
-static void deal(
-    const struct draw *from, uint32_t count, int pass, uint32_t places[DIGITS], struct draw *to)
+static void count_digits(const struct draws *draws, uint32_t counts[PASSES][DIGITS])
 {
-    uint32_t next = 0;
+    memset(counts, 0, PASSES * sizeof counts[0]);
+    for (uint32_t i = 0; i < draws->count; i++)
+        for (int pass = 0; pass < PASSES; pass++)
+            counts[pass][digit_of(draws->keys[i], pass)]++;
+}
+
+// Deals `from` out into `to` by one byte of the key; `next` holds how many there are of each.
+static void deal(
+    const struct draws *draws, const uint32_t *from, int pass, uint32_t next[DIGITS], uint32_t *to)
+{
+    uint32_t begin = 0;
     for (int digit = 0; digit < DIGITS; digit++) {
-        uint32_t of_digit = places[digit];
-        places[digit] = next;
-        next += of_digit;
+        uint32_t of_digit = next[digit];
+        next[digit] = begin;
+        begin += of_digit;
     }
-    for (uint32_t i = 0; i < count; i++)
-        to[places[from[i].key >> (8 * pass) & (DIGITS - 1)]++] = from[i];
+    for (uint32_t i = 0; i < draws->count; i++)
+        to[next[digit_of(draws->keys[from[i]], pass)]++] = from[i];
 }
 
 enum fm_status fm_order_by_draw(const uint32_t *ids, uint32_t count, uint64_t seed, uint32_t epoch,
@@ -45,19 +51,26 @@ enum fm_status fm_order_by_draw(const uint32_t *ids, uint32_t count, uint64_t se
     uint32_t counts[PASSES][DIGITS];
     if (count == 0)
         return FM_OK;
-    struct draw *draws = malloc(2 * (size_t)count * sizeof *draws);
-    if (!draws)
-        return fm_fail_memory("an order of samples", 2 * (size_t)count * sizeof *draws);
-    struct draw *spare = draws + count;
-    for (uint32_t i = 0; i < count; i++)
-        draws[i] = (struct draw){fm_draw64(seed, epoch, ids[i], stream), ids[i]};
-    count_digits(draws, count, counts);
+    // From the kernel where they are many, and back to it: the heap would keep them.
+    size_t bytes = count * (sizeof(uint64_t) + 2 * sizeof(uint32_t));
+    struct fm_pages pages = fm_pages_allocate(bytes);
+    if (!pages.memory)
+        return fm_fail_memory("an order of samples", bytes);
+    uint64_t *keys = pages.memory;
+    uint32_t *places = (uint32_t *)(keys + count), *spare = places + count;
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i] = fm_draw64(seed, epoch, ids[i], stream);
+        places[i] = i;
+    }
+    const struct draws draws = {keys, count};
+    count_digits(&draws, counts);
     for (int pass = 0; pass < PASSES; pass += 2) {
-        deal(draws, count, pass, counts[pass], spare);
-        deal(spare, count, pass + 1, counts[pass + 1], draws);
+        deal(&draws, places, pass, counts[pass], spare);
+        deal(&draws, spare, pass + 1, counts[pass + 1], places);
     }
     for (uint32_t i = 0; i < count; i++)
-        out[i] = draws[i].id;
-    free(draws);
+        spare[i] = ids[places[i]]; // `out` may be `ids`
+    memcpy(out, spare, count * sizeof *out);
+    fm_pages_free(&pages);
     return FM_OK;
 }
