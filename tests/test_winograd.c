@@ -39,7 +39,8 @@ static const struct shape {
     {2, 32, 32, 5, 4, 2, 16},    // the output larger than the input
     {2, 32, 96, 8, 8, 1, 0},     // channels last
     {5, 64, 32, 13, 13, 1, 8},   // blocks of 8
-    {33, 32, 32, 14, 14, 1, 16}, // several blocks for each thread, and chunks of the gradient
+    {33, 32, 32, 14, 14, 1, 16}, // several blocks for each thread, and chunks of the gradient; in
+                                 // place two images of 4x4 a block, one of 2x2, more than others
     {13, 32, 32, 14, 14, 1, 16}, // of 4x4, two blocks of the gradient that threads share
     {2, 160, 32, 4, 6, 1, 16},   // more channels than a panel
     {39, 32, 32, 7, 8, 1, 16},   // several blocks of 4 tiles of 4x4 an image
@@ -105,8 +106,13 @@ static void trial_make(
     memset(t, 0, sizeof *t);
     t->element = element;
     int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
-    t->w = (struct fm_winograd){view_of(s->n, s->in_c, s->h, s->w, s->block),
-        view_of(s->n, s->out_c, h, w, s->block), s->padding, tiling, 1};
+    t->w = (struct fm_winograd){
+        .in = view_of(s->n, s->in_c, s->h, s->w, s->block),
+        .out = view_of(s->n, s->out_c, h, w, s->block),
+        .padding = s->padding,
+        .tiling = tiling,
+        .threads = 1,
+    };
     t->x = draw_activation(t, &t->w.in, 1, &t->view_x);
     t->dy = draw_activation(t, &t->w.out, 2, &t->view_dy);
     size_t filters = (size_t)s->out_c * (size_t)s->in_c * TAPS;
@@ -268,7 +274,13 @@ static void *run_forward(const struct fm_kernels *k, const struct trial *t, int 
 
 static struct fm_winograd data_of(const struct trial *t, int threads)
 {
-    return (struct fm_winograd){t->w.out, t->w.in, 2 - t->w.padding, t->w.tiling, threads};
+    return (struct fm_winograd){
+        .in = t->w.out,
+        .out = t->w.in,
+        .padding = 2 - t->w.padding,
+        .tiling = t->w.tiling,
+        .threads = threads,
+    };
 }
 
 static void *run_data(const struct fm_kernels *k, const struct trial *t, int threads)
@@ -474,9 +486,10 @@ static void check_in_place(const struct fm_kernels *k, const struct shape *s,
     static const int teams[] = {1, 2, 5};
     for (size_t i = 0; i < sizeof teams / sizeof teams[0]; i++) {
         int threads = teams[i];
-        const struct fm_winograd w = data_of(&t, threads);
-        if (!fm_winograd_in_place(&w))
+        struct fm_winograd w = data_of(&t, threads);
+        if (!fm_winograd_fits_in_place(&w))
             continue;
+        w.in_place = true;
         in_place_shapes++;
         void *data = malloc(bytes);
         assert_non_null(data);
@@ -523,7 +536,7 @@ static void test_what_is_tried(void **state)
             struct trial t;
             trial_make(&t, &shapes[s], FM_ELEMENT_F32, (enum fm_winograd_tiling)tiling);
             const struct fm_winograd data = data_of(&t, 1);
-            shapes_of[tiling][sharing_of(&data)][fm_winograd_in_place(&data)]++;
+            shapes_of[tiling][sharing_of(&data)][fm_winograd_fits_in_place(&data)]++;
             trial_free(&t);
         }
     for (int tiling = 0; tiling < FM_WINOGRAD_TILING_COUNT; tiling++)
@@ -691,7 +704,12 @@ static void test_what_suits(void **state)
     const struct fm_kernels *tables[FM_KERNEL_TABLES_MAX];
     fm_kernels_usable(tables);
     struct fm_winograd w = {
-        view_of(1, 32, 8, 8, 16), view_of(1, 64, 8, 8, 16), 1, FM_WINOGRAD_4X4, 1};
+        .in = view_of(1, 32, 8, 8, 16),
+        .out = view_of(1, 64, 8, 8, 16),
+        .padding = 1,
+        .tiling = FM_WINOGRAD_4X4,
+        .threads = 1,
+    };
     assert_true(fm_winograd_suits(tables[0]->winograd_units, &w));
     struct fm_winograd other = w;
     other.in = view_of(1, 32, 8, 8, 1); // plain: channels are not side by side

@@ -264,7 +264,8 @@ enum fm_status fm_op_winograd(
     w->data.in = w->forward.out;
     w->data.out = w->forward.in;
     w->data.padding = 2 - w->forward.padding;
-    (*op)->gradient_in_place = fm_winograd_in_place(&w->data);
+    w->data.in_place = fm_winograd_fits_in_place(&w->data);
+    (*op)->gradient_in_place = w->data.in_place;
     snprintf(w->plan, sizeof w->plan, "winograd%s%s:%s",
         w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fusion->pool ? "+maxpool" : "",
         fm_op_device(*op)->kernels->name);

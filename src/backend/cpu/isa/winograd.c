@@ -19,9 +19,16 @@ static int forward_tiles(const struct fm_winograd *w)
         return tiles.all;
     int each = tiles.down * tiles.across, share = (tiles.all + w->threads - 1) / w->threads;
     int most = fm_winograd_block_tiles(w);
-    if (most % each == 0)
+    if (most % each == 0) // in place always
         share = (int)fm_round_up((size_t)share, (size_t)each);
     return least(most, share);
+}
+
+// Channels of M that are there at a time: a panel, which is transformed back as soon as it is
+// multiplied, or, where threads share the block, all.
+static int outputs_at_once(const struct fm_winograd *w)
+{
+    return fm_winograd_shares_block(w) ? w->out.c : PANEL;
 }
 
 // What one point of a block's V and M takes, in fp32 values: a line of the cache more than they
@@ -33,8 +40,8 @@ struct forward_strides {
 static struct forward_strides forward_strides(const struct fm_winograd *w)
 {
     int tiles = forward_tiles(w);
-    return (struct forward_strides){
-        (size_t)(tiles * w->in.c + LINE_VALUES), (size_t)(tiles * w->out.c + LINE_VALUES)};
+    return (struct forward_strides){(size_t)(tiles * w->in.c + LINE_VALUES),
+        (size_t)(tiles * outputs_at_once(w) + LINE_VALUES)};
 }
 
 static size_t block_values(const struct fm_winograd *w)
@@ -55,8 +62,9 @@ static struct forward_block forward_block(const struct fm_winograd *w, float *sc
     return (struct forward_block){own, own + TILE_POINTS * point.v, point};
 }
 
-// M = V U of one point and panel, whose filters are `u`, and `count` tiles.
-static void multiply_panel(const struct fm_winograd *w, const float *u, int point, int panel,
+// M = V U of one point and panel, whose filters are `u`, and `count` tiles: to the channels of M
+// from `column` on.
+static void multiply_panel(const struct fm_winograd *w, const float *u, int point, int column,
     int count, const struct forward_block *b)
 {
     const struct product p = {
@@ -65,8 +73,8 @@ static void multiply_panel(const struct fm_winograd *w, const float *u, int poin
         .step_stride = 1,
         .right = u,
         .steps = w->in.c,
-        .out = b->m + (size_t)point * b->point.m + (size_t)(panel * PANEL),
-        .out_stride = (size_t)w->out.c,
+        .out = b->m + (size_t)point * b->point.m + (size_t)column,
+        .out_stride = (size_t)outputs_at_once(w),
     };
     product_panel(&p, count);
 }
@@ -119,13 +127,13 @@ static inline __attribute__((always_inline)) void pool_tile(
 }
 
 // A^T M A of one tile, LANES channels from c on, with bias, ReLU and max-pool: from
-// M[point * stride + channel].
+// M[point * stride], which is that of channel c.
 static inline __attribute__((always_inline)) void transform_channels_back(const struct fm_view *v,
     const float *from, size_t stride, struct place place, int c, const bool pool, const bool far,
     const struct fm_winograd_run *run)
 {
     vec points[TILE_POINTS], tile[TILE_OUT * TILE_OUT];
-    gather_points(from + c, stride, points);
+    gather_points(from, stride, points);
     output_tile(points, tile);
     vec bias = run->bias ? vec_load(run->bias + c) : (vec){0};
     for (int i = 0; i < TILE_OUT * TILE_OUT; i++) {
@@ -146,10 +154,10 @@ static inline __attribute__((always_inline)) void transform_range(const struct f
     const bool far, const struct fm_winograd_run *run)
 {
     for (int c = range.from; c < range.end; c += LANES)
-        transform_channels_back(v, from, stride, place, c, pool, far, run);
+        transform_channels_back(v, from + (c - range.from), stride, place, c, pool, far, run);
 }
 
-// A loop each, so that none asks again for each pixel.
+// `from` is that of the range's first channel. A loop each, so that none asks again for each pixel.
 static void transform_output(const struct sink *s, const float *from, size_t stride,
     struct place place, struct channels range, const struct fm_winograd_run *run)
 {
@@ -180,7 +188,7 @@ static struct division divide(const struct fm_winograd *w, const struct fm_winog
     // A multiple of the threads, none larger than a thread's memory. In place they are of whole
     // images, lest one writes what another is yet to read.
     int most = forward_tiles(w) * w->threads;
-    int unit = run->x == run->y ? tiles.down * tiles.across : 1;
+    int unit = w->in_place ? tiles.down * tiles.across : 1;
     return (struct division){
         .blocks = (tiles.all + most - 1) / most * w->threads,
         .unit = unit,
@@ -189,24 +197,30 @@ static struct division divide(const struct fm_winograd *w, const struct fm_winog
     };
 }
 
+static struct channels panel_channels(int panel)
+{
+    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
+}
+
 static void convolve_block(const struct fm_winograd *w, const struct fm_winograd_run *run,
     const struct division *d, int block, float *scratch)
 {
     struct tiles tiles = tiles_of(&w->out);
-    struct channels ins = all_channels(&w->in), outs = all_channels(&w->out);
+    struct channels ins = all_channels(&w->in);
     struct forward_block b = forward_block(w, scratch, omp_get_thread_num());
     int first = (int)((int64_t)d->units * block / d->blocks) * d->unit;
     int count = (int)((int64_t)d->units * (block + 1) / d->blocks) * d->unit - first;
     for (int t = 0; t < count; t++)
         transform_input(&w->in, run->x, run->pending, place_of(&tiles, first + t), w->padding, ins,
             b.v + (size_t)(t * w->in.c), b.point.v);
-    for (int point = 0; point < TILE_POINTS; point++)
-        for (int panel = 0; panel < w->out.c / PANEL; panel++)
+    for (int panel = 0; panel < w->out.c / PANEL; panel++) {
+        for (int point = 0; point < TILE_POINTS; point++)
             multiply_panel(
-                w, transformed_panel(w, run->transformed, point, panel), point, panel, count, &b);
-    for (int t = 0; t < count; t++)
-        transform_output(&d->sink, b.m + (size_t)(t * w->out.c), b.point.m,
-            place_of(&tiles, first + t), outs, run);
+                w, transformed_panel(w, run->transformed, point, panel), point, 0, count, &b);
+        for (int t = 0; t < count; t++)
+            transform_output(&d->sink, b.m + (size_t)(t * PANEL), b.point.m,
+                place_of(&tiles, first + t), panel_channels(panel), run);
+    }
     if (d->sink.far)
         end_far_stores();
 }
@@ -229,11 +243,6 @@ static void convolve_apart(
     }
 }
 
-static struct channels panel_channels(int panel)
-{
-    return (struct channels){panel * PANEL, (panel + 1) * PANEL};
-}
-
 // A panel at all points, its filters transformed to `u` first.
 static void transform_and_multiply(const struct fm_winograd *w,
     const struct fm_winograd_filters *filters, int panel, int count, const struct forward_block *b,
@@ -241,7 +250,8 @@ static void transform_and_multiply(const struct fm_winograd *w,
 {
     FM_TILED(FM_KERNEL(winograd_transform_panel), FM_TILE)(filters, panel, u);
     for (int point = 0; point < TILE_POINTS; point++)
-        multiply_panel(w, u + (size_t)point * panel_stride(w->in.c), point, panel, count, b);
+        multiply_panel(
+            w, u + (size_t)point * panel_stride(w->in.c), point, panel * PANEL, count, b);
 }
 
 // All threads one block: parts of its channels, of the filters, of its channels again.
@@ -267,7 +277,7 @@ static void convolve_together(
             for (int i = 0; i < TILE_POINTS * out_panels; i++) {
                 int point = i / out_panels, panel = i % out_panels;
                 multiply_panel(w, transformed_panel(w, run->transformed, point, panel), point,
-                    panel, tiles.all, &b);
+                    panel * PANEL, tiles.all, &b);
             }
         } else {
             float *u = parts + (size_t)omp_get_thread_num() * TILE_POINTS * panel_stride(w->in.c);
@@ -278,7 +288,7 @@ static void convolve_together(
 #pragma omp for schedule(static)
         for (int i = 0; i < tiles.all * out_panels; i++) {
             int tile = i / out_panels, panel = i % out_panels;
-            transform_output(&sink, b.m + (size_t)(tile * w->out.c), b.point.m,
+            transform_output(&sink, b.m + (size_t)(tile * w->out.c + panel * PANEL), b.point.m,
                 place_of(&tiles, tile), panel_channels(panel), run);
         }
     }

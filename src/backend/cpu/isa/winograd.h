@@ -55,6 +55,9 @@ struct fm_winograd {
     int padding;            // on every side, 0 to 2
     enum fm_winograd_tiling tiling;
     int threads; // that share the work
+    // Whether the output may take the input's memory: blocks are of whole images then, all of whose
+    // pixels are read before the first is written. Only where fm_winograd_fits_in_place().
+    bool in_place;
 };
 
 // Filters as the network has them.
@@ -76,7 +79,7 @@ struct fm_winograd_run {
     const float *bias; // [out channels] or NULL
     bool relu;         // after the bias
     bool pool;         // then a max-pool of 2x2, which is not in place
-    void *y;           // [out], or [fm_winograd_pooled()]; x where fm_winograd_in_place()
+    void *y;           // [out], or [fm_winograd_pooled()]; may be x where w->in_place
 };
 
 // What a max-pool of 2x2 makes of the output: an odd last row or column is dropped.
@@ -108,20 +111,25 @@ static inline int fm_winograd_image_tiles(const struct fm_winograd *w)
     return fm_winograd_tiles(w->out.h, size) * fm_winograd_tiles(w->out.w, size);
 }
 
-// The most tiles of a block that a thread has of its own.
+// The most tiles of a block that a thread has of its own; in place those of as many images as fit,
+// or of one.
 static inline int fm_winograd_block_tiles(const struct fm_winograd *w)
 {
-    return w->in.c * w->out.c <= FM_WINOGRAD_FEW_FILTERS ? FM_WINOGRAD_BLOCK
-                                                         : FM_WINOGRAD_LARGE_BLOCK;
+    int most = w->in.c * w->out.c <= FM_WINOGRAD_FEW_FILTERS ? FM_WINOGRAD_BLOCK
+                                                             : FM_WINOGRAD_LARGE_BLOCK;
+    int image = fm_winograd_image_tiles(w);
+    if (!w->in_place)
+        return most;
+    return image < most ? most - most % image : image;
 }
 
-// Whether the output may take the input's memory: whole images, all of whose pixels are read before
-// the first is written, fill a block.
-static inline bool fm_winograd_in_place(const struct fm_winograd *w)
+// Whether the output, which is as large as the input, may take its memory: an image is no more than
+// a block.
+static inline bool fm_winograd_fits_in_place(const struct fm_winograd *w)
 {
     const struct fm_view *in = &w->in, *out = &w->out;
     return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           fm_winograd_block_tiles(w) % fm_winograd_image_tiles(w) == 0;
+           fm_winograd_image_tiles(w) <= FM_WINOGRAD_LARGE_BLOCK;
 }
 
 // Whether all threads take one block of all tiles, and parts of the filters: what they then read of

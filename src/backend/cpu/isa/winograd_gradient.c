@@ -14,10 +14,10 @@
 enum {
     // Of a block of all threads: dU is read and written once for each, but what a product reads of
     // its tiles has to stay in the first cache.
-    SHARED_TILES = AVX2_ALONE ? 128 : 192,
+    SHARED_TILES = AVX2_ALONE ? 128 : 64,
     // Values between V's tiles: a product reads a few channels of every tile, and tiles a power of
     // two apart would share few sets of that cache.
-    TILE_GAP = AVX2_ALONE ? LINE_VALUES : 0,
+    TILE_GAP = LINE_VALUES,
     CHUNKS = 16,      // whatever the threads, or bits would depend on them; more of these idle
     CHUNK_TILES = 32, // of a block of one thread: with dU it stays in the cache
     CHUNK_BYTES = 640 * 1024, // of a chunk's dU at most
