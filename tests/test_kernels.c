@@ -203,6 +203,16 @@ static void run_norm_backward_apply(const struct fm_kernels *k, struct work *w)
         w->channel[2], typed(w, 0));
     on(k, w)->norm_backward_apply(&w->view, w->in_x, w->in_dy, none, w->channel[0], w->channel[1],
         w->channel[2], typed(w, 1));
+    // Over x, and over dy.
+    size_t bytes = w->size * fm_element_size(w->element);
+    void *over_x = memcpy(typed(w, 2), w->in_x, bytes);
+    on(k, w)->norm_backward_apply(
+        &w->view, over_x, w->in_dy, gate, w->channel[0], w->channel[1], w->channel[2], over_x);
+    assert_memory_equal(over_x, w->typed[0], bytes);
+    void *over_dy = memcpy(typed(w, 2), w->in_dy, bytes);
+    on(k, w)->norm_backward_apply(
+        &w->view, w->in_x, over_dy, gate, w->channel[0], w->channel[1], w->channel[2], over_dy);
+    assert_memory_equal(over_dy, w->typed[0], bytes);
 }
 
 enum {

@@ -92,10 +92,10 @@ static enum fm_status hand_out(struct fm_executor *e, const struct fm_cpu_needs 
         struct fm_value *value = &e->values[i];
         FM_TRY(fm_tensor_mem_move(&value->activation, data[fm_cpu_activation_home(e, i)]));
         if (value->gradient.memory)
-            FM_TRY(fm_tensor_mem_move(
-                &value->gradient, data[n->gradients + fm_cpu_gradient_home(e, i)]));
+            FM_TRY(fm_tensor_mem_move(&value->gradient, data[fm_cpu_gradient_at(e, n, i)]));
         for (int pass = 0; pass < FM_PASS_COUNT; pass++)
             e->ops[i]->scratch[pass] = data[n->scratch + i * FM_PASS_COUNT + pass];
+        e->ops[i]->noted = data[n->noted + i];
     }
     e->logit_gradient = data[n->logit_gradient];
     return FM_OK;

@@ -1,6 +1,6 @@
 // What lives when in an executor's step. Its times are the forward of each operation, the loss and
 // the backward passes: an activation lives from the one that computes it to the last that reads it,
-// a gradient likewise, scratch in its pass.
+// a gradient likewise, scratch in its pass, what a forward notes to the end of its backward.
 //
 // In training some outputs are not kept for the backward, but computed again just before they are
 // read: a first convolution's, of a picture's few channels, and a max-pool's, where its input is
@@ -49,18 +49,6 @@ int fm_cpu_first_gradient(const struct fm_executor *e)
     return first < e->op_count ? first : e->op_count - 1;
 }
 
-// Where an operation can work in place, that of its output. A probe keeps each that is not in place
-// forward, too.
-int fm_cpu_gradient_home(const struct fm_executor *e, int i)
-{
-    for (; i + 1 < e->op_count; i++) {
-        const struct fm_op *reader = e->ops[i + 1];
-        if (!reader->in_place && (!reader->gradient_in_place || e->options.probe))
-            break;
-    }
-    return i;
-}
-
 // ---- what is recomputed
 
 // Whether pass `pass` of operation i reads the activation whose memory is that of value `home`.
@@ -72,6 +60,19 @@ static bool reads(const struct fm_executor *e, int i, enum fm_op_pass pass, int 
     unsigned bit = 1u << pass;
     return ((op->reads_out & bit) && fm_cpu_activation_home(e, i) == home) ||
            ((op->reads_in & bit) && fm_cpu_activation_home(e, i - 1) == home);
+}
+
+// The last time of the backward that one reads it; -1 if none does.
+static int last_reading(const struct fm_executor *e, int home)
+{
+    int last = -1;
+    for (int k = 0; k < e->op_count; k++)
+        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++) {
+            int time = backward_time(e, k, (enum fm_op_pass)pass);
+            if (time > last && reads(e, k, (enum fm_op_pass)pass, home))
+                last = time;
+        }
+    return last;
 }
 
 // The time from which value i is there again; -1 if it is not recomputed.
@@ -144,6 +145,41 @@ void fm_cpu_mark_recomputed(struct fm_executor *e)
             recompute(e, i);
 }
 
+// ---- which memory a gradient has
+
+// Whether the operation behind value i writes its gradient over the value itself, which it is the
+// last to read.
+static bool is_over_activation(const struct fm_executor *e, int i)
+{
+    if (i + 1 == e->op_count || !e->ops[i + 1]->gradient_over_input || e->options.probe)
+        return false;
+    int home = fm_cpu_activation_home(e, i), written = backward_time(e, i + 1, FM_PASS_DATA);
+    for (int k = 0; k < e->op_count; k++) { // what is computed again may read it, too
+        int recomputed = recomputed_at(e, k);
+        if (recomputed > written && k > 0 && fm_cpu_activation_home(e, k - 1) == home)
+            return false;
+    }
+    return last_reading(e, home) == written;
+}
+
+// Where an operation can work in place, that of its output. A probe keeps each that is not in place
+// forward, too.
+static int gradient_home(const struct fm_executor *e, int i)
+{
+    for (; i + 1 < e->op_count && !is_over_activation(e, i); i++) {
+        const struct fm_op *reader = e->ops[i + 1];
+        if (!reader->in_place && (!reader->gradient_in_place || e->options.probe))
+            break;
+    }
+    return i;
+}
+
+int fm_cpu_gradient_at(const struct fm_executor *e, const struct fm_cpu_needs *n, int i)
+{
+    int home = gradient_home(e, i);
+    return is_over_activation(e, home) ? fm_cpu_activation_home(e, home) : n->gradients + home;
+}
+
 // ---- lifetimes
 
 static void lives_until(struct fm_lifetime *t, int time)
@@ -155,13 +191,7 @@ static void lives_until(struct fm_lifetime *t, int time)
 static void lives_in_backward(
     const struct fm_executor *e, int i, struct fm_lifetime *t, int recomputed)
 {
-    int last = -1;
-    for (int k = 0; k < e->op_count; k++)
-        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++) {
-            int time = backward_time(e, k, (enum fm_op_pass)pass);
-            if (time > last && reads(e, k, (enum fm_op_pass)pass, i))
-                last = time;
-        }
+    int last = last_reading(e, i);
     if (recomputed < 0) {
         lives_until(t, last);
         return;
@@ -187,16 +217,21 @@ static void activation_lifetimes(const struct fm_executor *e, struct fm_lifetime
     }
 }
 
-// The same for gradients.
-static void gradient_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+// The same for gradients; those that are written over activations prolong these' lives.
+static void gradient_lifetimes(
+    const struct fm_executor *e, const struct fm_cpu_needs *n, struct fm_lifetime *lives)
 {
     for (int i = e->op_count - 1; i >= fm_cpu_first_gradient(e); i--) {
-        struct fm_lifetime *t = &lives[fm_cpu_gradient_home(e, i)];
+        int at = fm_cpu_gradient_at(e, n, i), until = backward_time(e, i, FM_PASS_DATA);
+        struct fm_lifetime *t = &lives[at];
         bool last = i + 1 == e->op_count;
         int first = last ? loss_time(e) : backward_time(e, i + 1, FM_PASS_DATA);
-        if (fm_cpu_gradient_home(e, i) == i)
+        if (at == n->gradients + i)
             *t = fm_lifetime_once(fm_md_bytes(&e->values[i].md), first, first);
-        lives_until(t, backward_time(e, i, FM_PASS_DATA));
+        if (at < n->gradients && recomputed_at(e, at) >= 0)
+            t->again_last = until; // later than all others: gradients go to the front
+        else
+            lives_until(t, until);
     }
 }
 
@@ -213,10 +248,24 @@ static void scratch_lifetimes(const struct fm_executor *e, struct fm_lifetime *l
         }
 }
 
+// Of an operation that is recomputed, it is noted anew.
+static void noted_lifetimes(const struct fm_executor *e, struct fm_lifetime *lives)
+{
+    for (int i = 0; i < e->op_count; i++) {
+        int recomputed = recomputed_at(e, i), last = backward_time(e, i, FM_PASS_DATA);
+        lives[i] = fm_lifetime_once(e->ops[i]->noted_bytes, i, recomputed < 0 ? last : i);
+        if (recomputed >= 0) {
+            lives[i].again_first = recomputed;
+            lives[i].again_last = last;
+        }
+    }
+}
+
 struct fm_cpu_needs fm_cpu_needs_of(const struct fm_executor *e)
 {
     struct fm_cpu_needs n = {.gradients = e->op_count, .scratch = 2 * e->op_count};
-    n.logit_gradient = n.scratch + FM_PASS_COUNT * e->op_count;
+    n.noted = n.scratch + FM_PASS_COUNT * e->op_count;
+    n.logit_gradient = n.noted + e->op_count;
     n.count = n.logit_gradient + 1;
     return n;
 }
@@ -226,9 +275,10 @@ void fm_cpu_lifetimes(
 {
     activation_lifetimes(e, lives);
     scratch_lifetimes(e, lives + n->scratch);
+    noted_lifetimes(e, lives + n->noted);
     if (!fm_executor_trains(e))
         return;
-    gradient_lifetimes(e, lives + n->gradients);
+    gradient_lifetimes(e, n, lives);
     const struct fm_value *logits = &e->values[e->op_count - 1];
     if (logits->element != e->model->element)
         lives[n->logit_gradient] = fm_lifetime_once(

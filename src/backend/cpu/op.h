@@ -100,12 +100,15 @@ struct fm_op {
     bool input_gradient;            // the input's gradient is needed
     bool in_place;                  // the output is the input's memory
     bool gradient_in_place;         // the input's gradient may take the output's memory
+    bool gradient_over_input;       // it may take the input's, whose last reader DATA is then
     unsigned reads_in;              // the backward passes that read the input's activation ...
     unsigned reads_out;             // ... and the output's, FM_IN_... of each
     struct fm_op *recomputes; // NULL, or one whose output is not kept and so computed again ...
     enum fm_op_pass recomputes_at; // ... before this pass
     size_t scratch_bytes[FM_PASS_COUNT];
     void *scratch[FM_PASS_COUNT]; // what a pass leaves there means nothing to the next
+    size_t noted_bytes;           // of what the forward notes for DATA, besides its output ...
+    void *noted;                  // ... and again where it is recomputed; NULL for none
     struct fm_op_time times[FM_PASS_COUNT];
     struct fm_op_time recomputing;    // what it recomputes
     double flops[FM_PASS_COUNT];      // of a call

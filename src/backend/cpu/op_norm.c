@@ -148,6 +148,7 @@ enum fm_status fm_op_norm(
     ((struct norm *)*op)->deferred = deferred;
     (*op)->in_place = deferred;
     (*op)->gradient_in_place = true;
+    (*op)->gradient_over_input = true;
     (*op)->reads_in = FM_IN_PREPARE | FM_IN_DATA;
     place->out->norm_pending = deferred;
     fm_op_moves(*op, FM_PASS_FORWARD, deferred ? 1 : 2, deferred ? 0 : 1);

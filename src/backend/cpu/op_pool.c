@@ -3,16 +3,14 @@
 
 struct maxpool {
     struct fm_op op;
-    bool gated;     // does the backward of the ReLU in front
-    uint8_t *index; // [outputs] which of the window's four it was; NULL without a backward
+    bool gated; // does the backward of the ReLU in front
 };
 
 static enum fm_status maxpool_forward(struct fm_op *op, const struct fm_pass *pass)
 {
     (void)pass;
-    struct maxpool *p = (struct maxpool *)op;
     fm_op_kernels(op)->maxpool_forward(&op->in->view, op->in->activation.data, op->in->pending,
-        op->out->activation.data, p->index);
+        op->out->activation.data, op->noted);
     return FM_OK;
 }
 
@@ -21,18 +19,15 @@ static enum fm_status maxpool_data(struct fm_op *op, const struct fm_pass *pass)
     (void)pass;
     struct maxpool *p = (struct maxpool *)op;
     fm_op_kernels(op)->maxpool_backward(&op->in->view, op->out->gradient.data,
-        p->gated ? op->out->activation.data : NULL, p->index, op->in->gradient.data);
+        p->gated ? op->out->activation.data : NULL, op->noted, op->in->gradient.data);
     return FM_OK;
 }
 
+// Notes which of a window's four it was, a byte an output.
 static enum fm_status maxpool_connect(struct fm_op *op)
 {
-    struct maxpool *p = (struct maxpool *)op;
-    if (!op->input_gradient)
-        return FM_OK;
-    void *data = NULL;
-    FM_TRY(fm_op_buffer(op, fm_view_size(&op->out->view), &data));
-    p->index = data;
+    if (op->input_gradient)
+        op->noted_bytes = fm_view_size(&op->out->view);
     return FM_OK;
 }
 

@@ -118,7 +118,8 @@ struct fm_element_kernels {
     void (*norm_backward_sums)(const struct fm_view *v, const void *x, const void *dy,
         struct fm_norm_relu gate, const float *mean, const float *inverse_deviation,
         double *image_sums, float *dgamma, float *dbeta);
-    // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be dy.
+    // dx = a[c] * dy + b[c] * x + k[c] (the caller folds the formula into a, b, k); dx may be x or
+    // dy.
     void (*norm_backward_apply)(const struct fm_view *v, const void *x, const void *dy,
         struct fm_norm_relu gate, const float *a, const float *b, const float *k, void *dx);
 
