@@ -13,8 +13,11 @@
 
 enum {
     // Of a block of all threads: dU is read and written once for each, but what a product reads of
-    // its tiles has to stay in the first cache.
+    // its tiles has to stay in the first cache, and the block takes memory. More where dU is so
+    // large that a cache of all processors may not keep it.
     SHARED_TILES = AVX2_ALONE ? 128 : 64,
+    SHARED_TILES_LARGE = AVX2_ALONE ? 128 : 192,
+    LARGE_BYTES = 12 << 20,
     // Values between V's tiles: a product reads a few channels of every tile, and tiles a power of
     // two apart would share few sets of that cache.
     TILE_GAP = LINE_VALUES,
@@ -135,7 +138,9 @@ static struct gradient_plan plan_gradient(const struct fm_winograd *w)
     if (du_values(&block) * sizeof(float) <= CHUNK_BYTES &&
         tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES)
         return (struct gradient_plan){block, CHUNKS, least(w->threads, CHUNKS)};
-    return (struct gradient_plan){gradient_block(w, SHARED_TILES), 1, 1};
+    bool large = du_values(&block) * sizeof(float) > LARGE_BYTES;
+    return (struct gradient_plan){
+        gradient_block(w, large ? SHARED_TILES_LARGE : SHARED_TILES), 1, 1};
 }
 
 // Where in scratch a chunk's dU begins, behind the blocks: of the chunk after the last, the end.
