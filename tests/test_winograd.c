@@ -49,6 +49,7 @@ static const struct shape {
     {1, 64, 64, 6, 6, 1, 16},    // the same, and in place
     {80, 160, 160, 2, 2, 1, 16}, // filters so many that blocks are larger
     {160, 32, 32, 2, 2, 1, 16},  // several blocks of a tile an image, of either size
+    {2, 320, 288, 2, 2, 1, 16},  // the gradient's sums larger than caches
 };
 enum {
     FIRST_SHAPE = 0,
