@@ -113,12 +113,7 @@ static bool has_input(const struct fm_executor *e, int i, int time)
     if (e->ops[i]->in == &e->values[0])
         return true;
     int home = fm_cpu_activation_home(e, i - 1);
-    for (int k = 0; k < e->op_count; k++)
-        for (int pass = FM_PASS_PREPARE; pass < FM_PASS_COUNT; pass++)
-            if (backward_time(e, k, (enum fm_op_pass)pass) > time &&
-                reads(e, k, (enum fm_op_pass)pass, home))
-                return recomputed_at(e, home) < 0;
-    return false;
+    return last_reading(e, home) > time && recomputed_at(e, home) < 0;
 }
 
 // Has operation i run again before the first pass that reads its output in the backward.
@@ -153,13 +148,8 @@ static bool is_over_activation(const struct fm_executor *e, int i)
 {
     if (i + 1 == e->op_count || !e->ops[i + 1]->gradient_over_input || e->options.probe)
         return false;
-    int home = fm_cpu_activation_home(e, i), written = backward_time(e, i + 1, FM_PASS_DATA);
-    for (int k = 0; k < e->op_count; k++) { // what is computed again may read it, too
-        int recomputed = recomputed_at(e, k);
-        if (recomputed > written && k > 0 && fm_cpu_activation_home(e, k - 1) == home)
-            return false;
-    }
-    return last_reading(e, home) == written;
+    // What is computed again reads it before: it lies behind.
+    return last_reading(e, fm_cpu_activation_home(e, i)) == backward_time(e, i + 1, FM_PASS_DATA);
 }
 
 // Where an operation can work in place, that of its output. A probe keeps each that is not in place

@@ -135,12 +135,11 @@ struct gradient_plan {
 static struct gradient_plan plan_gradient(const struct fm_winograd *w)
 {
     struct gradient_block block = gradient_block(w, CHUNK_TILES);
-    if (du_values(&block) * sizeof(float) <= CHUNK_BYTES &&
-        tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES)
+    size_t du_bytes = du_values(&block) * sizeof(float);
+    if (du_bytes <= CHUNK_BYTES && tiles_of(&w->out).all >= CHUNKS * CHUNK_TILES)
         return (struct gradient_plan){block, CHUNKS, least(w->threads, CHUNKS)};
-    bool large = du_values(&block) * sizeof(float) > LARGE_BYTES;
-    return (struct gradient_plan){
-        gradient_block(w, large ? SHARED_TILES_LARGE : SHARED_TILES), 1, 1};
+    int tiles = du_bytes > LARGE_BYTES ? SHARED_TILES_LARGE : SHARED_TILES;
+    return (struct gradient_plan){gradient_block(w, tiles), 1, 1};
 }
 
 // Where in scratch a chunk's dU begins, behind the blocks: of the chunk after the last, the end.
