@@ -4,7 +4,7 @@ endif()
 
 # A build that takes another's kernels (FMNIST_KERNELS) need not test them again.
 if(NOT FMNIST_KERNELS)
-  foreach(test test_kernels test_winograd test_gathered test_direct test_matrix)
+  foreach(test test_kernels test_winograd test_amx test_gathered test_direct test_matrix)
     fm_test(${test} LABEL backend TIMEOUT 120 LINKS fm_kernels)
   endforeach()
   fm_test(test_rounding LABEL backend TIMEOUT 120 LINKS fm_kernels)

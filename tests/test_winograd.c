@@ -3,29 +3,14 @@
 // with images that tiles do not fit; the same bits whatever the number of threads, and with filters
 // transformed in parts, or results written past the caches; those of a max-pool on the way; how
 // much rounding costs.
-#include "elements.h"
-#include "philox.h"
+#include "convolution.h"
 
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-#include <cmocka.h>
-
-enum {
-    TAPS = 9
-};
-
-// A convolution, its operands in plain layout and in double, and in the layout of a view.
+// A convolution and what the kernels are given of it.
 struct trial {
+    struct convolution c;
     struct fm_winograd w;
-    enum fm_element element;
-    double *x, *dy;        // [n][c][h][w]
-    float *filters, *bias; // [out][in][3][3], [out]
-    void *view_x, *view_dy;
 };
 
 // Which of them threads share a block of, and which are convolved in place, goes by the size of
@@ -56,132 +41,30 @@ enum {
     LAST_SHAPE = sizeof shapes / sizeof shapes[0] - 1,
 };
 
-static double uniform(uint32_t stream, uint32_t i)
-{
-    return (double)fm_draw_unit(fm_draw(17, 0, 0, stream, i)) * 2.0 - 1.0;
-}
-
-static int out_size(int size, int padding)
-{
-    return size + 2 * padding - 2;
-}
-
-static struct fm_view view_of(int n, int c, int h, int w, int block)
-{
-    return (struct fm_view){n, c, h, w, block > 0 ? block : c};
-}
-
-static size_t plain_at(const struct fm_view *v, int n, int c, int y, int x)
-{
-    return (((size_t)n * (size_t)v->c + (size_t)c) * (size_t)v->h + (size_t)y) * (size_t)v->w +
-           (size_t)x;
-}
-
-static double load(const struct trial *t, const void *data, size_t at)
-{
-    return get_element(t->element, data, at);
-}
-
-// Values that the element type holds exactly, in both layouts.
-static double *draw_activation(
-    const struct trial *t, const struct fm_view *v, uint32_t stream, void **in_view)
-{
-    double *plain = malloc(fm_view_size(v) * sizeof *plain);
-    *in_view = malloc(fm_view_size(v) * sizeof(float));
-    assert_true(plain != NULL && *in_view != NULL);
-    for (int n = 0; n < v->n; n++)
-        for (int c = 0; c < v->c; c++)
-            for (int y = 0; y < v->h; y++)
-                for (int x = 0; x < v->w; x++) {
-                    size_t at = plain_at(v, n, c, y, x), to = element_at(v, n, c, y * v->w + x);
-                    float value = fm_round_bf16((float)uniform(stream, (uint32_t)at));
-                    plain[at] = (double)value;
-                    put_element(t->element, *in_view, to, value);
-                }
-    return plain;
-}
-
 static void trial_make(
     struct trial *t, const struct shape *s, enum fm_element element, enum fm_winograd_tiling tiling)
 {
     memset(t, 0, sizeof *t);
-    t->element = element;
     int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
-    t->w = (struct fm_winograd){
+    t->c = (struct convolution){
         .in = view_of(s->n, s->in_c, s->h, s->w, s->block),
         .out = view_of(s->n, s->out_c, h, w, s->block),
+        .padding = s->padding,
+        .element = element,
+    };
+    t->w = (struct fm_winograd){
+        .in = t->c.in,
+        .out = t->c.out,
         .padding = s->padding,
         .tiling = tiling,
         .threads = 1,
     };
-    t->x = draw_activation(t, &t->w.in, 1, &t->view_x);
-    t->dy = draw_activation(t, &t->w.out, 2, &t->view_dy);
-    size_t filters = (size_t)s->out_c * (size_t)s->in_c * TAPS;
-    t->filters = malloc(filters * sizeof *t->filters);
-    t->bias = malloc((size_t)s->out_c * sizeof *t->bias);
-    assert_true(t->filters != NULL && t->bias != NULL);
-    for (size_t i = 0; i < filters; i++) {
-        float value = (float)uniform(3, (uint32_t)i);
-        t->filters[i] = element == FM_ELEMENT_BF16 ? fm_round_bf16(value) : value;
-    }
-    for (int c = 0; c < s->out_c; c++)
-        t->bias[c] = (float)uniform(4, (uint32_t)c);
+    convolution_make(&t->c);
 }
 
 static void trial_free(struct trial *t)
 {
-    free(t->x);
-    free(t->dy);
-    free(t->filters);
-    free(t->bias);
-    free(t->view_x);
-    free(t->view_dy);
-}
-
-// ---- by definition
-
-static double inside(const double *plain, const struct fm_view *v, int n, int c, int y, int x)
-{
-    bool in = y >= 0 && x >= 0 && y < v->h && x < v->w;
-    return in ? plain[plain_at(v, n, c, y, x)] : 0.0;
-}
-
-static double filter(const struct trial *t, int out, int in, int tap)
-{
-    return (double)t->filters[((size_t)out * (size_t)t->w.in.c + (size_t)in) * TAPS + (size_t)tap];
-}
-
-static double expected_output(const struct trial *t, int n, int c, int y, int x)
-{
-    double sum = (double)t->bias[c];
-    for (int in = 0; in < t->w.in.c; in++)
-        for (int tap = 0; tap < TAPS; tap++)
-            sum += filter(t, c, in, tap) * inside(t->x, &t->w.in, n, in, y + tap / 3 - t->w.padding,
-                                               x + tap % 3 - t->w.padding);
-    return fmax(sum, 0.0);
-}
-
-static double expected_data(const struct trial *t, int n, int c, int y, int x)
-{
-    double sum = 0.0;
-    for (int out = 0; out < t->w.out.c; out++)
-        for (int tap = 0; tap < TAPS; tap++)
-            sum += filter(t, out, c, tap) * inside(t->dy, &t->w.out, n, out,
-                                                y - tap / 3 + t->w.padding,
-                                                x - tap % 3 + t->w.padding);
-    return sum;
-}
-
-static double expected_gradient(const struct trial *t, int out, int in, int tap)
-{
-    double sum = 0.0;
-    for (int n = 0; n < t->w.out.n; n++)
-        for (int y = 0; y < t->w.out.h; y++)
-            for (int x = 0; x < t->w.out.w; x++)
-                sum += t->dy[plain_at(&t->w.out, n, out, y, x)] * inside(t->x, &t->w.in, n, in,
-                                                                      y + tap / 3 - t->w.padding,
-                                                                      x + tap % 3 - t->w.padding);
-    return sum;
+    convolution_free(&t->c);
 }
 
 // ---- by the kernels
@@ -203,9 +86,9 @@ static int in_parts[FM_WINOGRAD_TILING_COUNT][2];
 static void check_parts(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
-    const struct fm_element_kernels *on = k->on[t->element];
+    const struct fm_element_kernels *on = k->on[t->c.element];
     const struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
-    size_t bytes = fm_view_size(&view) * fm_element_size(t->element);
+    size_t bytes = fm_view_size(&view) * fm_element_size(t->c.element);
     bool in_place = run->x == run->y;
     float *scale = malloc((size_t)t->w.out.c * sizeof *scale);
     assert_non_null(scale);
@@ -245,14 +128,14 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
     float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
     struct fm_winograd_run run = *given;
     const struct fm_view view = run.pool ? fm_winograd_pooled(w) : w->out;
-    size_t bytes = fm_view_size(&view) * fm_element_size(t->element); // no more, and one for none
+    size_t bytes = fm_view_size(&view) * fm_element_size(t->c.element); // no more, and one for none
     run.y = given->y ? given->y : malloc(bytes + 1);
     assert_true(transformed != NULL && run.y != NULL);
     const struct fm_winograd_filters filters = {
         .out_c = t->w.out.c,
         .in_c = t->w.in.c,
-        .values = t->filters,
-        .element = t->element,
+        .values = t->c.filters,
+        .element = t->c.element,
         .rotated = rotated,
     };
     run.filters = &filters;
@@ -260,7 +143,7 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
         check_parts(k, t, w, &run);
     k->winograd_transform[w->tiling](&filters, transformed);
     run.transformed = transformed;
-    convolve(k->on[t->element], w, &run);
+    convolve(k->on[t->c.element], w, &run);
     free(transformed);
     return run.y;
 }
@@ -269,7 +152,7 @@ static void *run_forward(const struct fm_kernels *k, const struct trial *t, int 
 {
     struct fm_winograd w = t->w;
     w.threads = threads;
-    const struct fm_winograd_run run = {.x = t->view_x, .bias = t->bias, .relu = true};
+    const struct fm_winograd_run run = {.x = t->c.view_x, .bias = t->c.bias, .relu = true};
     return run_convolution(k, t, &w, &run, false);
 }
 
@@ -287,50 +170,30 @@ static struct fm_winograd data_of(const struct trial *t, int threads)
 static void *run_data(const struct fm_kernels *k, const struct trial *t, int threads)
 {
     const struct fm_winograd w = data_of(t, threads);
-    const struct fm_winograd_run run = {.x = t->view_dy};
+    const struct fm_winograd_run run = {.x = t->c.view_dy};
     return run_convolution(k, t, &w, &run, true);
 }
 
 static float *gradient_of(const struct fm_kernels *k, const struct trial *t, const void *x,
     struct fm_norm_relu pending, int threads)
 {
-    const struct fm_element_kernels *on = k->on[t->element];
+    const struct fm_element_kernels *on = k->on[t->c.element];
     struct fm_winograd w = t->w;
     w.threads = threads;
     float *scratch = malloc(on->winograd_gradient_scratch[w.tiling](&w));
     float *dw = malloc((size_t)w.out.c * (size_t)w.in.c * TAPS * sizeof *dw);
     assert_true(scratch != NULL && dw != NULL);
-    on->winograd_gradient[w.tiling](&w, x, pending, t->view_dy, dw, scratch);
+    on->winograd_gradient[w.tiling](&w, x, pending, t->c.view_dy, dw, scratch);
     free(scratch);
     return dw;
 }
 
 static void *run_gradient(const struct fm_kernels *k, const struct trial *t, int threads)
 {
-    return gradient_of(k, t, t->view_x, (struct fm_norm_relu){0}, threads);
+    return gradient_of(k, t, t->c.view_x, (struct fm_norm_relu){0}, threads);
 }
 
 // ---- comparisons
-
-// Errors of what was found, of the values' own size (both as roots of mean squares).
-struct errors {
-    double squares, values, largest;
-    size_t count;
-};
-
-static void note(struct errors *e, double found, double expected)
-{
-    double d = found - expected;
-    e->squares += d * d;
-    e->values += expected * expected;
-    e->largest = fabs(d) > e->largest || !isfinite(d) ? fabs(d) : e->largest;
-    e->count++;
-}
-
-static double relative(const struct errors *e)
-{
-    return sqrt(e->squares / e->values);
-}
 
 // What is compared, in a failure's words.
 struct subject {
@@ -365,19 +228,6 @@ static void check(const struct errors *e, enum fm_element element, const struct 
             relative(e), e->largest, size, allowed);
 }
 
-static void check_activation(const struct trial *t, const struct fm_view *v, const void *found,
-    double (*expected)(const struct trial *t, int n, int c, int y, int x), struct errors *e)
-{
-    // Every third channel and all pixels of the first and last image are enough, and quick.
-    int step = v->n > 1 ? v->n - 1 : 1;
-    for (int n = 0; n < v->n; n += step)
-        for (int c = 0; c < v->c; c += 3)
-            for (int y = 0; y < v->h; y++)
-                for (int x = 0; x < v->w; x++)
-                    note(e, load(t, found, element_at(v, n, c, y * v->w + x)),
-                        expected(t, n, c, y, x));
-}
-
 static void check_shape(const struct fm_kernels *k, const struct shape *s, enum fm_element element,
     enum fm_winograd_tiling tiling)
 {
@@ -386,13 +236,13 @@ static void check_shape(const struct fm_kernels *k, const struct shape *s, enum 
     struct errors forward = {0}, data = {0}, gradient = {0};
     void *y = run_forward(k, &t, 1), *dx = run_data(k, &t, 1);
     float *dw = run_gradient(k, &t, 1);
-    check_activation(&t, &t.w.out, y, expected_output, &forward);
-    check_activation(&t, &t.w.in, dx, expected_data, &data);
+    compare_activation(&t.c, &t.w.out, y, expected_output, &forward);
+    compare_activation(&t.c, &t.w.in, dx, expected_data, &data);
     for (int out = 0; out < t.w.out.c; out += 5)
         for (int in = 0; in < t.w.in.c; in += 3)
             for (int tap = 0; tap < TAPS; tap++)
                 note(&gradient, (double)dw[(out * t.w.in.c + in) * TAPS + tap],
-                    expected_gradient(&t, out, in, tap));
+                    expected_gradient(&t.c, out, in, tap));
     check(&forward, element, &(struct subject){"forward", s, k, element, tiling});
     check(&data, element, &(struct subject){"gradient of the data", s, k, element, tiling});
     check(&gradient, FM_ELEMENT_F32,
@@ -494,7 +344,7 @@ static void check_in_place(const struct fm_kernels *k, const struct shape *s,
         in_place_shapes++;
         void *data = malloc(bytes);
         assert_non_null(data);
-        memcpy(data, t.view_dy, bytes);
+        memcpy(data, t.c.view_dy, bytes);
         const struct fm_winograd_run run = {.x = data, .y = data};
         expect_same(apart, run_convolution(k, &t, &w, &run, true), bytes, threads,
             &(struct subject){"in place", s, k, element, tiling});
@@ -566,9 +416,9 @@ static void check_pending(const struct fm_kernels *k, const struct shape *s,
         shift[c] = (float)uniform(6, c);
     }
     const struct fm_norm_relu pending = {scale, shift}, none = {0};
-    k->on[element]->norm_apply(&t.w.in, t.view_x, scale, shift, true, carried_out);
+    k->on[element]->norm_apply(&t.w.in, t.c.view_x, scale, shift, true, carried_out);
 
-    struct fm_winograd_run run = {.x = t.view_x, .pending = pending};
+    struct fm_winograd_run run = {.x = t.c.view_x, .pending = pending};
     float *found = run_convolution(k, &t, &t.w, &run, false);
     run = (struct fm_winograd_run){.x = carried_out};
     float *expected = run_convolution(k, &t, &t.w, &run, false);
@@ -578,7 +428,7 @@ static void check_pending(const struct fm_kernels *k, const struct shape *s,
     check(&forward, element,
         &(struct subject){"forward with a batch norm pending", s, k, element, tiling});
 
-    float *found_dw = gradient_of(k, &t, t.view_x, pending, 1);
+    float *found_dw = gradient_of(k, &t, t.c.view_x, pending, 1);
     float *expected_dw = gradient_of(k, &t, carried_out, none, 1);
     for (size_t i = 0; i < (size_t)s->out_c * channels * TAPS; i++)
         note(&gradient, (double)found_dw[i], (double)expected_dw[i]);
@@ -609,14 +459,14 @@ static void check_pooled(const struct fm_kernels *k, const struct shape *s, enum
     struct trial t;
     trial_make(&t, s, element, tiling);
     t.w.threads = 2;
-    put_element(element, t.view_x, 1, NAN);
+    put_element(element, t.c.view_x, 1, NAN);
     const struct fm_view pooled = fm_winograd_pooled(&t.w);
     size_t bytes = fm_view_size(&pooled) * fm_element_size(element);
     const struct fm_norm_relu none = {0};
     char *expected = malloc(bytes + 1);
     assert_non_null(expected);
     for (int relu = 0; relu < 2; relu++) {
-        struct fm_winograd_run run = {.x = t.view_x, .bias = t.bias, .relu = relu == 1};
+        struct fm_winograd_run run = {.x = t.c.view_x, .bias = t.c.bias, .relu = relu == 1};
         void *outputs = run_convolution(k, &t, &t.w, &run, false);
         k->on[element]->maxpool_forward(&t.w.out, outputs, none, expected, NULL);
         run.pool = true;
@@ -648,17 +498,18 @@ static void check_rounding(enum fm_winograd_tiling tiling, double most)
     for (int c = 0; c < t.w.out.c; c++)
         for (int y = 0; y < t.w.out.h; y++)
             for (int x = 0; x < t.w.out.w; x++) {
-                float sum = t.bias[c];
+                float sum = t.c.bias[c];
                 for (int in = 0; in < t.w.in.c; in++)
                     for (int tap = 0; tap < TAPS; tap++)
-                        sum += (float)filter(&t, c, in, tap) *
-                               (float)inside(t.x, &t.w.in, 0, in, y + tap / 3 - 1, x + tap % 3 - 1);
-                note(&direct, (double)fmaxf(sum, 0.0f), expected_output(&t, 0, c, y, x));
+                        sum += (float)filter(&t.c, c, in, tap) * (float)inside(t.c.x, &t.w.in, 0,
+                                                                     in, y + tap / 3 - 1,
+                                                                     x + tap % 3 - 1);
+                note(&direct, (double)fmaxf(sum, 0.0f), expected_output(&t.c, 0, c, y, x));
             }
     for (int i = 0; i < count; i++) {
         struct errors found = {0};
         void *y = run_forward(tables[i], &t, 1);
-        check_activation(&t, &t.w.out, y, expected_output, &found);
+        compare_activation(&t.c, &t.w.out, y, expected_output, &found);
         print_message("%s, tiles of %d: error %.3g of the values, of a direct sum %.3g\n",
             tables[i]->name, fm_winograd_tile_size(tiling), relative(&found), relative(&direct));
         assert_true(relative(&found) < most * relative(&direct));
@@ -679,7 +530,7 @@ static void check_nan(
 {
     struct trial t;
     trial_make(&t, shape, FM_ELEMENT_F32, tiling);
-    ((float *)t.view_x)[0] = NAN;
+    ((float *)t.c.view_x)[0] = NAN;
     float *y = run_forward(k, &t, 1);
     assert_true(isnan(y[0])); // behind a ReLU
     free(y);
@@ -746,16 +597,19 @@ static void check_far(int images, bool pool)
     for (int k = 0; k < count; k++) {
         if (!fm_winograd_suits(tables[k]->winograd_units, &t.w))
             continue;
-        const struct fm_winograd_filters own = {t.w.out.c, t.w.in.c, .values = t.filters};
+        const struct fm_winograd_filters own = {t.w.out.c, t.w.in.c, .values = t.c.filters};
         tables[k]->winograd_transform[t.w.tiling](&own, transformed);
-        struct fm_winograd_run run = {
-            .x = t.view_x, .transformed = transformed, .bias = t.bias, .relu = true, .pool = pool};
+        struct fm_winograd_run run = {.x = t.c.view_x,
+            .transformed = transformed,
+            .bias = t.c.bias,
+            .relu = true,
+            .pool = pool};
         memset(far, 0xff, bytes);
         memset(near, 0xff, bytes);
         run.y = far;
-        convolve(tables[k]->on[t.element], &t.w, &run);
+        convolve(tables[k]->on[t.c.element], &t.w, &run);
         run.y = near + sizeof(float);
-        convolve(tables[k]->on[t.element], &t.w, &run);
+        convolve(tables[k]->on[t.c.element], &t.w, &run);
         assert_memory_equal(far, near + sizeof(float), bytes);
     }
     free(far);

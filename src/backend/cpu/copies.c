@@ -14,6 +14,7 @@ enum form {
     ROWS,        // a weight [out][in and taps], transposed
     FILTERS_4X4, // Winograd's, by their tiling
     FILTERS_2X2,
+    TILES, // the matrix unit's
 };
 
 struct fm_copy {
@@ -84,7 +85,7 @@ static bool is_vector(const struct fm_copy *copy)
 
 static bool is_filters(const struct fm_copy *copy)
 {
-    return copy->form == FILTERS_4X4 || copy->form == FILTERS_2X2;
+    return copy->form == FILTERS_4X4 || copy->form == FILTERS_2X2 || copy->form == TILES;
 }
 
 static enum fm_winograd_tiling filters_tiling(const struct fm_copy *copy)
@@ -174,16 +175,22 @@ static enum fm_status build_plain(struct fm_copy *copy, const struct fm_md *plai
     return fm_tensor_mem_create(&copy->plain, m->device, plain, data);
 }
 
+static size_t made_bytes(const struct fm_copy *copy)
+{
+    const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
+    if (copy->form == ROWS)
+        return copied_param(copy)->count * fm_element_size(copy->model->element);
+    return copy->form == TILES
+               ? fm_amx_filter_bytes(layer->out.c, layer->in.c)
+               : fm_winograd_filter_bytes(filters_tiling(copy), layer->out.c, layer->in.c);
+}
+
 // What own kernels make of a weight.
 static enum fm_status build_made(struct fm_copy *copy)
 {
     struct fm_model *m = copy->model;
-    const struct fm_layer *layer = &m->net.layers[copy->source.layer];
-    size_t bytes = copy->form == ROWS
-                       ? copied_param(copy)->count * fm_element_size(m->element)
-                       : fm_winograd_filter_bytes(filters_tiling(copy), layer->out.c, layer->in.c);
     FM_TRY(fm_buffers_add(
-        &copy->buffers, bytes, copy->form == ROWS ? "rows" : "filters", &copy->made));
+        &copy->buffers, made_bytes(copy), copy->form == ROWS ? "rows" : "filters", &copy->made));
     if (is_filters(copy) && copy->source.norm_layer >= 0)
         return fm_copies_want_scale(m->copies, &copy->source, &copy->scale);
     return FM_OK;
@@ -280,10 +287,30 @@ enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_
     return want(copies, source, tiling == FM_WINOGRAD_2X2 ? FILTERS_2X2 : FILTERS_4X4, NULL, copy);
 }
 
+enum fm_status fm_copies_want_tiles(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
+{
+    return want(copies, source, TILES, NULL, copy);
+}
+
 enum fm_status fm_copies_want_rows(
     struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy)
 {
     return want(copies, source, ROWS, NULL, copy);
+}
+
+static void make_tiles(struct fm_copy *copy)
+{
+    const struct fm_device *device = copy->model->device;
+    const struct fm_layer *layer = &copy->model->net.layers[copy->source.layer];
+    const struct fm_amx_filters filters = {
+        .out_c = layer->out.c,
+        .in_c = layer->in.c,
+        .values = copy->plain.data,
+        .scale = copy->scale ? copy->scale->plain.data : NULL,
+        .threads = device->threads,
+    };
+    device->amx->pack(&filters, copy->made);
 }
 
 static void make_filters(struct fm_copy *copy)
@@ -336,7 +363,9 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
     if (copy->scale)
         FM_TRY(fm_copy_refresh(copy->scale));
-    if (copy->made && is_filters(copy))
+    if (copy->made && copy->form == TILES)
+        make_tiles(copy);
+    else if (copy->made && is_filters(copy))
         make_filters(copy);
     else if (copy->made)
         make_rows(copy);

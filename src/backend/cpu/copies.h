@@ -1,8 +1,8 @@
 // Working copies: parameters in the layouts that executors compute in, or what is made of them,
 // owned by the model. Of weights that are trained there are none where they are computed with as
 // they are and the batch is a training's or at least 16: each pass brings those into its layout in
-// scratch (op_linear.c, op_winograd.c). Rounded ones, ones with a norm folded in, those of small
-// batches and the few of a first convolution (op_direct.c) are copies.
+// scratch (op_linear.c, op_winograd.c, op_amx.c). Rounded ones, ones with a norm folded in, those
+// of small batches and the few of a first convolution (op_direct.c) are copies.
 //
 // Executors with the same layout share a copy; a copy is renewed when what it is made of has
 // changed since, so an executor asks for it at the start of every step and pays only after updates,
@@ -36,6 +36,9 @@ enum fm_status fm_copies_want_scale(
 // The weight of a convolution as filters of struct fm_winograd_run, of such a tiling.
 enum fm_status fm_copies_want_filters(struct fm_copies *copies, const struct fm_copy_source *source,
     enum fm_winograd_tiling tiling, struct fm_copy **copy);
+// The weight of a convolution as filters of struct fm_amx_run.
+enum fm_status fm_copies_want_tiles(
+    struct fm_copies *copies, const struct fm_copy_source *source, struct fm_copy **copy);
 // A weight as rows of the model's elements: a dense layer's [inputs][outputs], a convolution's
 // [input channels][rows][columns][outputs].
 enum fm_status fm_copies_want_rows(

@@ -63,7 +63,7 @@ enum fm_status fm_cpu_device_open(
     omp_set_num_threads(d->threads);
     // With oneDNN's widest vectors, in whose layouts they compute.
     d->kernels = fm_kernels_choose(has_isa(dnnl_cpu_isa_avx512_core));
-    d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx);
+    d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx) ? fm_amx_choose() : NULL;
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";
     look_for_no_profiler();

@@ -11,7 +11,9 @@ struct fm_device {
     dnnl_stream_t stream;
     const struct fm_kernels *kernels;
     int threads;
-    bool amx; // oneDNN multiplies bf16 in the processor's matrix unit
+    // The kernels of the processor's matrix unit, in which oneDNN then multiplies bf16, too; NULL
+    // where there is none.
+    const struct fm_amx_kernels *amx;
     // Why a precision is not native here: NULL where it is.
     const char *missing[FM_PRECISION_COUNT];
 };

@@ -6,7 +6,8 @@
 //   inference: conv with batch norm (folded into the weights) and ReLU, and by Winograd with the
 //              max-pool behind it, unless probed; dense with ReLU; dropout vanishes; dense layers
 //              of a single image gathered
-//   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster; the first
+//   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster, or in bf16
+//              by the matrix unit of a processor that has one; the first
 //              by own kernels, where it is not trained
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
@@ -60,6 +61,12 @@ static bool by_winograd(const struct lowering *low, int layer)
     return fm_op_winograd_suits(&place);
 }
 
+static bool by_matrix_unit(const struct lowering *low, int layer)
+{
+    const struct fm_op_place place = {low->executor, layer, low->present, NULL};
+    return fm_op_amx_suits(&place);
+}
+
 static enum fm_status lower_linear(struct lowering *low)
 {
     struct fm_executor *e = low->executor;
@@ -76,17 +83,19 @@ static enum fm_status lower_linear(struct lowering *low)
         }
         fusion.relu_gated = fusion.relu && is_kind(low, last + 1, FM_LAYER_MAXPOOL);
         fusion.pool = !fm_executor_trains(e) && is_kind(low, last + 1, FM_LAYER_MAXPOOL) &&
-                      by_winograd(low, first);
+                      (by_winograd(low, first) || by_matrix_unit(low, first));
         last += fusion.pool;
     }
     struct fm_op *op = NULL;
     struct fm_op_place place = place_next(low, first, last);
-    enum fm_status status = fm_op_winograd_suits(&place)   ? fm_op_winograd(&place, &fusion, &op)
-                            : fm_op_direct_suits(&place)   ? fm_op_direct(&place, &fusion, &op)
-                            : fm_op_gathered_suits(&place) ? fm_op_gathered(&place, &fusion, &op)
-                            : fm_op_matrix_suits(&place)   ? fm_op_matrix(&place, &fusion, &op)
-                            : fm_op_dense_suits(&place)    ? fm_op_dense(&place, &fusion, &op)
-                                                           : fm_op_linear(&place, &fusion, &op);
+    enum fm_status status = fm_op_winograd_suits(&place)    ? fm_op_winograd(&place, &fusion, &op)
+                            : fm_op_amx_suits(&place)       ? fm_op_amx(&place, &fusion, &op)
+                            : fm_op_amx_first_suits(&place) ? fm_op_amx_first(&place, &fusion, &op)
+                            : fm_op_direct_suits(&place)    ? fm_op_direct(&place, &fusion, &op)
+                            : fm_op_gathered_suits(&place)  ? fm_op_gathered(&place, &fusion, &op)
+                            : fm_op_matrix_suits(&place)    ? fm_op_matrix(&place, &fusion, &op)
+                            : fm_op_dense_suits(&place)     ? fm_op_dense(&place, &fusion, &op)
+                                                            : fm_op_linear(&place, &fusion, &op);
     FM_TRY(placed(low, op, status));
     low->relu_fused = fusion.relu && !fusion.pool;
     low->next = last + 1;
@@ -105,7 +114,8 @@ static bool applies_norm(const struct lowering *low, int layer)
     struct fm_executor *e = low->executor;
     if (e->model->rounding != FM_ROUNDING_NONE || layer >= low->net->layer_count)
         return false;
-    return is_kind(low, layer, FM_LAYER_MAXPOOL) || by_winograd(low, layer);
+    return is_kind(low, layer, FM_LAYER_MAXPOOL) || by_winograd(low, layer) ||
+           by_matrix_unit(low, layer);
 }
 
 static enum fm_status lower_norm(struct lowering *low)

@@ -66,7 +66,7 @@ struct fm_linear_fusion {
     bool relu;       // applied by the operation
     bool relu_gated; // its backward is done by the pool behind it
     int norm_layer;  // folded in (inference), or -1
-    bool pool;       // the max-pool behind it is done, too (inference, Winograd's alone)
+    bool pool;       // the max-pool behind it is done, too (inference, own kernels' alone)
 };
 static inline bool fm_fusion_adds(const struct fm_linear_fusion *fusion)
 {
@@ -255,6 +255,14 @@ enum fm_status fm_op_linear(
 // The same by Winograd's minimal filtering, where that is faster.
 bool fm_op_winograd_suits(const struct fm_op_place *place);
 enum fm_status fm_op_winograd(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// The same by the processor's matrix unit, in bf16.
+bool fm_op_amx_suits(const struct fm_op_place *place);
+enum fm_status fm_op_amx(
+    const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// The same, the network's first.
+bool fm_op_amx_first_suits(const struct fm_op_place *place);
+enum fm_status fm_op_amx_first(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
 // The same by definition with own kernels, forward: a network's first convolution, where it is not
 // trained, in an executor that fuses.

@@ -16,6 +16,7 @@
 #define FM_CPU_ISA_KERNELS_H
 
 #include "adam.h"
+#include "backend/cpu/isa/amx.h"
 #include "backend/cpu/isa/direct.h"
 #include "backend/cpu/isa/gathered.h"
 #include "backend/cpu/isa/matrix.h"
