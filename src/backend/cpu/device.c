@@ -24,6 +24,22 @@ static const char *bf16_missing(const struct fm_machine *machine)
     return "this processor has neither AVX512-BF16 nor AMX-BF16";
 }
 
+// The kernels of the matrix unit: the processor's own where oneDNN uses it, too, unless
+// FMNIST_MATRIX_UNIT asks for others.
+static enum fm_status choose_amx(const struct fm_amx_kernels **kernels)
+{
+    const char *asked = getenv("FMNIST_MATRIX_UNIT");
+    *kernels = NULL;
+    if (!asked || !*asked)
+        *kernels = has_isa(dnnl_cpu_isa_avx512_core_amx) ? fm_amx_choose() : NULL;
+    else if (strcmp(asked, "portable") == 0)
+        *kernels = fm_amx_portable();
+    else if (strcmp(asked, "off") != 0)
+        return fm_fail(
+            FM_USAGE, "FMNIST_MATRIX_UNIT is '%s'; expected 'off', 'portable' or nothing", asked);
+    return FM_OK;
+}
+
 // Unless one is asked for: oneDNN would look for a profiler's library in some fifty places.
 static void look_for_no_profiler(void)
 {
@@ -63,12 +79,13 @@ enum fm_status fm_cpu_device_open(
     omp_set_num_threads(d->threads);
     // With oneDNN's widest vectors, in whose layouts they compute.
     d->kernels = fm_kernels_choose(has_isa(dnnl_cpu_isa_avx512_core));
-    d->amx = has_isa(dnnl_cpu_isa_avx512_core_amx) ? fm_amx_choose() : NULL;
     d->missing[FM_PRECISION_BF16] = bf16_missing(&machine);
     d->missing[FM_PRECISION_FP16] = "no processor trains in it";
     look_for_no_profiler();
-    enum fm_status status = fm_dnnl_check(
-        dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
+    enum fm_status status = choose_amx(&d->amx);
+    if (status == FM_OK)
+        status = fm_dnnl_check(
+            dnnl_engine_create(&d->engine, dnnl_cpu, 0), "dnnl_engine_create", "cpu");
     if (status == FM_OK)
         status = fm_dnnl_check(dnnl_stream_create(&d->stream, d->engine, dnnl_stream_default_flags),
             "dnnl_stream_create", "cpu");

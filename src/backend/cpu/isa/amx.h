@@ -142,7 +142,8 @@ enum {
 };
 int fm_amx_usable(const struct fm_amx_kernels *tables[FM_AMX_TABLES_MAX]);
 
-// Those of the unit; NULL where the processor has none.
+// Those of the unit; NULL where the processor has none. And those of any processor.
 const struct fm_amx_kernels *fm_amx_choose(void);
+const struct fm_amx_kernels *fm_amx_portable(void);
 
 #endif

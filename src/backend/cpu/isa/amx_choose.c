@@ -35,6 +35,11 @@ int fm_amx_usable(const struct fm_amx_kernels *tables[FM_AMX_TABLES_MAX])
     return count;
 }
 
+const struct fm_amx_kernels *fm_amx_portable(void)
+{
+    return &fm_amx_kernels_portable;
+}
+
 const struct fm_amx_kernels *fm_amx_choose(void)
 {
     const struct fm_amx_kernels *tables[FM_AMX_TABLES_MAX];

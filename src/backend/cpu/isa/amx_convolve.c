@@ -207,19 +207,12 @@ struct block {
     int pairs_summed;
 };
 
-static int first_image(const struct block *b)
-{
-    return b->first * (b->g->images ? FM_AMX_IMAGES : 1);
-}
-
 static void put_tile(const struct block *b, const struct sums *s, int tile)
 {
     if (tile >= s->tiles)
         return;
     const struct fm_view *v = &b->a->out;
-    uint16_t *y = b->run->y;
-    if (b->outputs) // as if the batch began with the block
-        y = b->outputs - fm_view_at(v, first_image(b), 0);
+    uint16_t *y = b->outputs ? b->outputs : b->run->y;
     if (b->g->images)
         put_images(v, s, tile, y);
     else
@@ -232,7 +225,7 @@ static struct place place_of_pair(const struct block *b, int pair, struct sums *
     const struct geometry *g = b->g;
     int in_block = pair / pairs_of_group(a, g);
     const char *pixels = b->pixels + (size_t)in_block * g->group;
-    s->group = b->first + in_block;
+    s->group = in_block + (b->outputs ? 0 : b->first); // of what it is written to
     pair %= pairs_of_group(a, g);
     if (!g->images) {
         s->first = pair * PAIR;
@@ -293,6 +286,11 @@ static inline halves pool_corners(const uint16_t *corner, size_t pixel, size_t r
     most = larger_or_nan(most, widen(halves_load(corner + pixel)));
     most = larger_or_nan(most, widen(halves_load(corner + row)));
     return narrow(larger_or_nan(most, widen(halves_load(corner + row + pixel))));
+}
+
+static int first_image(const struct block *b)
+{
+    return b->first * (b->g->images ? FM_AMX_IMAGES : 1);
 }
 
 // Channels [from, end) of the block's own outputs.

@@ -5,10 +5,10 @@
 //   dy -> D[16 out channels][32 images][row][pixel][pair of images][channel][which]
 //   dW[32 in channels][16 out channels][tap][16 in channels] += X D -> dw
 //
-// Where images are large and dW is small, each 32 images have a dW of their own, and a thread,
-// which finds bands of their rows in its cache; these are added in their order. Else all threads
-// bring many images into that order, and then take parts of dW. Either way the order of the sums
-// does not depend on the threads.
+// Where images are large and dW is small, groups of 32 images are taken in chunks, each with a dW
+// of its own and a thread, which finds bands of a group's rows in its cache; these are added in
+// their order. Else all threads bring many images into that order, and then take parts of dW.
+// Either way the order of the sums does not depend on the threads.
 #include "backend/cpu/isa/amx_elements.h"
 #include "backend/cpu/isa/amx_kernels.h"
 #include "backend/cpu/isa/vector.h"
@@ -21,7 +21,8 @@ enum {
     IMAGES = TILE_STEPS,           // of a product
     X_BYTES = HALVES * TILE_BYTES, // of a pixel of 32 input channels
     BAND_BYTES = 768 << 10,        // of X and D, which share the second cache with dW
-    OWN_SUMS_BYTES = 640 << 10,    // of a dW that 32 images have of their own, at most
+    OWN_SUMS_BYTES = 640 << 10,    // of a dW that a chunk has of its own, at most
+    CHUNKS = 16,                   // at most
     SHARED_BYTES = 8 << 20,        // of X and D that all threads share
     AHEAD_BYTES = 128,             // that are fetched ahead
 };
@@ -29,8 +30,8 @@ enum {
 // How the work is divided.
 struct plan {
     int groups;         // of 32 images
-    bool own;           // each group has a dW, and bands of rows; else all threads share
-    int groups_at_once; // so many
+    int chunks;         // of them, each with a dW; 0: all threads share one
+    int groups_at_once; // that they share
     int rows;           // of outputs, of a band or an image
     int held;           // rows of X that there are at a time
     // Bytes of X and D: of a row, of the rows of a group, of the groups there are at a time, all.
@@ -50,8 +51,8 @@ static struct plan plan_of(const struct fm_amx *a)
     p.held = a->in.h;
     size_t x_rows = x_panels * p.x_row, d_rows = d_panels * p.d_row;
     size_t whole = (size_t)a->in.h * x_rows + (size_t)a->out.h * d_rows;
-    p.own = p.sums <= OWN_SUMS_BYTES && whole > BAND_BYTES;
-    if (p.own) {
+    if (p.sums <= OWN_SUMS_BYTES && whole > BAND_BYTES) {
+        p.chunks = least(p.groups, CHUNKS);
         size_t around = (SIDE - 1) * x_rows;
         int rows = around < BAND_BYTES ? (int)((BAND_BYTES - around) / (x_rows + d_rows)) : 0;
         p.rows = least(rows < 1 ? 1 : rows, a->out.h);
@@ -242,9 +243,9 @@ static void sum_band(const struct fm_amx *a, const struct plan *p, const struct 
 
 // ---- 32 images by a thread
 
-// Those input channels of which a part has [from, end), each 32.
+// Those input channels of which a part has [from, end), each 32. Begins dW, or adds to it.
 static void sum_group(const struct fm_amx *a, const struct plan *p, const struct source *x,
-    const struct source *dy, int group, int from, int end, char *scratch, float *dw)
+    const struct source *dy, int group, int from, int end, bool begins, char *scratch, float *dw)
 {
     char *d = scratch + p->x_bytes;
     int brought = 0; // rows of X
@@ -260,23 +261,22 @@ static void sum_group(const struct fm_amx *a, const struct plan *p, const struct
         const struct band b = {scratch, d, 1, first, last};
         for (int ins = from; ins < end; ins++)
             for (int outs = 0; outs < a->out.c / TILE_COLUMNS; outs++)
-                sum_band(a, p, &b, ins, outs, first == 0, sums_of(a, dw, ins, outs));
+                sum_band(a, p, &b, ins, outs, begins && first == 0, sums_of(a, dw, ins, outs));
     }
 }
 
 // ---- to the filters
 
-// The sums of all groups, in their order, to the first's; then to dw.
+// The sums of all chunks, in their order, to the first's; then to dw.
 static void put_filters(
     const struct fm_amx *a, const struct plan *p, float *sums, int ins, int outs, float *dw)
 {
-    int groups = p->own ? p->groups : 1;
     size_t next = p->sums / sizeof *sums;
     sums = sums_of(a, sums, ins, outs);
     for (int i = 0; i < SIDE * ROW_VALUES; i += 16) {
         singles sum = singles_load(sums + i);
-        for (int g = 1; g < groups; g++)
-            sum = add(sum, singles_load(sums + (size_t)g * next + i));
+        for (int chunk = 1; chunk < p->chunks; chunk++)
+            sum = add(sum, singles_load(sums + (size_t)chunk * next + i));
         singles_store(sums + i, sum);
     }
     for (int out = 0; out < TILE_COLUMNS; out++) {
@@ -292,29 +292,31 @@ static void put_filters(
 
 // ---- all together
 
-// A thread's X and D where it has groups of its own, else those of all.
+// A thread's X and D where it has chunks of its own, else those of all.
 static size_t ordered_bytes(const struct fm_amx *a, const struct plan *p)
 {
-    return (size_t)(p->own ? a->threads : 1) * (p->x_bytes + p->d_bytes);
+    return (size_t)(p->chunks > 0 ? a->threads : 1) * (p->x_bytes + p->d_bytes);
 }
 
 size_t FM_KERNEL(amx_gradient_scratch)(const struct fm_amx *a)
 {
     const struct plan p = plan_of(a);
-    return ordered_bytes(a, &p) + (size_t)(p.own ? p.groups : 1) * p.sums;
+    return ordered_bytes(a, &p) + (size_t)(p.chunks > 0 ? p.chunks : 1) * p.sums;
 }
 
 static void sum_apart(const struct fm_amx *a, const struct plan *p, const struct source *x,
     const struct source *dy, char *scratch, float *sums)
 {
     int ins = a->in.c / FM_AMX_CHANNELS;
-    int parts = p->groups >= a->threads ? 1 : least(ins, (a->threads + p->groups - 1) / p->groups);
+    int parts = p->chunks >= a->threads ? 1 : least(ins, (a->threads + p->chunks - 1) / p->chunks);
     char *own = scratch + (size_t)omp_get_thread_num() * (p->x_bytes + p->d_bytes);
 #pragma omp for schedule(dynamic)
-    for (int i = 0; i < p->groups * parts; i++) {
-        int group = i / parts, part = i % parts;
-        sum_group(a, p, x, dy, group, ins * part / parts, ins * (part + 1) / parts, own,
-            sums + (size_t)group * (p->sums / sizeof *sums));
+    for (int i = 0; i < p->chunks * parts; i++) {
+        int chunk = i / parts, part = i % parts, first = p->groups * chunk / p->chunks;
+        float *dw = sums + (size_t)chunk * (p->sums / sizeof *sums);
+        for (int group = first; group < p->groups * (chunk + 1) / p->chunks; group++)
+            sum_group(a, p, x, dy, group, ins * part / parts, ins * (part + 1) / parts,
+                group == first, own, dw);
     }
 }
 
@@ -356,7 +358,7 @@ void FM_KERNEL(amx_gradient)(const struct fm_amx *a, const void *x, struct fm_no
 #pragma omp parallel num_threads(a->threads)
     {
         tiles_begin();
-        if (p.own)
+        if (p.chunks > 0)
             sum_apart(a, &p, &in, &gradient, scratch, sums);
         else
             sum_together(a, &p, &in, &gradient, scratch, sums);

@@ -75,22 +75,28 @@ static inline void tile_store(int t, void *to)
 {
     memcpy(to, tile_registers[t], TILE_BYTES);
 }
-// Even and odd elements are summed apart.
+// Even and odd elements are summed apart. A product of two of bf16 is one of fp32, without
+// rounding.
 static inline void tile_multiply(int sum, int left, int right)
 {
-    float sums[TILE_ROWS][TILE_COLUMNS];
+    float sums[TILE_ROWS][TILE_COLUMNS], wide[TILE_ROWS][2][TILE_COLUMNS];
     uint16_t a[TILE_ROWS][TILE_STEPS], b[TILE_ROWS][TILE_COLUMNS][2];
     memcpy(sums, tile_registers[sum], TILE_BYTES);
     memcpy(a, tile_registers[left], TILE_BYTES);
     memcpy(b, tile_registers[right], TILE_BYTES);
-    for (int r = 0; r < TILE_ROWS; r++)
-        for (int c = 0; c < TILE_COLUMNS; c++) {
-            float parts[2] = {0.0f, 0.0f};
-            for (int k = 0; k < TILE_STEPS; k++)
-                parts[k % 2] = fmaf(
-                    fm_bf16_widen(a[r][k]), fm_bf16_widen(b[k / 2][c][k % 2]), parts[k % 2]);
-            sums[r][c] += parts[0] + parts[1];
+    for (int k = 0; k < TILE_STEPS; k++)
+        for (int c = 0; c < TILE_COLUMNS; c++)
+            wide[k / 2][k % 2][c] = fm_bf16_widen(b[k / 2][c][k % 2]);
+    for (int r = 0; r < TILE_ROWS; r++) {
+        float parts[2][TILE_COLUMNS] = {{0.0f}};
+        for (int k = 0; k < TILE_STEPS; k++) {
+            float element = fm_bf16_widen(a[r][k]);
+            for (int c = 0; c < TILE_COLUMNS; c++)
+                parts[k % 2][c] += element * wide[k / 2][k % 2][c];
         }
+        for (int c = 0; c < TILE_COLUMNS; c++)
+            sums[r][c] += parts[0][c] + parts[1][c];
+    }
     memcpy(tile_registers[sum], sums, TILE_BYTES);
 }
 #endif
