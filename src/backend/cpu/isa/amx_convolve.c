@@ -12,7 +12,6 @@
 // where taps outside the image are left out.
 #include "backend/cpu/isa/amx_kernels.h"
 #include "backend/cpu/isa/amx_output.h"
-#include "base/round.h"
 
 #include <omp.h>
 
