@@ -170,8 +170,8 @@ static inline void compare_activation(const struct convolution *t, const struct 
     const void *found, double (*expected)(const struct convolution *t, int n, int c, int y, int x),
     struct errors *e)
 {
-    // Every third channel and all pixels of the first and last image are enough, and quick.
-    int step = v->n > 1 ? v->n - 1 : 1;
+    // Every third channel and all pixels, of many images the first and last, are enough, and quick.
+    int step = v->n > 16 ? v->n - 1 : 1;
     for (int n = 0; n < v->n; n += step)
         for (int c = 0; c < v->c; c += 3)
             for (int y = 0; y < v->h; y++)

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 static const struct shape {
-    int n, in_c, out_c, h, w, padding, block; // block 0: channels last
+    int n, in_c, out_c, h, w, padding, block; // 0: the input's channels last, the output in blocks
 } shapes[] = {
     {1, 32, 32, 4, 4, 1, 0},      // a tile of pixels, and none beside it
     {3, 64, 32, 7, 5, 1, 16},     // rows of tiles that cross rows of pixels
@@ -20,12 +20,13 @@ static const struct shape {
     {33, 32, 32, 20, 20, 1, 16},  // the gradient in bands of rows, of a group that is not full
     {35, 64, 64, 18, 10, 1, 16},  // the same, several parts of the inputs
     {16, 128, 160, 3, 3, 1, 16},  // filters so many that outputs are taken in turn
-    {64, 128, 128, 16, 16, 1, 16} // several shares of what threads have in common
+    {64, 32, 576, 10, 11, 1, 16}, // groups of which threads share one after another
+    {544, 32, 32, 14, 14, 1, 16}, // chunks of several groups
 };
 
 enum {
     SHAPES = sizeof shapes / sizeof shapes[0],
-    LARGE = SHAPES - 1, // which takes long where it is spelled out
+    FIRST_LARGE = SHAPES - 2, // from which on it takes long where it is spelled out
 };
 
 static void make(struct convolution *t, const struct shape *s)
@@ -33,7 +34,7 @@ static void make(struct convolution *t, const struct shape *s)
     int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
     *t = (struct convolution){
         .in = view_of(s->n, s->in_c, s->h, s->w, s->block),
-        .out = view_of(s->n, s->out_c, h, w, s->block),
+        .out = view_of(s->n, s->out_c, h, w, FM_AMX_BLOCK),
         .padding = s->padding,
         .element = FM_ELEMENT_BF16,
     };
@@ -45,13 +46,14 @@ static size_t bytes_of(const struct fm_view *v)
     return fm_view_size(v) * sizeof(uint16_t);
 }
 
-// Zeroed: what is not written shows.
+// Zeroed: what is not written shows. So many bytes and no more: AddressSanitizer sees the rest.
 static void *memory(size_t bytes)
 {
-    size_t lines = (bytes + 63) / 64 * 64;
-    void *data = aligned_alloc(64, lines + 64);
-    assert_non_null(data);
-    return memset(data, 0, lines);
+    void *data;
+    if (posix_memalign(&data, 64, bytes > 0 ? bytes : 1) != 0)
+        abort();
+    memset(data, 0, bytes);
+    return data;
 }
 
 // ---- by the kernels
@@ -80,7 +82,7 @@ static void *convolve(const struct fm_amx_kernels *k, const struct convolution *
         .rotated = rotated,
         .threads = a->threads,
     };
-    const struct fm_view to = run.pool ? fm_amx_pooled(a) : a->out;
+    const struct fm_view to = run.pool ? fm_view_pooled(&a->out) : a->out;
     k->pack(&filters, packed);
     run.filters = packed;
     run.y = given->y ? given->y : memory(bytes_of(&to));
@@ -141,6 +143,67 @@ static size_t result_bytes(const struct convolution *t, int run)
     return run == 0 ? bytes_of(&t->out) : run == 1 ? bytes_of(&t->in) : filter_bytes(t);
 }
 
+// ---- a network's first
+
+static const struct shape first_shapes[] = {
+    {3, 1, 32, 7, 9, 1, 16},    // rows shorter than a tile
+    {20, 1, 64, 28, 28, 0, 16}, // of 16 chunks, some of two images
+    {5, 3, 64, 32, 32, 1, 16},  // more taps than a tile has rows
+    {2, 2, 96, 5, 40, 2, 16},   // rows longer than a product's steps
+    {1, 1, 32, 3, 3, 1, 16},    // one image
+};
+
+enum {
+    FIRST_SHAPES = sizeof first_shapes / sizeof first_shapes[0]
+};
+
+static void make_first(struct convolution *t, const struct shape *s)
+{
+    int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
+    *t = (struct convolution){
+        .in = view_of(s->n, s->in_c, s->h, s->w, 1),
+        .out = view_of(s->n, s->out_c, h, w, FM_AMX_BLOCK),
+        .padding = s->padding,
+        .element = FM_ELEMENT_BF16,
+    };
+    convolution_make(t);
+}
+
+// Filters times `scale`, which may be NULL.
+static void *first_of(
+    const struct fm_amx_kernels *k, const struct convolution *t, const float *scale, int threads)
+{
+    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
+    assert_true(fm_amx_first_suits(&a));
+    void *y = memory(bytes_of(&t->out)), *scratch = memory(k->first_scratch(&a));
+    const struct fm_amx_first_run run = {.x = t->view_x,
+        .filters = t->filters,
+        .scale = scale,
+        .bias = scale ? NULL : t->bias,
+        .relu = !scale,
+        .y = y};
+    k->first(&a, &run, scratch);
+    free(scratch);
+    return y;
+}
+
+// The filters' gradient, then the bias's. `gate` may be NULL.
+static float *first_gradient_of(
+    const struct fm_amx_kernels *k, const struct convolution *t, const void *gate, int threads)
+{
+    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
+    float *dw = memory(filter_bytes(t) + (size_t)t->out.c * sizeof(float));
+    void *scratch = memory(k->first_gradient_scratch(&a));
+    const struct fm_amx_first_gradient g = {.x = t->view_x,
+        .dy = t->view_dy,
+        .gate = gate,
+        .dw = dw,
+        .db = dw + filter_bytes(t) / sizeof *dw};
+    k->first_gradient(&a, &g, scratch);
+    free(scratch);
+    return dw;
+}
+
 // ---- comparisons
 
 static void fail_of(const char *what, const struct shape *s, const char *kernels, const char *why)
@@ -165,21 +228,6 @@ enum {
     TABLES = FM_AMX_TABLES_MAX
 };
 
-typedef void for_each(const struct fm_amx_kernels *k, const struct shape *s);
-
-static void over_all(for_each *call)
-{
-    const struct fm_amx_kernels *tables[TABLES];
-    int count = fm_amx_usable(tables);
-    assert_true(count >= 1);
-    print_message("matrix unit: %s\n", count > 1 ? "this processor's, and spelled out"
-                                                 : "spelled out alone, this processor has none");
-    for (int i = 0; i < count; i++)
-        for (int s = 0; s < SHAPES; s++)
-            if (s != LARGE || i + 1 < count)
-                call(tables[i], &shapes[s]);
-}
-
 static void check_values(const struct fm_amx_kernels *k, const struct shape *s)
 {
     struct convolution t;
@@ -201,6 +249,21 @@ static void check_values(const struct fm_amx_kernels *k, const struct shape *s)
     free(dx);
     free(dw);
     convolution_free(&t);
+}
+
+typedef void for_each(const struct fm_amx_kernels *k, const struct shape *s);
+
+static void over_all(for_each *call)
+{
+    const struct fm_amx_kernels *tables[TABLES];
+    int count = fm_amx_usable(tables);
+    assert_true(count >= 1);
+    print_message("matrix unit: %s\n", count > 1 ? "this processor's, and spelled out"
+                                                 : "spelled out alone, this processor has none");
+    for (int i = 0; i < count; i++)
+        for (int s = 0; s < SHAPES; s++)
+            if (s < FIRST_LARGE || i + 1 < count || call == check_values)
+                call(tables[i], &shapes[s]);
 }
 
 static void test_values(void **state)
@@ -232,6 +295,26 @@ static void test_threads(void **state)
     over_all(check_threads);
 }
 
+static void check_first_spelled_out(
+    const struct fm_amx_kernels *const tables[TABLES], const struct shape *s)
+{
+    struct convolution t;
+    make_first(&t, s);
+    void *y[2];
+    float *dw[2];
+    for (int i = 0; i < 2; i++) {
+        y[i] = first_of(tables[i], &t, NULL, 2);
+        dw[i] = first_gradient_of(tables[i], &t, y[0], 2);
+    }
+    assert_memory_equal(y[0], y[1], bytes_of(&t.out));
+    assert_memory_equal(dw[0], dw[1], filter_bytes(&t) + (size_t)t.out.c * sizeof(float));
+    for (int i = 0; i < 2; i++) {
+        free(y[i]);
+        free(dw[i]);
+    }
+    convolution_free(&t);
+}
+
 // The portable kernels, which machines without the unit are tested with, are it to the bit.
 static void test_unit_is_spelled_out(void **state)
 {
@@ -241,7 +324,9 @@ static void test_unit_is_spelled_out(void **state)
         print_message("this processor has no matrix unit to compare with\n");
         skip();
     }
-    for (int s = 0; s < LARGE; s++) {
+    for (size_t s = 0; s < FIRST_SHAPES; s++)
+        check_first_spelled_out(tables, &first_shapes[s]);
+    for (int s = 0; s < FIRST_LARGE; s++) {
         struct convolution t;
         make(&t, &shapes[s]);
         for (int r = 0; r < RUNS; r++) {
@@ -360,7 +445,7 @@ static void check_pooled(const struct fm_amx_kernels *k, const struct shape *s)
     make(&t, s);
     put_element(t.element, t.view_x, 1, NAN);
     const struct fm_amx a = forward_of(&t, 2);
-    const struct fm_view pooled = fm_amx_pooled(&a);
+    const struct fm_view pooled = fm_view_pooled(&a.out);
     const struct fm_norm_relu none = {0};
     void *expected = memory(bytes_of(&pooled));
     for (int relu = 0; relu < 2; relu++) {
@@ -453,44 +538,7 @@ static void test_what_suits(void **state)
     assert_false(fm_amx_suits(&other));
 }
 
-// ---- a network's first
-
-static const struct shape first_shapes[] = {
-    {3, 1, 32, 7, 9, 1, 16},    // rows shorter than a tile
-    {20, 1, 64, 28, 28, 0, 16}, // of 16 chunks, some of two images
-    {5, 3, 64, 32, 32, 1, 16},  // more taps than a tile has rows
-    {2, 2, 96, 5, 40, 2, 16},   // rows longer than a product's steps
-    {1, 1, 32, 3, 3, 1, 16},    // one image
-};
-
-static void *first_of(const struct fm_amx_kernels *k, const struct convolution *t, int threads)
-{
-    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
-    assert_true(fm_amx_first_suits(&a));
-    void *y = memory(bytes_of(&t->out)), *scratch = memory(k->first_scratch(&a));
-    const struct fm_amx_first_run run = {
-        .x = t->view_x, .filters = t->filters, .bias = t->bias, .relu = true, .y = y};
-    k->first(&a, &run, scratch);
-    free(scratch);
-    return y;
-}
-
-// The filters' gradient, then the bias's. `gate` may be NULL.
-static float *first_gradient_of(
-    const struct fm_amx_kernels *k, const struct convolution *t, const void *gate, int threads)
-{
-    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
-    float *dw = memory(filter_bytes(t) + (size_t)t->out.c * sizeof(float));
-    void *scratch = memory(k->first_gradient_scratch(&a));
-    const struct fm_amx_first_gradient g = {.x = t->view_x,
-        .dy = t->view_dy,
-        .gate = gate,
-        .dw = dw,
-        .db = dw + filter_bytes(t) / sizeof *dw};
-    k->first_gradient(&a, &g, scratch);
-    free(scratch);
-    return dw;
-}
+// ---- its values
 
 // What does not pass the gate counts as zero.
 static void close_gate(struct convolution *t, const void *gate)
@@ -536,7 +584,7 @@ static void check_first(const struct fm_amx_kernels *k, const struct shape *s)
     };
     convolution_make(&t);
     struct errors forward = {0}, gradient = {0}, gated = {0};
-    void *y = first_of(k, &t, 1), *other = first_of(k, &t, 3);
+    void *y = first_of(k, &t, NULL, 1), *other = first_of(k, &t, NULL, 3);
     compare_activation(&t, &t.out, y, expected_output, &forward);
     check(&forward, 2e-3, "forward", s, k);
     assert_memory_equal(y, other, bytes_of(&t.out));
@@ -554,13 +602,45 @@ static void check_first(const struct fm_amx_kernels *k, const struct shape *s)
     convolution_free(&t);
 }
 
+// The same bits as of filters that were scaled before, without bias and ReLU.
+static void test_first_scaled(void **state)
+{
+    (void)state;
+    const struct fm_amx_kernels *tables[TABLES];
+    int count = fm_amx_usable(tables);
+    struct convolution t;
+    make_first(&t, &first_shapes[0]);
+    float *scale = memory((size_t)t.out.c * sizeof *scale),
+          *one = memory((size_t)t.out.c * sizeof *one);
+    for (int c = 0; c < t.out.c; c++) {
+        scale[c] = (float)uniform(7, (uint32_t)c);
+        one[c] = 1.0f;
+    }
+    for (int i = 0; i < count; i++) {
+        void *found = first_of(tables[i], &t, scale, 2);
+        float *as_they_are = t.filters;
+        t.filters = memory(filter_bytes(&t));
+        for (int k = 0; k < t.out.c * t.in.c * TAPS; k++)
+            t.filters[k] = as_they_are[k] * scale[k / (t.in.c * TAPS)];
+        void *expected = first_of(tables[i], &t, one, 2);
+        assert_memory_equal(found, expected, bytes_of(&t.out));
+        free(t.filters);
+        t.filters = as_they_are;
+        free(found);
+        free(expected);
+    }
+    free(scale);
+    free(one);
+    convolution_free(&t);
+}
+
 static void test_first(void **state)
 {
     (void)state;
     const struct fm_amx_kernels *tables[TABLES];
     int count = fm_amx_usable(tables);
     for (int i = 0; i < count; i++)
-        for (size_t s = 0; s < sizeof first_shapes / sizeof first_shapes[0]; s++)
+        for (size_t s = 0; s < FIRST_SHAPES; s++)
             check_first(tables[i], &first_shapes[s]);
 }
 
@@ -578,6 +658,7 @@ int main(void)
         cmocka_unit_test(test_scaled_filters),
         cmocka_unit_test(test_what_suits),
         cmocka_unit_test(test_first),
+        cmocka_unit_test(test_first_scaled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -402,6 +402,7 @@ static void heads_train(void **state)
         "12x12>s3x16x16 c16k3p1b r p c32k3p1b r p d0 m x f24b r d0.5 f16b r d0.25 f4b", "m8");
     check_head("12x12>s3x16x16 c16k3p1b r p c32k3p1b r p x f24b r f16b r f4b", "p6");
     check_head("12x12>s3x16x16 c20k3p1b r m x n r f16b r f4b", "m3");
+    check_head("12x12>s3x16x16 c32k3p1b r p c32k3p1b r p d0 m x f24b r d0.5 f4b", "m8");
 }
 
 // ---- inference that augments

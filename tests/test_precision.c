@@ -304,24 +304,24 @@ static struct fm_plain *plain_beside(const struct trial *t)
 }
 
 static void check_against_plain(const char *text, enum fm_precision precision, bool emulate,
-    bool probe, struct tolerance allowed)
+    bool probe, int batch, struct tolerance allowed)
 {
-    struct trial *t = open_trial(text, precision, emulate, BATCH);
+    struct trial *t = open_trial(text, precision, emulate, batch);
     bool kinked = strstr(text, " r ") || strstr(text, " p ");
     double backward = kinked ? allowed.kinked : allowed.backward;
     struct fm_plain *plain = plain_beside(t);
     struct fm_executor *e = compile_training(t, probe);
-    float *found = allocate(t->net.param_elements + BATCH * 65536, sizeof *found);
+    float *found = allocate(t->net.param_elements + (size_t)batch * 65536, sizeof *found);
     char what[192];
     if (precision == FM_PRECISION_FP16)
         set_scale(t, 1024.0f, 0);
     struct fm_sums sums = fm_rig_step(&t->rig, e, 0, &t->batch);
     double loss = fm_plain_forward(plain, &t->batch);
     fm_plain_backward(plain, &t->batch);
-    if (!(fabs(sums.loss / BATCH - loss) <= allowed.forward * loss))
-        fail_msg("%s: loss %g, expected %g", text, sums.loss / BATCH, loss);
+    if (!(fabs(sums.loss / batch - loss) <= allowed.forward * loss))
+        fail_msg("%s: loss %g, expected %g", text, sums.loss / batch, loss);
     for (int l = 0; probe && l < t->net.layer_count; l++) {
-        size_t count = BATCH * fm_shape_size(t->net.layers[l].out);
+        size_t count = (size_t)batch * fm_shape_size(t->net.layers[l].out);
         snprintf(what, sizeof what, "%s in %s: layer %s", text, fm_precision_name(precision),
             t->net.layers[l].name);
         read_layer(t, e, l, FM_PROBE_ACTIVATION, found);
@@ -371,7 +371,7 @@ static void check_all_against_plain(
     for (size_t i = 0; i < sizeof net_texts / sizeof net_texts[0]; i++)
         for (int probe = 0; probe < 2; probe++)
             if (probe == 0 || !strstr(net_texts[i], " x ")) // else not all gradients are there
-                check_against_plain(net_texts[i], precision, emulate, probe == 1, allowed);
+                check_against_plain(net_texts[i], precision, emulate, probe == 1, BATCH, allowed);
 }
 
 static void test_emulated_against_plain(void **state)
@@ -436,9 +436,18 @@ static void test_native_against_plain(void **state)
         skip();
     const struct tolerance allowed = {0.02, 0.04, 0.4};
     check_all_against_plain(FM_PRECISION_BF16, false, allowed);
-    // So many weights for so few pixels that their gradient is computed in fp32.
+    // So many weights for so few pixels that their gradient is computed in fp32, without a matrix
+    // unit.
     check_against_plain(
-        "3x3>s1x3x3 c512k3p1 c512k3p0 f4b", FM_PRECISION_BF16, false, false, allowed);
+        "3x3>s1x3x3 c512k3p1 c512k3p0 f4b", FM_PRECISION_BF16, false, false, BATCH, allowed);
+    // What a matrix unit takes, by tiles of pixels and of images; the first is run again.
+    for (int batch = BATCH; batch <= 16; batch += 16 - BATCH) {
+        check_against_plain(
+            "8x8>s1x8x8 c32k3p1b r c64k3p1b r c64k3p1 n r c64k3p0b r p c32k3p1 n r p f4b",
+            FM_PRECISION_BF16, false, false, batch, allowed);
+        check_against_plain("6x6>s1x6x6 c32k3p1b c32k3p1 c64k3p0 n c32k3p2b f4b",
+            FM_PRECISION_BF16, false, false, batch, allowed);
+    }
 }
 
 // Of a single image, whose dense layers are gathered, or of a part of a batch.

@@ -87,7 +87,7 @@ static void check_parts(const struct fm_kernels *k, const struct trial *t,
     const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
     const struct fm_element_kernels *on = k->on[t->c.element];
-    const struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
+    const struct fm_view view = run->pool ? fm_view_pooled(&w->out) : w->out;
     size_t bytes = fm_view_size(&view) * fm_element_size(t->c.element);
     bool in_place = run->x == run->y;
     float *scale = malloc((size_t)t->w.out.c * sizeof *scale);
@@ -127,7 +127,7 @@ static void *run_convolution(const struct fm_kernels *k, const struct trial *t,
 {
     float *transformed = malloc(fm_winograd_filter_bytes(w->tiling, w->out.c, w->in.c));
     struct fm_winograd_run run = *given;
-    const struct fm_view view = run.pool ? fm_winograd_pooled(w) : w->out;
+    const struct fm_view view = run.pool ? fm_view_pooled(&w->out) : w->out;
     size_t bytes = fm_view_size(&view) * fm_element_size(t->c.element); // no more, and one for none
     run.y = given->y ? given->y : malloc(bytes + 1);
     assert_true(transformed != NULL && run.y != NULL);
@@ -460,7 +460,7 @@ static void check_pooled(const struct fm_kernels *k, const struct shape *s, enum
     trial_make(&t, s, element, tiling);
     t.w.threads = 2;
     put_element(element, t.c.view_x, 1, NAN);
-    const struct fm_view pooled = fm_winograd_pooled(&t.w);
+    const struct fm_view pooled = fm_view_pooled(&t.w.out);
     size_t bytes = fm_view_size(&pooled) * fm_element_size(element);
     const struct fm_norm_relu none = {0};
     char *expected = malloc(bytes + 1);
@@ -587,7 +587,7 @@ static void check_far(int images, bool pool)
     struct trial t;
     trial_make(&t, &shape, FM_ELEMENT_F32, FM_WINOGRAD_4X4);
     t.w.threads = 2;
-    const struct fm_view view = pool ? fm_winograd_pooled(&t.w) : t.w.out;
+    const struct fm_view view = pool ? fm_view_pooled(&t.w.out) : t.w.out;
     size_t bytes = fm_view_size(&view) * sizeof(float);
     size_t filters = fm_winograd_filter_bytes(t.w.tiling, t.w.out.c, t.w.in.c);
     assert_true(bytes >= 4 << 20);

@@ -114,8 +114,9 @@ void fm_cpu_device_describe(const struct fm_device *device, struct fm_device_inf
     fm_machine_describe(&machine);
     memset(info, 0, sizeof *info);
     snprintf(info->name, sizeof info->name, "%s", machine.processor);
-    snprintf(info->details, sizeof info->details, "%d thread%s, kernels %s, %s", device->threads,
-        device->threads == 1 ? "" : "s", device->kernels->name, machine.features);
+    snprintf(info->details, sizeof info->details, "%d thread%s, kernels %s%s%s, %s",
+        device->threads, device->threads == 1 ? "" : "s", device->kernels->name,
+        device->amx ? " and " : "", device->amx ? device->amx->name : "", machine.features);
     const dnnl_version_t *found = dnnl_version();
     snprintf(info->libraries, sizeof info->libraries, "oneDNN %d.%d.%d (compiled against %d.%d.%d)",
         found->major, found->minor, found->patch, DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR,

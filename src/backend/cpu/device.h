@@ -11,8 +11,8 @@ struct fm_device {
     dnnl_stream_t stream;
     const struct fm_kernels *kernels;
     int threads;
-    // The kernels of the processor's matrix unit, in which oneDNN then multiplies bf16, too; NULL
-    // where there is none.
+    // The kernels of the processor's matrix unit, in which oneDNN then multiplies bf16, too, or for
+    // tests the portable ones; NULL where there is none or it is not to be used.
     const struct fm_amx_kernels *amx;
     // Why a precision is not native here: NULL where it is.
     const char *missing[FM_PRECISION_COUNT];

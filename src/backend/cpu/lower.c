@@ -7,8 +7,8 @@
 //              max-pool behind it, unless probed; dense with ReLU; dropout vanishes; dense layers
 //              of a single image gathered
 //   both:      3x3 convolutions by Winograd's minimal filtering, where that is faster, or in bf16
-//              by the matrix unit of a processor that has one; the first
-//              by own kernels, where it is not trained
+//              by the matrix unit of a processor that has one, which then has the first, too;
+//              else that by own kernels, where it is not trained
 //   unfused:   one operation a layer, the bias on its own; with probing, also nothing in place
 #include "backend/cpu/executor.h"
 

@@ -179,3 +179,16 @@ enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass
             op->out->gradient.data, op->out->gradient.data);
     return FM_OK;
 }
+
+void fm_op_bias_gradient(struct fm_op *op)
+{
+    if (op->fusion.bias)
+        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
+            op->scratch[FM_PASS_WEIGHTS], fm_op_param_gradient(op, fm_op_layer(op)->bias));
+}
+
+void fm_op_plan_bias_gradient(struct fm_op *op)
+{
+    if (op->fusion.bias)
+        fm_op_scratch(op, FM_PASS_WEIGHTS, fm_op_image_sums(&op->out->view));
+}

@@ -310,6 +310,9 @@ enum fm_status fm_op_want_bias(const struct fm_op *op, struct fm_copy **bias);
 // Its run[FM_PASS_PREPARE]: the gradient of a fused ReLU, in place, where no operation behind does
 // it.
 enum fm_status fm_op_linear_prepare(struct fm_op *op, const struct fm_pass *pass);
+// The gradient of the bias that it adds, if it does, in FM_PASS_WEIGHTS; and its scratch.
+void fm_op_bias_gradient(struct fm_op *op);
+void fm_op_plan_bias_gradient(struct fm_op *op);
 // The output has the input's layout, in the shape given.
 enum fm_status fm_op_same_layout(struct fm_op *op, struct fm_shape shape);
 // The channel block of that layout for `channels` channels: the view's, or all of them where they

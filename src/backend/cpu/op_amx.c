@@ -92,9 +92,7 @@ static enum fm_status amx_weights(struct fm_op *op, const struct fm_pass *pass)
     kernels_of(x)->gradient(&x->forward, op->in->activation.data, op->in->pending,
         op->out->gradient.data, fm_op_param_gradient(op, layer->weight),
         op->scratch[FM_PASS_WEIGHTS]);
-    if (x->bias)
-        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
-            op->scratch[FM_PASS_WEIGHTS], fm_op_param_gradient(op, layer->bias));
+    fm_op_bias_gradient(op);
     return FM_OK;
 }
 
@@ -124,8 +122,7 @@ static void plan_convolution(struct amx *x, enum fm_op_pass pass)
 static void plan_gradient(struct amx *x)
 {
     fm_op_scratch(&x->op, FM_PASS_WEIGHTS, kernels_of(x)->gradient_scratch(&x->forward));
-    if (x->bias)
-        fm_op_scratch(&x->op, FM_PASS_WEIGHTS, fm_op_image_sums(&x->op.out->view));
+    fm_op_plan_bias_gradient(&x->op);
     x->op.plans[FM_PASS_WEIGHTS] = x->plan;
 }
 
@@ -190,7 +187,7 @@ enum fm_status fm_op_amx(
     (*op)->gradient_in_place = fm_amx_fits_in_place(&x->data);
     snprintf(x->plan, sizeof x->plan, "matrix_unit%s:%s", fusion->pool ? "+maxpool" : "",
         kernels_of(x)->name);
-    const struct fm_view out = fusion->pool ? fm_amx_pooled(&x->forward) : x->forward.out;
+    const struct fm_view out = fusion->pool ? fm_view_pooled(&x->forward.out) : x->forward.out;
     size_t spared = fm_view_size(&x->forward.out) - fm_view_size(&out);
     (*op)->bytes[FM_PASS_FORWARD] -= (double)(spared * sizeof(uint16_t));
     (*op)->out->shape = (struct fm_shape){out.c, out.h, out.w};

@@ -1,6 +1,6 @@
 // The first convolution of a network in bf16 by the processor's matrix unit, forward and the
-// gradient of its filters: own kernels (isa/amx_first.c), in training as in inference, to the same
-// bits.
+// gradient of its filters: own kernels (isa/amx_first.c), in training as in inference of batches,
+// to the same bits.
 #include "backend/cpu/op.h"
 
 #include <stdio.h>

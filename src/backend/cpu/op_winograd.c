@@ -129,9 +129,7 @@ static enum fm_status winograd_weights(struct fm_op *op, const struct fm_pass *p
     fm_op_kernels(op)->winograd_gradient[w->forward.tiling](&w->forward, op->in->activation.data,
         op->in->pending, op->out->gradient.data, fm_op_param_gradient(op, layer->weight),
         op->scratch[FM_PASS_WEIGHTS]);
-    if (w->bias)
-        fm_op_kernels(op)->bias_backward(&op->out->view, op->out->gradient.data,
-            op->scratch[FM_PASS_WEIGHTS], fm_op_param_gradient(op, layer->bias));
+    fm_op_bias_gradient(op);
     return FM_OK;
 }
 
@@ -163,8 +161,7 @@ static void plan_gradient(struct winograd *w)
 {
     fm_op_scratch(&w->op, FM_PASS_WEIGHTS,
         fm_op_kernels(&w->op)->winograd_gradient_scratch[w->forward.tiling](&w->forward));
-    if (w->bias)
-        fm_op_scratch(&w->op, FM_PASS_WEIGHTS, fm_op_image_sums(&w->op.out->view));
+    fm_op_plan_bias_gradient(&w->op);
     w->op.plans[FM_PASS_WEIGHTS] = w->plan;
 }
 
@@ -269,7 +266,7 @@ enum fm_status fm_op_winograd(
     snprintf(w->plan, sizeof w->plan, "winograd%s%s:%s",
         w->forward.tiling == FM_WINOGRAD_2X2 ? "_2x2" : "", fusion->pool ? "+maxpool" : "",
         fm_op_device(*op)->kernels->name);
-    const struct fm_view y = fusion->pool ? fm_winograd_pooled(&w->forward) : w->forward.out;
+    const struct fm_view y = fusion->pool ? fm_view_pooled(&w->forward.out) : w->forward.out;
     size_t spared = fm_view_size(&w->forward.out) - fm_view_size(&y);
     (*op)->bytes[FM_PASS_FORWARD] -= (double)(spared * fm_element_size(fm_op_element(*op)));
     return fm_op_same_layout(*op, (struct fm_shape){y.c, y.h, y.w});

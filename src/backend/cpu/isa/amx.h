@@ -1,5 +1,5 @@
-// A convolution of 3x3 in bf16 by the processor's matrix unit (AMX): see amx_convolve.c and
-// amx_gradient.c.
+// A convolution of 3x3 in bf16 by the processor's matrix unit (AMX): see amx_convolve.c,
+// amx_gradient.c, amx_filters.c and, of a network's first, amx_first.c.
 #ifndef FM_CPU_ISA_AMX_H
 #define FM_CPU_ISA_AMX_H
 
@@ -19,7 +19,8 @@ enum {
 // Stride 1. With `in` and `out` exchanged, padding 2 - padding and rotated filters it is the
 // gradient of the data of the convolution that was. Products are summed in fp32: of each output in
 // the order of rows of taps, 32 input channels, columns of taps, pairs of channels, whatever the
-// batch and the number of threads.
+// number of threads and, of finite filters, the batch. Subnormals are taken as 0, and so are
+// results.
 struct fm_amx {
     struct fm_view in, out; // without padding channels; see fm_amx_suits()
     int padding;            // on every side, 0 to 2
@@ -48,16 +49,9 @@ struct fm_amx_run {
     const float *bias;           // [out channels] or NULL
     bool relu;                   // after the bias; a NaN stays one
     bool pool;                   // then a max-pool of 2x2, which is not in place
-    // bf16 [out], or [fm_amx_pooled()]; may be x where fm_amx_fits_in_place().
+    // bf16 [out], or its fm_view_pooled(); may be x where fm_amx_fits_in_place().
     void *y;
 };
-
-// What a max-pool of 2x2 makes of the output: an odd last row or column is dropped.
-static inline struct fm_view fm_amx_pooled(const struct fm_amx *a)
-{
-    const struct fm_view *out = &a->out;
-    return (struct fm_view){out->n, out->c, out->h / 2, out->w / 2, out->block};
-}
 
 static inline bool fm_amx_suits(const struct fm_amx *a)
 {
@@ -119,7 +113,7 @@ static inline bool fm_amx_first_suits(const struct fm_amx_first *a)
 
 // Own kernels of these, all of whose scratch begins at a line of the cache.
 struct fm_amx_kernels {
-    const char *name; // "amx"; "portable": the same arithmetic spelled out, for tests
+    const char *name; // "amx"; "portable": the same arithmetic, but for subnormals, for tests
     void (*pack)(const struct fm_amx_filters *filters, void *packed);
     size_t (*convolve_scratch)(const struct fm_amx *a, bool pool);
     void (*convolve)(const struct fm_amx *a, const struct fm_amx_run *run, void *scratch);

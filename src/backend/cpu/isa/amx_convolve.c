@@ -18,7 +18,7 @@
 enum {
     SIDE = 3,
     STEP_BYTES = PAIR * TILE_BYTES, // filters of 32 outputs by 32 inputs, of a tap
-    BLOCK_BYTES = 1 << 20,          // of pixels at most, in the second cache
+    BLOCK_BYTES = 1 << 20,          // of pixels, in the second cache, or of one image or 16
     FEW_FILTER_BYTES = 320 << 10,   // that stay there beside them, so that pixels are taken in turn
 };
 
@@ -296,7 +296,7 @@ static int first_image(const struct block *b)
 static void pool_block(const struct block *b, int from, int end)
 {
     const struct fm_view *v = &b->a->out;
-    const struct fm_view to = fm_amx_pooled(b->a);
+    const struct fm_view to = fm_view_pooled(&b->a->out);
     int first = first_image(b), images = b->count * (b->g->images ? FM_AMX_IMAGES : 1);
     size_t pixel = (size_t)v->block, row = (size_t)v->w * pixel;
     for (int i = 0; i < least(images, v->n - first); i++)
@@ -322,12 +322,12 @@ static void convolve_block(struct block *b, int from, int end)
     if (fm_amx_filter_bytes(a->out.c, a->in.c) <= FEW_FILTER_BYTES) {
         for (int i = 0; i < pairs; i++)
             for (int c = from; c < end; c += FM_AMX_CHANNELS) {
-                const struct outputs o = outputs_at(a, b->run, c);
+                const struct outputs o = outputs_at(b->run->bias, b->run->relu, a->out.block, c);
                 convolve_pair(b, i, &o);
             }
     } else {
         for (int c = from; c < end; c += FM_AMX_CHANNELS) {
-            const struct outputs o = outputs_at(a, b->run, c);
+            const struct outputs o = outputs_at(b->run->bias, b->run->relu, a->out.block, c);
             for (int i = 0; i < pairs; i++)
                 convolve_pair(b, i, &o);
         }

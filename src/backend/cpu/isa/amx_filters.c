@@ -4,8 +4,6 @@
 #include "backend/cpu/isa/amx_elements.h"
 #include "backend/cpu/isa/amx_kernels.h"
 
-#include <omp.h>
-
 enum {
     SIDE = 3,
     MOST_VALUES = TILE_STEPS * FM_AMX_TAPS, // of an output's 32 inputs

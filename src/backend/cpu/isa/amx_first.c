@@ -101,8 +101,6 @@ static void make_pixels(
 static void convolve_image(const struct fm_amx_first *a, const struct fm_amx_first_run *run,
     const uint16_t *filters, const uint16_t *image, int number)
 {
-    const struct fm_amx_run put = {.bias = run->bias, .relu = run->relu};
-    const struct fm_amx shape = {.out = a->out};
     const int tiles = (positions_of(a) + TILE_ROWS - 1) / TILE_ROWS;
     _Alignas(TILE_ROW_BYTES) uint16_t pixels[PAIR][TILE_ROWS * TILE_STEPS];
     struct sums s = {.group = number};
@@ -116,7 +114,7 @@ static void convolve_image(const struct fm_amx_first *a, const struct fm_amx_fir
         tile_load(5, pixels[1]);
         for (int c = 0; c < a->out.c; c += FM_AMX_CHANNELS) {
             const uint16_t *from = filters + (size_t)(c * TILE_STEPS);
-            s.outputs = outputs_at(&shape, &put, c);
+            s.outputs = outputs_at(run->bias, run->relu, a->out.block, c);
             tile_zero(0);
             tile_zero(1);
             tile_zero(2);
@@ -222,6 +220,7 @@ static void sum_image(const struct fm_amx_first *a, const struct fm_amx_first_gr
                 tile_multiply(2, 5, 6);
                 tile_multiply(3, 5, 7);
             }
+            tiles_see_memory(); // before the next are written there
         }
 }
 

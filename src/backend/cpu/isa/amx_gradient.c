@@ -88,10 +88,11 @@ struct source {
 static inline void bring_pairs(
     const uint16_t *x, size_t next, int count, const struct source *s, int channel, uint16_t *tile)
 {
-    for (int i = 0; i < IMAGES; i += 2, x += 2 * next, tile += TILE_STEPS) {
-        halves even = i < count ? read_pending(x, s->pending, channel) : halves_zero();
-        halves odd = i + 1 < count ? read_pending(x + next, s->pending, channel) : halves_zero();
-        store_pairs(tile, even, odd);
+    for (int i = 0; i < IMAGES; i += 2, tile += TILE_STEPS) {
+        halves pair[2] = {halves_zero(), halves_zero()};
+        for (int k = 0; k < least(2, count - i); k++)
+            pair[k] = read_pending(x + (size_t)(i + k) * next, s->pending, channel);
+        store_pairs(tile, pair[0], pair[1]);
     }
 }
 
@@ -100,14 +101,15 @@ static inline void bring_pairs(
 static inline void bring_line_pairs(const uint16_t *x, size_t next, const struct source *s,
     int channel, uint16_t *tile, uint16_t *tile_after)
 {
-    for (int i = 0; i < IMAGES; i += 2, x += 2 * next, tile += TILE_STEPS) {
-        __builtin_prefetch(ahead_of(x, AHEAD_BYTES));
-        __builtin_prefetch(ahead_of(x + next, AHEAD_BYTES));
-        store_pairs(tile, read_pending(x, s->pending, channel),
-            read_pending(x + next, s->pending, channel));
-        store_pairs(tile_after, read_pending(x + FM_AMX_BLOCK, s->pending, channel),
-            read_pending(x + next + FM_AMX_BLOCK, s->pending, channel));
-        tile_after += TILE_STEPS;
+    for (size_t i = 0; i < IMAGES; i += 2) {
+        const uint16_t *even = x + i * next, *odd = even + next;
+        __builtin_prefetch(ahead_of(even, AHEAD_BYTES));
+        __builtin_prefetch(ahead_of(odd, AHEAD_BYTES));
+        store_pairs(tile + i * TILE_ROWS, read_pending(even, s->pending, channel),
+            read_pending(odd, s->pending, channel));
+        store_pairs(tile_after + i * TILE_ROWS,
+            read_pending(even + FM_AMX_BLOCK, s->pending, channel),
+            read_pending(odd + FM_AMX_BLOCK, s->pending, channel));
     }
 }
 
@@ -153,9 +155,9 @@ struct band {
 
 #define TAP(k, even, odd)                                                                          \
     do {                                                                                           \
-        tile_load(7, x + (k)*X_BYTES);                                                             \
+        tile_load(7, x_row + (at + (k)) * X_BYTES);                                                \
         tile_multiply(even, 7, 6);                                                                 \
-        tile_load(7, x + (k)*X_BYTES + TILE_BYTES);                                                \
+        tile_load(7, x_row + (at + (k)) * X_BYTES + TILE_BYTES);                                   \
         tile_multiply(odd, 7, 6);                                                                  \
     } while (0)
 
@@ -164,7 +166,6 @@ static inline void sum_row(const struct fm_amx *a, const char *x_row, const char
 {
     for (int i = 0; i < a->out.w; i++, d += TILE_BYTES) {
         int at = i - a->padding;
-        const char *x = x_row + at * X_BYTES;
         tile_load(6, d);
         if (at >= 0 && at + SIDE <= a->in.w) {
             TAP(0, 0, 1);

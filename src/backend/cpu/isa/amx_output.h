@@ -16,13 +16,13 @@ struct outputs {
     bool together; // they lie side by side
 };
 
-static struct outputs outputs_at(const struct fm_amx *a, const struct fm_amx_run *run, int channel)
+// `bias` of all channels may be NULL; `block` is the output's.
+static inline struct outputs outputs_at(const float *bias, bool relu, int block, int channel)
 {
     static const float zero[2 * TILE_COLUMNS];
-    const float *bias = run->bias ? run->bias + channel : zero;
-    return (struct outputs){{singles_load(bias), singles_load(bias + TILE_COLUMNS)},
-        singles_of(run->relu ? 0.0f : -INFINITY), channel,
-        channel % a->out.block + FM_AMX_CHANNELS <= a->out.block};
+    const float *from = bias ? bias + channel : zero;
+    return (struct outputs){{singles_load(from), singles_load(from + TILE_COLUMNS)},
+        singles_of(relu ? 0.0f : -INFINITY), channel, channel % block + FM_AMX_CHANNELS <= block};
 }
 
 // The sums of a pair of tiles, and where they go.
@@ -49,14 +49,15 @@ static inline void put_rows(
     const float(*first)[TILE_COLUMNS] = s->of[tile][0] + row;
     const float(*second)[TILE_COLUMNS] = s->of[tile][1] + row;
     const bool together = o->together;
-    for (int i = 0; i < count; i++, low += next, high += next) {
+    for (int i = 0; i < count; i++) {
+        uint16_t *to = low + (size_t)i * next;
         singles a = larger(floor, add(singles_load(first[i]), bias[0]));
         singles b = larger(floor, add(singles_load(second[i]), bias[1]));
         if (together)
-            store_both(low, a, b);
+            store_both(to, a, b);
         else {
-            halves_store(low, narrow(a));
-            halves_store(high, narrow(b));
+            halves_store(to, narrow(a));
+            halves_store(high + (size_t)i * next, narrow(b));
         }
     }
 }
@@ -71,8 +72,9 @@ static void put_pixels(
     int row = position / pitch, column = position % pitch;
     for (int i = 0; i < TILE_ROWS && row < v->h; row++) {
         size_t at = (size_t)(row * v->w + column) * (size_t)v->block;
-        put_rows(
-            s, tile, i, least(TILE_ROWS - i, v->w - column), low + at, high + at, (size_t)v->block);
+        if (column < v->w) // else between rows
+            put_rows(s, tile, i, least(TILE_ROWS - i, v->w - column), low + at, high + at,
+                (size_t)v->block);
         i += pitch - column;
         column = 0;
     }

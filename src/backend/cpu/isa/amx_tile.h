@@ -1,6 +1,7 @@
 // The matrix unit's instructions: eight tiles of 16 rows of 64 bytes, and the product of two of
 // bf16 that is added to one of fp32 (Intel, "Intel 64 and IA-32 Architectures Software Developer's
-// Manual", volume 2, TDPBF16PS). Where they are not compiled for, the same spelled out.
+// Manual", volume 2, TDPBF16PS). Where they are not compiled for, the same spelled out, to the same
+// bits but for subnormals, which the unit takes and makes as 0.
 //
 // A product takes 32 elements of each row of the left tile, and the right one in pairs: row k has
 // elements 2k and 2k + 1 of each of 16 columns.

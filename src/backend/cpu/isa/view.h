@@ -30,6 +30,12 @@ static inline size_t fm_view_at(const struct fm_view *v, int image, int channel)
     return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
 }
 
+// What a max-pool of 2x2 makes of it: an odd last row or column is dropped.
+static inline struct fm_view fm_view_pooled(const struct fm_view *v)
+{
+    return (struct fm_view){v->n, v->c, v->h / 2, v->w / 2, v->block};
+}
+
 // A batch norm and its ReLU that were not carried out: whoever reads the activation takes
 // max(x * scale[c] + shift[c], 0) for its element x. Without a scale, elements are as they stand.
 struct fm_norm_relu {

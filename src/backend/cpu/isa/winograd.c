@@ -94,7 +94,7 @@ struct sink {
 
 static struct sink sink_of(const struct fm_winograd *w, const struct fm_winograd_run *run)
 {
-    struct fm_view view = run->pool ? fm_winograd_pooled(w) : w->out;
+    struct fm_view view = run->pool ? fm_view_pooled(&w->out) : w->out;
     // In place the caches have what is written.
     return (struct sink){view, run->x != run->y && is_far_view(&view, run->y)};
 }

@@ -79,15 +79,8 @@ struct fm_winograd_run {
     const float *bias; // [out channels] or NULL
     bool relu;         // after the bias
     bool pool;         // then a max-pool of 2x2, which is not in place
-    void *y;           // [out], or [fm_winograd_pooled()]; may be x where w->in_place
+    void *y;           // [out], or its fm_view_pooled(); may be x where w->in_place
 };
-
-// What a max-pool of 2x2 makes of the output: an odd last row or column is dropped.
-static inline struct fm_view fm_winograd_pooled(const struct fm_winograd *w)
-{
-    const struct fm_view *out = &w->out;
-    return (struct fm_view){out->n, out->c, out->h / 2, out->w / 2, out->block};
-}
 
 // What an instruction set's kernels count channels in.
 struct fm_winograd_units {
