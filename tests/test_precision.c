@@ -445,8 +445,8 @@ static void test_native_against_plain(void **state)
         check_against_plain(
             "8x8>s1x8x8 c32k3p1b r c64k3p1b r c64k3p1 n r c64k3p0b r p c32k3p1 n r p f4b",
             FM_PRECISION_BF16, false, false, batch, allowed);
-        check_against_plain("6x6>s1x6x6 c32k3p1b c32k3p1 c64k3p0 n c32k3p2b f4b",
-            FM_PRECISION_BF16, false, false, batch, allowed);
+        check_against_plain("6x6>s1x6x6 c32k3p1b c32k3p1 c64k3p0 n c32k3p2b f4b", FM_PRECISION_BF16,
+            false, false, batch, allowed);
     }
 }
 
