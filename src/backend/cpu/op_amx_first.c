@@ -84,7 +84,7 @@ static struct fm_amx_first shape_of(const struct fm_op_place *place)
     };
 }
 
-// Threads share images, so a single one is op_direct.c's.
+// Threads share images, so a single one is op_direct.c's in inference.
 bool fm_op_amx_first_suits(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;

@@ -230,7 +230,7 @@ static size_t own_bytes(const struct fm_amx_first *a)
     return image_bytes(a) + GRADIENT_ROWS * TILE_ROW_BYTES;
 }
 
-// [CHUNKS][16 outputs][tap or bias][output]
+// Of a chunk: [out channels / 16][tap or bias][16 outputs]
 static size_t sums_values(const struct fm_amx_first *a)
 {
     return (size_t)(a->out.c / TILE_COLUMNS) * SUMS_VALUES;
