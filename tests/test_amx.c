@@ -29,16 +29,21 @@ enum {
     FIRST_LARGE = SHAPES - 2, // from which on it takes long where it is spelled out
 };
 
-static void make(struct convolution *t, const struct shape *s)
+static void make_from(struct convolution *t, const struct shape *s, int in_block)
 {
     int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
     *t = (struct convolution){
-        .in = view_of(s->n, s->in_c, s->h, s->w, s->block),
+        .in = view_of(s->n, s->in_c, s->h, s->w, in_block),
         .out = view_of(s->n, s->out_c, h, w, FM_AMX_BLOCK),
         .padding = s->padding,
         .element = FM_ELEMENT_BF16,
     };
     convolution_make(t);
+}
+
+static void make(struct convolution *t, const struct shape *s)
+{
+    make_from(t, s, s->block);
 }
 
 static size_t bytes_of(const struct fm_view *v)
@@ -157,23 +162,17 @@ enum {
     FIRST_SHAPES = sizeof first_shapes / sizeof first_shapes[0]
 };
 
+// In the plain layout.
 static void make_first(struct convolution *t, const struct shape *s)
 {
-    int h = out_size(s->h, s->padding), w = out_size(s->w, s->padding);
-    *t = (struct convolution){
-        .in = view_of(s->n, s->in_c, s->h, s->w, 1),
-        .out = view_of(s->n, s->out_c, h, w, FM_AMX_BLOCK),
-        .padding = s->padding,
-        .element = FM_ELEMENT_BF16,
-    };
-    convolution_make(t);
+    make_from(t, s, 1);
 }
 
 // Filters times `scale`, which may be NULL.
 static void *first_of(
     const struct fm_amx_kernels *k, const struct convolution *t, const float *scale, int threads)
 {
-    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
+    const struct fm_amx a = {t->in, t->out, t->padding, threads};
     assert_true(fm_amx_first_suits(&a));
     void *y = memory(bytes_of(&t->out)), *scratch = memory(k->first_scratch(&a));
     const struct fm_amx_first_run run = {.x = t->view_x,
@@ -191,7 +190,7 @@ static void *first_of(
 static float *first_gradient_of(
     const struct fm_amx_kernels *k, const struct convolution *t, const void *gate, int threads)
 {
-    const struct fm_amx_first a = {t->in, t->out, t->padding, threads};
+    const struct fm_amx a = {t->in, t->out, t->padding, threads};
     float *dw = memory(filter_bytes(t) + (size_t)t->out.c * sizeof(float));
     void *scratch = memory(k->first_gradient_scratch(&a));
     const struct fm_amx_first_gradient g = {.x = t->view_x,

@@ -315,8 +315,8 @@ static void append_environment(struct fm_text *out)
         "says.");
     append_entry(out, "FMNIST_MATRIX_UNIT",
         "\\fBoff\\fR: a processor computes in bf16 without fmnist's own kernels for its matrix "
-        "unit "
-        "(AMX).\n\\fBportable\\fR: with these spelled out in instructions that any has, many times "
+        "unit (AMX).\n\\fBportable\\fR: with these spelled out in instructions that any has, many "
+        "times "
         "slower, as tests do.");
     append_entry(out, "ONEDNN_JIT_PROFILE",
         "oneDNN tells profilers of the code that it generates for a processor, as its own manual "

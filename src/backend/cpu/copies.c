@@ -363,11 +363,11 @@ enum fm_status fm_copy_refresh(struct fm_copy *copy)
             &copy->reorder, copy->model->device, copy->plain.memory, copy->ordered.memory));
     if (copy->scale)
         FM_TRY(fm_copy_refresh(copy->scale));
-    if (copy->made && copy->form == TILES)
+    if (copy->form == TILES)
         make_tiles(copy);
-    else if (copy->made && is_filters(copy))
+    else if (is_filters(copy))
         make_filters(copy);
-    else if (copy->made)
+    else if (copy->form == ROWS)
         make_rows(copy);
     copy->version = source_version(copy);
     return FM_OK;

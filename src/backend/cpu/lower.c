@@ -55,16 +55,12 @@ static bool is_kind(const struct lowering *low, int layer, enum fm_layer_kind ki
     return layer < low->net->layer_count && low->net->layers[layer].kind == kind;
 }
 
-static bool by_winograd(const struct lowering *low, int layer)
+// Whether own kernels convolve it that apply a batch norm as they read and, in inference, take a
+// max-pool before they write.
+static bool by_own_convolution(const struct lowering *low, int layer)
 {
     const struct fm_op_place place = {low->executor, layer, low->present, NULL};
-    return fm_op_winograd_suits(&place);
-}
-
-static bool by_matrix_unit(const struct lowering *low, int layer)
-{
-    const struct fm_op_place place = {low->executor, layer, low->present, NULL};
-    return fm_op_amx_suits(&place);
+    return fm_op_winograd_suits(&place) || fm_op_amx_suits(&place);
 }
 
 static enum fm_status lower_linear(struct lowering *low)
@@ -83,7 +79,7 @@ static enum fm_status lower_linear(struct lowering *low)
         }
         fusion.relu_gated = fusion.relu && is_kind(low, last + 1, FM_LAYER_MAXPOOL);
         fusion.pool = !fm_executor_trains(e) && is_kind(low, last + 1, FM_LAYER_MAXPOOL) &&
-                      (by_winograd(low, first) || by_matrix_unit(low, first));
+                      by_own_convolution(low, first);
         last += fusion.pool;
     }
     struct fm_op *op = NULL;
@@ -114,8 +110,7 @@ static bool applies_norm(const struct lowering *low, int layer)
     struct fm_executor *e = low->executor;
     if (e->model->rounding != FM_ROUNDING_NONE || layer >= low->net->layer_count)
         return false;
-    return is_kind(low, layer, FM_LAYER_MAXPOOL) || by_winograd(low, layer) ||
-           by_matrix_unit(low, layer);
+    return is_kind(low, layer, FM_LAYER_MAXPOOL) || by_own_convolution(low, layer);
 }
 
 static enum fm_status lower_norm(struct lowering *low)

@@ -260,6 +260,8 @@ enum fm_status fm_op_winograd(
 bool fm_op_amx_suits(const struct fm_op_place *place);
 enum fm_status fm_op_amx(
     const struct fm_op_place *place, const struct fm_linear_fusion *fusion, struct fm_op **op);
+// What it convolves: to an output in blocks of 16 channels, which all kernels have loops for.
+struct fm_amx fm_op_amx_shape(const struct fm_op_place *place);
 // The same, the network's first.
 bool fm_op_amx_first_suits(const struct fm_op_place *place);
 enum fm_status fm_op_amx_first(

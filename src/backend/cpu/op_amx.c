@@ -151,8 +151,7 @@ static const struct fm_op_class amx_class = {
     .applies_norm = true,
 };
 
-// An output in blocks of 16 channels, which all kernels have loops for.
-static struct fm_amx shape_of(const struct fm_op_place *place)
+struct fm_amx fm_op_amx_shape(const struct fm_op_place *place)
 {
     const struct fm_executor *e = place->executor;
     const struct fm_layer *layer = &e->model->net.layers[place->layer];
@@ -171,7 +170,7 @@ bool fm_op_amx_suits(const struct fm_op_place *place)
     if (e->model->element != FM_ELEMENT_BF16 || !e->model->device->amx || !fm_executor_fuses(e) ||
         layer->kind != FM_LAYER_CONV || layer->kernel != 3)
         return false;
-    const struct fm_amx shape = shape_of(place);
+    const struct fm_amx shape = fm_op_amx_shape(place);
     return place->in->shape.c == shape.in.c && fm_amx_suits(&shape);
 }
 
@@ -180,7 +179,7 @@ enum fm_status fm_op_amx(
 {
     FM_TRY(fm_op_new_linear(place, &amx_class, sizeof(struct amx), fusion, op));
     struct amx *x = (struct amx *)*op;
-    x->forward = x->data = shape_of(place);
+    x->forward = x->data = fm_op_amx_shape(place);
     x->data.in = x->forward.out;
     x->data.out = x->forward.in;
     x->data.padding = 2 - x->forward.padding;

@@ -7,7 +7,7 @@
 
 struct amx_first {
     struct fm_op op;
-    struct fm_amx_first shape;
+    struct fm_amx shape;
     struct fm_copy *scale; // what a norm that is folded in multiplies the weights by
     struct fm_copy *bias;
     char plan[64];
@@ -72,18 +72,6 @@ static const struct fm_op_class first_class = {
     .connect = first_connect,
 };
 
-static struct fm_amx_first shape_of(const struct fm_op_place *place)
-{
-    const struct fm_executor *e = place->executor;
-    const struct fm_layer *layer = &e->model->net.layers[place->layer];
-    return (struct fm_amx_first){
-        .in = place->in->view,
-        .out = {e->options.batch, layer->out.c, layer->out.h, layer->out.w, FM_AMX_BLOCK},
-        .padding = layer->padding,
-        .threads = e->model->device->threads,
-    };
-}
-
 // Threads share images, so a single one is op_direct.c's in inference.
 bool fm_op_amx_first_suits(const struct fm_op_place *place)
 {
@@ -92,7 +80,7 @@ bool fm_op_amx_first_suits(const struct fm_op_place *place)
     if (m->element != FM_ELEMENT_BF16 || !m->device->amx || !fm_op_place_is_first(place) ||
         (e->options.batch == 1 && !fm_op_place_trains(place)))
         return false;
-    const struct fm_amx_first shape = shape_of(place);
+    const struct fm_amx shape = fm_op_amx_shape(place);
     return place->in->shape.c == shape.in.c && fm_amx_first_suits(&shape);
 }
 
@@ -101,7 +89,7 @@ enum fm_status fm_op_amx_first(
 {
     FM_TRY(fm_op_new_linear(place, &first_class, sizeof(struct amx_first), fusion, op));
     struct amx_first *f = (struct amx_first *)*op;
-    f->shape = shape_of(place);
+    f->shape = fm_op_amx_shape(place);
     snprintf(f->plan, sizeof f->plan, "matrix_unit_first:%s", fm_op_device(*op)->amx->name);
     const struct fm_view *out = &f->shape.out;
     int dims[4] = {out->n, out->c, out->h, out->w};

@@ -12,7 +12,8 @@ enum {
     FM_AMX_CHANNELS = 32, // that inputs and outputs are a multiple of: a row of a tile
     FM_AMX_IMAGES = 16,   // side by side in a tile, where images are small
     FM_AMX_BLOCK = 16,    // that a layout's channel block is a multiple of
-    FM_AMX_TAPS = 9,
+    FM_AMX_SIDE = 3,      // of the filters
+    FM_AMX_TAPS = FM_AMX_SIDE * FM_AMX_SIDE,
     FM_AMX_SMALL_PIXELS = 16 * 16, // of an image that is taken with others, measured
 };
 
@@ -22,7 +23,7 @@ enum {
 // number of threads and, of finite filters, the batch. Subnormals are taken as 0, and so are
 // results.
 struct fm_amx {
-    struct fm_view in, out; // without padding channels; see fm_amx_suits()
+    struct fm_view in, out; // without padding channels; see fm_amx_suits(), fm_amx_first_suits()
     int padding;            // on every side, 0 to 2
     int threads;            // that share the work
 };
@@ -72,19 +73,12 @@ static inline bool fm_amx_takes_images(const struct fm_amx *a)
 // an image before it writes any of it.
 static inline bool fm_amx_fits_in_place(const struct fm_amx *a)
 {
-    const struct fm_view *in = &a->in, *out = &a->out;
-    return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block;
+    return fm_view_same(&a->in, &a->out);
 }
 
-// A network's first convolution, of few input channels.
+// A network's first convolution, of few input channels, which are plain, to blocks of 16.
 enum {
     FM_AMX_FIRST_INPUTS = 3, // at most: 27 taps of 32 that a product sums over
-};
-
-struct fm_amx_first {
-    struct fm_view in, out; // in: plain; out: in blocks of 16; see fm_amx_first_suits()
-    int padding;            // on every side, 0 to 2
-    int threads;
 };
 
 struct fm_amx_first_run {
@@ -105,7 +99,7 @@ struct fm_amx_first_gradient {
     float *db;        // [out channels], or NULL
 };
 
-static inline bool fm_amx_first_suits(const struct fm_amx_first *a)
+static inline bool fm_amx_first_suits(const struct fm_amx *a)
 {
     return a->in.c <= FM_AMX_FIRST_INPUTS && a->in.block == 1 && a->out.block == FM_AMX_BLOCK &&
            a->out.c % FM_AMX_CHANNELS == 0 && a->padding >= 0 && a->padding <= 2;
@@ -122,11 +116,11 @@ struct fm_amx_kernels {
     void (*gradient)(const struct fm_amx *a, const void *x, struct fm_norm_relu pending,
         const void *dy, float *dw, void *scratch);
 
-    size_t (*first_scratch)(const struct fm_amx_first *a);
-    void (*first)(const struct fm_amx_first *a, const struct fm_amx_first_run *run, void *scratch);
-    size_t (*first_gradient_scratch)(const struct fm_amx_first *a);
+    size_t (*first_scratch)(const struct fm_amx *a);
+    void (*first)(const struct fm_amx *a, const struct fm_amx_first_run *run, void *scratch);
+    size_t (*first_gradient_scratch)(const struct fm_amx *a);
     void (*first_gradient)(
-        const struct fm_amx_first *a, const struct fm_amx_first_gradient *g, void *scratch);
+        const struct fm_amx *a, const struct fm_amx_first_gradient *g, void *scratch);
 };
 
 // Those that this processor can run, its own first, the portable ones last; returns how many. Asks

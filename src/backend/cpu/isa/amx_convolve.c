@@ -16,7 +16,6 @@
 #include <omp.h>
 
 enum {
-    SIDE = 3,
     STEP_BYTES = PAIR * TILE_BYTES, // filters of 32 outputs by 32 inputs, of a tap
     BLOCK_BYTES = 1 << 20,          // of pixels, in the second cache, or of one image or 16
     FEW_FILTER_BYTES = 320 << 10,   // that stay there beside them, so that pixels are taken in turn

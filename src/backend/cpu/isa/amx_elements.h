@@ -5,6 +5,7 @@
 #include "backend/cpu/isa/amx_tile.h"
 #include "backend/cpu/isa/view.h"
 
+#include <math.h>
 #include <stdbool.h>
 
 #if defined(__AVX512BF16__)

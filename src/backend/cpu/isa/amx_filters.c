@@ -5,7 +5,6 @@
 #include "backend/cpu/isa/amx_kernels.h"
 
 enum {
-    SIDE = 3,
     MOST_VALUES = TILE_STEPS * FM_AMX_TAPS, // of an output's 32 inputs
 };
 

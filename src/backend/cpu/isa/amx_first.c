@@ -10,7 +10,6 @@
 #include <omp.h>
 
 enum {
-    SIDE = 3,
     CHUNKS = 16,        // of the images, each with sums that are added in their order
     GRADIENT_ROWS = 32, // taps, then ones, which give the bias's: two tiles
     SUMS_VALUES = 2 * TILE_ROWS * TILE_COLUMNS, // of 16 outputs
@@ -18,35 +17,35 @@ enum {
 
 // ---- images
 
-static int pitch_of(const struct fm_amx_first *a)
+static int pitch_of(const struct fm_amx *a)
 {
     return a->in.w + a->padding;
 }
 
-static int positions_of(const struct fm_amx_first *a)
+static int positions_of(const struct fm_amx *a)
 {
     return pitch_of(a) * (a->out.h - 1) + a->out.w;
 }
 
-static int taps_of(const struct fm_amx_first *a)
+static int taps_of(const struct fm_amx *a)
 {
     return a->in.c * FM_AMX_TAPS;
 }
 
 // Elements of a channel with its zeros, and with what is read past the last position.
-static size_t plane_elements(const struct fm_amx_first *a)
+static size_t plane_elements(const struct fm_amx *a)
 {
     size_t rows = (size_t)(a->in.h + 2 * a->padding + 1);
     return fm_round_up(rows * (size_t)pitch_of(a) + PAIR * TILE_ROWS + TILE_STEPS, TILE_STEPS);
 }
 
-static size_t image_bytes(const struct fm_amx_first *a)
+static size_t image_bytes(const struct fm_amx *a)
 {
     return (size_t)a->in.c * plane_elements(a) * sizeof(uint16_t);
 }
 
 // The zeros are there already.
-static void read_image(const struct fm_amx_first *a, const uint16_t *x, int image, uint16_t *to)
+static void read_image(const struct fm_amx *a, const uint16_t *x, int image, uint16_t *to)
 {
     const struct fm_view *v = &a->in;
     for (int c = 0; c < v->c; c++, to += plane_elements(a)) {
@@ -58,7 +57,7 @@ static void read_image(const struct fm_amx_first *a, const uint16_t *x, int imag
 }
 
 // Where a tap of an image's first position is.
-static const uint16_t *tap_at(const struct fm_amx_first *a, const uint16_t *image, int tap)
+static const uint16_t *tap_at(const struct fm_amx *a, const uint16_t *image, int tap)
 {
     int within = tap % FM_AMX_TAPS;
     return image + (size_t)(tap / FM_AMX_TAPS) * plane_elements(a) +
@@ -69,7 +68,7 @@ static const uint16_t *tap_at(const struct fm_amx_first *a, const uint16_t *imag
 
 // The tile of 16 outputs from `channel` on: a row has two taps of each.
 static void make_filters(
-    const struct fm_amx_first *a, const struct fm_amx_first_run *run, int channel, uint16_t *tile)
+    const struct fm_amx *a, const struct fm_amx_first_run *run, int channel, uint16_t *tile)
 {
     const int taps = taps_of(a);
     memset(tile, 0, TILE_BYTES);
@@ -82,8 +81,7 @@ static void make_filters(
 }
 
 // All taps of 16 positions from `position` on, a row of the tile each.
-static void make_pixels(
-    const struct fm_amx_first *a, const uint16_t *image, int position, uint16_t *tile)
+static void make_pixels(const struct fm_amx *a, const uint16_t *image, int position, uint16_t *tile)
 {
     _Alignas(TILE_ROW_BYTES) uint16_t pairs[TILE_ROWS * TILE_STEPS];
     const int taps = taps_of(a);
@@ -98,7 +96,7 @@ static void make_pixels(
     transpose_pairs(pairs, tile);
 }
 
-static void convolve_image(const struct fm_amx_first *a, const struct fm_amx_first_run *run,
+static void convolve_image(const struct fm_amx *a, const struct fm_amx_first_run *run,
     const uint16_t *filters, const uint16_t *image, int number)
 {
     const int tiles = (positions_of(a) + TILE_ROWS - 1) / TILE_ROWS;
@@ -133,14 +131,13 @@ static void convolve_image(const struct fm_amx_first *a, const struct fm_amx_fir
 }
 
 // All filters, then an image of each thread.
-size_t FM_KERNEL(amx_first_scratch)(const struct fm_amx_first *a)
+size_t FM_KERNEL(amx_first_scratch)(const struct fm_amx *a)
 {
     size_t filters = (size_t)a->out.c * TILE_STEPS * sizeof(uint16_t);
     return filters + (size_t)a->threads * image_bytes(a);
 }
 
-void FM_KERNEL(amx_first)(
-    const struct fm_amx_first *a, const struct fm_amx_first_run *run, void *scratch)
+void FM_KERNEL(amx_first)(const struct fm_amx *a, const struct fm_amx_first_run *run, void *scratch)
 {
     uint16_t *filters = scratch, *images = filters + (size_t)a->out.c * TILE_STEPS;
     for (int c = 0; c < a->out.c; c += TILE_COLUMNS)
@@ -162,7 +159,7 @@ void FM_KERNEL(amx_first)(
 // ---- gradient
 
 // 32 positions of a row of an image in the order of tiles: its taps, then ones, in rows.
-static void make_rows(const struct fm_amx_first *a, const uint16_t *image, int position,
+static void make_rows(const struct fm_amx *a, const uint16_t *image, int position,
     uint16_t rows[GRADIENT_ROWS * TILE_STEPS])
 {
     for (int t = 0; t < taps_of(a); t++) {
@@ -193,8 +190,8 @@ static void make_columns(const uint16_t *dy, const uint16_t *gate, int count, ui
 }
 
 // Adds an image's products to tiles 0 to 3: rows of taps, by 32 outputs from `channel` on.
-static void sum_image(const struct fm_amx_first *a, const struct fm_amx_first_gradient *g,
-    int number, const uint16_t *image, int channel, uint16_t *rows)
+static void sum_image(const struct fm_amx *a, const struct fm_amx_first_gradient *g, int number,
+    const uint16_t *image, int channel, uint16_t *rows)
 {
     const struct fm_view *v = &a->out;
     const bool two = taps_of(a) + 1 > TILE_ROWS;
@@ -225,20 +222,20 @@ static void sum_image(const struct fm_amx_first *a, const struct fm_amx_first_gr
 }
 
 // A thread's: an image, and rows of tiles.
-static size_t own_bytes(const struct fm_amx_first *a)
+static size_t own_bytes(const struct fm_amx *a)
 {
     return image_bytes(a) + GRADIENT_ROWS * TILE_ROW_BYTES;
 }
 
 // Of a chunk: [out channels / 16][tap or bias][16 outputs]
-static size_t sums_values(const struct fm_amx_first *a)
+static size_t sums_values(const struct fm_amx *a)
 {
     return (size_t)(a->out.c / TILE_COLUMNS) * SUMS_VALUES;
 }
 
 // 32 outputs of a chunk's images.
-static void sum_chunk(const struct fm_amx_first *a, const struct fm_amx_first_gradient *g,
-    int chunk, int channel, uint16_t *image, float *sums)
+static void sum_chunk(const struct fm_amx *a, const struct fm_amx_first_gradient *g, int chunk,
+    int channel, uint16_t *image, float *sums)
 {
     uint16_t *rows = image + image_bytes(a) / sizeof *image;
     memset(rows, 0, GRADIENT_ROWS * TILE_ROW_BYTES);
@@ -260,7 +257,7 @@ static void sum_chunk(const struct fm_amx_first *a, const struct fm_amx_first_gr
 }
 
 static void put_gradient(
-    const struct fm_amx_first *a, const struct fm_amx_first_gradient *g, const float *sums)
+    const struct fm_amx *a, const struct fm_amx_first_gradient *g, const float *sums)
 {
     const int taps = taps_of(a);
     for (int c = 0; c < a->out.c; c++) {
@@ -277,13 +274,13 @@ static void put_gradient(
     }
 }
 
-size_t FM_KERNEL(amx_first_gradient_scratch)(const struct fm_amx_first *a)
+size_t FM_KERNEL(amx_first_gradient_scratch)(const struct fm_amx *a)
 {
     return (size_t)a->threads * own_bytes(a) + CHUNKS * sums_values(a) * sizeof(float);
 }
 
 void FM_KERNEL(amx_first_gradient)(
-    const struct fm_amx_first *a, const struct fm_amx_first_gradient *g, void *scratch)
+    const struct fm_amx *a, const struct fm_amx_first_gradient *g, void *scratch)
 {
     char *own = scratch;
     float *sums = (float *)(void *)(own + (size_t)a->threads * own_bytes(a));

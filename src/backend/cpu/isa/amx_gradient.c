@@ -16,7 +16,6 @@
 #include <omp.h>
 
 enum {
-    SIDE = 3,
     HALVES = 2,                    // of 16 input channels, that share a tile of D
     IMAGES = TILE_STEPS,           // of a product
     X_BYTES = HALVES * TILE_BYTES, // of a pixel of 32 input channels

@@ -10,7 +10,6 @@
 
 #include "rounding.h"
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 

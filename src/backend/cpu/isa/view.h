@@ -2,6 +2,7 @@
 #ifndef FM_CPU_ISA_VIEW_H
 #define FM_CPU_ISA_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // What an activation and its gradient are made of.
@@ -28,6 +29,12 @@ static inline size_t fm_view_at(const struct fm_view *v, int image, int channel)
 {
     size_t plane = (size_t)image * (size_t)(v->c / v->block) + (size_t)(channel / v->block);
     return plane * (size_t)(v->h * v->w) * (size_t)v->block + (size_t)(channel % v->block);
+}
+
+// Whether images lie in either as in the other.
+static inline bool fm_view_same(const struct fm_view *a, const struct fm_view *b)
+{
+    return a->c == b->c && a->h == b->h && a->w == b->w && a->block == b->block;
 }
 
 // What a max-pool of 2x2 makes of it: an odd last row or column is dropped.

@@ -120,9 +120,7 @@ static inline int fm_winograd_block_tiles(const struct fm_winograd *w)
 // a block.
 static inline bool fm_winograd_fits_in_place(const struct fm_winograd *w)
 {
-    const struct fm_view *in = &w->in, *out = &w->out;
-    return in->c == out->c && in->h == out->h && in->w == out->w && in->block == out->block &&
-           fm_winograd_image_tiles(w) <= FM_WINOGRAD_LARGE_BLOCK;
+    return fm_view_same(&w->in, &w->out) && fm_winograd_image_tiles(w) <= FM_WINOGRAD_LARGE_BLOCK;
 }
 
 // Whether all threads take one block of all tiles, and parts of the filters: what they then read of
