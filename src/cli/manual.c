@@ -314,10 +314,12 @@ static void append_environment(struct fm_text *out)
         "tens of\nmicroseconds, which \\fBGOMP_SPINCOUNT\\fR changes, as libgomp's manual "
         "says.");
     append_entry(out, "FMNIST_MATRIX_UNIT",
-        "\\fBoff\\fR: a processor computes in bf16 without fmnist's own kernels for its matrix "
-        "unit (AMX).\n\\fBportable\\fR: with these spelled out in instructions that any has, many "
-        "times "
-        "slower, as tests do.");
+        "\\fBoff\\fR: convolutions in bf16 are oneDNN's, which uses a processor's matrix unit "
+        "(AMX), "
+        "too.\n\\fBportable\\fR: fmnist's own kernels for the unit, spelled out in instructions "
+        "that "
+        "any processor\nhas, many times slower, as tests do. Unset, its own kernels, where the "
+        "processor has the unit.\nAny other value is an error.");
     append_entry(out, "ONEDNN_JIT_PROFILE",
         "oneDNN tells profilers of the code that it generates for a processor, as its own manual "
         "says.\nUnset, none is looked for.");
