@@ -14,7 +14,7 @@ enum {
     FM_AMX_BLOCK = 16,    // that a layout's channel block is a multiple of
     FM_AMX_SIDE = 3,      // of the filters
     FM_AMX_TAPS = FM_AMX_SIDE * FM_AMX_SIDE,
-    FM_AMX_SMALL_PIXELS = 16 * 16, // of an image that is taken with others, measured
+    FM_AMX_SMALL_PIXELS = 16 * 16, // of an image that is taken with others, at most: measured
 };
 
 // Stride 1. With `in` and `out` exchanged, padding 2 - padding and rotated filters it is the

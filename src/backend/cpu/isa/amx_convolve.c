@@ -24,24 +24,24 @@ enum {
 // How a block's pixels lie, in bytes.
 struct geometry {
     bool images;        // a tile's rows are images
-    int chunks;         // of 32 input channels
+    int panels;         // of 32 input channels
     int pitch;          // positions from a row of pixels to the next
     int tiles;          // of the outputs of an image, or pixels
     size_t pixel, row;  // from a pixel, or a row of them, to the next
-    size_t chunk;       // from 32 channels to the next
-    size_t group;       // of an image, or of 16
+    size_t panel;       // from 32 channels to the next
+    size_t group;       // of an image, or of the 16 that share tiles
     int groups_at_once; // of a block
     int groups;         // of the batch
 };
 
 static struct geometry geometry_of(const struct fm_amx *a)
 {
-    struct geometry g = {.images = fm_amx_takes_images(a), .chunks = a->in.c / TILE_STEPS};
+    struct geometry g = {.images = fm_amx_takes_images(a), .panels = a->in.c / TILE_STEPS};
     if (g.images) {
         g.pitch = a->in.w;
         g.tiles = a->out.h * a->out.w;
-        g.chunk = TILE_BYTES;
-        g.pixel = (size_t)g.chunks * g.chunk;
+        g.panel = TILE_BYTES;
+        g.pixel = (size_t)g.panels * g.panel;
         g.group = (size_t)(a->in.h * a->in.w) * g.pixel;
         g.groups = (a->in.n + FM_AMX_IMAGES - 1) / FM_AMX_IMAGES;
     } else {
@@ -51,8 +51,8 @@ static struct geometry geometry_of(const struct fm_amx *a)
         // The last pair of tiles, read with the last tap, and the rows of padding.
         int read = (g.tiles + 1) * TILE_ROWS + (SIDE - 1) * (g.pitch + 1);
         int put = (a->in.h + 2 * a->padding) * g.pitch + a->padding;
-        g.chunk = (size_t)(read > put ? read : put) * g.pixel;
-        g.group = (size_t)g.chunks * g.chunk;
+        g.panel = (size_t)(read > put ? read : put) * g.pixel;
+        g.group = (size_t)g.panels * g.panel;
         g.groups = a->in.n;
     }
     g.row = (size_t)g.pitch * g.pixel;
@@ -78,8 +78,8 @@ static void bring_image(const struct fm_amx *a, const struct fm_amx_run *run,
 {
     const struct fm_view *v = &a->in;
     const uint16_t *x = run->x;
-    for (int chunk = 0; chunk < g->chunks; chunk++, to += g->chunk) {
-        int channel = chunk * TILE_STEPS;
+    for (int panel = 0; panel < g->panels; panel++, to += g->panel) {
+        int channel = panel * TILE_STEPS;
         const uint16_t *low = x + fm_view_at(v, image, channel);
         const uint16_t *high = x + fm_view_at(v, image, channel + 16);
         for (int y = 0; y < v->h; y++) {
@@ -121,8 +121,8 @@ static inline void sum_products(
     const bool whole = p->columns[0] == 7 && p->columns[1] == 7;
     if (!(p->rows >> row & 1u))
         return;
-    for (int chunk = 0; chunk < g->chunks; chunk++) {
-        const ptrdiff_t at = row * (ptrdiff_t)g->row + chunk * (ptrdiff_t)g->chunk;
+    for (int panel = 0; panel < g->panels; panel++) {
+        const ptrdiff_t at = row * (ptrdiff_t)g->row + panel * (ptrdiff_t)g->panel;
         ptrdiff_t first = p->from[0] + at, second = p->from[1] + at;
         if (whole) {
 #pragma GCC unroll 3
@@ -167,7 +167,7 @@ static void put_images(const struct fm_view *v, const struct sums *s, int tile, 
     int first = s->group * FM_AMX_IMAGES, count = least(FM_AMX_IMAGES, v->n - first);
     int channel = s->outputs.channel;
     size_t image = (size_t)(v->c * v->h * v->w);
-    y += (size_t)(s->first + tile) * (size_t)v->block;
+    y += (size_t)(s->first_tile + tile) * (size_t)v->block;
     put_rows(s, tile, 0, count, y + fm_view_at(v, first, channel),
         y + fm_view_at(v, first, channel + TILE_COLUMNS), image);
 }
@@ -226,13 +226,13 @@ static struct place place_of_pair(const struct block *b, int pair, struct sums *
     s->group = in_block + (b->outputs ? 0 : b->first); // of what it is written to
     pair %= pairs_of_group(a, g);
     if (!g->images) {
-        s->first = pair * PAIR;
-        s->tiles = least(PAIR, g->tiles - s->first);
-        ptrdiff_t from = s->first * TILE_BYTES;
+        s->first_tile = pair * PAIR;
+        s->tiles = least(PAIR, g->tiles - s->first_tile);
+        ptrdiff_t from = s->first_tile * TILE_BYTES;
         return (struct place){pixels, {from, from + TILE_BYTES}, {7, s->tiles == PAIR ? 7 : 0}, 7};
     }
     int row = pair / pairs_of_row(a), column = pair % pairs_of_row(a) * PAIR;
-    s->first = row * a->out.w + column;
+    s->first_tile = row * a->out.w + column;
     s->tiles = least(PAIR, a->out.w - column);
     ptrdiff_t pixel = (ptrdiff_t)g->pixel;
     ptrdiff_t from = (row - a->padding) * (ptrdiff_t)g->row + (column - a->padding) * pixel;
@@ -248,7 +248,7 @@ static void convolve_pair(struct block *b, int pair, const struct outputs *o)
 {
     struct sums *s = &b->sums[b->pairs_summed % 2], *before = &b->sums[(b->pairs_summed + 1) % 2];
     const struct place place = place_of_pair(b, pair, s);
-    const size_t row = (size_t)(b->g->chunks * SIDE) * STEP_BYTES;
+    const size_t row = (size_t)(b->g->panels * SIDE) * STEP_BYTES;
     const char *filters = (const char *)b->run->filters +
                           fm_amx_filter_bytes(o->channel, b->a->in.c);
     s->outputs = *o;
@@ -361,11 +361,11 @@ void FM_KERNEL(amx_convolve)(const struct fm_amx *a, const struct fm_amx_run *ru
     const struct geometry g = geometry_of(a);
     int blocks = (g.groups + g.groups_at_once - 1) / g.groups_at_once;
     // Few images: threads take parts of the outputs, and each brings the pixels for itself.
-    int chunks = a->out.c / FM_AMX_CHANNELS;
+    int panels = a->out.c / FM_AMX_CHANNELS;
     // In place there are no parts: one would read what another has written.
     int parts = blocks >= a->threads || run->x == run->y
                     ? 1
-                    : least(chunks, (a->threads + blocks - 1) / blocks);
+                    : least(panels, (a->threads + blocks - 1) / blocks);
 #pragma omp parallel num_threads(a->threads)
     {
         size_t own = block_bytes(&g) + output_bytes(a, &g, run->pool);
@@ -381,8 +381,8 @@ void FM_KERNEL(amx_convolve)(const struct fm_amx *a, const struct fm_amx_run *ru
             if (run->pool)
                 block.outputs = (uint16_t *)(void *)outputs;
             block.count = least(g.groups_at_once, g.groups - first);
-            convolve_block(&block, chunks * part / parts * FM_AMX_CHANNELS,
-                chunks * (part + 1) / parts * FM_AMX_CHANNELS);
+            convolve_block(&block, panels * part / parts * FM_AMX_CHANNELS,
+                panels * (part + 1) / parts * FM_AMX_CHANNELS);
         }
         tiles_end();
     }

@@ -64,14 +64,14 @@ static void pack_block(
 void FM_KERNEL(amx_pack)(const struct fm_amx_filters *f, void *packed)
 {
     int columns = f->rotated ? f->in_c : f->out_c, steps = f->rotated ? f->out_c : f->in_c;
-    int chunks = steps / TILE_STEPS, blocks = columns / TILE_COLUMNS;
+    int panels = steps / TILE_STEPS, blocks = columns / TILE_COLUMNS;
     // Elements from a row of taps to the next, and from a pair of outputs.
-    size_t chunk = (size_t)SIDE * 2 * TILE_BYTES / sizeof(uint16_t);
-    size_t row = (size_t)chunks * chunk, pair = SIDE * row;
+    size_t panel = (size_t)SIDE * 2 * TILE_BYTES / sizeof(uint16_t);
+    size_t row = (size_t)panels * panel, pair = SIDE * row;
 #pragma omp parallel for schedule(static) num_threads(f->threads)
-    for (int i = 0; i < blocks * chunks; i++) {
-        int block = i / chunks, c = i % chunks;
-        uint16_t *tile = (uint16_t *)packed + (size_t)(block / 2) * pair + (size_t)c * chunk +
+    for (int i = 0; i < blocks * panels; i++) {
+        int block = i / panels, c = i % panels;
+        uint16_t *tile = (uint16_t *)packed + (size_t)(block / 2) * pair + (size_t)c * panel +
                          (size_t)(block % 2) * TILE_BYTES / sizeof *tile;
         pack_block(f, block * TILE_COLUMNS, c * TILE_STEPS, tile, row);
     }

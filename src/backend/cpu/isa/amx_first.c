@@ -103,7 +103,7 @@ static void convolve_image(const struct fm_amx *a, const struct fm_amx_first_run
     _Alignas(TILE_ROW_BYTES) uint16_t pixels[PAIR][TILE_ROWS * TILE_STEPS];
     struct sums s = {.group = number};
     for (int tile = 0; tile < tiles; tile += PAIR) {
-        s.first = tile;
+        s.first_tile = tile;
         s.tiles = least(PAIR, tiles - tile);
         for (int i = 0; i < PAIR; i++)
             make_pixels(a, image, (tile + i) * TILE_ROWS, pixels[i]);

@@ -6,7 +6,7 @@
 #include "backend/cpu/isa/amx_kernels.h"
 
 enum {
-    PAIR = 2,
+    PAIR = 2, // tiles of pixels, and of outputs, whose four products share the registers
 };
 
 // What 32 outputs from `channel` on become.
@@ -29,7 +29,8 @@ static inline struct outputs outputs_at(const float *bias, bool relu, int block,
 struct sums {
     _Alignas(TILE_ROW_BYTES) float of[PAIR][PAIR][TILE_ROWS][TILE_COLUMNS]; // pixels, outputs
     struct outputs outputs;
-    int group, first, tiles; // that there are: pixels from `first` on, or tiles of positions
+    int group;             // of images, or the image
+    int first_tile, tiles; // that there are; where a tile's rows are images, a tile is a pixel
 };
 
 static inline void take_sums(struct sums *s)
@@ -68,7 +69,7 @@ static void put_pixels(
 {
     uint16_t *low = y + fm_view_at(v, s->group, s->outputs.channel);
     uint16_t *high = y + fm_view_at(v, s->group, s->outputs.channel + TILE_COLUMNS);
-    int position = (s->first + tile) * TILE_ROWS;
+    int position = (s->first_tile + tile) * TILE_ROWS;
     int row = position / pitch, column = position % pitch;
     for (int i = 0; i < TILE_ROWS && row < v->h; row++) {
         size_t at = (size_t)(row * v->w + column) * (size_t)v->block;
